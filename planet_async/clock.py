@@ -1,0 +1,48 @@
+"""Time, handed in: `SystemClock` for real, `planet_async.testing.FakeClock` where a test must not wait."""
+
+import time
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+
+
+class Clock(Protocol):
+    """Tells the time and sleeps; all waiting of this package goes through one of these."""
+
+    def monotonic(self) -> float:
+        """Give seconds since some moment; never goes back."""
+        ...
+
+    def now(self) -> datetime:
+        """Give the date and time, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds; always a checkpoint, also for 0 and less."""
+        ...
+
+    def move_on_after(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+        """Cancel the block after that many seconds, as `anyio.move_on_after` does."""
+        ...
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def monotonic(self) -> float:
+        """Give the seconds of `time.monotonic`."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Give the date and time, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        await anyio.sleep(max(0.0, seconds))
+
+    def move_on_after(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+        """Cancel the block after that many seconds."""
+        return anyio.move_on_after(seconds)

@@ -1,0 +1,198 @@
+"""Every error this package raises.
+
+    PlanetError                       catch this one to catch them all
+    ├── InvalidRequest                refused before anything was sent (a ValueError too)
+    │   └── MissingCredentials        no API key was given or found
+    ├── TransportError                no whole answer came
+    │   ├── ConnectError              no connection: nothing was sent
+    │   ├── ConnectionLost            it broke off after the request went out
+    │   └── TransportTimeout          nothing moved for too long (a TimeoutError too)
+    ├── StatusError                   the API refused: .status, .field_errors, .body
+    │   ├── BadRequest                400, 422: the request is wrong
+    │   ├── Unauthorized              401: the credential is missing or wrong
+    │   ├── Forbidden                 403: the credential may not do this
+    │   ├── NotFound                  404: no such thing, or another user's
+    │   ├── Conflict                  409: not in this state
+    │   ├── TooManyRequests           429: slow down
+    │   └── ServerError               5xx
+    ├── DecodeError                   an answer came that is not what the API documents
+    ├── PagingError                   the links of a list go round in a circle or elsewhere
+    ├── WaitTimeout                   it took longer than the caller would wait (a TimeoutError too)
+    ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
+    └── DownloadError                 a file could not be fetched or kept
+        ├── ChecksumMismatch          the bytes are not those of the manifest
+        └── UnsafeName                the server named a file outside the target
+
+An error carries its own advice: `transient` (a later try may work), `retry_after` (seconds the server asked
+for) and `may_have_acted` (the server may have done what was asked, though nothing confirmed it).
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from planet_async.http import Request
+
+_NO_FIELDS: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+class PlanetError(Exception):
+    """Base of all errors of this package; `str()` says what happened, to which request, and what to do.
+
+    `request` is the request it happened to, or None where nothing was about to be sent.
+    """
+
+    transient: bool = False
+    retry_after: float | None = None
+    may_have_acted: bool = False
+
+    def __init__(self, message: str, *, request: Request | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.message if self.request is None else f"{self.request.operation}: {self.message}"
+        where = "" if self.request is None else f" [{self.request}]"
+        return f"{text}{where}{' ' if self.hint else ''}{self.hint}"
+
+
+class InvalidRequest(PlanetError, ValueError):
+    """What was asked for cannot be right, so nothing was sent."""
+
+
+class MissingCredentials(InvalidRequest):
+    """No API key was given or found."""
+
+
+class TransportError(PlanetError):
+    """No whole answer came; whether the server acted on the request is not known."""
+
+    transient = True
+    may_have_acted = True
+
+
+class ConnectError(TransportError):
+    """No connection could be made, so the server has seen nothing."""
+
+    may_have_acted = False
+
+
+class ConnectionLost(TransportError):
+    """The connection broke off after the request went out."""
+
+
+class TransportTimeout(TransportError, TimeoutError):
+    """Nothing moved on the connection for longer than `Config` allows."""
+
+
+class StatusError(PlanetError):
+    """The API answered with an error status.
+
+    `status` is the code, `field_errors` what it said of single fields, `body` the first 2,000 characters of
+    the answer, `request_id` the server's own name for the exchange, where it gave one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        request: Request | None = None,
+        hint: str = "",
+        field_errors: Mapping[str, Sequence[str]] = _NO_FIELDS,
+        body: str = "",
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request=request, hint=hint)
+        self.status = status
+        self.field_errors = field_errors
+        self.body = body
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+
+class BadRequest(StatusError):
+    """400 or 422: the request is wrong; `field_errors` often says where."""
+
+
+class Unauthorized(StatusError):
+    """401: the credential is missing, wrong or expired."""
+
+
+class Forbidden(StatusError):
+    """403: the credential is known and may not do this."""
+
+
+class NotFound(StatusError):
+    """404: there is no such thing, or it belongs to somebody else."""
+
+
+class Conflict(StatusError):
+    """409: the thing is not in a state that allows this, or a queue is full."""
+
+
+class TooManyRequests(StatusError):
+    """429: more requests than allowed; nothing was done."""
+
+    transient = True
+
+
+class ServerError(StatusError):
+    """5xx: the server failed, perhaps after doing what was asked."""
+
+    transient = True
+    may_have_acted = True
+
+
+class DecodeError(PlanetError):
+    """An answer came that is not what the API documents; the message says what is wrong where."""
+
+
+class PagingError(PlanetError):
+    """The links of a list lead round in a circle, or to another origin."""
+
+
+class WaitTimeout(PlanetError, TimeoutError):
+    """What was waited for did not happen in the time given; it may still."""
+
+
+class OrderNotDownloadable(PlanetError):
+    """The order has nothing to download: failed, unfinished, or delivered somewhere else.
+
+    `error_hints` are the API's own words on why it failed.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", error_hints: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.error_hints = tuple(error_hints)
+
+
+class DownloadError(PlanetError):
+    """A file could not be fetched, or could not be kept."""
+
+
+class ChecksumMismatch(DownloadError):
+    """The bytes that came are not those that the manifest promises."""
+
+
+class UnsafeName(DownloadError):
+    """The server named a file that would land outside the target folder."""
+
+
+_BY_STATUS: Mapping[int, type[StatusError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: BadRequest,
+    429: TooManyRequests,
+}
+_SERVER_ERRORS = 500
+
+
+def status_class(status: int) -> type[StatusError]:
+    """Give the class of error for an HTTP status."""
+    return _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else StatusError)

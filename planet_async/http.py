@@ -1,0 +1,130 @@
+"""The vocabulary of the wire: a `Request` goes into a `Transport`, a `Response` comes out.
+
+Everything that can send a request is a `Transport`: the network is one, and so is every layer around it, the
+simulator, and the fakes of `planet_async.testing`.  No type of a network library appears here.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import anyio
+from attrs import field, frozen
+
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_PORTS = {"http": 80, "https": 443}
+_CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def without_query(url: str) -> str:
+    """Give the URL as it may be shown: a query can hold a download token or a signature."""
+    return url.partition("?")[0]
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Give scheme, host and port: what a credential belongs to."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
+@frozen
+class Request:
+    """One request to be sent; immutable, so that a layer can never surprise another one.
+
+    `params` are pairs, not a mapping, because ``?state=queued&state=running`` must survive.  `repeatable` says
+    that sending it twice does no harm: true for GET, HEAD, PUT and DELETE unless told otherwise.  A `stream`
+    request gets its response with the body still unread; any other response has been read whole.
+
+        Request("GET", "https://api.planet.com/compute/ops/stats/orders/v2", operation="orders.stats")
+    """
+
+    method: str
+    url: str = field(repr=without_query)
+    params: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False)
+    body: bytes | None = field(default=None, kw_only=True, repr=False)
+    repeatable: bool = field(kw_only=True)
+    operation: str = field(default="request", kw_only=True)
+    stream: bool = field(default=False, kw_only=True)
+
+    @repeatable.default
+    def _by_method(self) -> bool:
+        return self.method in _REPEATABLE
+
+    def __str__(self) -> str:
+        return f"{self.method} {without_query(self.url)}"
+
+
+class Response:
+    """The answer to a request; its body is unread until asked for.
+
+    Whoever does not hand a response on must `aclose()` it: an open one holds a connection.  Header names are
+    lower case; a header that came more than once is joined with ``", "``.
+    """
+
+    __slots__ = ("_body", "_close", "_content", "headers", "status", "url")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+        body: AsyncIterable[bytes] | bytes = b"",
+        *,
+        url: str = "",
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.url = url
+        self._content = body if isinstance(body, bytes) else None
+        self._body = None if isinstance(body, bytes) else body
+        self._close = close
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {without_query(self.url)}>"
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; a streamed body can be iterated once."""
+        if self._content is not None:
+            yield self._content
+        elif self._body is not None:
+            body, self._body = self._body, None
+            async for chunk in body:
+                yield chunk
+        else:
+            raise RuntimeError("the body of this response has been consumed")
+
+    async def read(self) -> bytes:
+        """Read the whole body and close; a second call gives the same bytes."""
+        if self._content is None:
+            try:
+                self._content = b"".join([chunk async for chunk in self.chunks()])
+            finally:
+                await self.aclose()
+        return self._content
+
+    async def aclose(self) -> None:
+        """Give the connection back; may be called again, and works while being cancelled."""
+        close, self._close = self._close, None
+        if close is not None:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
+                await close()
+
+
+class Transport(Protocol):
+    """Sends a request and gives its response: the one interface of everything below the services.
+
+    `send` raises `planet_async.errors.TransportError` where no answer came.  A layer is a transport around a
+    transport; it closes the one inside when it is closed.
+    """
+
+    async def send(self, request: Request) -> Response:
+        """Send and return the response, which the caller reads or closes."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free connections; nothing can be sent afterwards."""
+        ...

@@ -1,0 +1,230 @@
+"""Fakes for tests, ours and yours: a transport with answers written down, and a clock that does not wait.
+
+    clock = FakeClock()
+    network = FakeTransport([reply(503), reply(json={"id": ORDER_ID, "state": "success"})])
+    async with Planet(credentials=ApiKey("test"), transport=network, clock=clock) as planet:
+        order = await planet.orders.get(ORDER_ID)       # retried at once: the back-off took no real time
+    assert [str(request) for request in network.requests] == [...]
+
+For a whole Planet in memory, states and deliveries included, see `planet_async.simulator.Simulator`.
+"""
+
+import asyncio
+import heapq
+import math
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import msgspec
+from attrs import define, field
+
+from planet_async._background import on_asyncio
+from planet_async.errors import PlanetError
+from planet_async.http import NO_HEADERS, Request, Response
+
+Answer = Response | PlanetError | Callable[[Request], Response]
+"""What a `FakeTransport` does with a request: give it, raise it, or ask it."""
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_THREAD_SECONDS = 0.001  # how long to let a thread work before looking again
+_QUIET_ROUNDS = 3  # callbacks of the event loop are no tasks: they get a few rounds to wake one
+
+
+def reply(
+    status: int = 200,
+    *,
+    json: object = None,
+    body: bytes | str = b"",
+    headers: Mapping[str, str] = NO_HEADERS,
+    chunks: Iterable[bytes] | None = None,
+) -> Response:
+    """Compose a response: `json` is encoded, `chunks` arrive one by one, header names are lower-cased."""
+    found = {name.lower(): value for name, value in headers.items()}
+    if json is not None:
+        body = msgspec.json.encode(json)
+        found.setdefault("content-type", "application/json")
+    content = body.encode() if isinstance(body, str) else body
+    return Response(status, found, content if chunks is None else _arriving(chunks))
+
+
+async def _arriving(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        await anyio.lowlevel.checkpoint()
+        yield chunk
+
+
+class FakeTransport:
+    """A transport that answers from a list, in order, or from a function of the request.
+
+    `requests` holds all that was sent; `open_responses` counts the responses that nobody has read or closed,
+    which is 0 after any well-behaved call.  A request beyond the list is an AssertionError.
+    """
+
+    def __init__(self, answers: Iterable[Answer] | Callable[[Request], Answer]) -> None:
+        self._answer = answers if callable(answers) else _in_order(answers)
+        self.requests: list[Request] = []
+        self.open_responses = 0
+        self.closed = False
+
+    async def send(self, request: Request) -> Response:
+        """Note the request and give the next answer."""
+        self.requests.append(request)
+        await anyio.lowlevel.checkpoint()
+        answer = self._answer(request)
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, PlanetError):
+            answer.request = request
+            raise answer
+        self.open_responses += 1
+        return Response(
+            answer.status, answer.headers, answer.chunks(), url=answer.url or request.url, close=self._close
+        )
+
+    async def _close(self) -> None:
+        self.open_responses -= 1
+
+    async def aclose(self) -> None:
+        """Note that it was closed."""
+        self.closed = True
+
+
+def _in_order(answers: Iterable[Answer]) -> Callable[[Request], Answer]:
+    remaining = iter(answers)
+
+    def following(request: Request) -> Answer:
+        for answer in remaining:
+            return answer
+        raise AssertionError(f"no answer is left for {request}")
+
+    return following
+
+
+@define(order=True)
+class _Timer:
+    due: float
+    number: int
+    fire: Callable[[], None] = field(order=False)
+    sleeper: bool = field(order=False)
+    cancelled: bool = field(default=False, order=False)
+
+
+class FakeClock:
+    """A clock whose time stands still while anybody works, and jumps to the next timer when all wait.
+
+    An hour of back-off takes no real time, and what happens at which second is exact.  Meant for transports in
+    memory: a task that waits for a real socket counts as waiting, so time would jump.  Work in threads holds
+    the time.  Time moves only while some task sleeps on this clock, or by `advance`.
+    """
+
+    def __init__(self, start: datetime = _EPOCH) -> None:
+        self._start = start
+        self._elapsed = 0.0
+        self._timers: list[_Timer] = []
+        self._numbers = count()
+        self._driven = False
+
+    def monotonic(self) -> float:
+        """Give the virtual seconds since this clock was made."""
+        return self._elapsed
+
+    def now(self) -> datetime:
+        """Give the virtual date and time."""
+        return self._start + timedelta(seconds=self._elapsed)
+
+    def advance(self, seconds: float) -> None:
+        """Move the time by hand, waking whom it concerns."""
+        until = self._elapsed + seconds
+        while self._next_due() <= until:
+            self._jump()
+        self._elapsed = until
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for the virtual time to pass."""
+        await anyio.lowlevel.checkpoint()
+        if seconds <= 0:
+            return
+        nudge = anyio.Event()
+
+        def wake() -> None:
+            nudge.set()  # the one of the moment: it is replaced below
+
+        with self._timer(seconds, wake, sleeper=True) as timer:
+            try:
+                while self._elapsed < timer.due:
+                    if not self._driven:
+                        await self._drive(timer)
+                    else:
+                        await nudge.wait()
+                        nudge = anyio.Event()
+            finally:
+                timer.cancelled = True
+                self._hand_over()
+
+    @contextmanager
+    def move_on_after(self, seconds: float) -> Generator[anyio.CancelScope]:
+        """Cancel the block when the virtual time has passed."""
+        with anyio.CancelScope() as scope, self._timer(seconds, scope.cancel, sleeper=False):
+            yield scope
+
+    @contextmanager
+    def _timer(self, seconds: float, fire: Callable[[], None], *, sleeper: bool) -> Generator[_Timer]:
+        timer = _Timer(self._elapsed + seconds, next(self._numbers), fire, sleeper)
+        heapq.heappush(self._timers, timer)
+        try:
+            yield timer
+        finally:
+            timer.cancelled = True
+
+    def _next_due(self) -> float:
+        while self._timers and self._timers[0].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0].due if self._timers else math.inf
+
+    def _jump(self) -> None:
+        timer = heapq.heappop(self._timers)
+        self._elapsed = max(self._elapsed, timer.due)
+        timer.fire()
+
+    async def _drive(self, own: _Timer) -> None:
+        """Move the time from timer to timer, until the own one."""
+        self._driven = True
+        try:
+            while self._elapsed < own.due:
+                await _all_others_waiting()
+                if math.isinf(self._next_due()):
+                    await anyio.sleep_forever()  # nothing is left that could happen
+                self._jump()
+        finally:
+            self._driven = False
+
+    def _hand_over(self) -> None:
+        sleepers = (timer for timer in self._timers if timer.sleeper and not timer.cancelled)
+        if not self._driven and (successor := next(sleepers, None)):
+            successor.fire()
+
+
+async def _all_others_waiting() -> None:
+    while True:
+        if on_asyncio():
+            await _asyncio_tasks_waiting()
+        else:
+            await anyio.wait_all_tasks_blocked()
+        if anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0:
+            return
+        await anyio.sleep(_THREAD_SECONDS)
+
+
+async def _asyncio_tasks_waiting() -> None:
+    # anyio's own wait_all_tasks_blocked() sleeps a tenth of a second for each look.
+    this, quiet = asyncio.current_task(), 0
+    while quiet < _QUIET_ROUNDS:
+        await asyncio.sleep(0)
+        others = (task for task in asyncio.all_tasks() if task is not this)
+        waiters = (getattr(task, "_fut_waiter", None) for task in others)
+        quiet = 0 if any(waiter is None or waiter.done() for waiter in waiters) else quiet + 1
