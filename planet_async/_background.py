@@ -1,7 +1,7 @@
-"""Work that goes on while the caller does something else: one producer, one task, read as an async iterator.
+"""Work that goes on while the caller does something else: a producer, in one task, read as an async iterator.
 
-A list fetches its next page while the caller handles this one; a batch downloads while the caller looks at what
-has arrived.  A task group cannot do that, since none may be open across a ``yield`` (PEP 789), so the task
+A list fetches its next page while the caller handles this one; a batch downloads while the caller looks at
+what has arrived.  A task group cannot do that, since none may be open across a ``yield`` (PEP 789), so the task
 belongs to the iterator: it is cancelled when the iterator is closed or dropped (a `break` drops it).
 """
 
@@ -29,8 +29,8 @@ def on_asyncio() -> bool:
 class Stream(AsyncIterator[T]):
     """The items of `produce(send)`, which works in the background at most `ahead` items ahead of the reader.
 
-    The task starts with the first item asked for.  An error of the producer is raised after the items that came
-    before it.
+    The task starts with the first item asked for.  An error of the producer is raised after the items that
+    came before it.
     """
 
     def __init__(self, produce: Produce[T], *, ahead: int = 1) -> None:
@@ -90,7 +90,8 @@ class _Producer(Generic[T]):
         self.items.append(item)
         self.news.set()
         while len(self.items) >= self._ahead:
-            self.room = anyio.Event()
+            if self.room.is_set():  # several tasks of the producer may be waiting on this one
+                self.room = anyio.Event()
             await self.room.wait()
 
 

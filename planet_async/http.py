@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 from attrs import field, frozen
 
-_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _PORTS = {"http": 80, "https": 443}
 _CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
 
@@ -34,9 +34,9 @@ def origin(url: str) -> tuple[str, str, int]:
 class Request:
     """One request to be sent; immutable, so that a layer can never surprise another one.
 
-    `params` are pairs, not a mapping, because ``?state=queued&state=running`` must survive.  `repeatable` says
-    that sending it twice does no harm: true for GET, HEAD, PUT and DELETE unless told otherwise.  A `stream`
-    request gets its response with the body still unread; any other response has been read whole.
+    `params` are pairs, not a mapping, because ``?state=queued&state=running`` must survive.  `repeatable`
+    says that sending it twice does no harm: true for GET, HEAD, PUT and DELETE unless told otherwise.  A
+    `stream` request gets its response with the body still unread; any other response has been read whole.
 
         Request("GET", "https://api.planet.com/compute/ops/stats/orders/v2", operation="orders.stats")
     """
@@ -52,7 +52,7 @@ class Request:
 
     @repeatable.default
     def _by_method(self) -> bool:
-        return self.method in _REPEATABLE
+        return self.method in REPEATABLE_METHODS
 
     def __str__(self) -> str:
         return f"{self.method} {without_query(self.url)}"

@@ -117,9 +117,9 @@ class _Timer:
 class FakeClock:
     """A clock whose time stands still while anybody works, and jumps to the next timer when all wait.
 
-    An hour of back-off takes no real time, and what happens at which second is exact.  Meant for transports in
-    memory: a task that waits for a real socket counts as waiting, so time would jump.  Work in threads holds
-    the time.  Time moves only while some task sleeps on this clock, or by `advance`.
+    An hour of back-off takes no real time, and what happens at which second is exact.  Meant for transports
+    in memory: a task that waits for a real socket counts as waiting, so time would jump.  Work in threads
+    holds the time.  Time moves only while some task sleeps on this clock, or by `advance`.
     """
 
     def __init__(self, start: datetime = _EPOCH) -> None:

@@ -1,0 +1,40 @@
+"""Jobs over many things: `Outcome`, what became of one of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from planet_async.errors import PlanetError
+
+T = TypeVar("T")
+
+
+@frozen
+class Outcome(Generic[T]):
+    """What became of one thing of many: a `value`, or the `error` that ended it.
+
+        async for outcome in planet.orders.wait_many(ids):
+            if outcome.error:
+                print(outcome.id, outcome.error)
+            else:
+                print(outcome.unwrap().state)
+    """
+
+    id: str
+    value: T | None = None
+    error: PlanetError | None = None
+
+    def unwrap(self) -> T:
+        """Give the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        if self.value is None:
+            raise LookupError(f"{self.id} has no outcome yet")
+        return self.value
+
+
+def chunks(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut into pieces of at most `size`."""
+    for start in range(0, len(things), size):
+        yield things[start : start + size]

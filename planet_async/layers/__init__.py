@@ -1,0 +1,1 @@
+"""Layers: each a `Transport` around a `Transport`, with one job."""

@@ -1,0 +1,52 @@
+"""`FollowRedirects` follows the links that downloads answer with."""
+
+from urllib.parse import urljoin
+
+from attrs import evolve
+
+from planet_async.errors import TransportError
+from planet_async.http import NO_HEADERS, Request, Response, Transport, origin
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_HOPS = 5
+
+
+class FollowRedirects:
+    """Follows redirects of GET and HEAD, at most five, and never from https to http.
+
+    Other methods are not followed, since a POST may lose its body on the way: their 3xx is returned.  The
+    credential is not an issue here: `Auth`, inside, signs each hop by its own origin.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    async def send(self, request: Request) -> Response:
+        """Send, and follow where it leads."""
+        response = await self._inner.send(request)
+        for _ in range(_MOST_HOPS):
+            location = response.headers.get("location")
+            if response.status not in _REDIRECTS or location is None or request.method not in {"GET", "HEAD"}:
+                return response
+            await response.aclose()
+            target = urljoin(request.url, location)
+            _check(request, target)
+            # What was asked for in the query has been answered by the redirect; a Range still holds.
+            request = evolve(request, url=target, params=(), headers=_portable(request))
+            response = await self._inner.send(request)
+        await response.aclose()
+        raise TransportError(f"more than {_MOST_HOPS} redirects", request=request)
+
+    async def aclose(self) -> None:
+        """Close the transport inside."""
+        await self._inner.aclose()
+
+
+def _check(request: Request, target: str) -> None:
+    scheme = origin(target)[0]
+    if scheme not in {"http", "https"} or (scheme == "http" and origin(request.url)[0] == "https"):
+        raise TransportError(f"refused to follow a redirect from https to {scheme or 'nowhere'}", request=request)
+
+
+def _portable(request: Request) -> dict[str, str]:
+    return {name: value for name, value in (request.headers or NO_HEADERS).items() if name != "authorization"}

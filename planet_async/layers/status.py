@@ -1,0 +1,75 @@
+"""`RaiseForStatus`: below it statuses and unread bodies, above it answers and errors."""
+
+import re
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from planet_async.clock import Clock
+from planet_async.errors import StatusError, status_class
+from planet_async.http import Request, Response, Transport
+from planet_async.layers.error_body import parse_error_body
+
+_FIRST_REFUSAL = 300
+_SHOWN = 2000  # characters of a refusal that an error keeps
+_RETRY_IN = re.compile(r"retry-in\s+(\d+)\s*ms")
+_HINTS = {
+    301: "The server moved this address; requests that change something do not follow it.",
+    401: "Check the API key (PL_API_KEY) or token.",
+    403: "The account may not do this; for reports, an Organization Administrator's key is needed.",
+    404: "It does not exist, or belongs to another user.",
+    429: "Fewer clients at once, or smaller rates in Config(rates=...), avoid this.",
+}
+
+
+class RaiseForStatus:
+    """Turns a refusal into an error, read and closed here, and reads every other body that is not streamed.
+
+    A body that breaks off is thus met inside of `Retry`.
+    """
+
+    def __init__(self, inner: Transport, clock: Clock) -> None:
+        self._inner = inner
+        self._clock = clock
+
+    async def send(self, request: Request) -> Response:
+        """Send; return only what succeeded."""
+        response = await self._inner.send(request)
+        if response.status < _FIRST_REFUSAL:
+            if not request.stream:
+                await response.read()
+            return response
+        raise status_error(request, response, await response.read(), self._clock.now())
+
+    async def aclose(self) -> None:
+        """Close the transport inside."""
+        await self._inner.aclose()
+
+
+def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
+    """Make the error that a refusal stands for."""
+    message, field_errors = parse_error_body(body)
+    text = body.decode("utf-8", "replace")
+    return status_class(response.status)(
+        f"{response.status} {message}".rstrip(),
+        status=response.status,
+        request=request,
+        hint=_HINTS.get(response.status, ""),
+        field_errors=field_errors,
+        body=text[:_SHOWN],
+        retry_after=_retry_after(response.headers.get("retry-after", ""), text, now),
+        request_id=response.headers.get("x-request-id"),
+    )
+
+
+def _retry_after(header: str, text: str, now: datetime) -> float | None:
+    """Give the seconds the server asks for: a number, a date, or `retry-in 200ms` in the text."""
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header[:9])
+    if header:
+        try:
+            return max(0.0, (parsedate_to_datetime(header) - now).total_seconds())
+        except (ValueError, TypeError):
+            pass  # not a date either: go on as if it were not there
+    match = _RETRY_IN.search(text[:_SHOWN])
+    return int(match[1][:9]) / 1000 if match else None

@@ -1,0 +1,95 @@
+"""Between bytes and records: `decode` for what the API answers, `checked_body` for what it is sent.
+
+msgspec decodes an answer straight into the slots of its class.  What it refuses gets a second look, field by
+field (`planet_async.models.structure`), since one odd field must not cost the caller an order.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.http import Request
+from planet_async.models.parse import REFUSALS, kind, parsed_object
+from planet_async.models.plain import encoded, to_json, to_mapping
+from planet_async.models.resource import Resource
+from planet_async.models.structure import ZERO_TIME, converter, problems
+
+T = TypeVar("T")
+
+__all__ = ["checked_body", "decode", "from_mapping", "to_json", "to_mapping"]
+
+
+@cache
+def _decoder(cls: type[Any]) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(cls).decode
+
+
+def decode(cls: type[T], data: bytes | msgspec.Raw, *, request: Request | None = None, where: str = "$") -> T:
+    """Decode the bytes of one JSON object to a record of what the API answers.
+
+    A field that is null or of another type than documented counts as not given, unless the record is of no
+    use without it: then, and where the text is no JSON object, a DecodeError says what is wrong `where`.
+    """
+    # A copy of the slice, lest one order kept keep the whole page.
+    json = bytes(data)
+    try:
+        found: T = _decoder(cls)(json)  # type: ignore[arg-type]  # a class is hashable
+    except REFUSALS:
+        return _second_look(cls, json, request, where)
+    if ZERO_TIME in json:
+        return _second_look(cls, json, request, where)
+    if isinstance(found, Resource):
+        object.__setattr__(found, "_json", json)
+    return found
+
+
+def _second_look(cls: type[T], json: bytes, request: Request | None, where: str) -> T:
+    parsed = parsed_object(json, request=request, where=where)
+    try:
+        found = converter.structure(parsed, cls)
+    except Exception as error:  # noqa: BLE001 - a group of whatever the fields met
+        wrong = "; ".join(
+            f"`{path}` is missing" if problem == "missing" else f"`{path}`: {problem}"
+            for path, problem in problems(error, where)
+        )
+        keys = ", ".join(key[:24] for key in list(parsed)[:6])
+        raise DecodeError(f"{wrong} (what came has: {keys or 'no fields'})", request=request) from None
+    if isinstance(found, Resource):
+        object.__setattr__(found, "_json", json)
+        object.__setattr__(found, "_parsed", parsed)
+    return found
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:
+    """Check a user's mapping and make the request model of it; InvalidRequest lists all that is wrong.
+
+    `where` names the document, such as a file, and begins the message.
+    """
+    return _checked(cls, to_mapping(mapping), where)
+
+
+def _checked(cls: type[T], body: Mapping[str, Any], where: str) -> T:
+    try:
+        return converter.structure(body, cls)
+    except Exception as error:  # noqa: BLE001 - a group of whatever the fields met
+        wrong = "; ".join(f"{path}: {problem}" for path, problem in problems(error))
+    raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
+
+
+def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "") -> bytes:
+    """Check a request model or a plain mapping, and give the JSON to send.
+
+    A mapping is sent as it is, fields unknown here included; only what the API wants always
+    (`cls.always_sent`) is added.
+    """
+    if not isinstance(request, cls | Mapping):
+        raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
+    body = to_mapping(request)
+    model = _checked(cls, body, where)
+    for name in getattr(cls, "always_sent", ()):
+        if body.get(name) is None:
+            body[name] = getattr(model, name)
+    return encoded(body)

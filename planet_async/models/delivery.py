@@ -1,0 +1,182 @@
+"""Where an order is delivered to: archives for download, and the clouds.
+
+Without a delivery the files of an order are downloaded one by one.  The secrets in these records appear in no
+repr.  Planet writes and deletes a small file at the destination first, so the credential must allow both.
+See https://docs.planet.com/develop/apis/orders/delivery/
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from attrs import evolve, field, frozen
+from cattrs import ClassValidationError
+
+from planet_async.models.request import RequestModel
+from planet_async.models.structure import converter, noted
+
+_COMMON = ("single_archive", "archive_type", "archive_filename", "layout")
+
+
+@frozen(kw_only=True)
+class Delivery(RequestModel):
+    """Base of the deliveries; several in one order are written as a plain mapping.
+
+    `archive_type` "zip" makes a zip file of each item, with `single_archive` one of the whole order, named by
+    `archive_filename`, where ``{{name}}`` and ``{{order_id}}`` are filled in.
+    """
+
+    block: ClassVar[str] = ""
+
+    single_archive: bool | None = None
+    archive_type: str | None = None
+    archive_filename: str | None = None
+    layout: Mapping[str, Any] | None = None
+
+    def to_body(self) -> Mapping[str, object]:
+        """Give the common fields, and beside them the block of the cloud."""
+        given = self.set_fields()
+        common = {name: given.pop(name) for name in _COMMON if name in given}
+        return {**common, self.block: given} if self.block else common
+
+
+@frozen(kw_only=True)
+class Archive(Delivery):
+    """Download, as zip files: ``Archive(single_archive=True)`` is one for the whole order."""
+
+    archive_type: str | None = "zip"
+
+
+@frozen(kw_only=True)
+class AmazonS3(Delivery):
+    """Delivery to a bucket at Amazon."""
+
+    block: ClassVar[str] = "amazon_s3"
+
+    bucket: str
+    aws_region: str
+    aws_access_key_id: str = field(repr=False)
+    aws_secret_access_key: str = field(repr=False)
+    path_prefix: str | None = None
+
+
+@frozen(kw_only=True)
+class AzureBlobStorage(Delivery):
+    """Delivery to a container at Azure; `sas_token` comes without its leading question mark."""
+
+    block: ClassVar[str] = "azure_blob_storage"
+
+    account: str
+    container: str
+    sas_token: str = field(repr=False)
+    storage_endpoint_suffix: str | None = None
+    path_prefix: str | None = None
+
+
+@frozen(kw_only=True)
+class GoogleCloudStorage(Delivery):
+    """Delivery to a bucket at Google; `credentials` is the service account's JSON in base64."""
+
+    block: ClassVar[str] = "google_cloud_storage"
+
+    bucket: str
+    credentials: str = field(repr=False)
+    path_prefix: str | None = None
+
+
+@frozen(kw_only=True)
+class GoogleEarthEngine(Delivery):
+    """Delivery to an image collection of Earth Engine; STAC metadata must be off for it."""
+
+    block: ClassVar[str] = "google_earth_engine"
+
+    project: str
+    collection: str
+    credentials: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class OracleCloudStorage(Delivery):
+    """Delivery to a bucket at Oracle."""
+
+    block: ClassVar[str] = "oracle_cloud_storage"
+
+    bucket: str
+    region: str
+    namespace: str
+    customer_access_key_id: str = field(repr=False)
+    customer_secret_key: str = field(repr=False)
+    path_prefix: str | None = None
+
+
+@frozen(kw_only=True)
+class S3Compatible(Delivery):
+    """Delivery to anything that speaks the protocol of S3."""
+
+    block: ClassVar[str] = "s3_compatible"
+
+    endpoint: str
+    bucket: str
+    region: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    use_path_style: bool | None = None
+    path_prefix: str | None = None
+
+
+@frozen(kw_only=True)
+class PlanetFolders(Delivery):
+    """Delivery to a folder at Planet."""
+
+    block: ClassVar[str] = "planet_folders"
+
+    folder_id: str | None = None
+
+
+@frozen(kw_only=True)
+class Destination(Delivery):
+    """Delivery to a destination set up at Planet: ``pl:destinations/...``, or ``pl:destinations/default``."""
+
+    block: ClassVar[str] = "destination"
+
+    ref: str
+    path_prefix: str | None = None
+
+
+DELIVERIES: Mapping[str, type[Delivery]] = {
+    delivery.block: delivery
+    for delivery in (
+        AmazonS3,
+        AzureBlobStorage,
+        GoogleCloudStorage,
+        GoogleEarthEngine,
+        OracleCloudStorage,
+        S3Compatible,
+        PlanetFolders,
+        Destination,
+    )
+}
+
+
+def _delivery(value: object, _: object) -> Delivery | Mapping[str, Any]:
+    wrong: list[Exception] = []
+    try:
+        converter.structure(value, Archive)
+    except ClassValidationError as error:
+        wrong.extend(error.exceptions)
+    # Past this point it is an object: anything else was refused above.
+    given: Mapping[str, Any] = dict(value)  # type: ignore[call-overload]
+    blocks: list[Delivery] = []
+    for name in given.keys() & DELIVERIES.keys():
+        try:
+            blocks.append(converter.structure(given[name], DELIVERIES[name]))
+        except Exception as error:  # noqa: BLE001 - collected, so that all are reported at once
+            wrong.append(noted(error, name, Delivery))
+    if wrong:
+        raise ClassValidationError("in a delivery", wrong, Delivery)
+    if len(blocks) > 1 or given.keys() - DELIVERIES.keys() - set(_COMMON):
+        return given
+    common = {name: given.get(name) for name in _COMMON}
+    return evolve(blocks[0], **common) if blocks else Archive(**common)
+
+
+converter.register_structure_hook_func(lambda cls: cls is Delivery, _delivery)

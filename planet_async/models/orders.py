@@ -1,0 +1,230 @@
+"""Orders as the API shows them, with what belongs to them.
+
+See https://docs.planet.com/develop/apis/orders/reference/
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import msgspec
+from attrs import field, frozen
+
+from planet_async.errors import DecodeError
+from planet_async.models.convert import decode
+from planet_async.models.resource import Resource
+from planet_async.models.structure import NonEmpty, Timestamp
+
+T = TypeVar("T")
+
+
+class OrderState(StrEnum):
+    """Where an order is; a word that Planet adds later becomes a state too, and is not final.
+
+    queued, running, then one of success, partial, failed and cancelled.  Each is its own word:
+    ``order.state == "success"``.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing will happen to the order any more."""
+        return self in _FINAL
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str) or not value:
+            return None
+        state = str.__new__(cls, value)
+        state._name_ = value.upper()
+        state._value_ = value
+        # One for each word, also if two threads meet a new one, so that `is` holds as it does for the others.
+        return cls._value2member_map_.setdefault(value, state)  # type: ignore[return-value]
+
+
+_FINAL = frozenset({OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED})
+
+
+@frozen(eq=False)
+class OrderResult(Resource):
+    """A file that an order has delivered, or will.
+
+    `name` is its path, which begins with the id of the order; `delivery` is pending, success or failed.
+    `location` is there for orders to be downloaded; whoever has it can fetch the file until `expires_at`,
+    None for never.
+    """
+
+    name: NonEmpty
+    delivery: str = ""
+    location: str | None = field(default=None, repr=False)
+    expires_at: Timestamp | None = field(default=None, repr=False)
+
+
+@frozen(eq=False)
+class Order(Resource):
+    """An order.  `error_hints` say why it failed, `last_message` what happened last.
+
+    An order of a list has no `results`: get it by its id for those.
+    """
+
+    id: NonEmpty
+    state: OrderState
+    name: str = ""
+    created_on: Timestamp | None = field(default=None, repr=False)
+    last_modified: Timestamp | None = field(default=None, repr=False)
+    last_message: str = field(default="", repr=False)
+    error_hints: tuple[str, ...] = field(default=(), repr=False)
+    order_type: str | None = field(default=None, repr=False)
+    source_type: str | None = field(default=None, repr=False)
+    subscription_id: int | None = field(default=None, repr=False)
+
+    @property
+    def products(self) -> tuple[Mapping[str, Any], ...]:
+        """What was ordered, as it was asked for."""
+        return self._mappings("products")
+
+    @property
+    def tools(self) -> tuple[Mapping[str, Any], ...]:
+        """The tools, each an object with one key."""
+        return self._mappings("tools")
+
+    @property
+    def delivery(self) -> Mapping[str, Any] | None:
+        """Where it goes and how it is packed; secrets come blacked out by the API."""
+        return self._mapping("delivery")
+
+    @property
+    def hosting(self) -> Mapping[str, Any] | None:
+        """Where Planet hosts it."""
+        return self._mapping("hosting")
+
+    @property
+    def notifications(self) -> Mapping[str, Any] | None:
+        """Who is told."""
+        return self._mapping("notifications")
+
+    @property
+    def metadata(self) -> Mapping[str, Any] | None:
+        """Which metadata were asked for."""
+        return self._mapping("metadata")
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``."""
+        return self._mapping("_links") or {}
+
+    @cached_property
+    def results(self) -> tuple[OrderResult, ...]:
+        """The files so far; more come while the order runs.  DecodeError for one without a name."""
+        return _each(OrderResult, self.links.get("results"), "$._links.results")
+
+
+@frozen(eq=False)
+class ManifestFile(Resource):
+    """A file of an order: `path` below the order's own folder, `size` in bytes."""
+
+    path: NonEmpty
+    media_type: str = ""
+    size: int | None = None
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """The checksums in hex, by algorithm: md5 and sha256."""
+        found = self._mapping("digests") or {}
+        return {name: digest for name, digest in found.items() if isinstance(digest, str)}
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """What the file is of, such as ``planet/item_id``."""
+        return self._mapping("annotations") or {}
+
+
+@frozen(eq=False)
+class Manifest(Resource):
+    """The list of the files of an order (``manifest.json``), with their checksums."""
+
+    name: str = ""
+
+    @cached_property
+    def files(self) -> tuple[ManifestFile, ...]:
+        """The files.  DecodeError for one without a path: its file could not be checked."""
+        if not isinstance(self.raw.get("files"), list):
+            raise DecodeError("`$.files` is missing: this is no manifest of an order")
+        return _each(ManifestFile, self.raw["files"], "$.files")
+
+
+@frozen
+class OrderCounts:
+    """How many orders there are."""
+
+    queued_orders: int
+    running_orders: int
+
+
+@frozen(eq=False)
+class OrderStats(Resource):
+    """The orders at work, of the user and of the whole organization."""
+
+    user: OrderCounts
+    organization: OrderCounts
+
+
+@frozen
+class CancelFailure:
+    """An order that could not be cancelled, and why."""
+
+    order_id: str = ""
+    message: str = ""
+
+
+@frozen
+class CancelResult:
+    """What became of cancelling many orders: how many it worked for, and the others."""
+
+    succeeded: int
+    failures: tuple[CancelFailure, ...] = ()
+
+
+@frozen
+class _Cancelled:
+    count: int
+
+
+@frozen
+class _NotCancelled:
+    # Go writes an empty list as null.
+    failures: tuple[CancelFailure, ...] | None = None
+
+
+@frozen
+class _CancelCounts:
+    succeeded: _Cancelled
+    failed: _NotCancelled | None = None
+
+
+@frozen(eq=False)
+class BulkCancelReply(Resource):
+    """The body that answers a bulk cancel; `cancelled` is what it says."""
+
+    result: _CancelCounts
+
+    @property
+    def cancelled(self) -> CancelResult:
+        """The counts and failures."""
+        failed = self.result.failed
+        return CancelResult(self.result.succeeded.count, (failed and failed.failures) or ())
+
+
+def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
+    if not isinstance(items, list):
+        return ()
+    return tuple(
+        decode(cls, msgspec.json.encode(item), where=f"{where}[{index}]") for index, item in enumerate(items)
+    )

@@ -1,0 +1,180 @@
+"""Lists that come in pages: the dialects of the four APIs as data, and `Paginator`, which follows them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from typing import Any, Generic, TypeVar
+from urllib.parse import urljoin
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from planet_async._background import Send, Stream
+from planet_async.errors import DecodeError, PagingError
+from planet_async.http import Request, Transport, origin
+
+T = TypeVar("T")
+
+
+@frozen
+class PageShape:
+    """A dialect: the key of the items, and where the address of the next page is; the first found counts."""
+
+    items: str
+    next: tuple[str, ...]
+
+
+ORDERS_PAGES = PageShape("orders", ("_links.next",))
+SUBSCRIPTIONS_PAGES = PageShape("subscriptions", ("_links.next", "_links._next"))
+RESULTS_PAGES = PageShape("results", ("_links.next", "_links._next"))
+TASKING_PAGES = PageShape("results", ("next",))
+REPORTS_PAGES = PageShape("reports", ("_links._next", "_links.next"))
+
+
+class _Body(msgspec.Struct):
+    """The body of a page in any dialect; items stay undecoded until somebody wants them."""
+
+    orders: list[msgspec.Raw] | None = None
+    subscriptions: list[msgspec.Raw] | None = None
+    results: list[msgspec.Raw] | None = None
+    reports: list[msgspec.Raw] | None = None
+    links: dict[str, Any] | None = msgspec.field(name="_links", default=None)
+    next: str | None = None
+    count: int | None = None
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+@frozen
+class Page(Generic[T]):
+    """One page: `items`, decoded when asked for, and `next`, the address of the one after it, or None.
+
+    `count` is the number of items on all pages, where the API says so (Tasking).
+    """
+
+    next: str | None
+    count: int | None
+    _raw: list[msgspec.Raw] = field(repr=False)
+    _decode: Callable[[msgspec.Raw], T] = field(repr=False)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._decode, self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    @property
+    def items(self) -> list[T]:
+        """The items of this page."""
+        return list(self)
+
+
+class Paginator(Generic[T]):
+    """A list of the API, fetched page by page while it is iterated; nothing is sent before.
+
+    The next page is fetched while the caller works on this one.  An empty page is not the end: only a missing
+    link is.  Iterate it again to fetch the list again.
+
+        async for order in planet.orders.list(state=["queued"]):
+            ...
+        newest = await planet.orders.list().first()
+
+    Raises PagingError where the links go round in a circle or to another origin, DecodeError where a page or an
+    item is not what the API documents.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        first: Request,
+        shape: PageShape,
+        decode: Callable[[msgspec.Raw, Request], T],
+    ) -> None:
+        self._transport = transport
+        self._first = first
+        self._shape = shape
+        self._decode = decode
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return _Items(self.pages())
+
+    def pages(self) -> AsyncIterator[Page[T]]:
+        """Iterate page by page."""
+
+        async def produce(send: Send[Page[T]]) -> None:
+            async with aclosing(self._walk()) as pages:
+                async for page in pages:
+                    await send(page)
+
+        return Stream(produce)
+
+    async def collect(self, limit: int | None = None) -> list[T]:
+        """Give the items, at most `limit` of them, as a list."""
+        found: list[T] = []
+        if limit is not None and limit <= 0:
+            return found
+        async with aclosing(self._walk()) as pages:
+            async for page in pages:
+                for item in page:
+                    found.append(item)
+                    if len(found) == limit:
+                        return found
+        return found
+
+    async def first(self) -> T | None:
+        """Give the first item, or None of an empty list."""
+        found = await self.collect(limit=1)
+        return found[0] if found else None
+
+    async def _walk(self) -> AsyncGenerator[Page[T]]:
+        request, seen = self._first, set[str]()
+        while True:
+            page = await self._fetch(request)
+            yield page
+            if page.next is None:
+                return
+            request = self._following(request, page.next, seen)
+
+    async def _fetch(self, request: Request) -> Page[T]:
+        response = await self._transport.send(request)
+        body = await response.read()
+        try:
+            content = _decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DecodeError(f"not a page of a list: {error}; it begins {body[:80]!r}", request=request) from None
+        raw: list[msgspec.Raw] | None = getattr(content, self._shape.items)
+        if raw is None:
+            raise DecodeError(f"a page without `{self._shape.items}`; it begins {body[:80]!r}", request=request)
+        return Page(self._next(content, request), content.count, raw, lambda item: self._decode(item, request))
+
+    def _next(self, content: _Body, request: Request) -> str | None:
+        for path in self._shape.next:
+            link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
+            if link and not isinstance(link, str):
+                raise DecodeError(f"`{path}` of the page is no address", request=request)
+            if link:
+                return str(link)
+        return None
+
+    def _following(self, request: Request, link: str, seen: set[str]) -> Request:
+        target = urljoin(request.url, link)
+        if origin(target) != origin(self._first.url):
+            raise PagingError("the link to the next page leads to another origin; not followed", request=request)
+        if target in seen:
+            raise PagingError("the links to the next page go round in a circle", request=request)
+        seen.add(target)
+        return evolve(self._first, url=target, params=())
+
+
+class _Items(AsyncIterator[T]):
+    """The items of pages.  No generator: dropping it drops the stream, which ends the fetching at once."""
+
+    def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
+        self._pages = pages
+        self._items: Iterator[T] = iter(())
+
+    async def __anext__(self) -> T:
+        while True:
+            for item in self._items:
+                return item
+            self._items = iter(await anext(self._pages))

@@ -1,0 +1,69 @@
+"""What the services share: the transport stack, and the way from a path to a model."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from planet_async._version import __version__
+from planet_async.clock import Clock
+from planet_async.config import Config
+from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
+from planet_async.models.convert import decode
+from planet_async.paging import PageShape, Paginator
+
+T = TypeVar("T")
+Params = Sequence[tuple[str, str]]
+
+_HEADERS = {"accept": "application/json", "user-agent": f"planet-async/{__version__}", "x-planet-app": "planet-async"}
+_HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
+
+
+class Api:
+    """Sends requests to paths of the API through one stack of layers."""
+
+    def __init__(self, transport: Transport, config: Config, clock: Clock) -> None:
+        self.transport = transport
+        self.config = config
+        self.clock = clock
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str,
+        params: Params = (),
+        body: bytes | None = None,
+        repeatable: bool | None = None,
+        stream: bool = False,
+    ) -> Request:
+        """Make a request to a path, or to an absolute URL that the API gave."""
+        url = path if "://" in path else self.config.base_url + path
+        return Request(
+            method,
+            url,
+            params=tuple(params),
+            headers=_HEADERS if body is None else _HEADERS_WITH_BODY,
+            body=body,
+            operation=operation,
+            repeatable=method in REPEATABLE_METHODS if repeatable is None else repeatable,
+            stream=stream,
+        )
+
+    async def send(self, request: Request) -> Response:
+        """Send a request through all layers."""
+        return await self.transport.send(request)
+
+    async def call(self, cls: type[T], request: Request) -> T:
+        """Send, and decode the answer."""
+        response = await self.transport.send(request)
+        return decode(cls, await response.read(), request=request)
+
+    def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
+        """Make the list that starts with that request."""
+
+        def item(raw: msgspec.Raw, fetched: Request) -> T:
+            return decode(cls, raw, request=fetched)
+
+        return Paginator(self.transport, request, shape, item)

@@ -1,0 +1,95 @@
+"""Arguments of a call as query parameters, checked before anything is sent."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from planet_async.errors import InvalidRequest
+
+TimeFilter = str | datetime | tuple[datetime | None, datetime | None]
+"""An instant, an interval as the API writes it (``"2026-01-01T00:00:00Z/.."``), or as a pair with open ends.
+
+The start of an interval is inclusive, its end exclusive.
+"""
+
+Value = str | int | bool | Sequence[str] | None
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_OPEN = ".."
+
+
+def query(**values: Value) -> tuple[tuple[str, str], ...]:
+    """Give the parameters that are not None; a sequence repeats its parameter."""
+    return tuple((name, text) for name, value in values.items() for text in _texts(value))
+
+
+def _texts(value: Value) -> Sequence[str]:
+    match value:
+        case None:
+            return ()
+        case bool():
+            return ("true" if value else "false",)
+        case str() | int():
+            return (str(value),)
+        case _:
+            return tuple(map(str, value))
+
+
+def checked_id(value: str | UUID, what: str = "order") -> str:
+    """Give the id as text; InvalidRequest where it is no UUID."""
+    text = str(value)
+    if not _UUID.fullmatch(text):
+        raise InvalidRequest(f"{text[:100]!r} is no {what} id: a UUID was expected; nothing was sent")
+    return text
+
+
+def positive(name: str, value: int | None) -> int | None:
+    """Give the value; InvalidRequest unless it is None or at least 1."""
+    if value is not None and value < 1:
+        raise InvalidRequest(f"{name} must be at least 1, not {value}")
+    return value
+
+
+def comma_list(value: str | Sequence[str] | None) -> str | None:
+    """Give several words as one parameter, as `sort_by` wants them."""
+    return value if value is None or isinstance(value, str) else ",".join(value)
+
+
+def time_filter(name: str, value: TimeFilter | None) -> str | None:
+    """Render an instant or interval; InvalidRequest for a time without a zone, or an interval that ends early."""
+    match value:
+        case None:
+            return None
+        case datetime():
+            return _instant(name, value)
+        case str():
+            _check_text(name, value)
+            return value
+        case (start, end):
+            if start is None and end is None:
+                return None
+            if start is not None and end is not None and end < start:
+                raise InvalidRequest(f"{name}: the interval ends before it starts")
+            return "/".join(_OPEN if time is None else _instant(name, time) for time in (start, end))
+    raise InvalidRequest(f"{name}: expected a time or a pair of times, got {value!r}")
+
+
+def _instant(name: str, time: datetime) -> str:
+    if time.tzinfo is None:
+        raise InvalidRequest(f"{name}: {time.isoformat()} has no time zone", hint="Use datetime(..., tzinfo=UTC).")
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _check_text(name: str, text: str) -> None:
+    parts = text.split("/")
+    if len(parts) > 2 or parts == [_OPEN, _OPEN]:  # noqa: PLR2004 - an interval has two ends
+        raise InvalidRequest(f"{name}: {text!r} is no instant and no interval (start/end)")
+    for part in parts:
+        if part == _OPEN and len(parts) > 1:
+            continue
+        try:
+            time = datetime.fromisoformat(part)
+        except ValueError:
+            raise InvalidRequest(f"{name}: {part!r} is no time like 2026-01-31T00:00:00Z") from None
+        _instant(name, time)

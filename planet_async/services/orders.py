@@ -1,0 +1,228 @@
+"""Orders: imagery and basemaps, prepared by Planet and delivered.
+
+| method | route below /compute/ops |
+| --- | --- |
+| `create` | POST /orders/v2 |
+| `get`, `wait`, `wait_many` | GET /orders/v2/{id} |
+| `list` | GET /orders/v2 |
+| `cancel` | PUT /orders/v2/{id} |
+| `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel |
+| `stats` | GET /stats/orders/v2 |
+| `download`, `open` | GET the locations that an order lists |
+
+See https://docs.planet.com/develop/apis/orders/reference/
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+
+from planet_async.bulk import Outcome, chunks
+from planet_async.downloads import OpenFile, ProgressCallback
+from planet_async.errors import Conflict, PlanetError
+from planet_async.models.convert import checked_body, to_json
+from planet_async.models.order_request import OrderRequest
+from planet_async.models.orders import (
+    BulkCancelReply,
+    CancelFailure,
+    CancelResult,
+    Order,
+    OrderResult,
+    OrderState,
+    OrderStats,
+)
+from planet_async.paging import ORDERS_PAGES, Paginator
+from planet_async.polling import wait_for, wait_for_many
+from planet_async.services._api import Api
+from planet_async.services._deliveries import Delivery, download_order, open_result
+from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
+
+_ORDERS = "/compute/ops/orders/v2"
+_BULK_CANCEL = "/compute/ops/bulk/orders/v2/cancel"
+_STATS = "/compute/ops/stats/orders/v2"
+_MOST_IDS = 10_000  # of one bulk cancel
+
+
+class Orders:
+    """The orders of an account: `planet.orders`.
+
+    Everything here raises StatusError where the API refuses, TransportError where no answer came, DecodeError
+    where the answer is not what the API documents, and InvalidRequest before anything is sent.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def create(self, request: OrderRequest | Mapping[str, Any]) -> Order:
+        """Place an order, and give it as it stands: queued.
+
+        A mapping is checked and sent as it is, fields unknown here included.  An error that has `may_have_acted`
+        set means that the order may exist.
+
+            order = await planet.orders.create(
+                OrderRequest("field 7", [SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")])
+            )
+        """
+        body = checked_body(OrderRequest, request)
+        return await self._api.call(
+            Order, self._api.request("POST", _ORDERS, operation="orders.create", body=body)
+        )
+
+    async def get(self, order_id: str | UUID) -> Order:
+        """Give one order; NotFound also for orders of other users."""
+        path = f"{_ORDERS}/{checked_id(order_id)}"
+        return await self._api.call(Order, self._api.request("GET", path, operation="orders.get"))
+
+    def list(  # noqa: PLR0913 - the filters of the API
+        self,
+        *,
+        state: OrderState | str | Sequence[OrderState | str] | None = None,
+        source_type: str | Sequence[str] = "all",
+        name: str | None = None,
+        name__contains: str | None = None,
+        created_on: TimeFilter | None = None,
+        last_modified: TimeFilter | None = None,
+        hosting: bool | None = None,
+        destination_ref: str | None = None,
+        user_id: int | str | None = None,
+        sort_by: str | Sequence[str] | None = None,
+        page_size: int | None = None,
+    ) -> Paginator[Order]:
+        """List orders, newest first unless `sort_by` says otherwise; the filters are those of the API.
+
+        Orders in a list come without their results: `get` one for its download links.  Basemap orders are
+        included, which the API by itself leaves out.  `user_id` (``"all"`` or a number) is for administrators.
+
+            async for order in planet.orders.list(state=["queued", "running"], name__contains="field"):
+                ...
+        """
+        params = query(
+            source_type=source_type,
+            state=state,
+            name=name,
+            name__contains=name__contains,
+            created_on=time_filter("created_on", created_on),
+            last_modified=time_filter("last_modified", last_modified),
+            hosting=hosting,
+            destination_ref=destination_ref,
+            user_id=user_id,
+            sort_by=comma_list(sort_by),
+            page_size=positive("page_size", page_size),
+        )
+        first = self._api.request("GET", _ORDERS, operation="orders.list", params=params)
+        return self._api.paginate(Order, first, ORDERS_PAGES)
+
+    async def cancel(self, order_id: str | UUID) -> Order:
+        """Cancel a queued order and give it; one that is cancelled already is given as it is.
+
+        Conflict is raised for an order that is running or finished.
+        """
+        path = f"{_ORDERS}/{checked_id(order_id)}"
+        try:
+            return await self._api.call(Order, self._api.request("PUT", path, operation="orders.cancel"))
+        except Conflict:
+            # The answer to a first try may have been lost on the way.
+            order = await self.get(order_id)
+            if order.state is not OrderState.CANCELLED:
+                raise
+            return order
+
+    async def cancel_many(self, order_ids: Iterable[str | UUID]) -> CancelResult:
+        """Cancel queued orders by id, 10,000 in a request; no ids, no request.
+
+        What could not be cancelled is in `failures`, each with the reason.  Raises only where nothing at all was
+        answered.
+        """
+        ids = list(dict.fromkeys(checked_id(order_id) for order_id in order_ids))
+        parts = list(chunks(ids, _MOST_IDS))
+        results: dict[int, CancelResult | PlanetError] = {}
+        async with anyio.create_task_group() as group:
+            for number, part in enumerate(parts):
+                group.start_soon(self._cancel_part, number, part, results)
+        answered = [results[number] for number in range(len(parts))]
+        if answered and all(isinstance(result, PlanetError) for result in answered):
+            raise next(result for result in answered if isinstance(result, PlanetError))
+        return _merged(parts, answered)
+
+    async def cancel_all(self) -> CancelResult:
+        """Cancel every queued order of the account."""
+        return await self._cancel({})
+
+    async def stats(self) -> OrderStats:
+        """Count the queued and running orders of the user and of the organization."""
+        return await self._api.call(OrderStats, self._api.request("GET", _STATS, operation="orders.stats"))
+
+    async def wait(
+        self,
+        order_id: str | UUID,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - on the client's clock, and told apart in the error
+        on_update: Callable[[Order], None] | None = None,
+    ) -> Order:
+        """Wait until an order is finished, for at most `timeout` seconds, and give it.
+
+        A failed order is finished too: look at its `state`.  `on_update` is called with the order whenever it
+        has changed.  Raises WaitTimeout.
+        """
+        return await wait_for(
+            checked_id(order_id),
+            self.get,
+            _finished,
+            clock=self._api.clock,
+            schedule=self._api.config.schedule,
+            timeout=timeout,
+            on_update=on_update,
+        )
+
+    def wait_many(
+        self,
+        order_ids: Iterable[str | UUID],
+        *,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Outcome[Order]]:
+        """Wait for many orders, and yield each as it finishes; a `break` is always safe.
+
+        One outcome for each id: the order, or the error that it met (NotFound, or WaitTimeout for those not
+        finished after `timeout` seconds), which stops none of the others.
+        """
+        return wait_for_many(
+            [checked_id(order_id) for order_id in order_ids],
+            self.get,
+            _finished,
+            clock=self._api.clock,
+            schedule=self._api.config.schedule,
+            timeout=timeout,
+        )
+
+    async def download(
+        self,
+        order: Order | str | UUID,
+        to: str | Path,
+        *,
+        overwrite: bool = False,
+        concurrency: int = 4,
+        progress: ProgressCallback | None = None,
+    ) -> list[Path]:  # type: ignore[valid-type]
+        """Download all files of a finished order below the folder `to`, and give their paths.
+
+        Each is checked against the manifest of the order, and is named `NAME.part` until it has passed.  A file
+        that is there already with the right checksum is kept; another one of that name is an error unless
+        `overwrite`.  All files are tried before the first error is raised: call again for what is missing.
+
+        Raises OrderNotDownloadable (failed, unfinished, or delivered to a cloud), ChecksumMismatch, UnsafeName,
+        DownloadError.
+        """
+        if isinstance(order, str | UUID):
+            order = await self.get(order)
+        return await download_order(
+            self._api,
+            order,
+            self.get,
+            Path(to),
+            overwrite=overwrite,
+            concurrency=concurrency,
+            progress=progress,
+        )

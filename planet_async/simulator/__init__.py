@@ -1,0 +1,27 @@
+"""A Planet in memory, for tests, demonstrations and benchmarks; nothing of it reaches the real one.
+
+In process it is the transport of a client, on asyncio and trio, in real or virtual time:
+
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=5, run_seconds=30))
+    async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        order = await planet.orders.create(request)
+        order = await planet.orders.wait(order.id)
+
+Served on loopback it takes any client of the API (extra ``simulator``):
+
+    from planet_async.simulator.server import serve
+
+    with serve(Simulator(limits=Limits.unlimited())) as url:
+        ...
+
+Things go wrong when told to:
+
+    simulator.faults.add(Fault(operation="orders.get", status=503, times=2))
+"""
+
+from planet_async.simulator.faults import Fault, Faults
+from planet_async.simulator.limits import Limits
+from planet_async.simulator.order_book import Order, OrderPlan
+from planet_async.simulator.simulator import Simulator
+
+__all__ = ["Fault", "Faults", "Limits", "Order", "OrderPlan", "Simulator"]

@@ -1,0 +1,175 @@
+"""What goes in and out of the simulated servers, whichever way it came: `Call`, `Answer`, and `Route`."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+from attrs import define, field, frozen
+
+from planet_async.http import NO_HEADERS
+from planet_async.simulator.content import Content
+
+Origin = Literal["api", "storage"]
+
+_JSON = {"content-type": "application/json"}
+
+
+@define(slots=False)
+class Call:
+    """A request as the server sees it; header names are lower case, `operation` is found by the routing."""
+
+    origin: Origin
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = NO_HEADERS
+    body: bytes = b""
+    operation: str = "unknown"
+
+    @cached_property
+    def params(self) -> Mapping[str, list[str]]:
+        """The query, by name; a name may come more than once."""
+        params: dict[str, list[str]] = {}
+        for name, value in parse_qsl(self.query, keep_blank_values=True):
+            params.setdefault(name, []).append(value)
+        return params
+
+    def param(self, name: str) -> str:
+        """Give the last value of a query parameter, or an empty string."""
+        return self.params.get(name, [""])[-1]
+
+
+@define
+class Answer:
+    """What the server answers; `cut` closes the connection after that many bytes of the body."""
+
+    status: int
+    headers: dict[str, str] = field(factory=dict)
+    body: bytes | Content = b""
+    start: int = 0
+    stop: int | None = None
+    cut: int | None = None
+
+    @property
+    def length(self) -> int:
+        """The bytes that the body has."""
+        if isinstance(self.body, bytes):
+            return len(self.body)
+        return (self.body.size if self.stop is None else self.stop) - self.start
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body, of which a part was asked for."""
+        if isinstance(self.body, bytes):
+            yield self.body
+        else:
+            yield from self.body.chunks(self.start, self.stop)
+
+
+class Dropped(Exception):
+    """The connection ends without an answer; `refused`: it never came about."""
+
+    def __init__(self, *, refused: bool = False) -> None:
+        super().__init__("dropped")
+        self.refused = refused
+
+
+class Hung(Exception):
+    """No answer comes, and the connection stays open."""
+
+
+class Refused(Exception):
+    """The handler's way to answer with an error."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+def json_answer(body: object, status: int = 200) -> Answer:
+    """Answer with JSON; bytes are taken as JSON already."""
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return Answer(status, dict(_JSON), content)
+
+
+def message(status: int, text: str) -> Answer:
+    """Answer with the short form of an error: 401, 404 and 409 [H]."""
+    return json_answer({"message": text}, status)
+
+
+def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> Answer:
+    """Answer 400 with the long form of an error, by field [H]."""
+    by_field = {name: [{"message": text} for text in texts] for name, texts in errors.items()}
+    return json_answer({"field": by_field, "general": [{"message": general}]}, 400)
+
+
+def json_object(call: Call) -> dict[str, Any]:
+    """Give the body; Refused with 400 where it is not a JSON object."""
+    try:
+        body = msgspec.json.decode(call.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused(field_errors({}, "The request body is not JSON")) from None
+    if not isinstance(body, dict):
+        raise Refused(field_errors({}, "The request body is not a JSON object"))
+    return body
+
+
+Handler = Callable[..., Answer]
+
+
+@frozen
+class Route:
+    """One operation of an API; what stands for ``{id}`` in the path goes to the handler after the call."""
+
+    method: str
+    path: str
+    operation: str
+    handler: Handler
+    needs_credential: bool = True
+
+
+class Router:
+    """Finds the route of a call: by the path as it stands, else by the first pattern that fits."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._fixed: dict[str, dict[str, Route]] = {}
+        patterns: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            (patterns if "{id}" in route.path else self._fixed).setdefault(route.path, {})[route.method] = (
+                route
+            )
+        self._patterns = [
+            (re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), methods)
+            for path, methods in patterns.items()
+        ]
+
+    def find(self, call: Call) -> tuple[Route, tuple[str, ...]]:
+        """Give the route and the ids in the path; where there is none, a route that answers 404 or 405."""
+        methods = self._fixed.get(call.path)
+        ids: tuple[str, ...] = ()
+        if methods is None:
+            for pattern, candidates in self._patterns:
+                if match := pattern.fullmatch(call.path):
+                    methods, ids = candidates, match.groups()
+                    break
+            else:
+                return _NOWHERE, ()
+        if call.method in methods:
+            return methods[call.method], ids
+        return _not_allowed(methods), ()
+
+
+_NOWHERE = Route(
+    "", "", "unknown", lambda call: message(404, f"No such path: {call.path}"), needs_credential=False
+)
+
+
+def _not_allowed(methods: Iterable[str]) -> Route:
+    def refuse(call: Call) -> Answer:
+        answer = message(405, f"{call.method} is not allowed here")
+        answer.headers["allow"] = ", ".join(sorted(methods))
+        return answer
+
+    return Route("", "", "unknown", refuse, needs_credential=False)

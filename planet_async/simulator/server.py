@@ -1,0 +1,128 @@
+"""`serve`: the simulator on two loopback sockets, since the storage is another origin than the API.
+
+Needs uvicorn and httptools: ``pip install "planet-async[simulator]"``.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import uvicorn
+from anyio.from_thread import start_blocking_portal
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from planet_async.errors import PlanetError
+from planet_async.simulator.asgi import App, Message, Receive, Send
+from planet_async.simulator.exchange import Origin
+from planet_async.simulator.simulator import Simulator
+
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 75
+_ORIGINS: tuple[Origin, Origin] = ("api", "storage")
+
+
+@contextmanager
+def serve(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0
+) -> Generator[str]:
+    """Serve the simulator from a thread of its own; gives the base URL of the API.
+
+    The links that the simulator gives lead to these sockets while it is served.  Port 0 takes a free one.
+
+        with serve(Simulator(limits=Limits.unlimited())) as url:
+            ...  # any client: Planet(Config(base_url=url), credentials=ApiKey("any"))
+    """
+    with start_blocking_portal("asyncio") as portal:
+        serving_ = serving(simulator, host=host, port=port, storage_port=storage_port)
+        with portal.wrap_async_context_manager(serving_) as url:
+            yield url
+
+
+@asynccontextmanager
+async def serving(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0
+) -> AsyncGenerator[str]:
+    """Serve the simulator from this event loop, which must be asyncio's; else as `serve`."""
+    with ExitStack() as sockets:
+        listeners = [sockets.enter_context(_listener(host, number)) for number in (port, storage_port)]
+        urls = [f"http://{host}:{listener.getsockname()[1]}" for listener in listeners]
+        state = ServerState()
+        servers = [
+            await _listen(_App(simulator, where), listener, state)
+            for where, listener in zip(_ORIGINS, listeners, strict=True)
+        ]
+        before = simulator.base_url, simulator.storage_url
+        simulator.move_to(*urls)
+        try:
+            yield urls[0]
+        finally:
+            for server in servers:
+                server.close()
+            await _hang_up(state)
+            simulator.move_to(*before)
+
+
+class _App(App):
+    """Ends quietly when the server stops in the middle of a request; uvicorn would log the cancellation."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await super().__call__(scope, receive, send)
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which also lets the app break the connection, and never logs a request."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.access_log = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio does so only for sockets made with their protocol named; without it each answer takes 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.app_state = {"connection": transport}
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    except OSError as error:
+        raise PlanetError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="Take another port."
+        ) from error
+
+
+async def _listen(app: _App, listener: socket.socket, state: ServerState) -> asyncio.Server:
+    # uvicorn's own Server looks ten times a second whether it is to stop, and takes as long to do so.
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        ws="none",
+    )
+    config.load()
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(
+        lambda: _Protocol(config=config, server_state=state, app_state={}), sock=listener, backlog=_BACKLOG
+    )
+
+
+async def _hang_up(state: ServerState) -> None:
+    """Break off what is still going on: requests that hang or are slow on purpose have no end to wait for."""
+    for connection in list(state.connections):
+        connection.transport.abort()
+    await asyncio.sleep(
+        0
+    )  # the protocols learn that the connection is lost, and so do the apps that wait for it
+    tasks = list(state.tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

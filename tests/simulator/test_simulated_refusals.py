@@ -1,0 +1,198 @@
+"""What the simulator does not accept as an order, and what it says of it."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated import ORDERS, Caller, basemaps, scenes
+
+from planet_async.simulator import Limits, Simulator
+from planet_async.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+AOI = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+PRODUCT = {"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "analytic_udm2"}
+S3 = {"bucket": "b", "aws_region": "r", "aws_access_key_id": "k", "aws_secret_access_key": "s"}
+
+
+def product(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "n",
+        "products": [{name: value for name, value in (PRODUCT | changes).items() if value is not None}],
+    }
+
+
+def quads(**fields: Any) -> dict[str, Any]:
+    return {"name": "n", "source_type": "basemaps", "products": [fields]}
+
+
+def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
+    return [PRODUCT | {"item_ids": [f"i{number}" for number in range(count)], "item_type": item_type}]
+
+
+@pytest.mark.parametrize(
+    ("order", "field", "words"),
+    [
+        ({"products": [PRODUCT]}, "Name", "required"),
+        (scenes(""), "Name", "required"),
+        ({"name": 7, "products": [PRODUCT]}, "Name", "required"),
+        ({"name": "n"}, "Products", "product"),
+        ({"name": "n", "products": []}, "Products", "product"),
+        ({"name": "n", "products": ["x"]}, "Products", "product"),
+        (product(item_ids=None), "Products", "Item ID or Item Type empty"),
+        (product(item_ids=[]), "Products", "Item ID or Item Type empty"),
+        (product(item_ids="a"), "Products", "Item ID or Item Type empty"),
+        (product(item_ids=[7]), "Products", "Item ID or Item Type empty"),
+        (product(item_type=None), "Products", "Item ID or Item Type empty"),
+        (product(product_bundle=None), "Products", "bundle empty"),
+        (product(product_bundle="none_such"), "Products", "Bad bundle type 'none_such'"),
+        (product(item_type="invalid"), "Products", "Bad item type 'invalid' for bundle type 'analytic_udm2'"),
+        ({"name": "n", "products": many(501)}, "Products", "501 items"),
+        (
+            {"name": "n", "products": many(51, "SkySatCollect"), "delivery": {"archive_type": "zip"}},
+            "Products",
+            "51 items",
+        ),
+        (scenes(source_type="maps"), "SourceType", "'maps'"),
+        (scenes(source_type=["scenes"]), "SourceType", "scenes"),
+        (scenes(order_type="half"), "OrderType", "'half'"),
+        (scenes(subscription_id="7"), "SubscriptionID", "integer"),
+        (scenes(notifications=[]), "Notifications", "object"),
+        (scenes(metadata="stac"), "Metadata", "object"),
+        (scenes(tools={}), "Tools", "array"),
+        (scenes(tools=["clip"]), "Tools", "exactly one key"),
+        (scenes(tools=[{}]), "Tools", "exactly one key"),
+        (scenes(tools=[{"toar": {}, "composite": {}}]), "Tools", "exactly one key"),
+        (scenes(tools=[{"sharpen": {}}]), "Tools", "Bad tool 'sharpen'"),
+        (scenes(tools=[{"merge": {}}]), "Tools", "Bad tool 'merge' for source type 'scenes'"),
+        (scenes(tools=[{"toar": None}]), "Tools", "object"),
+        (scenes(tools=[{"clip": {}}]), "Tools", "aoi"),
+        (scenes(tools=[{"reproject": {"kernel": "near"}}]), "Tools", "projection"),
+        (scenes(tools=[{"coregister": {}}]), "Tools", "anchor_item"),
+        (scenes(tools=[{"tile": {}}]), "Tools", "tile_size"),
+        (scenes(tools=[{"harmonize": {}}]), "Tools", "target_sensor"),
+        (scenes(tools=[{"bandmath": {"pixel_type": "8U"}}]), "Tools", "b1"),
+        (scenes(tools=[{"file_format": {}}]), "Tools", "format"),
+        (scenes(delivery={"amazon_s3": S3}, hosting={"sentinel_hub": {}}), "Hosting", "exclude"),
+        (scenes(hosting={}), "Hosting", "sentinel_hub"),
+        (scenes(hosting="sentinel_hub"), "Hosting", "sentinel_hub"),
+        (
+            scenes(hosting={"sentinel_hub": {"collection_id": "c", "create_configuration": True}}),
+            "Hosting",
+            "exclude",
+        ),
+        (scenes(delivery=[]), "Delivery", "object"),
+        (scenes(delivery={"archive_type": "rar"}), "Delivery", "'rar'"),
+        (scenes(delivery={"archive_filename": 7}), "Delivery", "archive_filename"),
+        (scenes(delivery={"amazon_s3": []}), "Delivery", "object"),
+        (scenes(delivery={"amazon_s3": S3 | {"bucket": ""}}), "Delivery", "bucket"),
+        (scenes(delivery={"amazon_s3": S3, "planet_folders": {}}), "Delivery", "Only one"),
+        (scenes(delivery={"destination": {}}), "Delivery", "ref"),
+        (quads(quad_ids=["1-2"]), "Products", "Mosaic name empty"),
+        (quads(mosaic_name="m"), "Products", "Exactly one"),
+        (quads(mosaic_name="m", quad_ids=["1-2"], geometry=AOI), "Products", "Exactly one"),
+        (quads(mosaic_name="m", quad_ids=[]), "Products", "Quad IDs empty"),
+        (quads(mosaic_name="m", geometry="x"), "Products", "geometry"),
+        (basemaps(tools=[{"composite": {}}]), "Tools", "Bad tool 'composite' for source type 'basemaps'"),
+    ],
+)
+async def test_bad_orders_are_refused(call: Caller, order: object, field: str, words: str) -> None:
+    """Each rule has its 400 in the documented shape, at the field concerned; no order is made."""
+    reply = await call("POST", ORDERS, json=order)
+    assert reply.status == 400
+    assert list(reply.json["field"]) == [field]
+    [problem] = reply.json["field"][field]
+    assert words in problem["message"]
+    assert reply.json["general"] == [{"message": "Unable to accept order"}]
+    assert not call.simulator.orders
+
+
+async def test_the_recorded_refusals_are_given_in_their_words(call: Caller, samples: Path) -> None:
+    """Where a body of the real API was recorded, the simulator's is the same to the letter."""
+    errors = msgspec.json.decode((samples / "orders" / "errors.json").read_bytes())
+    bad_type = await call("POST", ORDERS, json=product(item_type="invalid", product_bundle="analytic"))
+    assert bad_type.json == errors["400_bad_item_type"]
+    assert (await call("POST", ORDERS, json=product(item_ids=[]))).json == errors["400_empty_ids"]
+    unknown = "b0cb3448-0a74-11eb-92a1-a3d779bb08e0"
+    assert (await call("GET", f"{ORDERS}/{unknown}")).json == errors["404_get"]
+    assert (await call("PUT", f"{ORDERS}/{unknown}")).json == errors["404_cancel"]
+
+
+async def test_all_problems_are_told_at_once(call: Caller) -> None:
+    """An order that is wrong in several fields hears of all of them."""
+    reply = await call("POST", ORDERS, json=scenes("", order_type="half", tools=[{"clip": {}}, {"x": {}}]))
+    assert reply.json["field"].keys() == {"Name", "OrderType", "Tools"}
+    assert len(reply.json["field"]["Tools"]) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff"])
+@pytest.mark.parametrize("path", [ORDERS, "/compute/ops/bulk/orders/v2/cancel"])
+async def test_bodies_that_are_no_object(call: Caller, path: str, body: bytes) -> None:
+    """What is not a JSON object is a 400 in the documented shape."""
+    reply = await call("POST", path, body=body)
+    assert reply.status == 400
+    assert "JSON" in reply.json["general"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        product(product_bundle="analytic_8b_udm2,analytic_udm2"),
+        product(item_type="SkySatCollect", product_bundle="visual,pansharpened_udm2"),
+        {"name": "n", "products": many(500)},
+        {"name": "n", "products": many(51, "SkySatCollect")},
+        {"name": "n", "products": many(50, "SkySatCollect"), "delivery": {"archive_type": "zip"}},
+        scenes(tools=[{"clip": {"aoi": AOI}}, {"composite": {}}, {"toar": {}}, {"cloud_filter": {}}]),
+        scenes(delivery={"planet_folders": {}}),
+        scenes(delivery={"google_earth_engine": {"project": "p", "collection": "c"}}),
+        basemaps(tools=[{"clip": {}}, {"merge": {}}]),
+        quads(mosaic_name="m", geometry=AOI),
+    ],
+)
+async def test_good_orders_are_accepted(call: Caller, order: object) -> None:
+    """What the documentation allows is accepted, up to its limits."""
+    assert (await call.create(order))["state"] == "queued"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from(["", "a", "scenes", "PSScene", "visual", "zip"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["item_ids", "clip", "sentinel_hub", "destination", "geometry"]),
+            inner,
+            max_size=2,
+        )
+    ),
+    max_leaves=6,
+)
+FIELDS = ["name", "products", "source_type", "order_type", "subscription_id", "tools", "delivery", "hosting"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from([*FIELDS, "notifications", "metadata"]), JSON, max_size=4), st.booleans()
+)
+def test_nonsense_is_answered(changes: dict[str, Any], of_basemaps: bool) -> None:
+    """Whatever JSON comes as an order, the answer is a 202 that can be looked at when done, or a 400."""
+
+    async def sent() -> None:
+        clock = FakeClock()
+        call = Caller(Simulator(clock=clock, limits=Limits.unlimited()))
+        order = basemaps() if of_basemaps else scenes()
+        reply = await call("POST", ORDERS, json=order | changes)
+        assert reply.status in {202, 400}, reply.body
+        if reply.status == 202:
+            clock.advance(60)
+            assert (await call.order(reply.json["id"]))["state"] == "success"
+            assert await call.listed(("source_type", "all")) == [reply.json["name"]]
+
+    anyio.run(sent)
