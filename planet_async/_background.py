@@ -1,8 +1,8 @@
 """Work that goes on while the caller does something else: a producer, in one task, read as an async iterator.
 
 A list fetches its next page while the caller handles this one; a batch downloads while the caller looks at
-what has arrived.  A task group cannot do that, since none may be open across a ``yield`` (PEP 789), so the task
-belongs to the iterator: it is cancelled when the iterator is closed or dropped (a `break` drops it).
+what has arrived.  A task group cannot do that, since none may be open across a ``yield`` (PEP 789), so the
+task belongs to the iterator: it is cancelled when the iterator is closed or dropped (a `break` drops it).
 """
 
 import asyncio

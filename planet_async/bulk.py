@@ -14,11 +14,11 @@ T = TypeVar("T")
 class Outcome(Generic[T]):
     """What became of one thing of many: a `value`, or the `error` that ended it.
 
-        async for outcome in planet.orders.wait_many(ids):
-            if outcome.error:
-                print(outcome.id, outcome.error)
-            else:
-                print(outcome.unwrap().state)
+    async for outcome in planet.orders.wait_many(ids):
+        if outcome.error:
+            print(outcome.id, outcome.error)
+        else:
+            print(outcome.unwrap().state)
     """
 
     id: str

@@ -3,22 +3,30 @@
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, frozen, validators
+from attrs import Attribute, field, frozen
 
 from planet_async.errors import InvalidRequest
 
-_POSITIVE = validators.gt(0)
+
+def _positive(_: object, attribute: "Attribute[Any]", value: float) -> None:
+    if not value > 0:
+        raise InvalidRequest(f"{attribute.name} must be greater than 0, not {value}")
+
+
+def _at_least_1(_: object, attribute: "Attribute[Any]", value: float) -> None:
+    if not value >= 1:
+        raise InvalidRequest(f"{attribute.name} must be at least 1, not {value}")
 
 
 @frozen
 class Window:
     """A rate: at most `limit` requests in any `seconds`."""
 
-    limit: int = field(validator=_POSITIVE)
-    seconds: float = field(default=1.0, validator=_POSITIVE)
+    limit: int = field(validator=_at_least_1)
+    seconds: float = field(default=1.0, validator=_positive)
 
 
 Rates = Mapping[str, tuple[Window, ...]]
@@ -44,14 +52,14 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
 
 @frozen
 class Schedule:
-    """How often to look at something unfinished: after `first` seconds, then `factor` times as long each time.
+    """How often to look at something unfinished.
 
-    No pause is longer than `longest` seconds.
+    After `first` seconds, then after `factor` times as long each time, never longer than `longest` seconds.
     """
 
-    first: float = field(default=2.0, validator=_POSITIVE)
-    factor: float = field(default=1.5, validator=validators.ge(1))
-    longest: float = field(default=30.0, validator=_POSITIVE)
+    first: float = field(default=2.0, validator=_positive)
+    factor: float = field(default=1.5, validator=_at_least_1)
+    longest: float = field(default=30.0, validator=_positive)
 
     def pause(self, looks: int) -> float:
         """Give the seconds to wait after that many looks."""
@@ -66,21 +74,21 @@ def _base_url(value: str) -> str:
 class Config:
     """How a client behaves; times are seconds.
 
-    `deadline` bounds one call with all its retries and waiting for its turn; `read_timeout` is how long nothing
-    may arrive.  `rates` holds the windows of an operation (``"orders.create"``) or of a whole API
+    `deadline` bounds one call with all its retries and waiting for its turn; `read_timeout` is how long
+    nothing may arrive.  `rates` holds the windows of an operation (``"orders.create"``) or of a whole API
     (``"orders"``, for its operations that have none); ``{}`` lifts all limits.
 
         Config(read_timeout=120, max_connections=32)
     """
 
     base_url: str = field(default="https://api.planet.com", converter=_base_url)
-    connect_timeout: float = field(default=10.0, validator=_POSITIVE)
-    read_timeout: float = field(default=60.0, validator=_POSITIVE)
-    max_connections: int = field(default=16, validator=_POSITIVE)
-    max_attempts: int = field(default=6, validator=_POSITIVE)
-    first_backoff: float = field(default=0.5, validator=_POSITIVE)
-    longest_backoff: float = field(default=30.0, validator=_POSITIVE)
-    deadline: float = field(default=300.0, validator=_POSITIVE)
+    connect_timeout: float = field(default=10.0, validator=_positive)
+    read_timeout: float = field(default=60.0, validator=_positive)
+    max_connections: int = field(default=16, validator=_at_least_1)
+    max_attempts: int = field(default=6, validator=_at_least_1)
+    first_backoff: float = field(default=0.5, validator=_positive)
+    longest_backoff: float = field(default=30.0, validator=_positive)
+    deadline: float = field(default=300.0, validator=_positive)
     rates: Rates = DOCUMENTED_RATES
     schedule: Schedule = Schedule()
 

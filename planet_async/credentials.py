@@ -50,7 +50,7 @@ class ApiKey:
         if not key:
             raise MissingCredentials(
                 "no API key: PL_API_KEY is not set",
-                hint='Set it (your key is on https://www.planet.com/account) or pass credentials=ApiKey("...").',
+                hint='Set it (the key is on https://www.planet.com/account) or pass ApiKey("...").',
             )
         return cls(key)
 

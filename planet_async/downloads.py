@@ -1,11 +1,9 @@
-"""From a file of the service to a safe file on disk: checked name, `.part` while it arrives, checksum, rename."""
+"""From a file of the service to a safe file on disk: name checked, `.part` first, checksum, then renamed."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from types import TracebackType
-from typing import Self
 
 import anyio.to_thread
 from attrs import field, frozen
@@ -61,14 +59,6 @@ class OpenFile:
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._response.chunks()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._response.aclose()
-
 
 def safe_path(folder: Path, name: str) -> Path:
     """Give the path of a server's file name below the folder; UnsafeName where it would lead out of it."""
@@ -104,16 +94,21 @@ async def download(
     try:
         if not overwrite and await anyio.to_thread.run_sync(_is_there, file, path):
             return path
-        async with OpenFile(file.name, await transport.send(file.request)) as source:
+        response = await transport.send(file.request)
+        try:
             part = await anyio.to_thread.run_sync(_Part, path, file)
             try:
-                await _receive(source, part, file, progress)
+                await _receive(OpenFile(file.name, response), part, file, progress)
             finally:
                 part.close()
+        finally:
+            await response.aclose()
         await anyio.to_thread.run_sync(part.accept)
     except OSError as error:
         raise DownloadError(
-            f"cannot write {path}: {error.strerror or error}", request=file.request, hint="What arrived is kept."
+            f"cannot write {path}: {error.strerror or error}",
+            request=file.request,
+            hint="What arrived is kept.",
         ) from error
     return path
 

@@ -79,8 +79,8 @@ class Paginator(Generic[T]):
             ...
         newest = await planet.orders.list().first()
 
-    Raises PagingError where the links go round in a circle or to another origin, DecodeError where a page or an
-    item is not what the API documents.
+    Raises PagingError where the links go round in a circle or to another origin, DecodeError where a page or
+    an item is not what the API documents.
     """
 
     def __init__(
@@ -141,11 +141,17 @@ class Paginator(Generic[T]):
         try:
             content = _decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DecodeError(f"not a page of a list: {error}; it begins {body[:80]!r}", request=request) from None
+            raise DecodeError(
+                f"not a page of a list: {error}; it begins {body[:80]!r}", request=request
+            ) from None
         raw: list[msgspec.Raw] | None = getattr(content, self._shape.items)
         if raw is None:
-            raise DecodeError(f"a page without `{self._shape.items}`; it begins {body[:80]!r}", request=request)
-        return Page(self._next(content, request), content.count, raw, lambda item: self._decode(item, request))
+            raise DecodeError(
+                f"a page without `{self._shape.items}`; it begins {body[:80]!r}", request=request
+            )
+        return Page(
+            self._next(content, request), content.count, raw, lambda item: self._decode(item, request)
+        )
 
     def _next(self, content: _Body, request: Request) -> str | None:
         for path in self._shape.next:
@@ -159,7 +165,9 @@ class Paginator(Generic[T]):
     def _following(self, request: Request, link: str, seen: set[str]) -> Request:
         target = urljoin(request.url, link)
         if origin(target) != origin(self._first.url):
-            raise PagingError("the link to the next page leads to another origin; not followed", request=request)
+            raise PagingError(
+                "the link to the next page leads to another origin; not followed", request=request
+            )
         if target in seen:
             raise PagingError("the links to the next page go round in a circle", request=request)
         seen.add(target)

@@ -14,8 +14,8 @@ def parse_error_body(body: bytes) -> tuple[str, FieldErrors]:
     """Give what a refusal says, in one line, and what it says of single fields.
 
     Known shapes: Orders' ``{"general": [...], "field": {...}}``, ``{"message": ...}``, Reports'
-    ``{"reason": ...}``, ``{"error": ...}``, Tasking's ``{"detail": ...}`` and ``{"field": ["..."]}``; anything
-    else (HTML, text, half a document) is shown by its first line.
+    ``{"reason": ...}``, ``{"error": ...}``, Tasking's ``{"detail": ...}`` and ``{"field": ["..."]}``;
+    anything else (HTML, text, half a document) is shown by its first line.
     """
     try:
         data = msgspec.json.decode(body)

@@ -45,7 +45,9 @@ class FollowRedirects:
 def _check(request: Request, target: str) -> None:
     scheme = origin(target)[0]
     if scheme not in {"http", "https"} or (scheme == "http" and origin(request.url)[0] == "https"):
-        raise TransportError(f"refused to follow a redirect from https to {scheme or 'nowhere'}", request=request)
+        raise TransportError(
+            f"refused to follow a redirect from https to {scheme or 'nowhere'}", request=request
+        )
 
 
 def _portable(request: Request) -> dict[str, str]:

@@ -20,11 +20,13 @@ _EARNED = 0.1  # retries that each answered request adds: a sick service gets a 
 class Retry:
     """Sends until it succeeds, the attempts or the seconds of `Config` are used up, or it would be harmful.
 
-    Pauses grow exponentially with full jitter, and are never shorter than the server asked for.  A 429 does not
-    count as an attempt, since nothing was done; only the deadline ends those.
+    Pauses grow exponentially with full jitter, and are never shorter than the server asked for.  A 429 does
+    not count as an attempt, since nothing was done; only the deadline ends those.
     """
 
-    def __init__(self, inner: Transport, config: Config, clock: Clock, *, jitter: random.Random | None = None) -> None:
+    def __init__(
+        self, inner: Transport, config: Config, clock: Clock, *, jitter: random.Random | None = None
+    ) -> None:
         self._inner = inner
         self._config = config
         self._clock = clock

@@ -15,7 +15,11 @@ from planet_async.paging import PageShape, Paginator
 T = TypeVar("T")
 Params = Sequence[tuple[str, str]]
 
-_HEADERS = {"accept": "application/json", "user-agent": f"planet-async/{__version__}", "x-planet-app": "planet-async"}
+_HEADERS = {
+    "accept": "application/json",
+    "user-agent": f"planet-async/{__version__}",
+    "x-planet-app": "planet-async",
+}
 _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 

@@ -57,7 +57,7 @@ def comma_list(value: str | Sequence[str] | None) -> str | None:
 
 
 def time_filter(name: str, value: TimeFilter | None) -> str | None:
-    """Render an instant or interval; InvalidRequest for a time without a zone, or an interval that ends early."""
+    """Render an instant or interval; InvalidRequest for a time without a zone, or an end before the start."""
     match value:
         case None:
             return None
@@ -77,7 +77,9 @@ def time_filter(name: str, value: TimeFilter | None) -> str | None:
 
 def _instant(name: str, time: datetime) -> str:
     if time.tzinfo is None:
-        raise InvalidRequest(f"{name}: {time.isoformat()} has no time zone", hint="Use datetime(..., tzinfo=UTC).")
+        raise InvalidRequest(
+            f"{name}: {time.isoformat()} has no time zone", hint="Use datetime(..., tzinfo=UTC)."
+        )
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

@@ -13,7 +13,10 @@
 See https://docs.planet.com/develop/apis/orders/reference/
 """
 
+import builtins
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,6 +40,7 @@ from planet_async.models.orders import (
 from planet_async.paging import ORDERS_PAGES, Paginator
 from planet_async.polling import wait_for, wait_for_many
 from planet_async.services._api import Api
+from planet_async.services._batch import run_batch
 from planet_async.services._deliveries import Delivery, download_order, open_result
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
 
@@ -59,14 +63,17 @@ class Orders:
     async def create(self, request: OrderRequest | Mapping[str, Any]) -> Order:
         """Place an order, and give it as it stands: queued.
 
-        A mapping is checked and sent as it is, fields unknown here included.  An error that has `may_have_acted`
-        set means that the order may exist.
+        A mapping is checked and sent as it is, fields unknown here included.  An error that has
+        `may_have_acted` set means that the order may exist.
 
             order = await planet.orders.create(
-                OrderRequest("field 7", [SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")])
+                OrderRequest("field 7", [SceneProduct(["20221221_084022_18_2414"], "PSScene",
+                "analytic_udm2")])
             )
         """
-        body = checked_body(OrderRequest, request)
+        return await self._place(checked_body(OrderRequest, request))
+
+    async def _place(self, body: bytes) -> Order:
         return await self._api.call(
             Order, self._api.request("POST", _ORDERS, operation="orders.create", body=body)
         )
@@ -76,7 +83,7 @@ class Orders:
         path = f"{_ORDERS}/{checked_id(order_id)}"
         return await self._api.call(Order, self._api.request("GET", path, operation="orders.get"))
 
-    def list(  # noqa: PLR0913 - the filters of the API
+    def list(
         self,
         *,
         state: OrderState | str | Sequence[OrderState | str] | None = None,
@@ -94,7 +101,8 @@ class Orders:
         """List orders, newest first unless `sort_by` says otherwise; the filters are those of the API.
 
         Orders in a list come without their results: `get` one for its download links.  Basemap orders are
-        included, which the API by itself leaves out.  `user_id` (``"all"`` or a number) is for administrators.
+        included, which the API by itself leaves out.  `user_id` (``"all"`` or a number) is for
+        administrators.
 
             async for order in planet.orders.list(state=["queued", "running"], name__contains="field"):
                 ...
@@ -133,23 +141,39 @@ class Orders:
     async def cancel_many(self, order_ids: Iterable[str | UUID]) -> CancelResult:
         """Cancel queued orders by id, 10,000 in a request; no ids, no request.
 
-        What could not be cancelled is in `failures`, each with the reason.  Raises only where nothing at all was
-        answered.
+        What could not be cancelled is in `failures`, each with the reason.  Raises only where nothing at all
+        was answered.
         """
-        ids = list(dict.fromkeys(checked_id(order_id) for order_id in order_ids))
-        parts = list(chunks(ids, _MOST_IDS))
-        results: dict[int, CancelResult | PlanetError] = {}
+        ids = [*dict.fromkeys(checked_id(order_id) for order_id in order_ids)]
+        results: builtins.list[CancelResult] = []
+        errors: builtins.list[PlanetError] = []
+
+        async def cancel(part: Sequence[str]) -> None:
+            try:
+                results.append(await self._cancel({"order_ids": part}))
+            except PlanetError as error:
+                errors.append(error)
+                failures = tuple(CancelFailure(order_id, str(error)) for order_id in part)
+                results.append(CancelResult(0, failures))
+
         async with anyio.create_task_group() as group:
-            for number, part in enumerate(parts):
-                group.start_soon(self._cancel_part, number, part, results)
-        answered = [results[number] for number in range(len(parts))]
-        if answered and all(isinstance(result, PlanetError) for result in answered):
-            raise next(result for result in answered if isinstance(result, PlanetError))
-        return _merged(parts, answered)
+            for part in chunks(ids, _MOST_IDS):
+                group.start_soon(cancel, part)
+        if errors and len(errors) == len(results):
+            raise errors[0]
+        failures = tuple(failure for result in results for failure in result.failures)
+        return CancelResult(sum(result.succeeded for result in results), failures)
 
     async def cancel_all(self) -> CancelResult:
         """Cancel every queued order of the account."""
         return await self._cancel({})
+
+    async def _cancel(self, body: Mapping[str, Sequence[str]]) -> CancelResult:
+        # Cancelling twice does no harm: the second answer names the cancelled ones as failures, no more.
+        request = self._api.request(
+            "POST", _BULK_CANCEL, operation="orders.cancel_many", body=to_json(body), repeatable=True
+        )
+        return (await self._api.call(BulkCancelReply, request)).cancelled
 
     async def stats(self) -> OrderStats:
         """Count the queued and running orders of the user and of the organization."""
@@ -159,7 +183,7 @@ class Orders:
         self,
         order_id: str | UUID,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - on the client's clock, and told apart in the error
+        timeout: float | None = None,
         on_update: Callable[[Order], None] | None = None,
     ) -> Order:
         """Wait until an order is finished, for at most `timeout` seconds, and give it.
@@ -205,15 +229,16 @@ class Orders:
         overwrite: bool = False,
         concurrency: int = 4,
         progress: ProgressCallback | None = None,
-    ) -> list[Path]:  # type: ignore[valid-type]
+    ) -> "builtins.list[Path]":
         """Download all files of a finished order below the folder `to`, and give their paths.
 
-        Each is checked against the manifest of the order, and is named `NAME.part` until it has passed.  A file
-        that is there already with the right checksum is kept; another one of that name is an error unless
-        `overwrite`.  All files are tried before the first error is raised: call again for what is missing.
+        Each is checked against the manifest of the order, and is named `NAME.part` until it has passed.  A
+        file that is there already with the right checksum is kept; another one of that name is an error
+        unless `overwrite`.  All files are tried before the first error is raised: call again for what is
+        missing.
 
-        Raises OrderNotDownloadable (failed, unfinished, or delivered to a cloud), ChecksumMismatch, UnsafeName,
-        DownloadError.
+        Raises OrderNotDownloadable (failed, unfinished, or delivered to a cloud), ChecksumMismatch,
+        UnsafeName, DownloadError.
         """
         if isinstance(order, str | UUID):
             order = await self.get(order)
@@ -226,3 +251,41 @@ class Orders:
             concurrency=concurrency,
             progress=progress,
         )
+
+    def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
+        """Open one file of an order for reading, without a copy on disk; nothing is checked.
+
+        async with planet.orders.open(order.results[0]) as file:
+            async for chunk in file:
+                ...
+        """
+        return open_result(self._api, result)
+
+    def run(
+        self,
+        requests: Iterable[OrderRequest | Mapping[str, Any]],
+        to: str | Path,
+    ) -> AsyncIterator[Outcome[Delivery]]:
+        """Place many orders, wait for them and download each below `to`; yields them as they are done.
+
+        All requests are checked before the first is sent.  What fails for one stops no other.  The id of an
+        outcome is the order's, or the name in the request where no order came of it.  Orders that were placed
+        stay placed when the caller leaves early.
+
+            async for outcome in planet.orders.run(requests, to="data"):
+                print(outcome.id, outcome.error or outcome.unwrap().paths)
+        """
+        return run_batch(
+            [(_name(request), checked_body(OrderRequest, request)) for request in requests],
+            create=self._place,
+            wait_many=self.wait_many,
+            download=partial(self.download, to=to),
+        )
+
+
+def _finished(order: Order) -> bool:
+    return order.state.is_final
+
+
+def _name(request: OrderRequest | Mapping[str, Any]) -> str:
+    return request.name if isinstance(request, OrderRequest) else str(request.get("name", ""))

@@ -18,8 +18,8 @@ from planet_async.http import Request, Response
 class HttpxTransport:
     """Sends over HTTP/1.1 on asyncio and trio, with at most `Config.max_connections` connections.
 
-    A response holds its connection until it is read or closed; further requests wait in line for one.  Proxies
-    of the environment and `.netrc` are not looked at.
+    A response holds its connection until it is read or closed; further requests wait in line for one.
+    Proxies of the environment and `.netrc` are not looked at.
     """
 
     def __init__(self, config: Config | None = None) -> None:
@@ -80,7 +80,9 @@ def _outgoing(request: Request, timeouts: dict[str, float | None]) -> httpx.Requ
             extensions={"timeout": timeouts},
         )
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise InvalidRequest(f"not a URL that can be requested ({type(error).__name__})", request=request) from None
+        raise InvalidRequest(
+            f"not a URL that can be requested ({type(error).__name__})", request=request
+        ) from None
 
 
 async def _chunks(stream: httpx.AsyncByteStream, request: Request) -> AsyncIterator[bytes]:

@@ -41,7 +41,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     def from_the_simulator(url: str) -> httpx.Response:
         return httpx.get(url.replace("https://api.planet.com", simulator.base_url), trust_env=False)
 
-    # The client checks products against the catalogue, which it fetches from an address that is written in it.
+    # The client checks products against the catalogue, which it fetches from an address of its own.
     monkeypatch.setattr(planet.specs, "httpx", SimpleNamespace(get=from_the_simulator))
     monkeypatch.setattr(planet.specs, "PRODUCT_BUNDLES", planet.specs._LazyBundlesLoader())
     with serve(simulator):
@@ -66,7 +66,7 @@ async def finished(client: Any, order_request: Any) -> str:
     assert order["state"] == "queued"
     # No delay between its looks: the order takes 0.15 s.
     assert await client.wait(order["id"], delay=0, max_attempts=0, callback=states.append) == "success"
-    assert set(states) == {"queued", "running", "success"}
+    assert states == sorted(states, key=["queued", "running", "success"].index)
     return str(order["id"])
 
 

@@ -1,0 +1,113 @@
+"""`Planet`: the client, which owns the stack of layers and holds the services."""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from planet_async.clock import Clock, SystemClock
+from planet_async.config import Config
+from planet_async.credentials import ApiKey, Credentials
+from planet_async.errors import InvalidRequest
+from planet_async.http import Response, Transport
+from planet_async.layers.auth import Auth
+from planet_async.layers.rate_limit import RateLimit
+from planet_async.layers.redirect import FollowRedirects
+from planet_async.layers.retry import Retry
+from planet_async.layers.status import RaiseForStatus
+from planet_async.models.convert import to_json
+from planet_async.services._api import Api
+from planet_async.services.orders import Orders
+
+_APIS = {"compute": "orders"}
+
+
+def standard_stack(network: Transport, config: Config, credentials: Credentials, clock: Clock) -> Transport:
+    """Put the layers around a network, in the order that a request passes them.
+
+    Each try of a request waits for its turn, is signed for its origin, follows redirects, and fails as an
+    error.
+    """
+    signed = Auth(network, credentials, config.base_url)
+    answered = RaiseForStatus(FollowRedirects(signed), clock)
+    return Retry(RateLimit(answered, config.rates, clock), config, clock)
+
+
+class Planet:
+    """A client of Planet's APIs: `planet.orders`.
+
+    Without arguments it takes the key from `PL_API_KEY` and the address from `PL_BASE_URL`, or else
+    https://api.planet.com.  One client serves any number of tasks of one event loop.  Raises
+    MissingCredentials where there is no key.
+
+        async with Planet() as planet:
+            async for order in planet.orders.list(state="running"):
+                print(order.id, order.name)
+
+    Without `async with`, call `aclose()` in the end.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        credentials: Credentials | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        config = config or Config.from_env()
+        credentials = credentials or ApiKey.from_env()
+        clock = clock or SystemClock()
+        stack = standard_stack(transport or _default_network(config), config, credentials, clock)
+        self._api = Api(stack, config, clock)
+        self.orders = Orders(self._api)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        json: object = None,
+    ) -> Response:
+        """Send a request to an endpoint that has no method here, with the same limits, retries and errors.
+
+        `path` begins with a slash, or is an address that the API gave.  The body of the response has been
+        read. A request other than GET, HEAD, PUT and DELETE is sent again only where it cannot have been
+        acted on.
+
+            response = await planet.request("GET", "/compute/ops/bundles/spec")
+            bundles = json.loads(await response.read())
+        """
+        if not path.startswith("/") and "://" not in path:
+            raise InvalidRequest(f"a path begins with a slash: {path!r}")
+        pairs = params.items() if isinstance(params, Mapping) else params
+        body = None if json is None else to_json(json)
+        operation = f"{_api_of(path)}.request"
+        return await self._api.send(
+            self._api.request(method.upper(), path, operation=operation, params=tuple(pairs), body=body)
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._api.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _default_network(config: Config) -> Transport:
+    # Imported here so that `import planet_async` loads no network library.
+    from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415
+
+    return HttpxTransport(config)
+
+
+def _api_of(path: str) -> str:
+    """Name the API that a path belongs to, whose rate it shares: /tasking/v2/orders/ is "tasking"."""
+    first = path.partition("://")[2].partition("/")[2] if "://" in path else path.lstrip("/")
+    return _APIS.get(first.partition("/")[0], first.partition("/")[0])

@@ -1,0 +1,140 @@
+"""The files of an order: which there are, what their bytes must be, and fetching them side by side."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urljoin
+
+import anyio
+import anyio.to_thread
+from attrs import frozen
+
+from planet_async.downloads import OpenFile, ProgressCallback, RemoteFile, download
+from planet_async.errors import DecodeError, OrderNotDownloadable, PlanetError
+from planet_async.models.convert import decode
+from planet_async.models.delivery import DELIVERIES
+from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
+from planet_async.services._api import Api
+
+_MANIFEST = "manifest.json"
+_FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
+
+
+@frozen
+class Delivery:
+    """A finished order and where its files are."""
+
+    order: Order
+    paths: tuple[Path, ...]
+
+
+async def download_order(
+    api: Api,
+    order: Order,
+    get: Callable[[str], Awaitable[Order]],
+    folder: Path,
+    *,
+    overwrite: bool,
+    concurrency: int,
+    progress: ProgressCallback | None,
+) -> list[Path]:
+    """Fetch the manifest, then all other files; see `Orders.download`."""
+    if not _has_fresh_links(api, order):
+        order = await get(order.id)
+    results = downloadable(order)
+    manifest = next((result for result in results if result.name == f"{order.id}/{_MANIFEST}"), None)
+    paths, expected = [], dict[str, ManifestFile]()
+    if manifest is not None:
+        # A manifest has no checksum to compare: it is fetched anew, over the one of an earlier try.
+        file = _remote_file(api, manifest, expected)
+        paths.append(await download(api.transport, file, folder, overwrite=True, progress=progress))
+        expected = await _expected_files(paths[0], order.id)
+    files = [_remote_file(api, result, expected) for result in results if result is not manifest]
+    errors: list[PlanetError] = []
+    limit = anyio.CapacityLimiter(concurrency)
+
+    async def fetch(file: RemoteFile) -> None:
+        async with limit:
+            try:
+                path = await download(api.transport, file, folder, overwrite=overwrite, progress=progress)
+            except PlanetError as error:
+                errors.append(error)
+            else:
+                paths.append(path)
+
+    async with anyio.create_task_group() as group:
+        for file in files:
+            group.start_soon(fetch, file)
+    if errors:
+        for other in errors[1:]:
+            errors[0].add_note(f"also: {other}")
+        raise errors[0]
+    return sorted(paths)
+
+
+@asynccontextmanager
+async def open_result(api: Api, result: OrderResult) -> AsyncGenerator[OpenFile]:
+    """Open one file of an order; see `Orders.open`."""
+    if not result.location:
+        raise OrderNotDownloadable(f"{result.name} has no link to download it from")
+    response = await api.transport.send(_remote_file(api, result, {}).request)
+    try:
+        yield OpenFile(result.name, response)
+    finally:
+        await response.aclose()
+
+
+def downloadable(order: Order) -> list[OrderResult]:
+    """Give the results to fetch; OrderNotDownloadable where there are none, saying why."""
+    if not order.state.is_final:
+        raise OrderNotDownloadable(
+            f"order {order.id} is {order.state}", hint="Wait for it: `await planet.orders.wait(id)`."
+        )
+    if order.state in {OrderState.FAILED, OrderState.CANCELLED}:
+        reasons = "; ".join(order.error_hints) or order.last_message or "the API gives no reason"
+        raise OrderNotDownloadable(
+            f"order {order.id} is {order.state}: {reasons}", error_hints=order.error_hints
+        )
+    elsewhere = _delivered_to(order)
+    if elsewhere:
+        raise OrderNotDownloadable(
+            f"order {order.id} was delivered to {elsewhere}", hint="Fetch its files there."
+        )
+    results = [result for result in order.results if result.location]
+    missing = [result.name for result in order.results if not result.location]
+    if not results or (missing and order.state is OrderState.SUCCESS):
+        what = f"has no link for {missing[0]}" if missing else "lists no files"
+        raise OrderNotDownloadable(f"order {order.id} is {order.state} and {what}")
+    return results
+
+
+def _delivered_to(order: Order) -> str:
+    places = [name for name in (order.delivery or {}) if name in DELIVERIES]
+    return ", ".join(places + [f"hosting at {name}" for name in (order.hosting or {})])
+
+
+def _has_fresh_links(api: Api, order: Order) -> bool:
+    soon = api.clock.now() + _FRESH
+    return bool(order.results) and all(
+        result.expires_at is None or result.expires_at > soon for result in order.results
+    )
+
+
+def _remote_file(api: Api, result: OrderResult, expected: Mapping[str, ManifestFile]) -> RemoteFile:
+    location = urljoin(api.config.base_url + "/compute/ops/download/", result.location or "")
+    request = api.request("GET", location, operation="orders.download", stream=True)
+    entry = expected.get(result.name)
+    if entry is None:
+        return RemoteFile(result.name, request)
+    return RemoteFile(result.name, request, entry.size, entry.digests)
+
+
+async def _expected_files(path: Path, order_id: str) -> dict[str, ManifestFile]:
+    body = await anyio.to_thread.run_sync(path.read_bytes)
+    try:
+        manifest = decode(Manifest, body)
+        # Its paths leave out the folder of the order.
+        return {f"{order_id}/{file.path}": file for file in manifest.files}
+    except DecodeError as error:
+        raise DecodeError(f"{path} is no manifest of an order: {error}") from error
