@@ -86,16 +86,17 @@ class Response:
     def __repr__(self) -> str:
         return f"<Response {self.status} {without_query(self.url)}>"
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives; a streamed body can be iterated once."""
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Give the body as it arrives; a streamed body can be iterated once.
+
+        An iteration that is left early ends with `aclose`.
+        """
         if self._content is not None:
-            yield self._content
-        elif self._body is not None:
-            body, self._body = self._body, None
-            async for chunk in body:
-                yield chunk
-        else:
+            return _whole(self._content)
+        if self._body is None:
             raise RuntimeError("the body of this response has been consumed")
+        body, self._body = self._body, None
+        return aiter(body)
 
     async def read(self) -> bytes:
         """Read the whole body and close; a second call gives the same bytes."""
@@ -112,6 +113,10 @@ class Response:
         if close is not None:
             with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
                 await close()
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 class Transport(Protocol):

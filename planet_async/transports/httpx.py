@@ -4,7 +4,7 @@ The client layer of httpx costs a third of a request, and its pool scans all con
 request; so the connections in use are gated here, where the scan stays short.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import anyio
@@ -53,16 +53,18 @@ class HttpxTransport:
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):  # pragma: no cover - httpx's types allow it
             raise TypeError("an async transport gave a sync stream")
+        body = _chunks(stream, request)
 
         async def close() -> None:
             try:
                 with suppress(httpx.HTTPError):
+                    await body.aclose()
                     await stream.aclose()
             finally:
                 self._gate.release()
 
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, _chunks(stream, request), url=request.url, close=close)
+        return Response(response.status_code, headers, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -85,7 +87,7 @@ def _outgoing(request: Request, timeouts: dict[str, float | None]) -> httpx.Requ
         ) from None
 
 
-async def _chunks(stream: httpx.AsyncByteStream, request: Request) -> AsyncIterator[bytes]:
+async def _chunks(stream: httpx.AsyncByteStream, request: Request) -> AsyncGenerator[bytes]:
     try:
         async for chunk in stream:
             yield chunk

@@ -1,0 +1,52 @@
+"""What there is to run: `python -m nox -s demo`, or `tests`; by itself all that CI runs."""
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.error_on_missing_interpreters = True
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the main job against the embedded simulator: order, wait, download, verify, cancel."""
+    session.install("-q", ".[cli,simulator]")
+    session.run("planet-async", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, with branch coverage."""
+    session.install("-q", "-e", ".[cli,simulator]", *group("test"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", *([] if session.posargs else ["--fail-under=95"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("-q", *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, strictly, of the package and of all that uses it."""
+    session.install("-q", "-e", ".[cli,simulator]", *group("test"), *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Run a benchmark: `python -m nox -s benchmarks -- main_job`."""
+    session.install("-q", ".[cli,simulator]", *group("test"))
+    for name in session.posargs or ["main_job"]:
+        session.run("python", f"benchmarks/{name}.py")

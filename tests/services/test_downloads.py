@@ -1,0 +1,432 @@
+"""Downloads: from a finished order to checked files, against the simulator and its faults."""
+
+import hashlib
+import json
+from pathlib import Path
+from zipfile import ZipFile
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from planet_async import (
+    AmazonS3,
+    ApiKey,
+    Archive,
+    ChecksumMismatch,
+    ConnectionLost,
+    DecodeError,
+    DownloadError,
+    Order,
+    OrderNotDownloadable,
+    OrderRequest,
+    Planet,
+    Progress,
+    SceneProduct,
+    SentinelHub,
+    UnsafeName,
+)
+from planet_async.downloads import safe_path
+from planet_async.simulator import Fault, OrderPlan, Simulator
+from planet_async.testing import FakeClock, FakeTransport, reply
+
+pytestmark = pytest.mark.anyio
+
+SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "analytic_udm2")
+ORDER_ID = "7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11"
+BASE = "https://api.planet.com/compute/ops/download/?token="
+
+
+async def finished(planet: Planet, request: OrderRequest | None = None) -> Order:
+    order = await planet.orders.create(request or OrderRequest("field 7", [SCENE]))
+    return await planet.orders.wait(order.id)
+
+
+def check_against_manifest(folder: Path, order: Order) -> int:
+    """Compare every file with the manifest that came along, as somebody without this package would."""
+    manifest = json.loads((folder / order.id / "manifest.json").read_bytes())
+    for entry in manifest["files"]:
+        content = (folder / order.id / entry["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["digests"]["sha256"]
+    return len(manifest["files"])
+
+
+def described(*files: tuple[str, bytes], **order: object) -> tuple[FakeTransport, Planet]:
+    """Give a client of a service with one finished order of these files, named and filled as told."""
+    results = [{"name": name, "delivery": "success", "location": f"{BASE}{name}"} for name, _ in files]
+    body = {"id": ORDER_ID, "state": "success", "_links": {"results": results}, **order}
+    contents = {f"{BASE}{name}": content for name, content in files}
+    transport = FakeTransport(
+        lambda request: reply(body=contents[request.url]) if request.url in contents else reply(json=body)
+    )
+    return transport, Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
+
+
+def manifest(**files: bytes) -> bytes:
+    entries = [
+        {"path": name, "size": len(content), "digests": {"md5": hashlib.md5(content).hexdigest()}}
+        for name, content in files.items()
+    ]
+    return json.dumps({"files": entries}).encode()
+
+
+async def test_every_file_is_there_and_right(planet: Planet, tmp_path: Path) -> None:
+    """All files of the manifest are below the folder of the order, and nothing else is."""
+    order = await finished(planet)
+    paths = await planet.orders.download(order, tmp_path)
+    count = check_against_manifest(tmp_path, order)
+    assert len(paths) == count + 1 == len(order.results)
+    assert sorted(paths) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+
+async def test_an_id_will_do(planet: Planet, tmp_path: Path) -> None:
+    """An id is looked up first; a folder given as text is made."""
+    order = await finished(planet)
+    paths = await planet.orders.download(order.id, str(tmp_path / "new" / "folder"))
+    assert check_against_manifest(tmp_path / "new" / "folder", order) == len(paths) - 1
+
+
+async def test_an_order_of_a_list_is_looked_up(planet: Planet, tmp_path: Path) -> None:
+    """Orders of a list come without links; they are got before the download."""
+    await finished(planet)
+    listed = await planet.orders.list().first()
+    assert listed is not None
+    assert not listed.results
+    assert await planet.orders.download(listed, tmp_path)
+
+
+async def test_links_about_to_expire_are_asked_for_anew(
+    planet: Planet, simulator: Simulator, clock: FakeClock, tmp_path: Path
+) -> None:
+    """An order kept for hours still downloads."""
+    order = await finished(planet)
+    clock.advance(3 * 3600)
+    looks = simulator.requests["orders.get"]
+    await planet.orders.download(order, tmp_path)
+    assert simulator.requests["orders.get"] == looks + 1
+
+
+async def test_an_archive_is_one_file(planet: Planet, tmp_path: Path) -> None:
+    """A zip is fetched and checked whole."""
+    request = OrderRequest(
+        "farm", [SCENE], delivery=Archive(single_archive=True, archive_filename="{{name}}.zip")
+    )
+    order = await finished(planet, request)
+    paths = await planet.orders.download(order, tmp_path)
+    assert [path.name for path in paths] == ["farm.zip", "manifest.json"]
+    assert check_against_manifest(tmp_path, order) == 1
+    assert ZipFile(paths[0]).testzip() is None
+
+
+async def test_progress_is_told_in_bytes(planet: Planet, tmp_path: Path) -> None:
+    """Each file grows from its first bytes to its whole size."""
+    told: list[Progress] = []
+    order = await finished(planet)
+    paths = await planet.orders.download(order, tmp_path, progress=told.append)
+    for path in paths:
+        name = path.relative_to(tmp_path).as_posix()
+        mine = [progress for progress in told if progress.name == name]
+        assert mine[-1].received == path.stat().st_size == mine[-1].size
+        assert [progress.received for progress in mine] == sorted({progress.received for progress in mine})
+
+
+async def test_files_are_fetched_side_by_side(clock: FakeClock, tmp_path: Path) -> None:
+    """Slow storage costs the time of the slowest file, not of all, within `concurrency`."""
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1))
+    simulator.faults.add(Fault(operation="storage.get", delay=100.0))
+    async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        order = await finished(planet)
+        started = clock.monotonic()
+        paths = await planet.orders.download(order, tmp_path, concurrency=100)
+        assert clock.monotonic() - started < 300  # the manifest, then all others at once
+        slow = clock.monotonic()
+        await planet.orders.download(order, tmp_path / "again", concurrency=1)
+        assert clock.monotonic() - slow >= 100 * len(paths)
+
+
+async def test_what_is_there_and_right_is_kept(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """A second download fetches the manifest and nothing else."""
+    order = await finished(planet)
+    await planet.orders.download(order, tmp_path)
+    before = simulator.requests["storage.get"]
+    await planet.orders.download(order, tmp_path)
+    assert simulator.requests["storage.get"] == before + 1
+
+
+async def test_another_file_of_that_name_is_not_overwritten(planet: Planet, tmp_path: Path) -> None:
+    """Somebody's file is in the way: an error, the others are fetched; `overwrite` replaces it."""
+    order = await finished(planet)
+    victim = tmp_path / order.results[0].name
+    victim.parent.mkdir(parents=True)
+    victim.write_text("mine")
+    with pytest.raises(DownloadError, match="overwrite=True"):
+        await planet.orders.download(order, tmp_path)
+    assert victim.read_text() == "mine"
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(order.results)
+    await planet.orders.download(order, tmp_path, overwrite=True)
+    check_against_manifest(tmp_path, order)
+
+
+async def test_a_folder_in_the_way(planet: Planet, tmp_path: Path) -> None:
+    """What the disk refuses is a DownloadError that says what and where."""
+    order = await finished(planet)
+    (tmp_path / order.id).write_text("a file where the folder has to be")
+    with pytest.raises(DownloadError, match=f"cannot write .*{order.id}"):
+        await planet.orders.download(order, tmp_path)
+
+
+async def test_wrong_bytes_never_get_the_final_name(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """A file other than the manifest promises is refused, and does not stay."""
+    order = await finished(planet)
+    simulator.faults.add(
+        Fault(operation="storage.get", when=lambda call: "udm2" in call.path, body=b"x" * 4096)
+    )
+    with pytest.raises(ChecksumMismatch, match="udm2"):
+        await planet.orders.download(order, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if "udm2" in path.name]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(order.results) - 1
+
+
+async def test_a_cut_file_keeps_its_part(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """A connection that breaks off raises; the short file is a `.part`, not the result."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", when=lambda call: "udm2" in call.path, cut=1000))
+    with pytest.raises(ConnectionLost):
+        await planet.orders.download(order, tmp_path)
+    (part,) = (path for path in tmp_path.rglob("*") if "udm2" in path.name)
+    assert part.name.endswith(".part")
+    assert simulator.open_responses == 0
+
+
+async def test_cancelling_leaves_no_half_file(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """A download cancelled half way leaves no final file and no open response."""
+    order = await finished(planet)
+    with anyio.CancelScope() as scope:
+        await planet.orders.download(
+            order, tmp_path, progress=lambda progress: scope.cancel() if "udm2" in progress.name else None
+        )
+    assert scope.cancelled_caught
+    assert not [path for path in tmp_path.rglob("*udm2*") if path.suffix != ".part"]
+    assert simulator.open_responses == 0
+
+
+async def test_all_errors_are_told(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """The first error is raised, the others are in its notes."""
+    order = await finished(planet)
+    simulator.faults.add(
+        Fault(operation="storage.get", when=lambda call: "manifest" not in call.path, body=b"x")
+    )
+    with pytest.raises(ChecksumMismatch) as caught:
+        await planet.orders.download(order, tmp_path)
+    assert len(caught.value.__notes__) == len(order.results) - 2
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+async def test_a_failed_order_says_why(state: str, tmp_path: Path) -> None:
+    """No quiet nothing: the error carries the hints of the API."""
+    _, planet = described(state=state, error_hints=["No access to assets", "Try another item"])
+    with pytest.raises(OrderNotDownloadable, match=f"{state}: No access to assets; Try another") as caught:
+        await planet.orders.download(ORDER_ID, tmp_path)
+    assert caught.value.error_hints == ("No access to assets", "Try another item")
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_unfinished_order_says_to_wait(planet: Planet, tmp_path: Path) -> None:
+    """A queued order has nothing to download yet."""
+    order = await planet.orders.create(OrderRequest("x", [SCENE]))
+    with pytest.raises(OrderNotDownloadable, match=r"queued.*Wait"):
+        await planet.orders.download(order, tmp_path)
+
+
+async def test_an_order_delivered_to_a_cloud_says_so(planet: Planet, tmp_path: Path) -> None:
+    """The error names the place where the files are."""
+    bucket = AmazonS3(
+        bucket="b", aws_region="r", aws_access_key_id="k", aws_secret_access_key="hidden", path_prefix="p"
+    )
+    order = await finished(planet, OrderRequest("x", [SCENE], delivery=bucket))
+    with pytest.raises(OrderNotDownloadable, match="delivered to amazon_s3") as caught:
+        await planet.orders.download(order, tmp_path)
+    assert "hidden" not in str(caught.value)
+    hosted = await finished(planet, OrderRequest("x", [SCENE], hosting=SentinelHub()))
+    with pytest.raises(OrderNotDownloadable, match="hosting at sentinel_hub"):
+        await planet.orders.download(hosted, tmp_path)
+
+
+async def test_a_partial_order_gives_what_there_is(clock: FakeClock, tmp_path: Path) -> None:
+    """Files that could not be made are left out of a partial order; the others come."""
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1, state="partial"))
+    async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        request = OrderRequest(
+            "x", [SceneProduct(["20240101_a", "20240101_b"], "PSScene", "visual")], order_type="partial"
+        )
+        order = await finished(planet, request)
+        paths = await planet.orders.download(order, tmp_path)
+    assert 0 < check_against_manifest(tmp_path, order) == len(paths) - 1
+
+
+async def test_a_success_without_links(tmp_path: Path) -> None:
+    """A finished order with nothing to fetch is an error, not an empty list of paths."""
+    _, planet = described()
+    with pytest.raises(OrderNotDownloadable, match="lists no files"):
+        await planet.orders.download(ORDER_ID, tmp_path)
+    result = {"name": f"{ORDER_ID}/a.tif", "delivery": "pending"}
+    _, planet = described(_links={"results": [result]})
+    with pytest.raises(OrderNotDownloadable, match=r"no link for .*tif"):
+        await planet.orders.download(ORDER_ID, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", f"{ORDER_ID}/../../x", "/etc/x", "a\\..\\x", "C:/x", "C:x", "a/", "", "a/\x00b", "a\nb", ".."],
+)
+async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Path) -> None:
+    """A name that would lead elsewhere is refused before anything is fetched for it."""
+    transport, planet = described((name, b"evil")) if name else described()
+    with pytest.raises(UnsafeName):
+        safe_path(tmp_path, name)
+    if name:
+        with pytest.raises(UnsafeName, match="outside"):
+            await planet.orders.download(ORDER_ID, tmp_path / "data")
+        assert len(transport.requests) == 1
+    assert not list(tmp_path.rglob("*"))
+
+
+async def test_a_file_that_the_manifest_does_not_list(tmp_path: Path) -> None:
+    """It is fetched all the same, with nothing to check it by, and not over another one."""
+    name = f"{ORDER_ID}/b.txt"
+    transport, planet = described((f"{ORDER_ID}/manifest.json", manifest(a=b"a")), (name, b"b"))
+    assert (await planet.orders.download(ORDER_ID, tmp_path))[0].read_bytes() == b"b"
+    with pytest.raises(DownloadError, match="exists"):
+        await planet.orders.download(ORDER_ID, tmp_path)
+    assert transport.open_responses == 0
+
+
+async def test_an_order_without_a_manifest(tmp_path: Path) -> None:
+    """What is listed is fetched."""
+    _, planet = described((f"{ORDER_ID}/b.txt", b"b"))
+    assert [path.name for path in await planet.orders.download(ORDER_ID, tmp_path)] == ["b.txt"]
+
+
+async def test_md5_will_do(tmp_path: Path) -> None:
+    """A manifest with md5 only is checked by md5, and the size by itself."""
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a"]
+    _, planet = described((names[0], manifest(a=b"right")), (names[1], b"right"))
+    await planet.orders.download(ORDER_ID, tmp_path)
+    _, planet = described((names[0], manifest(a=b"right")), (names[1], b"wrong"))
+    with pytest.raises(ChecksumMismatch, match="md5"):
+        await planet.orders.download(ORDER_ID, tmp_path / "2")
+    _, planet = described((names[0], manifest(a=b"right")), (names[1], b"rightish"))
+    with pytest.raises(ChecksumMismatch, match="5 bytes, and 8 came"):
+        await planet.orders.download(ORDER_ID, tmp_path / "3")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"files": [{"size": 1}]}', b'{"files": 5}'])
+async def test_a_broken_manifest(body: bytes, tmp_path: Path) -> None:
+    """Without a manifest nothing can be checked: a DecodeError that names the file."""
+    _, planet = described((f"{ORDER_ID}/manifest.json", body), (f"{ORDER_ID}/a", b"a"))
+    with pytest.raises(DecodeError, match=r"manifest\.json is no manifest"):
+        await planet.orders.download(ORDER_ID, tmp_path)
+
+
+async def test_the_credential_does_not_go_to_the_storage(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """The simulated storage refuses whatever comes with one, as the signed links of clouds do."""
+    order = await finished(planet)
+    await planet.orders.download(order, tmp_path)
+    assert simulator.answers["storage.get", 200] == len(order.results)
+    assert not any(status >= 400 for _, status in simulator.answers)
+
+
+async def test_a_big_file_in_small_pieces(tmp_path: Path) -> None:
+    """A file larger than what is written at a time arrives whole."""
+    content = bytes(range(256)) * 14_000
+    name = f"{ORDER_ID}/big"
+    pieces = [content[start : start + 65_536] for start in range(0, len(content), 65_536)]
+    results = [{"name": name, "delivery": "success", "location": f"{BASE}x"}]
+    transport = FakeTransport(
+        [
+            reply(json={"id": ORDER_ID, "state": "success", "_links": {"results": results}}),
+            reply(chunks=pieces),
+        ]
+    )
+    planet = Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
+    (path,) = await planet.orders.download(ORDER_ID, tmp_path)
+    assert path.read_bytes() == content
+
+
+async def test_open_reads_without_a_file(planet: Planet, simulator: Simulator) -> None:
+    """The bytes arrive as they are, with name and size; leaving half way is fine."""
+    order = await finished(planet)
+    result = order.results[0]
+    async with planet.orders.open(result) as file:
+        content = b"".join([chunk async for chunk in file])
+        assert (file.name, file.size) == (result.name, len(content))
+    async with planet.orders.open(result) as file:
+        async for chunk in file:
+            assert content.startswith(chunk)
+            break
+    assert simulator.open_responses == 0
+
+
+async def test_open_needs_a_link(planet: Planet) -> None:
+    """A result without a location says that it cannot be opened."""
+    order = await finished(planet, OrderRequest("x", [SCENE], hosting=SentinelHub()))
+    with pytest.raises(OrderNotDownloadable, match="no link"):
+        async with planet.orders.open(order.results[0]):
+            pass
+
+
+async def test_run_does_it_all(planet: Planet, tmp_path: Path) -> None:
+    """Requests in, checked files out: one outcome each, as they are done."""
+    requests = [OrderRequest(f"order {number}", [SCENE]) for number in range(12)]
+    deliveries = [outcome.unwrap() async for outcome in planet.orders.run(requests, to=tmp_path)]
+    assert sorted(delivery.order.name for delivery in deliveries) == sorted(
+        request.name for request in requests
+    )
+    for delivery in deliveries:
+        assert check_against_manifest(tmp_path, delivery.order) == len(delivery.paths) - 1
+
+
+async def test_run_gives_each_failure_its_own_outcome(clock: FakeClock, tmp_path: Path) -> None:
+    """Refused, failed and lost orders stop none of the others."""
+    simulator = Simulator(
+        clock=clock,
+        plan=lambda body, _: OrderPlan(
+            run_seconds=5, state="failed" if body["name"] == "fails" else "success"
+        ),
+    )
+    requests = [
+        OrderRequest("good", [SCENE]),
+        OrderRequest("refused", [SceneProduct(["a"], "NoSuchType", "visual")]),
+        OrderRequest("fails", [SCENE]),
+    ]
+    async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        outcomes = {outcome.id: outcome async for outcome in planet.orders.run(requests, to=tmp_path)}
+    by_name = {order.request["name"]: order_id for order_id, order in simulator.orders.items()}
+    assert outcomes.keys() == {"refused", by_name["good"], by_name["fails"]}
+    assert "Bad item type" in str(outcomes["refused"].error)
+    assert isinstance(outcomes[by_name["fails"]].error, OrderNotDownloadable)
+    assert outcomes[by_name["good"]].unwrap().paths
+
+
+async def test_run_checks_all_requests_first(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """One bad request in a batch, and nothing of it is sent."""
+    with pytest.raises(ValueError, match="products"):
+        planet.orders.run([OrderRequest("good", [SCENE]), {"name": "bad"}], to=tmp_path)
+    assert not simulator.requests
+
+
+async def test_leaving_run_early_stops_its_work(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """After a `break` nothing goes on in the background; what was ordered stays ordered."""
+    requests = [OrderRequest(f"order {number}", [SCENE]) for number in range(12)]
+    async for _ in planet.orders.run(requests, to=tmp_path):
+        break
+    await anyio.wait_all_tasks_blocked()
+    sent = simulator.requests.total()
+    for _ in range(50):
+        await anyio.lowlevel.checkpoint()
+    assert simulator.requests.total() == sent
+    assert len(simulator.orders) == 12
