@@ -74,7 +74,7 @@ def _base_url(value: str) -> str:
 class Config:
     """How a client behaves; times are seconds.
 
-    `deadline` bounds one call with all its retries and waiting for its turn; `read_timeout` is how long
+    `deadline` is how long after its first failure a call may still be tried again; `read_timeout` is how long
     nothing may arrive.  `rates` holds the windows of an operation (``"orders.create"``) or of a whole API
     (``"orders"``, for its operations that have none); ``{}`` lifts all limits.
 

@@ -7,7 +7,7 @@ simulator, and the fakes of `planet_async.testing`.  No type of a network librar
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 from attrs import field, frozen
@@ -25,9 +25,20 @@ def without_query(url: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Give scheme, host and port: what a credential belongs to."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    """Give scheme, host and port: what a credential belongs to.  What is no address has none of them."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return "", "", 0
+
+
+def link_target(base: str, link: str) -> str:
+    """Give the address that a link leads to; one that is no address is given as it is, and has no origin."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
 
 
 @frozen
@@ -92,7 +103,7 @@ class Response:
         An iteration that is left early ends with `aclose`.
         """
         if self._content is not None:
-            return _whole(self._content)
+            return _Whole(self._content)
         if self._body is None:
             raise RuntimeError("the body of this response has been consumed")
         body, self._body = self._body, None
@@ -115,8 +126,16 @@ class Response:
                 await close()
 
 
-async def _whole(content: bytes) -> AsyncIterator[bytes]:
-    yield content
+class _Whole(AsyncIterator[bytes]):
+    """A body in one piece.  No generator: to drop one half way is a ResourceWarning on trio."""
+
+    def __init__(self, content: bytes) -> None:
+        self._pieces = iter((content,))
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
 
 class Transport(Protocol):

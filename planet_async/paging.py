@@ -3,14 +3,13 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
-from urllib.parse import urljoin
 
 import msgspec
 from attrs import evolve, field, frozen
 
 from planet_async._background import Send, Stream
 from planet_async.errors import DecodeError, PagingError
-from planet_async.http import Request, Transport, origin
+from planet_async.http import Request, Transport, link_target, origin
 
 T = TypeVar("T")
 
@@ -163,7 +162,7 @@ class Paginator(Generic[T]):
         return None
 
     def _following(self, request: Request, link: str, seen: set[str]) -> Request:
-        target = urljoin(request.url, link)
+        target = link_target(request.url, link)
         if origin(target) != origin(self._first.url):
             raise PagingError(
                 "the link to the next page leads to another origin; not followed", request=request

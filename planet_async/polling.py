@@ -1,6 +1,7 @@
 """Waiting until something is finished, by looking at it: one thing, or many with no task for each."""
 
 import heapq
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from math import inf
 from typing import TypeVar
@@ -46,43 +47,69 @@ async def wait_for(
     raise _too_long(id_, timeout)
 
 
-async def wait_for_many(
-    ids: Iterable[str],
-    look: Look[T],
-    finished: Callable[[T], bool],
-    *,
-    clock: Clock,
-    schedule: Schedule,
-    timeout: float | None = None,
-) -> AsyncIterator[Outcome[T]]:
-    """Yield one outcome for each id, as they finish; whatever fails for one stops no other.
+class WaitForMany(AsyncIterator[Outcome[T]]):
+    """One outcome for each id, as they finish; whatever fails for one stops no other.
 
-    Ids not finished in time end as a WaitTimeout.  Nothing runs while the caller holds an outcome, so that
-    leaving the loop is always safe.
+    Ids not finished in time end as a WaitTimeout.  Nothing runs while the caller holds an outcome, and it is no
+    generator, so that leaving the loop is always safe.
     """
-    deadline = inf if timeout is None else clock.monotonic() + timeout
-    waiting = [(clock.monotonic(), number, id_) for number, id_ in enumerate(dict.fromkeys(ids))]
-    looks = [0] * len(waiting)
-    while waiting and clock.monotonic() < deadline:
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        look: Look[T],
+        finished: Callable[[T], bool],
+        *,
+        clock: Clock,
+        schedule: Schedule,
+        timeout: float | None = None,
+    ) -> None:
+        self._look = look
+        self._finished = finished
+        self._clock = clock
+        self._schedule = schedule
+        self._timeout = timeout
         now = clock.monotonic()
-        if waiting[0][0] > now:
-            await clock.sleep(min(waiting[0][0], deadline) - now)
-            continue
-        due = [heapq.heappop(waiting) for _ in range(_AT_ONCE) if waiting and waiting[0][0] <= now]
-        outcomes = {number: Outcome[T](id_) for _, number, id_ in due}
-        with clock.move_on_after(deadline - now):
-            async with anyio.create_task_group() as group:
-                for _, number, id_ in due:
-                    group.start_soon(_look_once, look, finished, id_, number, outcomes)
-        for _, number, id_ in due:
-            outcome = outcomes[number]
-            if outcome.value is None and outcome.error is None:
-                looks[number] += 1
-                heapq.heappush(waiting, (clock.monotonic() + schedule.pause(looks[number]), number, id_))
+        self._deadline = inf if timeout is None else now + timeout
+        self._waiting = [(now, number, id_) for number, id_ in enumerate(dict.fromkeys(ids))]
+        self._looks = [0] * len(self._waiting)
+        self._ended: deque[Outcome[T]] = deque()
+
+    async def __anext__(self) -> Outcome[T]:
+        while not self._ended:
+            now = self._clock.monotonic()
+            if not self._waiting:
+                raise StopAsyncIteration
+            if now >= self._deadline:
+                self._give_up()
+            elif self._waiting[0][0] > now:
+                await self._clock.sleep(min(self._waiting[0][0], self._deadline) - now)
             else:
-                yield outcome
-    for _, _, id_ in sorted(waiting, key=lambda entry: entry[1]):
-        yield Outcome(id_, error=_too_long(id_, timeout))
+                await self._look_at_due(now)
+        return self._ended.popleft()
+
+    async def _look_at_due(self, now: float) -> None:
+        waiting = self._waiting
+        due = [heapq.heappop(waiting) for _ in range(_AT_ONCE) if waiting and waiting[0][0] <= now]
+        outcomes: dict[int, Outcome[T]] = {}
+        try:
+            with self._clock.move_on_after(self._deadline - now):
+                async with anyio.create_task_group() as group:
+                    for _, number, id_ in due:
+                        group.start_soon(_look_once, self._look, self._finished, id_, number, outcomes)
+        finally:  # also where the caller's patience ended: no id is lost
+            for _, number, id_ in due:
+                if number in outcomes:
+                    self._ended.append(outcomes[number])
+                else:
+                    self._looks[number] += 1
+                    pause = self._schedule.pause(self._looks[number])
+                    heapq.heappush(waiting, (self._clock.monotonic() + pause, number, id_))
+
+    def _give_up(self) -> None:
+        for _, _, id_ in sorted(self._waiting, key=lambda entry: entry[1]):
+            self._ended.append(Outcome(id_, error=_too_long(id_, self._timeout)))
+        self._waiting.clear()
 
 
 async def _look_once(

@@ -49,13 +49,18 @@ def reply(
         body = msgspec.json.encode(json)
         found.setdefault("content-type", "application/json")
     content = body.encode() if isinstance(body, str) else body
-    return Response(status, found, content if chunks is None else _arriving(chunks))
+    return Response(status, found, content if chunks is None else _Arriving(chunks))
 
 
-async def _arriving(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
+class _Arriving(AsyncIterator[bytes]):
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+
+    async def __anext__(self) -> bytes:
         await anyio.lowlevel.checkpoint()
-        yield chunk
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
 
 
 class FakeTransport:

@@ -11,6 +11,7 @@ from planet_async.http import Request, Response, Transport
 
 _MARGIN = 1.01  # a hundredth slower than allowed: requests may get closer to each other on their way
 _SHUT_SECONDS = 1.0  # after a 429 that names no time
+_LONGEST_SHUT = 300.0  # a server that names a longer time is asked again after this one, lest all hang
 
 
 class RateLimit:
@@ -32,7 +33,7 @@ class RateLimit:
         try:
             return await self._inner.send(request)
         except TooManyRequests as error:
-            line.shut(_SHUT_SECONDS if error.retry_after is None else error.retry_after)
+            line.shut(_SHUT_SECONDS if error.retry_after is None else min(error.retry_after, _LONGEST_SHUT))
             raise
 
     async def aclose(self) -> None:
@@ -47,6 +48,7 @@ class Line:
         shortest, *longer = sorted(windows, key=lambda window: window.seconds)
         self._clock = clock
         self._interval = _MARGIN * shortest.seconds / shortest.limit
+        self._slack = (_MARGIN - 1) * shortest.seconds
         self._next = 0.0
         self._shut_until = 0.0
         self._sent = [(window.seconds * _MARGIN, deque[float](maxlen=window.limit)) for window in longer]
@@ -58,8 +60,8 @@ class Line:
             while (pause := self._opens_at() - self._clock.monotonic()) > 0:
                 await self._clock.sleep(pause)
             now = self._clock.monotonic()
-            # A turn taken late does not push back all that follow, by up to one interval.
-            self._next = max(self._next, now - self._interval) + self._interval
+            # A turn taken a little late, as timers are, does not push back all that follow.
+            self._next = (self._next if now - self._next < self._slack else now) + self._interval
             for _, sent in self._sent:
                 sent.append(now)
 

@@ -1,11 +1,9 @@
 """`FollowRedirects` follows the links that downloads answer with."""
 
-from urllib.parse import urljoin
-
 from attrs import evolve
 
 from planet_async.errors import TransportError
-from planet_async.http import NO_HEADERS, Request, Response, Transport, origin
+from planet_async.http import NO_HEADERS, Request, Response, Transport, link_target, origin
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS = 5
@@ -28,14 +26,14 @@ class FollowRedirects:
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or location is None or request.method not in {"GET", "HEAD"}:
                 return response
-            await response.aclose()
-            target = urljoin(request.url, location)
+            await response.read()  # it is short, and a connection with a body unread is lost
+            target = link_target(request.url, location)
             _check(request, target)
             # What was asked for in the query has been answered by the redirect; a Range still holds.
             request = evolve(request, url=target, params=(), headers=_portable(request))
             response = await self._inner.send(request)
         await response.aclose()
-        raise TransportError(f"more than {_MOST_HOPS} redirects", request=request)
+        raise _not_followed(f"more than {_MOST_HOPS} redirects", request)
 
     async def aclose(self) -> None:
         """Close the transport inside."""
@@ -45,9 +43,15 @@ class FollowRedirects:
 def _check(request: Request, target: str) -> None:
     scheme = origin(target)[0]
     if scheme not in {"http", "https"} or (scheme == "http" and origin(request.url)[0] == "https"):
-        raise TransportError(
-            f"refused to follow a redirect from https to {scheme or 'nowhere'}", request=request
+        raise _not_followed(
+            f"refused to follow a redirect from {origin(request.url)[0]} to {scheme or 'nowhere'}", request
         )
+
+
+def _not_followed(message: str, request: Request) -> TransportError:
+    error = TransportError(message, request=request)
+    error.transient = False  # the next try would be led the same way
+    return error
 
 
 def _portable(request: Request) -> dict[str, str]:

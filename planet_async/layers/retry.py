@@ -35,14 +35,16 @@ class Retry:
 
     async def send(self, request: Request) -> Response:
         """Send, again where that is safe and of use; the last error tells of the attempts in its notes."""
-        started = self._clock.monotonic()
         failures: list[PlanetError] = []
+        first_failure = 0.0
         while True:
             try:
                 response = await self._inner.send(request)
             except PlanetError as error:
+                if not failures:
+                    first_failure = self._clock.monotonic()  # to wait long for a turn is no failure
                 failures.append(error)
-                elapsed = self._clock.monotonic() - started
+                elapsed = self._clock.monotonic() - first_failure
                 pause = self._pause(request, failures, elapsed)
                 if pause is None:
                     _tell_attempts(failures, elapsed)

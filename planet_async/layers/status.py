@@ -5,11 +5,12 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from planet_async.clock import Clock
-from planet_async.errors import StatusError, status_class
+from planet_async.errors import StatusError, TransportError, status_class
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.error_body import parse_error_body
 
 _FIRST_REFUSAL = 300
+_MOST_READ = 1 << 16  # bytes of a refusal
 _SHOWN = 2000  # characters of a refusal that an error keeps
 _RETRY_IN = re.compile(r"retry-in\s+(\d+)\s*ms")
 _HINTS = {
@@ -38,11 +39,26 @@ class RaiseForStatus:
             if not request.stream:
                 await response.read()
             return response
-        raise status_error(request, response, await response.read(), self._clock.now())
+        raise status_error(request, response, await _refusal(response), self._clock.now())
 
     async def aclose(self) -> None:
         """Close the transport inside."""
         await self._inner.aclose()
+
+
+async def _refusal(response: Response) -> bytes:
+    """Read what a refusal says, as far as it comes; the status counts even where the body breaks off."""
+    body = b""
+    try:
+        async for chunk in response.chunks():
+            body += chunk
+            if len(body) >= _MOST_READ:
+                break
+    except TransportError:
+        pass  # the status says enough
+    finally:
+        await response.aclose()
+    return body[:_MOST_READ]
 
 
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:

@@ -38,7 +38,7 @@ from planet_async.models.orders import (
     OrderStats,
 )
 from planet_async.paging import ORDERS_PAGES, Paginator
-from planet_async.polling import wait_for, wait_for_many
+from planet_async.polling import WaitForMany, wait_for
 from planet_async.services._api import Api
 from planet_async.services._batch import run_batch
 from planet_async.services._deliveries import Delivery, download_order, open_result
@@ -212,7 +212,7 @@ class Orders:
         One outcome for each id: the order, or the error that it met (NotFound, or WaitTimeout for those not
         finished after `timeout` seconds), which stops none of the others.
         """
-        return wait_for_many(
+        return WaitForMany(
             [checked_id(order_id) for order_id in order_ids],
             self.get,
             _finished,

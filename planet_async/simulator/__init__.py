@@ -19,9 +19,10 @@ Things go wrong when told to:
     simulator.faults.add(Fault(operation="orders.get", status=503, times=2))
 """
 
+from planet_async.simulator.exchange import Call
 from planet_async.simulator.faults import Fault, Faults
 from planet_async.simulator.limits import Limits
 from planet_async.simulator.order_book import Order, OrderPlan
 from planet_async.simulator.simulator import Simulator
 
-__all__ = ["Fault", "Faults", "Limits", "Order", "OrderPlan", "Simulator"]
+__all__ = ["Call", "Fault", "Faults", "Limits", "Order", "OrderPlan", "Simulator"]

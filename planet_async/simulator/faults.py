@@ -71,7 +71,7 @@ class Fault:
             answer = Answer(self.status or 500)
         answer.headers.update((name.lower(), value) for name, value in self.headers.items())
         if self.body is not None:
-            answer.body, answer.start, answer.stop = self.body, 0, None
+            answer.body = self.body
         answer.cut = self.cut
         return answer
 

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,34 +97,38 @@ class OrderBook:
             tuple[int, int]
         ] = []  # (modified, number), sorted; only the last one of an order holds
         self._due: list[tuple[int, int]] = []
+        self._lock = threading.Lock()  # a test may look at the orders while another thread serves them
 
     def __len__(self) -> int:
         return len(self._created)
 
     def add(self, order: Order) -> None:
         """Take in a new order."""
-        self.by_id[order.id] = order
-        self._created.append(order)
-        self._note(order)
-        self._schedule(order, order.plan.queue_seconds)
+        with self._lock:
+            self.by_id[order.id] = order
+            self._created.append(order)
+            self._note(order)
+            self._schedule(order, order.plan.queue_seconds)
 
     def advance(self, now: int) -> None:
         """Let happen what is due; an order changes at its own moment, not when somebody looks."""
-        while self._due and self._due[0][0] <= now:
-            moment, number = heapq.heappop(self._due)
-            order = self._created[number]
-            if order.state == "queued":
-                self._move(order, "running", moment)
-                self._schedule(order, order.plan.run_seconds)
-            elif order.state == "running":
-                self._move(order, order.plan.state, moment)
+        with self._lock:
+            while self._due and self._due[0][0] <= now:
+                moment, number = heapq.heappop(self._due)
+                order = self._created[number]
+                if order.state == "queued":
+                    self._move(order, "running", moment)
+                    self._schedule(order, order.plan.run_seconds)
+                elif order.state == "running":
+                    self._move(order, order.plan.state, moment)
 
     def cancel(self, order: Order, now: int) -> bool:
         """Cancel the order, or say that it is not in a state for that: only a queued one is [H]."""
-        if order.state != "queued":
-            return False
-        self._move(order, "cancelled", now)
-        return True
+        with self._lock:
+            if order.state != "queued":
+                return False
+            self._move(order, "cancelled", now)
+            return True
 
     def queued(self) -> list[Order]:
         """Give the orders that are still queued."""

@@ -70,6 +70,7 @@ class OrderJson:
             ready = int(len(files) * seconds_between(order.modified, now) / order.plan.run_seconds)
             files = files[: ready + 1]
         expires = after(now, self._world.link_seconds)
+        expires_at = NO_EXPIRY if delivery.to_cloud else render(expires)
         results = []
         for index, file in enumerate(files):
             result = {
@@ -77,7 +78,7 @@ class OrderJson:
                 "name": f"{order.id}/{file.path}",
             }
             if index < ready:
-                result["expires_at"] = NO_EXPIRY if delivery.to_cloud else render(expires)
+                result["expires_at"] = expires_at
                 if not delivery.to_cloud:
                     result["location"] = (
                         f"{self._world.base_url}{OPS}/download/?token={self._token(order, index, expires)}"

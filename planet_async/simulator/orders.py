@@ -19,8 +19,16 @@ from planet_async.simulator.world import World
 MAX_CANCELLED = 10_000
 
 _ECHOED = (
-    *("delivery", "hosting", "metadata", "name", "notifications", "order_type"),
-    *("products", "source_type", "subscription_id", "tools"),
+    "delivery",
+    "hosting",
+    "metadata",
+    "name",
+    "notifications",
+    "order_type",
+    "products",
+    "source_type",
+    "subscription_id",
+    "tools",
 )
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _NOT_CANCELLABLE = "Order not in a cancellable state"
@@ -172,7 +180,7 @@ class OrdersApi:
             name=body["name"],
             source_type=body.get("source_type", "scenes"),
             hosted="hosting" in body,
-            destination_ref=(body.get("delivery") or {}).get("destination", {}).get("ref"),
+            destination_ref=body.get("delivery", {}).get("destination", {}).get("ref"),
             echo=msgspec.json.encode(echo),
             plan=plan,
         )

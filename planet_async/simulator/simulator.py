@@ -98,7 +98,7 @@ class Simulator:
 
     @property
     def orders(self) -> Mapping[str, Order]:
-        """The orders by id, as they stand now."""
+        """The orders by id, as they stand now; copy it to iterate while another thread serves."""
         self._book.advance(self._world.now())
         return MappingProxyType(self._book.by_id)
 

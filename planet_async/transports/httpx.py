@@ -4,15 +4,16 @@ The client layer of httpx costs a third of a request, and its pool scans all con
 request; so the connections in use are gated here, where the scan stays short.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from urllib.parse import urlencode
 
 import anyio
 import httpx
 
 from planet_async.config import Config
-from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, TransportError, TransportTimeout
-from planet_async.http import Request, Response
+from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
+from planet_async.http import Request, Response, origin
 
 
 class HttpxTransport:
@@ -44,7 +45,7 @@ class HttpxTransport:
         await self._gate.acquire()
         try:
             response = await self._network.handle_async_request(outgoing)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             self._gate.release()
             raise _translated(error, request) from error
         except BaseException:
@@ -53,13 +54,11 @@ class HttpxTransport:
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):  # pragma: no cover - httpx's types allow it
             raise TypeError("an async transport gave a sync stream")
-        body = _chunks(stream, request)
+        body = _Body(stream, request)
 
         async def close() -> None:
             try:
-                with suppress(httpx.HTTPError):
-                    await body.aclose()
-                    await stream.aclose()
+                await body.aclose()
             finally:
                 self._gate.release()
 
@@ -72,11 +71,12 @@ class HttpxTransport:
 
 
 def _outgoing(request: Request, timeouts: dict[str, float | None]) -> httpx.Request:
+    if not origin(request.url)[1]:
+        raise InvalidRequest("not a URL that can be requested", request=request)
     try:
         return httpx.Request(
             request.method,
-            request.url,
-            params=request.params or None,
+            _with_params(request),
             headers={"accept-encoding": "identity", **request.headers},
             content=request.body,
             extensions={"timeout": timeouts},
@@ -87,17 +87,43 @@ def _outgoing(request: Request, timeouts: dict[str, float | None]) -> httpx.Requ
         ) from None
 
 
-async def _chunks(stream: httpx.AsyncByteStream, request: Request) -> AsyncGenerator[bytes]:
-    try:
-        async for chunk in stream:
-            yield chunk
-    except httpx.HTTPError as error:
-        raise _translated(error, request) from error
+def _with_params(request: Request) -> str:
+    # httpx would put params in the place of the query that a URL has.
+    if not request.params:
+        return request.url
+    return f"{request.url}{'&' if '?' in request.url else '?'}{urlencode(request.params)}"
 
 
-def _translated(error: httpx.HTTPError, request: Request) -> TransportError:
+class _Body(AsyncIterator[bytes]):
+    def __init__(self, stream: httpx.AsyncByteStream, request: Request) -> None:
+        self._stream = stream
+        self._request = request
+        self._chunks = aiter(stream)
+        self._begun = False
+
+    async def __anext__(self) -> bytes:
+        self._begun = True
+        try:
+            return await anext(self._chunks)
+        except httpx.HTTPError as error:
+            raise _translated(error, self._request) from error
+
+    async def aclose(self) -> None:
+        with suppress(httpx.HTTPError):
+            await self._stream.aclose()
+            # httpx reads through nested generators.  The error of reading what is closed ends them all; to drop
+            # them half way is a ResourceWarning on trio.
+            if self._begun:
+                async for _ in self._chunks:
+                    pass
+
+
+def _translated(error: httpx.HTTPError | UnicodeError, request: Request) -> PlanetError:
     what = str(error) or type(error).__name__
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
+    # What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | UnicodeError):
+        return InvalidRequest(f"not a request that can be sent: {what}", request=request)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return ConnectError(f"could not connect: {what}", request=request)
     if isinstance(error, httpx.TimeoutException):
         return TransportTimeout(f"nothing moved for too long: {what}", request=request)

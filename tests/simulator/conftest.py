@@ -1,8 +1,8 @@
 import pytest
-from simulated import Caller
 
 from planet_async.simulator import Limits, Simulator
 from planet_async.testing import FakeClock
+from simulator.simulated import Caller
 
 
 @pytest.fixture

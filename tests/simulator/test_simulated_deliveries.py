@@ -3,18 +3,19 @@
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from simulated import CREDENTIAL, Caller, Reply, basemaps, scenes
 
 from planet_async.http import Request
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.content import CHUNK_BYTES, Content, Pixels
 from planet_async.testing import FakeClock
+from simulator.simulated import CREDENTIAL, Caller, Reply, basemaps, scenes
 
 pytestmark = pytest.mark.anyio
 
@@ -244,6 +245,15 @@ async def test_a_forged_link_opens_nothing(call: Caller, clock: FakeClock) -> No
     assert (await call("GET", location.partition("?")[0])).status == 403
 
 
+async def test_links_of_another_simulator(call: Caller, clock: FakeClock) -> None:
+    """A link is signed with its simulator's own key: no other simulator takes it."""
+    other = Caller(Simulator(clock=clock, limits=Limits.unlimited(), seed=1))
+    [first, *_] = await done(call, clock, scenes())
+    location = (await call("GET", first["location"])).headers["location"]
+    assert (await other("GET", first["location"])).status == 404
+    assert (await other("GET", location)).status == 403
+
+
 @pytest.fixture
 async def raster(call: Caller, clock: FakeClock) -> tuple[str, bytes]:
     """The storage's address of a file of 4,096 bytes, and its bytes."""
@@ -321,3 +331,12 @@ def test_blocks_of_a_content_differ() -> None:
     """No two blocks of a large file are alike, so that going on at the wrong place shows."""
     blocks = list(Content(Pixels(b"seed", 20 * CHUNK_BYTES)).chunks())
     assert len(set(blocks)) == 20
+
+
+def test_checksums_of_a_content() -> None:
+    """The checksums are those of the bytes, each time they are asked for."""
+    content = Content(b"head", Pixels(b"seed", 70_000))
+    whole = b"".join(content.chunks())
+    for _ in range(2):
+        assert content.digests()["sha256"] == hashlib.sha256(whole).hexdigest()
+        assert content.crc32() == zlib.crc32(whole)

@@ -3,12 +3,12 @@
 from contextlib import aclosing
 
 import pytest
-from simulated import CREDENTIAL, ORDERS, Caller, scenes
 
 from planet_async.errors import ConnectError, ConnectionLost, TransportError, TransportTimeout
 from planet_async.http import Request
 from planet_async.simulator import Fault, Limits, Simulator
 from planet_async.testing import FakeClock
+from simulator.simulated import CREDENTIAL, ORDERS, Caller, scenes
 
 pytestmark = pytest.mark.anyio
 

@@ -7,10 +7,10 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import ORDERS, Caller, basemaps, scenes
 
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.testing import FakeClock
+from simulator.simulated import ORDERS, Caller, basemaps, scenes
 
 pytestmark = pytest.mark.anyio
 

@@ -10,13 +10,13 @@ import anyio
 import msgspec
 import pytest
 from attrs import evolve
-from simulated import CREDENTIAL, ORDERS, Caller, basemaps, scenes
 
 from planet_async.errors import ConnectError
 from planet_async.http import Request
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.times import Interval
 from planet_async.testing import FakeClock
+from simulator.simulated import CREDENTIAL, ORDERS, Caller, basemaps, scenes
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +142,18 @@ async def test_order_of_no_seconds_is_done_at_once(clock: FakeClock) -> None:
     assert created["state"] == "queued"
     assert (await call.order(created["id"]))["state"] == "success"
     assert await call.listed(("sort_by", "last_modified")) == ["farm"]
+
+
+async def test_seconds_need_not_be_whole(clock: FakeClock) -> None:
+    """A plan of fractions of a second moves the order at exactly those."""
+    plan = OrderPlan(queue_seconds=0.25, run_seconds=0.5)
+    call = Caller(Simulator(clock=clock, limits=Limits.unlimited(), plan=plan))
+    order_id = (await call.create())["id"]
+    clock.advance(0.25)
+    running = await call.order(order_id)
+    assert (running["state"], running["last_modified"]) == ("running", "2026-01-01T00:00:00.25Z")
+    clock.advance(0.5)
+    assert (await call.order(order_id))["last_modified"] == "2026-01-01T00:00:00.75Z"
 
 
 async def test_cancel_takes_a_queued_order_only(call: Caller, clock: FakeClock) -> None:

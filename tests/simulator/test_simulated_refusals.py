@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import ORDERS, Caller, basemaps, scenes
 
 from planet_async.simulator import Limits, Simulator
 from planet_async.testing import FakeClock
+from simulator.simulated import ORDERS, Caller, basemaps, scenes
 
 pytestmark = pytest.mark.anyio
 

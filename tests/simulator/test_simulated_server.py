@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from simulated import CREDENTIAL, ORDERS, scenes
 
 from planet_async.errors import PlanetError
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.asgi import App, Message
 from planet_async.simulator.server import serve, serving
 from planet_async.testing import FakeClock
+from simulator.simulated import CREDENTIAL, ORDERS, Caller, scenes
 
 AT_ONCE = OrderPlan(queue_seconds=0, run_seconds=0)
 STATS = "/compute/ops/stats/orders/v2"
@@ -238,7 +238,9 @@ def test_the_package_does_not_need_a_server() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def _asked(app: App, *bodies: bytes, method: str = "POST") -> list[Message]:
+async def _asked(
+    app: App, *bodies: bytes, method: str = "POST", target: str = ORDERS, connection: object = None
+) -> list[Message]:
     """Ask the application without any server."""
     pieces = iter(bodies)
     rest = len(bodies)
@@ -252,22 +254,19 @@ async def _asked(app: App, *bodies: bytes, method: str = "POST") -> list[Message
     async def send(message: Message) -> None:
         sent.append(message)
 
-    headers = [(name.encode(), value.encode()) for name, value in CREDENTIAL.items()]
-    scope = {
-        "type": "http",
-        "method": method,
-        "raw_path": ORDERS.encode(),
-        "query_string": b"",
-        "headers": headers,
-    }
-    await app(scope, receive, send)
+    path, _, query = target.encode().partition(b"?")
+    headers = [] if query else [(name.encode(), value.encode()) for name, value in CREDENTIAL.items()]
+    scope = {"type": "http", "method": method, "raw_path": path, "query_string": query, "headers": headers}
+    await app(scope | {"state": {"connection": connection}}, receive, send)
     return sent
 
 
-pytest_anyio = pytest.mark.anyio
+class _Gone:
+    def is_closing(self) -> bool:
+        return True
 
 
-@pytest_anyio
+@pytest.mark.anyio
 async def test_the_application_on_any_server(simulator: Simulator) -> None:
     """The ASGI application takes a body in pieces, cuts by ending early, and raises where it cannot drop."""
     app = App(simulator)
@@ -282,7 +281,20 @@ async def test_the_application_on_any_server(simulator: Simulator) -> None:
         await _asked(app, method="GET")
 
 
-@pytest_anyio
+@pytest.mark.anyio
+async def test_nothing_is_made_for_nobody() -> None:
+    """When the connection has closed no more of a file is made."""
+    simulator = Simulator(limits=Limits.unlimited(), plan=AT_ONCE, file_bytes=10_000_000)
+    call = Caller(simulator)
+    order_id = (await call.create())["id"]
+    location = (await call.order(order_id))["_links"]["results"][1]["location"]
+    target = (await call("GET", location)).headers["location"].removeprefix(simulator.storage_url)
+    storage = App(simulator, "storage")
+    assert len(await _asked(storage, method="GET", target=target)) > 100
+    assert len(await _asked(storage, method="GET", target=target, connection=_Gone())) < 5
+
+
+@pytest.mark.anyio
 async def test_other_protocols_are_refused(simulator: Simulator) -> None:
     """A scope other than HTTP is refused in the way that tells a server to go on without."""
     with pytest.raises(NotImplementedError, match="websocket"):

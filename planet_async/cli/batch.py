@@ -1,0 +1,101 @@
+"""Many orders at a time: placed, waited for, downloaded; what fails for one stops no other."""
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import anyio
+from attrs import frozen
+
+from planet_async import Order, Outcome, Planet, PlanetError
+from planet_async.cli.progress import Board
+from planet_async.cli.requests import RequestFile
+
+_PLACED_AT_ONCE = 8
+_DOWNLOADED_AT_ONCE = 4
+_BAD_ENDS = frozenset({"failed", "cancelled"})
+
+
+@frozen
+class Result:
+    """What became of one order: its files, or the error that stood in the way."""
+
+    id: str | None
+    name: str = ""
+    state: str = ""
+    error_hints: tuple[str, ...] = ()
+    paths: tuple[Path, ...] | None = None
+    error: PlanetError | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as one would wish."""
+        return self.error is None and self.state not in _BAD_ENDS
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The same as JSON."""
+        document: dict[str, Any] = {"id": self.id, "name": self.name, "state": self.state or None}
+        if self.paths is not None:
+            document["paths"] = [str(path) for path in self.paths]
+        return {**document, "error_hints": self.error_hints, "error": self.error and str(self.error)}
+
+
+def result_of(order: Order, **fields: Any) -> Result:
+    """Describe an order as it stands."""
+    return Result(order.id, order.name, order.state, order.error_hints, **fields)
+
+
+async def place(
+    planet: Planet, requests: Iterable[RequestFile], placed: Callable[[RequestFile, Outcome[Order]], None]
+) -> None:
+    """Place the orders, a few at a time, and report each."""
+    limit = anyio.CapacityLimiter(_PLACED_AT_ONCE)
+
+    async def create(request: RequestFile) -> None:
+        try:
+            order = await planet.orders.create(request.body)
+        except PlanetError as error:
+            placed(request, Outcome(request.source, error=error))
+        else:
+            placed(request, Outcome(order.id, order))
+        finally:
+            limit.release_on_behalf_of(request.source)
+
+    async with anyio.create_task_group() as group:
+        for request in requests:
+            await limit.acquire_on_behalf_of(request.source)
+            group.start_soon(create, request)
+
+
+async def fetch(
+    planet: Planet,
+    finished: AsyncIterable[Outcome[Order]],
+    folder: Path,
+    board: Board,
+    done: Callable[[Result], None],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Download the orders as they finish, a few at a time, and report each."""
+    limit = anyio.CapacityLimiter(_DOWNLOADED_AT_ONCE)
+
+    async def deliver(order: Order) -> None:
+        async with limit:
+            try:
+                paths = await planet.orders.download(
+                    order, folder, overwrite=overwrite, progress=board.receive
+                )
+            except PlanetError as error:
+                done(result_of(order, paths=(), error=error))
+            else:
+                done(result_of(order, paths=tuple(paths)))
+            finally:
+                board.forget(order.id)
+
+    async with anyio.create_task_group() as group:
+        async for outcome in finished:
+            if outcome.error is not None:
+                done(Result(outcome.id, paths=(), error=outcome.error))
+            else:
+                group.start_soon(deliver, outcome.unwrap())

@@ -1,0 +1,80 @@
+"""Orders as a person reads them.  Links to files are not shown: whoever sees one can fetch the file."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from planet_async import Order, OrderStats
+from planet_async.cli.output import clean, state_text, table, time_text
+
+
+def order_line(order: Order) -> Text:
+    """Give an order in one line."""
+    return Text.assemble((order.id, "bold"), "  ", state_text(order.state), "  ", clean(order.name))
+
+
+def orders_table(orders: Sequence[Order]) -> RenderableType:
+    """Give orders as a table."""
+    if not orders:
+        return Text("no orders", style="dim")
+    rows = [
+        (order.id, state_text(order.state), time_text(order.created_on), clean(order.name))
+        for order in orders
+    ]
+    made = table(("id", "state", "created (UTC)", "name"), rows)
+    made.columns[0].no_wrap = made.columns[2].no_wrap = True
+    return made
+
+
+def order_panel(order: Order) -> RenderableType:
+    """Give one order with all that matters of it."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    for title, value in (
+        ("id", order.id),
+        ("state", state_text(order.state)),
+        ("created", time_text(order.created_on)),
+        ("changed", time_text(order.last_modified)),
+        ("message", clean(order.last_message)),
+        ("hints", clean("; ".join(order.error_hints))),
+        ("products", clean("; ".join(map(_product, order.products)))),
+        ("tools", clean(", ".join(name for tool in order.tools for name in tool))),
+        ("delivery", clean(", ".join(order.delivery or ()))),
+        ("hosting", clean(", ".join(order.hosting or ()))),
+    ):
+        if value:
+            facts.add_row(title, value if isinstance(value, Text) else Text(value))
+    rows = [
+        (clean(result.name.removeprefix(f"{order.id}/")), clean(result.delivery), time_text(result.expires_at))
+        for result in order.results
+    ]
+    files = [Text(), table(("file", "delivery", "link expires (UTC)"), rows)] if rows else []
+    return Panel(Group(facts, *files), title=Text(clean(order.name)), title_align="left", expand=False)
+
+
+def stats_table(stats: OrderStats) -> Table:
+    """Give the counts of active orders."""
+    made = table(
+        ("", "queued", "running"),
+        [
+            (whose, f"{counts.queued_orders:,}", f"{counts.running_orders:,}")
+            for whose, counts in (("yours", stats.user), ("organization", stats.organization))
+        ],
+    )
+    made.columns[1].justify = made.columns[2].justify = "right"
+    return made
+
+
+def _product(product: Mapping[str, Any]) -> str:
+    if "mosaic_name" in product:
+        quads = product.get("quad_ids")
+        part = f"{len(quads):,} quads" if isinstance(quads, list) else "by geometry"
+        return f"{product['mosaic_name']}, {part}"
+    items = product.get("item_ids")
+    count = len(items) if isinstance(items, list) else 0
+    return f"{count:,} x {product.get('item_type')}, {product.get('product_bundle')}"

@@ -1,0 +1,79 @@
+"""Request files: read and checked as a whole before anything is sent."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from planet_async import InvalidRequest, OrderRequest
+from planet_async.models.convert import checked_body
+from planet_async.models.parse import kind
+
+STDIN = "-"
+
+
+@frozen
+class RequestFile:
+    """A request that is fit to be sent, and the file that it came from."""
+
+    source: str
+    body: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the order."""
+        return str(self.body["name"])
+
+
+def read_requests(sources: Sequence[str]) -> list[RequestFile]:
+    """Read all files, of which ``-`` is standard input; raises an ExceptionGroup of what is wrong with any."""
+    if sources.count(STDIN) > 1:
+        raise InvalidRequest("standard input (-) can be read only once; nothing was sent")
+    found: list[RequestFile] = []
+    problems: list[InvalidRequest] = []
+    for source in sources:
+        where = "standard input" if source == STDIN else source
+        try:
+            found.append(RequestFile(where, parse_request(_read(source, where), where)))
+        except InvalidRequest as problem:
+            problems.append(problem)
+    if problems:
+        raise ExceptionGroup("request files", problems)
+    return found
+
+
+def parse_request(content: bytes, where: str) -> Mapping[str, Any]:
+    """Give the request in a file; InvalidRequest says what is wrong where."""
+    try:
+        body = json.loads(content)
+    except UnicodeDecodeError:
+        raise _wrong(where, "is not JSON: it is not UTF-8 text") from None
+    except RecursionError:
+        raise _wrong(where, "is nested too deeply") from None
+    except ValueError as error:
+        raise _wrong(where, f"is not JSON: {error}" if content.strip() else "is empty") from None
+    if not isinstance(body, dict):
+        raise _wrong(where, f"$: expected an object, got {kind(body)}")
+    try:
+        checked_body(OrderRequest, body)
+    except InvalidRequest as error:
+        raise _wrong(where, error.message) from None
+    return body
+
+
+def _read(source: str, where: str) -> bytes:
+    try:
+        if source != STDIN:
+            return Path(source).read_bytes()
+        return sys.stdin.buffer.read() if sys.stdin is not None else b""
+    except OSError as error:
+        raise _wrong(where, f"cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise _wrong(where, "cannot be read: no file can have that name") from None
+
+
+def _wrong(where: str, problem: str) -> InvalidRequest:
+    return InvalidRequest(f"{where}: {problem}", hint="(nothing was sent)")
