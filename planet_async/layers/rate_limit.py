@@ -42,16 +42,15 @@ class RateLimit:
 
 
 class Line:
-    """One queue: evenly spaced by the shortest window, and never more than the longer windows allow."""
+    """One queue: evenly spaced by the shortest window, and in no window more than it allows."""
 
     def __init__(self, windows: tuple[Window, ...], clock: Clock) -> None:
-        shortest, *longer = sorted(windows, key=lambda window: window.seconds)
+        shortest = min(windows, key=lambda window: window.seconds)
         self._clock = clock
         self._interval = _MARGIN * shortest.seconds / shortest.limit
-        self._slack = (_MARGIN - 1) * shortest.seconds
         self._next = 0.0
         self._shut_until = 0.0
-        self._sent = [(window.seconds * _MARGIN, deque[float](maxlen=window.limit)) for window in longer]
+        self._sent = [(_MARGIN * window.seconds, deque[float](maxlen=window.limit)) for window in windows]
         self._head = anyio.Lock(fast_acquire=True)
 
     async def wait_turn(self) -> None:
@@ -60,8 +59,8 @@ class Line:
             while (pause := self._opens_at() - self._clock.monotonic()) > 0:
                 await self._clock.sleep(pause)
             now = self._clock.monotonic()
-            # A turn taken a little late, as timers are, does not push back all that follow.
-            self._next = (self._next if now - self._next < self._slack else now) + self._interval
+            # A turn taken late does not push back all that follow, by up to one interval.
+            self._next = max(self._next, now - self._interval) + self._interval
             for _, sent in self._sent:
                 sent.append(now)
 
@@ -70,5 +69,5 @@ class Line:
         self._shut_until = max(self._shut_until, self._clock.monotonic() + seconds)
 
     def _opens_at(self) -> float:
-        full = [sent[0] + seconds for seconds, sent in self._sent if len(sent) == sent.maxlen]
-        return max(self._next, self._shut_until, *full) if full else max(self._next, self._shut_until)
+        full = (sent[0] + seconds for seconds, sent in self._sent if len(sent) == sent.maxlen)
+        return max(self._next, self._shut_until, *full)
