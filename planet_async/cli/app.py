@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from planet_async import __version__
-from planet_async.cli import cancel, demo, jobs, orders, simulate
+from planet_async.cli import cancel, jobs, orders, simulate
+from planet_async.cli.demo.command import demo
 
 app = typer.Typer(
     name="planet-async",
@@ -22,7 +23,7 @@ _orders = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 for command in (orders.create, orders.get, orders.list_, jobs.wait, jobs.run, jobs.download, cancel.cancel):
     _orders.command(command.__name__.rstrip("_"), no_args_is_help=command is not orders.list_)(command)
 _orders.command("stats")(orders.stats)
-app.command("demo")(demo.demo)
+app.command("demo")(demo)
 app.command("simulate")(simulate.simulate)
 app.add_typer(_orders, name="orders", help="Order imagery and basemaps, wait for them, download them.")
 
@@ -45,7 +46,7 @@ def options(
             help="Where the API is, if not at https://api.planet.com.",
         ),
     ] = None,
-    version: Annotated[
+    _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,

@@ -50,22 +50,20 @@ async def place(
     planet: Planet, requests: Iterable[RequestFile], placed: Callable[[RequestFile, Outcome[Order]], None]
 ) -> None:
     """Place the orders, a few at a time, and report each."""
-    limit = anyio.CapacityLimiter(_PLACED_AT_ONCE)
+    remaining = iter(requests)
 
-    async def create(request: RequestFile) -> None:
-        try:
-            order = await planet.orders.create(request.body)
-        except PlanetError as error:
-            placed(request, Outcome(request.source, error=error))
-        else:
-            placed(request, Outcome(order.id, order))
-        finally:
-            limit.release_on_behalf_of(request.source)
+    async def worker() -> None:
+        for request in remaining:
+            try:
+                order = await planet.orders.create(request.body)
+            except PlanetError as error:
+                placed(request, Outcome(request.source, error=error))
+            else:
+                placed(request, Outcome(order.id, order))
 
     async with anyio.create_task_group() as group:
-        for request in requests:
-            await limit.acquire_on_behalf_of(request.source)
-            group.start_soon(create, request)
+        for _ in range(_PLACED_AT_ONCE):
+            group.start_soon(worker)
 
 
 async def fetch(

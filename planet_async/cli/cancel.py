@@ -13,7 +13,7 @@ from planet_async.cli.run import complain, with_planet
 def cancel(
     context: typer.Context,
     order_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="The ids of queued orders.")
+        list[str] | None, typer.Argument(metavar="[ID]", help="The ids of queued orders.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Cancel every queued order of the account.")
@@ -28,7 +28,7 @@ def cancel(
     if bool(order_ids) == everything:
         raise typer.BadParameter("give the ids of orders, or --all")
     if everything and not yes:
-        if not sys.stdin.isatty():
+        if not can_ask():
             raise typer.BadParameter("--all needs --yes where nobody can be asked")
         typer.confirm("Cancel every queued order of the account?", abort=True, err=True)
 
@@ -46,6 +46,11 @@ def cancel(
         return not result.failures
 
     with_planet(context, work)
+
+
+def can_ask() -> bool:
+    """Tell whether somebody is there to answer."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _document(result: CancelResult) -> dict[str, object]:

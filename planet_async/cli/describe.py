@@ -50,11 +50,16 @@ def order_panel(order: Order) -> RenderableType:
         if value:
             facts.add_row(title, value if isinstance(value, Text) else Text(value))
     rows = [
-        (clean(result.name.removeprefix(f"{order.id}/")), clean(result.delivery), time_text(result.expires_at))
+        (
+            clean(result.name.removeprefix(f"{order.id}/")),
+            clean(result.delivery),
+            time_text(result.expires_at),
+        )
         for result in order.results
     ]
-    files = [Text(), table(("file", "delivery", "link expires (UTC)"), rows)] if rows else []
-    return Panel(Group(facts, *files), title=Text(clean(order.name)), title_align="left", expand=False)
+    files: list[RenderableType] = [Text(), table(("file", "delivery", "link expires (UTC)"), rows)]
+    content = Group(facts, *(files if rows else []))
+    return Panel(content, title=Text(clean(order.name)), title_align="left", expand=False)
 
 
 def stats_table(stats: OrderStats) -> Table:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import anyio
 import typer
-from rich.text import Text
 
 from planet_async import Order, Outcome, Planet, PlanetError
 from planet_async.cli.batch import Result, fetch, place, result_of
@@ -18,8 +17,10 @@ from planet_async.cli.progress import Board, Step, states_text
 from planet_async.cli.requests import RequestFile, read_requests
 from planet_async.cli.run import complain, one_line, reporting, with_planet
 
-OrderIds = Annotated[list[str], typer.Argument(metavar="ID...", help="The ids of orders.")]
-Folder = Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder for the files; made if missing.")]
+OrderIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of orders.")]
+Folder = Annotated[
+    Path, typer.Option("--to", metavar="DIR", help="The folder for the files; made if missing.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there and differ.")]
 
 
@@ -155,7 +156,9 @@ def _files(result: Result) -> str:
 def _problem(result: Result) -> str:
     if result.error is not None:
         return one_line(result.error) if result.id else f"{result.name}: {one_line(result.error)}"
-    return f"order {result.id} is {result.state}: {'; '.join(result.error_hints) or 'the API gives no reason'}"
+    return (
+        f"order {result.id} is {result.state}: {'; '.join(result.error_hints) or 'the API gives no reason'}"
+    )
 
 
 def _downloaded(report: Report, step: Step, board: Board) -> Callable[[Result], None]:
@@ -193,7 +196,7 @@ def _telling_ids(ids: Sequence[str], report: Report, to: Path) -> Iterator[None]
         delivered = {result.id for result in report.results}
         if left := [id_ for id_ in ids if id_ not in delivered]:
             complain(
-                f"orders placed and not yet here: {' '.join(left)}"
-                f" (fetch them with: planet-async orders download ID... --to {to})"
+                "the orders placed go on; fetch them later with:"
+                f" planet-async orders download {' '.join(left)} --to {to}"
             )
         raise

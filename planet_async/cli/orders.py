@@ -6,13 +6,13 @@ import typer
 
 from planet_async import Order, Outcome, Planet
 from planet_async.cli.batch import place
-from planet_async.cli.describe import order_line, orders_table, order_panel, stats_table
+from planet_async.cli.describe import order_line, order_panel, orders_table, stats_table
 from planet_async.cli.output import Json, print_json, print_json_line, stderr, stdout, wants_json
 from planet_async.cli.requests import RequestFile, read_requests
 from planet_async.cli.run import complain, one_line, reporting, with_planet
 
 RequestFiles = Annotated[
-    list[str], typer.Argument(metavar="REQUEST.json...", help="Order requests; - is standard input.")
+    list[str], typer.Argument(metavar="REQUEST.json", help="Order requests; - is standard input.")
 ]
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id of an order.")]
 
@@ -68,6 +68,7 @@ _INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:
 
 def list_(
     context: typer.Context,
+    *,
     state: Annotated[
         list[str] | None,
         typer.Option(help="In this state; may be given again.", autocompletion=lambda: _STATES),
@@ -123,13 +124,12 @@ def list_(
             with stderr().status("Listing orders"):
                 orders = await found.collect(limit)
             stdout().print(orders_table(orders))
-            return True
-        left = limit
-        async for order in found:
-            print_json_line(order.raw)
-            left = left and left - 1
-            if left == 0:
-                break
+        elif limit is not None:
+            for order in await found.collect(limit):
+                print_json_line(order.raw)
+        else:
+            async for order in found:  # as they come: there may be many
+                print_json_line(order.raw)
         return True
 
     with_planet(context, work)

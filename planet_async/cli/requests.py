@@ -29,7 +29,7 @@ class RequestFile:
 
 
 def read_requests(sources: Sequence[str]) -> list[RequestFile]:
-    """Read all files, of which ``-`` is standard input; raises an ExceptionGroup of what is wrong with any."""
+    """Read all files (``-`` is standard input); raises an ExceptionGroup of what is wrong with them."""
     if sources.count(STDIN) > 1:
         raise InvalidRequest("standard input (-) can be read only once; nothing was sent")
     found: list[RequestFile] = []

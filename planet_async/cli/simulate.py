@@ -1,7 +1,6 @@
 """`simulate`: a Planet in memory, served on this machine."""
 
 import signal
-from types import FrameType
 from typing import Annotated
 
 import anyio
@@ -14,8 +13,11 @@ from planet_async.simulator import Limits, OrderPlan, Simulator
 
 
 def simulate(
+    *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the API; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port of the API; 0 takes a free one.")
+    ] = 8080,
     storage_port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port of the storage that files come from.")
     ] = 8081,
@@ -43,7 +45,8 @@ def simulate(
             else:
                 stdout().print(
                     f"A simulated Planet is at [bold]{url}[/]. In another terminal:\n\n"
-                    f"    export PL_BASE_URL={url}\n    export PL_API_KEY=any\n    planet-async orders list\n\n"
+                    f"    export PL_BASE_URL={url}\n    export PL_API_KEY=any\n"
+                    "    planet-async orders list\n\n"
                     "Ctrl-C ends it, and forgets its orders.",
                     highlight=False,
                     soft_wrap=True,
@@ -51,7 +54,7 @@ def simulate(
             await anyio.sleep_forever()
 
     with reporting():
-        signal.signal(signal.SIGTERM, _as_ctrl_c)
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
             anyio.run(serve)
         except KeyboardInterrupt:
@@ -68,7 +71,3 @@ def require_server() -> None:
             "the simulated Planet needs its extra:",
             hint='python -m pip install "planet-async[cli,simulator]"',
         ) from None
-
-
-def _as_ctrl_c(signum: int, frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)

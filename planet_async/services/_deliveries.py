@@ -12,6 +12,7 @@ from attrs import frozen
 
 from planet_async.downloads import OpenFile, ProgressCallback, RemoteFile, download
 from planet_async.errors import DecodeError, OrderNotDownloadable, PlanetError
+from planet_async.http import Request
 from planet_async.models.convert import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
@@ -43,21 +44,26 @@ async def download_order(
     if not _has_fresh_links(api, order):
         order = await get(order.id)
     results = downloadable(order)
+    links = _Links(api, order, get)
     manifest = next((result for result in results if result.name == f"{order.id}/{_MANIFEST}"), None)
     paths, expected = [], dict[str, ManifestFile]()
     if manifest is not None:
         # A manifest has no checksum to compare: it is fetched anew, over the one of an earlier try.
-        file = _remote_file(api, manifest, expected)
-        paths.append(await download(api.transport, file, folder, overwrite=True, progress=progress))
+        file = links.file(manifest, expected)
+        paths.append(
+            await download(api.transport, file, folder, clock=api.clock, overwrite=True, progress=progress)
+        )
         expected = await _expected_files(paths[0], order.id)
-    files = [_remote_file(api, result, expected) for result in results if result is not manifest]
+    files = [links.file(result, expected) for result in results if result is not manifest]
     errors: list[PlanetError] = []
     limit = anyio.CapacityLimiter(concurrency)
 
     async def fetch(file: RemoteFile) -> None:
         async with limit:
             try:
-                path = await download(api.transport, file, folder, overwrite=overwrite, progress=progress)
+                path = await download(
+                    api.transport, file, folder, clock=api.clock, overwrite=overwrite, progress=progress
+                )
             except PlanetError as error:
                 errors.append(error)
             else:
@@ -78,7 +84,7 @@ async def open_result(api: Api, result: OrderResult) -> AsyncGenerator[OpenFile]
     """Open one file of an order; see `Orders.open`."""
     if not result.location:
         raise OrderNotDownloadable(f"{result.name} has no link to download it from")
-    response = await api.transport.send(_remote_file(api, result, {}).request)
+    response = await api.transport.send(_link(api, result))
     try:
         yield OpenFile(result.name, response)
     finally:
@@ -121,13 +127,41 @@ def _has_fresh_links(api: Api, order: Order) -> bool:
     )
 
 
-def _remote_file(api: Api, result: OrderResult, expected: Mapping[str, ManifestFile]) -> RemoteFile:
+class _Links:
+    """The links of one order, read again once for all its files when one of them has expired."""
+
+    def __init__(self, api: Api, order: Order, get: Callable[[str], Awaitable[Order]]) -> None:
+        self._api = api
+        self._get = get
+        self._order = order
+        self._renewing = anyio.Lock()
+
+    def file(self, result: OrderResult, expected: Mapping[str, ManifestFile]) -> RemoteFile:
+        """Say what is to be fetched for a result."""
+
+        async def renew(expired: Request) -> Request:
+            async with self._renewing:
+                renewed = self._request(result.name).url != expired.url
+                if not (renewed and _has_fresh_links(self._api, self._order)):
+                    self._order = await self._get(self._order.id)
+                return self._request(result.name)
+
+        request = _link(self._api, result)
+        entry = expected.get(result.name)
+        if entry is None:
+            return RemoteFile(result.name, request, renew=renew)
+        return RemoteFile(result.name, request, entry.size, entry.digests, renew)
+
+    def _request(self, name: str) -> Request:
+        result = next((result for result in downloadable(self._order) if result.name == name), None)
+        if result is None:
+            raise OrderNotDownloadable(f"order {self._order.id} does not list {name} any more")
+        return _link(self._api, result)
+
+
+def _link(api: Api, result: OrderResult) -> Request:
     location = urljoin(api.config.base_url + "/compute/ops/download/", result.location or "")
-    request = api.request("GET", location, operation="orders.download", stream=True)
-    entry = expected.get(result.name)
-    if entry is None:
-        return RemoteFile(result.name, request)
-    return RemoteFile(result.name, request, entry.size, entry.digests)
+    return api.request("GET", location, operation="orders.download", stream=True)
 
 
 async def _expected_files(path: Path, order_id: str) -> dict[str, ManifestFile]:

@@ -1,7 +1,11 @@
 """Downloads: from a finished order to checked files, against the simulator and its faults."""
 
+import errno
 import hashlib
 import json
+import os
+from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,9 +18,11 @@ from planet_async import (
     ApiKey,
     Archive,
     ChecksumMismatch,
+    Config,
     ConnectionLost,
     DecodeError,
     DownloadError,
+    Forbidden,
     Order,
     OrderNotDownloadable,
     OrderRequest,
@@ -27,7 +33,8 @@ from planet_async import (
     UnsafeName,
 )
 from planet_async.downloads import safe_path
-from planet_async.simulator import Fault, OrderPlan, Simulator
+from planet_async.http import Request, Response
+from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +47,10 @@ BASE = "https://api.planet.com/compute/ops/download/?token="
 async def finished(planet: Planet, request: OrderRequest | None = None) -> Order:
     order = await planet.orders.create(request or OrderRequest("field 7", [SCENE]))
     return await planet.orders.wait(order.id)
+
+
+def is_udm2(call: Call) -> bool:
+    return "udm2" in call.path
 
 
 def check_against_manifest(folder: Path, order: Order) -> int:
@@ -178,26 +189,196 @@ async def test_a_folder_in_the_way(planet: Planet, tmp_path: Path) -> None:
 async def test_wrong_bytes_never_get_the_final_name(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """A file other than the manifest promises is refused, and does not stay."""
+    """A file other than the manifest promises is fetched once more, then refused, and does not stay."""
     order = await finished(planet)
-    simulator.faults.add(
-        Fault(operation="storage.get", when=lambda call: "udm2" in call.path, body=b"x" * 4096)
-    )
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, body=b"x" * 4096))
     with pytest.raises(ChecksumMismatch, match="udm2"):
         await planet.orders.download(order, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if "udm2" in path.name]
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(order.results) - 1
+    assert simulator.requests["storage.get"] == len(order.results) + 1
 
 
-async def test_a_cut_file_keeps_its_part(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """A connection that breaks off raises; the short file is a `.part`, not the result."""
+async def test_wrong_bytes_once_are_fetched_again(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """One corrupt transfer costs one more, not the file."""
     order = await finished(planet)
-    simulator.faults.add(Fault(operation="storage.get", when=lambda call: "udm2" in call.path, cut=1000))
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, body=b"x" * 4096, times=1))
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+
+
+async def test_a_cut_connection_is_resumed(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """Only what is missing is fetched, of the same version of the file."""
+    ranges: list[tuple[str, str]] = []
+
+    def noted(call: Call) -> bool:
+        ranges.append((call.headers.get("range", ""), call.headers.get("if-range", "")))
+        return True
+
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, cut=1000, times=2))
+    simulator.faults.add(Fault(operation="storage.get", when=lambda call: is_udm2(call) and noted(call)))
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+    ((start, tag),) = ranges
+    assert start == "bytes=2000-"
+    assert tag.startswith('"')
+
+
+async def test_a_connection_that_stays_broken_keeps_its_part(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """What does not go away raises; the short file is a `.part`, which the next call goes on with."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, cut=1000, times=1))
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, drop=True))
     with pytest.raises(ConnectionLost):
         await planet.orders.download(order, tmp_path)
     (part,) = (path for path in tmp_path.rglob("*") if "udm2" in path.name)
-    assert part.name.endswith(".part")
+    assert (part.suffix, part.stat().st_size) == (".part", 1000)
     assert simulator.open_responses == 0
+    simulator.faults.clear()
+    simulator.faults.add(
+        Fault(
+            operation="storage.get",
+            status=500,
+            when=lambda call: is_udm2(call) and "range" not in call.headers,
+        )
+    )
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+
+
+async def test_a_part_of_something_else_is_started_over(planet: Planet, tmp_path: Path) -> None:
+    """What an earlier run left is checked with the rest: wrong or too long, the file is fetched whole."""
+    order = await finished(planet)
+    for result, size in zip(order.results, (10, 4096, 9999, 50), strict=False):
+        part = tmp_path / f"{result.name}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"?" * size)
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+async def test_a_server_without_ranges_sends_the_whole_file(tmp_path: Path) -> None:
+    """A 200 where a rest was asked for starts the file over."""
+    name = f"{ORDER_ID}/a"
+    content = bytes(range(200))
+    transport, planet = described((f"{ORDER_ID}/manifest.json", manifest(a=content)), (name, content))
+    (tmp_path / ORDER_ID).mkdir()
+    (tmp_path / f"{name}.part").write_bytes(content[:100])
+    await planet.orders.download(ORDER_ID, tmp_path)
+    assert (tmp_path / name).read_bytes() == content
+    assert transport.requests[-1].headers["range"] == "bytes=100-"
+
+
+async def test_expired_links_are_renewed_once_for_all_files(clock: FakeClock, tmp_path: Path) -> None:
+    """Links that die on the way are read anew from the order, not file by file."""
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1), link_seconds=300.0)
+    async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        order = await finished(planet)
+        looks = simulator.requests["orders.get"]
+        simulator.faults.add(Fault(operation="storage.get", delay=301.0, times=1))
+        await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+    assert simulator.requests["orders.get"] == looks + 1
+
+
+async def test_a_link_that_stays_refused_is_an_error(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """A fresh link that is refused as well is not tried for ever."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, status=403))
+    with pytest.raises(Forbidden):
+        await planet.orders.download(order, tmp_path)
+    assert simulator.answers["storage.get", 403] == 2
+
+
+async def test_two_downloads_to_one_place(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """Two at once do not mix their bytes: one fetches, the other waits and finds the file right."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", delay=30.0))
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(planet.orders.download, order, tmp_path)
+    check_against_manifest(tmp_path, order)
+    # Each has its own manifest.
+    assert simulator.requests["storage.get"] == len(order.results) + 1
+    assert not list(tmp_path.rglob("*.part"))
+
+
+async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space left is a DownloadError that says so; the part stays for when there is."""
+    order = await finished(planet)
+
+    def full(_: int, __: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("planet_async.part_file.os.write", full)
+        with pytest.raises(DownloadError, match="No space left"):
+            await planet.orders.download(order, tmp_path)
+    assert list(tmp_path.rglob("*.part"))
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+
+
+class Counting:
+    """A transport that counts the bytes of the files that pass."""
+
+    def __init__(self, inner: Simulator) -> None:
+        self._inner = inner
+        self.received = 0
+
+    async def send(self, request: Request) -> Response:
+        response = await self._inner.send(request)
+        if not request.stream or response.status >= 300:
+            return response
+
+        async def counted() -> AsyncIterator[bytes]:
+            async for chunk in response.chunks():
+                self.received += len(chunk)
+                yield chunk
+
+        return Response(response.status, response.headers, counted(), url=response.url, close=response.aclose)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path: Path) -> None:
+    """Cuts in every third, expiring links, two corrupt bodies: complete, verified, hardly a byte twice."""
+    simulator = Simulator(
+        clock=clock,
+        plan=OrderPlan(queue_seconds=0, run_seconds=1),
+        limits=Limits.unlimited(),
+        link_seconds=75.0,
+    )
+    network = Counting(simulator)
+    request = OrderRequest("many", [SceneProduct([f"2024_{n}" for n in range(250)], "PSScene", "visual")])
+    async with Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock) as planet:
+        order = await finished(planet, request)
+        fetched = count()
+        simulator.faults.add(
+            Fault(
+                operation="storage.get",
+                when=lambda call: "range" not in call.headers and next(fetched) % 3 == 1,
+                cut=700,
+            )
+        )
+        corrupt = [result.name for result in order.results if result.name.endswith(".tif")][:2]
+        for name in corrupt:
+            simulator.faults.add(Fault(operation="storage.get", path=f"/{name}", body=b"?" * 4096, times=1))
+        simulator.faults.add(Fault(operation="storage.get", delay=1.5))
+        paths = await planet.orders.download(order, tmp_path)
+    assert check_against_manifest(tmp_path, order) == len(paths) - 1
+    assert len(paths) == 501
+    assert simulator.requests["orders.get"] > 2, "no link expired"
+    assert network.received <= 1.1 * sum(path.stat().st_size for path in paths)
 
 
 async def test_cancelling_leaves_no_half_file(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:

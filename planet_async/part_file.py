@@ -1,0 +1,124 @@
+"""`PartFile`: a file that is still arriving, named `NAME.part` until it is known to be right.
+
+Its methods block, and are run in threads.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+if sys.platform != "win32":
+    import fcntl
+
+_BLOCK = 1 << 20
+
+
+class PartFile:
+    """What has arrived of a file, on disk, with the running checksum of it.
+
+    What an earlier run left is gone on with where there is a checksum to tell in the end whether it was any
+    good.  One process at a time has the file, where the system knows locks.
+    """
+
+    def __init__(self, path: Path, descriptor: int, checksum: tuple[str, str] | None) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._checksum = checksum
+        self.size = 0
+        self._begin()
+
+    @classmethod
+    def claim(cls, path: Path, checksum: tuple[str, str] | None) -> Self | None:
+        """Open or make the part of `path`; None while another process has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = _part_of(path)
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if _locked(descriptor) and _is_at(descriptor, part):
+                return cls(path, descriptor, checksum)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    def write(self, batch: Sequence[bytes]) -> None:
+        """Add bytes to the end."""
+        data = memoryview(b"".join(batch))
+        while data:
+            written = os.write(self._descriptor, data)
+            self._add(data[:written])
+            data = data[written:]
+
+    def restart(self) -> None:
+        """Forget what has arrived."""
+        os.ftruncate(self._descriptor, 0)
+        self._begin()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the bytes are those that the checksum promises; true where there is none."""
+        return self._checksum is None or self._hash.hexdigest() == self._checksum[1]
+
+    def accept(self) -> None:
+        """Give the file its name."""
+        _part_of(self._path).replace(self._path)
+
+    def discard(self) -> None:
+        """Remove it: what has arrived is of no use."""
+        _part_of(self._path).unlink()
+
+    def close(self) -> None:
+        """Let go of it; the part stays."""
+        os.close(self._descriptor)
+
+    def _begin(self) -> None:
+        """Take in what is there, up to the end."""
+        self._hash = hashlib.new(self._checksum[0] if self._checksum else "md5", usedforsecurity=False)
+        self.size = 0
+        if self._checksum is None:
+            os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        while data := os.read(self._descriptor, _BLOCK):
+            self._add(data)
+
+    def _add(self, data: bytes | memoryview) -> None:
+        if self._checksum is not None:
+            self._hash.update(data)
+        self.size += len(data)
+
+
+def has_checksum(path: Path, checksum: tuple[str, str]) -> bool:
+    """Tell whether the file at `path` is the one with that checksum."""
+    algorithm, digest = checksum
+    with path.open("rb") as content:
+        return (
+            hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+            == digest
+        )
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock the file until it is closed; False where somebody else has."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, part: Path) -> bool:
+    """Tell whether the open file still has its name: another process may have finished it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), part.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,89 @@
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.commanded import Ran, Run, Terminal, run_in
+from planet_async import Config, Planet, Schedule
+from planet_async.simulator import Limits, OrderPlan, Simulator
+from planet_async.simulator.server import serve
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PL_BASE_URL", "PL_API_KEY", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "60")
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    """Orders are done at once, but those whose name says otherwise: "waits" or "fails"."""
+
+    def plan(order: Any, _: int) -> OrderPlan:
+        if "waits" in order["name"]:
+            return OrderPlan(queue_seconds=3600)
+        if "fails" in order["name"]:
+            return OrderPlan(queue_seconds=0, run_seconds=0, state="failed", error_hints=["no clear pixel"])
+        return OrderPlan(queue_seconds=0, run_seconds=0)
+
+    return Simulator(limits=Limits.unlimited(), plan=plan, api_key="secret-key")
+
+
+@pytest.fixture
+def base_url(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the simulator, in PL_BASE_URL; clients of the command look often, and give up soon."""
+
+    def open_planet(base_url: str | None) -> Planet:
+        schedule = Schedule(first=0.01, longest=0.01)
+        return Planet(
+            Config(base_url=base_url or "", rates={}, schedule=schedule, max_attempts=1, read_timeout=5)
+        )
+
+    monkeypatch.setattr("planet_async.cli.run.open_planet", open_planet)
+    monkeypatch.setenv("PL_API_KEY", "secret-key")
+    with serve(simulator) as url:
+        monkeypatch.setenv("PL_BASE_URL", url)
+        yield url
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command as in a pipe."""
+
+    def run(*args: object, stdin: str = "") -> Ran:
+        return run_in(monkeypatch, args, io.StringIO(), io.StringIO(), stdin)
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command as on a terminal."""
+
+    def run(*args: object, stdin: str = "") -> Ran:
+        return run_in(monkeypatch, args, Terminal(), Terminal(), stdin)
+
+    return run
+
+
+@pytest.fixture
+def request_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a request file that is right, but for the fields given."""
+
+    def write(name: str = "farm", /, **fields: Any) -> Path:
+        product = {
+            "item_ids": ["20221221_084022_18_2414"],
+            "item_type": "PSScene",
+            "product_bundle": "visual",
+        }
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"name": name, "products": [product], **fields}))
+        return path
+
+    return write

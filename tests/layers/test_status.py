@@ -1,0 +1,268 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import anyio
+import anyio.lowlevel
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spine import API, cancelled_at_each_step, get, post
+
+from planet_async.errors import (
+    BadRequest,
+    Conflict,
+    ConnectionLost,
+    Forbidden,
+    NotFound,
+    PlanetError,
+    ServerError,
+    StatusError,
+    TooManyRequests,
+    Unauthorized,
+)
+from planet_async.http import Response
+from planet_async.layers.error_body import parse_error_body
+from planet_async.layers.status import RaiseForStatus, status_error
+from planet_async.testing import FakeClock, FakeTransport, reply
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def breaking(*chunks: bytes) -> Iterator[bytes]:
+    yield from chunks
+    raise ConnectionLost("broke off")
+
+
+async def refused(response: Response) -> StatusError:
+    network = FakeTransport([response])
+    with pytest.raises(StatusError) as caught:
+        await RaiseForStatus(network, FakeClock()).send(get())
+    assert network.open_responses == 0
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadRequest),
+        (422, BadRequest),
+        (401, Unauthorized),
+        (403, Forbidden),
+        (404, NotFound),
+        (409, Conflict),
+        (429, TooManyRequests),
+        (500, ServerError),
+        (502, ServerError),
+        (503, ServerError),
+        (504, ServerError),
+        (599, ServerError),
+        (418, StatusError),
+        (301, StatusError),
+    ],
+)
+async def test_each_status_is_an_error_of_its_own_kind(status: int, kind: type[StatusError]) -> None:
+    """Callers tell refusals apart by class, and find the status on it."""
+    error = await refused(reply(status, json={"message": "No."}, headers={"X-Request-ID": "r-1"}))
+    assert type(error) is kind
+    assert error.status == status
+    assert error.request == get()
+    assert error.request_id == "r-1"
+    assert f"orders.get: {status} No. [GET {API}/things]" in str(error)
+
+
+async def test_an_error_says_what_the_user_can_do() -> None:
+    """A missing right and a wrong key come with the place to look at."""
+    assert "PL_API_KEY" in str(await refused(reply(401)))
+    assert "Config(rates=...)" in str(await refused(reply(429)))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+async def test_a_success_is_read_and_handed_on(status: int) -> None:
+    """Success is read at once, so that a body that breaks off is met where it can be repeated."""
+    network = FakeTransport([reply(status, chunks=[b"one ", b"two"])])
+    response = await RaiseForStatus(network, FakeClock()).send(get())
+    assert network.open_responses == 0
+    assert await response.read() == b"one two"
+    assert response.status == status
+
+
+async def test_a_success_that_breaks_off_is_an_error() -> None:
+    """Half an answer is no answer."""
+    network = FakeTransport([reply(chunks=breaking(b"half"))])
+    with pytest.raises(ConnectionLost):
+        await RaiseForStatus(network, FakeClock()).send(get())
+    assert network.open_responses == 0
+
+
+async def test_a_streamed_success_is_left_unread() -> None:
+    """A download streams: its body belongs to the caller, who closes it."""
+    network = FakeTransport([reply(chunks=[b"one", b"two"])])
+    response = await RaiseForStatus(network, FakeClock()).send(get(stream=True))
+    assert network.open_responses == 1
+    assert [chunk async for chunk in response.chunks()] == [b"one", b"two"]
+    await response.aclose()
+    assert network.open_responses == 0
+
+
+async def test_a_refused_download_is_read_and_closed() -> None:
+    """A refusal is an error also where a stream was asked for, and holds no connection."""
+    network = FakeTransport([reply(404, chunks=[b'{"message":', b'"gone"}'])])
+    with pytest.raises(NotFound, match="gone"):
+        await RaiseForStatus(network, FakeClock()).send(get(stream=True))
+    assert network.open_responses == 0
+
+
+async def test_the_status_counts_where_the_refusal_breaks_off() -> None:
+    """A 429 cut in the middle is still a 429: a POST may be sent again."""
+    network = FakeTransport([reply(429, chunks=breaking(b'{"mess'))])
+    with pytest.raises(TooManyRequests, match="429") as caught:
+        await RaiseForStatus(network, FakeClock()).send(post())
+    assert caught.value.body == '{"mess'
+    assert network.open_responses == 0
+
+
+async def test_an_endless_refusal_is_not_read_to_its_end() -> None:
+    """A server that answers an error without end cannot fill our memory."""
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"x" * 1024
+
+    error = await refused(reply(500, chunks=endless()))
+    assert len(error.body) == 2000
+    assert taken < 100
+
+
+async def test_an_error_keeps_2000_characters() -> None:
+    """Enough to look at, and no megabytes in a log."""
+    error = await refused(reply(500, body="ä" * 5000))
+    assert error.body == "ä" * 2000
+    assert len(str(error)) < 400
+
+
+SHAPES = {
+    "Orders, of fields": (
+        (
+            b'{"field":{"Products":[{"message":"Bad item type Foo"}],'
+            b'"Tools.clip.aoi":[{"message":"too large"}]},"general":[{"message":"Unable to accept order"}]}'
+        ),
+        "Unable to accept order; Products: Bad item type Foo; Tools.clip.aoi: too large",
+        {"Products": ["Bad item type Foo"], "Tools.clip.aoi": ["too large"]},
+    ),
+    "Orders, general only": (b'{"field":{},"general":[{"message":"Busy"}]}', "Busy", {}),
+    "Orders, general null": (
+        b'{"field":{"Name":[{"message":"empty"}]},"general":null}',
+        "Name: empty",
+        {"Name": ["empty"]},
+    ),
+    "a message": (b'{"message":"No such order ID: 7."}', "No such order ID: 7.", {}),
+    "a message with a code": (b'{"code":0,"message":"Nope"}', "Nope", {}),
+    "an error object": (b'{"error":{"message":"Already cancelled"}}', "Already cancelled", {}),
+    "an empty error object": (b'{"error":{}}', '{"error":{}}', {}),
+    "a reason": (b'{"reason":" Invalid Type"}', "Invalid Type", {}),
+    "a message around an error": (b'{"message":{"error":"AOI too big"}}', "AOI too big", {}),
+    "Tasking, a detail": (b'{"detail":"Not found."}', "Not found.", {}),
+    "Tasking, fields": (
+        b'{"name":["This field is required."],"end_time":["Too early.","Too odd."]}',
+        "name: This field is required.; end_time: Too early.; end_time: Too odd.",
+        {"name": ["This field is required."], "end_time": ["Too early.", "Too odd."]},
+    ),
+    "HTML": (b"<html>\n<body>502 Bad Gateway</body></html>", "<html>", {}),
+    "text": (b"max rate reached: retry-in 200ms\nsorry", "max rate reached: retry-in 200ms", {}),
+    "quota": (b"Quota check failed - Insufficient quota", "Quota check failed - Insufficient quota", {}),
+    "truncated": (b'{"general":[{"mess', '{"general":[{"mess', {}),
+    "empty": (b"", "(no text)", {}),
+    "blank": (b" \n ", "(no text)", {}),
+    "a list": (b'["no"]', '["no"]', {}),
+    "null": (b"null", "null", {}),
+    "no text": (b"\xff\xfe\x00", "\ufffd\ufffd\x00", {}),
+    "nothing known": (b'{"status": 7}', '{"status": 7}', {}),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_known_shape_of_error_is_understood(name: str) -> None:
+    """Four APIs and their gateways each say no in their own way; the user reads one line."""
+    body, message, fields = SHAPES[name]
+    assert parse_error_body(body) == (message, fields)
+
+
+KEYS = st.sampled_from(["field", "general", "message", "error", "detail", "reason", "x"])
+JSON = st.recursive(
+    st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)
+)
+
+
+@given(st.one_of(st.binary(), JSON.map(msgspec.json.encode)))
+def test_no_body_breaks_the_error(body: bytes) -> None:
+    """Whatever a server answers with, there is a message of some text, and fields with texts."""
+    message, fields = parse_error_body(body)
+    assert message
+    assert all(text for texts in fields.values() for text in texts)
+
+
+def seconds_asked(header: str = "", body: bytes = b"") -> float | None:
+    headers = {"retry-after": header} if header else {}
+    return status_error(get(), Response(429, headers), body, NOW).retry_after
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "seconds"),
+    [
+        ("120", b"", 120),
+        (" 7 ", b"", 7),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), b"", 90),
+        (format_datetime(NOW - timedelta(days=1), usegmt=True), b"", 0),
+        ("", b"max rate reached: retry-in 200ms", 0.2),
+        ("", b'{"message":"max rate reached: retry-in  1500 ms"}', 1.5),
+        ("5", b"retry-in 200ms", 5),
+        ("soon", b"retry-in 200ms", 0.2),
+        ("soon", b"", None),
+        ("-3", b"", None),
+        ("1" * 5000, b"", 111_111_111),
+        ("Thu, 01 Jan 2026 00:00:30 -0000", b"", None),
+        ("", b"", None),
+    ],
+)
+def test_the_time_the_server_asks_for_is_found(header: str, body: bytes, seconds: float | None) -> None:
+    """Seconds, an HTTP date, or `retry-in 200ms`; what is none of these is as if it were not there."""
+    assert seconds_asked(header, body) == seconds
+
+
+@given(st.text(max_size=40))
+def test_no_retry_after_breaks_the_error(header: str) -> None:
+    """A header of any text gives a number of seconds that is not negative, or None."""
+    seconds = seconds_asked(header)
+    assert seconds is None or seconds >= 0
+
+
+async def test_cancelled_anywhere_nothing_stays_open() -> None:
+    """At whichever point reading an answer is cancelled, success or refusal, it is closed."""
+    network = FakeTransport(lambda request: reply(int(request.url[-3:]), chunks=[b"a", b"b", b"c"]))
+    layer = RaiseForStatus(network, FakeClock())
+
+    async def call(status: int) -> None:
+        try:
+            await layer.send(get(f"{API}/{status}"))
+        except PlanetError:
+            await anyio.lowlevel.checkpoint()
+
+    def check() -> None:
+        assert network.open_responses == 0
+
+    assert await cancelled_at_each_step(lambda: call(200), check) >= 4
+    assert await cancelled_at_each_step(lambda: call(500), check) >= 4
+
+
+async def test_closing_closes_what_is_inside() -> None:
+    """Closing the layer closes the network."""
+    network = FakeTransport([])
+    await RaiseForStatus(network, FakeClock()).aclose()
+    assert network.closed

@@ -1,0 +1,131 @@
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import planet_async
+
+PACKAGE = Path(planet_async.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+NETWORK = {"httpx", "httpcore", "aiohttp"}
+LEVELS = (  # each knows those before it, and its own kind
+    ("http", "errors", "clock", "_version"),
+    ("config", "credentials", "_background", "bulk", "part_file"),
+    ("layers", "transports", "testing", "models", "oauth", "signed_by"),
+    ("paging", "live_paging", "offset_paging", "polling", "downloads", "webhooks"),
+    ("services",),
+    ("client",),
+    ("__init__",),
+    ("simulator", "cli"),
+)
+LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {_name(path) for path in FILES}
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Give the modules that a file imports; those of the package without its name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            module = node.module or ""
+            inside = [f"{module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("planet_async.") in MODULES else module for name in inside]
+        else:
+            continue
+        for name in names:
+            yield "__init__" if name == "planet_async" else name.removeprefix("planet_async.")
+
+
+def _part(module: str) -> str:
+    return module.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_nothing_imports_upwards(path: Path) -> None:
+    """A module knows those below it and beside it, as the house in the design has it."""
+    part = _part(_name(path))
+    assert part in LEVEL, f"{part} is new: say in LEVELS where it belongs"
+    for imported in _imports(path):
+        if imported in MODULES:
+            assert LEVEL[_part(imported)] <= LEVEL[part], f"{_name(path)} imports {imported}"
+
+
+def test_no_modules_import_each_other() -> None:
+    """There is an order in which each module can be read after all that it needs."""
+    graph = {_name(path): {name for name in _imports(path) if name in MODULES} for path in FILES}
+    assert len([*TopologicalSorter(graph).static_order()]) == len(MODULES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_only_transports_import_a_network_library(path: Path) -> None:
+    """The default network can be replaced in one file."""
+    if _part(_name(path)) != "transports":
+        assert not NETWORK & {_part(name) for name in _imports(path)}
+
+
+def test_importing_the_package_loads_no_network_library() -> None:
+    """Who brings a transport of their own loads none of ours; the extras are not needed either."""
+    loaded = "import planet_async, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    unwanted = NETWORK | {"trio", "uvicorn", "typer", "rich", "planet"}
+    assert not unwanted & set(result.stdout.split())
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    """`__all__` is what users find, in order, each name once."""
+    names = planet_async.__all__
+    assert len(set(names)) == len(names)
+    constants = sorted(name for name in names if name.isupper())
+    classes = sorted(name for name in names if name[0].isupper() and not name.isupper())
+    assert names == constants + classes + sorted(name for name in names if not name[0].isupper())
+    for name in names:
+        getattr(planet_async, name)
+
+
+def _public() -> Iterator[tuple[str, object]]:
+    for name in planet_async.__all__:
+        thing = getattr(planet_async, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            yield name, thing
+        if inspect.isclass(thing) and thing.__module__.startswith("planet_async"):
+            for member, value in vars(thing).items():
+                if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    yield f"{name}.{member}", value
+
+
+@pytest.mark.parametrize(("name", "thing"), list(_public()), ids=[name for name, _ in _public()])
+def test_every_public_name_has_a_docstring(name: str, thing: object) -> None:
+    """Help is a `help()` away, for classes, functions, and their public methods."""
+    assert (thing.__doc__ or "").strip(), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_a_file_can_be_read_at_once(path: Path) -> None:
+    """Files of one screen to about 200 lines, and none above 250; docstrings, for users, not counted."""
+    text = path.read_text()
+    told = 0
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and ast.get_docstring(node) is not None:
+                told += (first.end_lineno or first.lineno) - first.lineno + 1
+    assert len(text.splitlines()) - told <= 250
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    """Type checkers of users read our annotations only where this file is."""
+    assert (PACKAGE / "py.typed").is_file()

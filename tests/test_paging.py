@@ -1,0 +1,343 @@
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urljoin
+
+import anyio
+import msgspec
+import pytest
+from attrs import frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spine import API, Stuck, cancelled_at_each_step, settle
+
+from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingError
+from planet_async.http import Request, Response
+from planet_async.models.convert import decode
+from planet_async.models.orders import Order
+from planet_async.paging import (
+    ORDERS_PAGES,
+    REPORTS_PAGES,
+    RESULTS_PAGES,
+    SUBSCRIPTIONS_PAGES,
+    TASKING_PAGES,
+    PageShape,
+    Paginator,
+)
+from planet_async.testing import FakeTransport, reply
+
+pytestmark = pytest.mark.anyio
+
+LIST = f"{API}/list"
+
+
+@frozen
+class Dialect:
+    shape: PageShape
+    items: str
+    link: Callable[[str], Mapping[str, Any]]
+
+
+DIALECTS = {
+    "orders": Dialect(ORDERS_PAGES, "orders", lambda url: {"_links": {"_self": "x", "next": url}}),
+    "subscriptions": Dialect(SUBSCRIPTIONS_PAGES, "subscriptions", lambda url: {"_links": {"next": url}}),
+    "old subscriptions": Dialect(
+        SUBSCRIPTIONS_PAGES, "subscriptions", lambda url: {"_links": {"_next": url}}
+    ),
+    "results": Dialect(RESULTS_PAGES, "results", lambda url: {"_links": {"next": url}}),
+    "tasking": Dialect(TASKING_PAGES, "results", lambda url: {"count": 7, "next": url, "previous": None}),
+    "reports": Dialect(REPORTS_PAGES, "reports", lambda url: {"_links": {"_next": url}}),
+    "other reports": Dialect(REPORTS_PAGES, "reports", lambda url: {"_links": {"next": url}}),
+}
+ORDERS = DIALECTS["orders"]
+
+
+def book(pages: Sequence[Sequence[object]], dialect: Dialect = ORDERS) -> FakeTransport:
+    """Give a server with these pages, at LIST, LIST?page=1, and so on."""
+
+    def answer(request: Request) -> Response:
+        number = int(request.url.partition("page=")[2] or 0)
+        following = dialect.link(f"{LIST}?page={number + 1}") if number + 1 < len(pages) else {}
+        return reply(json={dialect.items: pages[number], **following})
+
+    return FakeTransport(answer)
+
+
+def paginator(transport: FakeTransport | Stuck, shape: PageShape = ORDERS_PAGES) -> Paginator[Any]:
+    first = Request("GET", LIST, params=(("state", "queued"), ("state", "running")), operation="orders.list")
+    return Paginator(transport, first, shape, lambda raw, _: msgspec.json.decode(raw))
+
+
+def answers(*bodies: object) -> FakeTransport:
+    return FakeTransport([reply(json=body) for body in bodies])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=15, deadline=None)
+@given(
+    pages=st.lists(st.lists(st.integers(), max_size=4), min_size=1, max_size=6),
+    limit=st.one_of(st.none(), st.integers(-1, 25)),
+)
+def test_all_items_come_once_and_in_order(
+    backend: str, name: str, pages: list[list[int]], limit: int | None
+) -> None:
+    """However a list is split, empty pages included, and whatever the limit: the items, no more, no fewer."""
+
+    async def main() -> None:
+        dialect = DIALECTS[name]
+        items = [item for page in pages for item in page]
+        transport = book(pages, dialect)
+        listed = paginator(transport, dialect.shape)
+        assert [item async for item in listed] == items
+        assert [page.items async for page in listed.pages()] == pages
+        wanted = items if limit is None else items[: max(0, limit)]
+        assert await listed.collect(limit) == wanted
+        assert await listed.first() == (items[0] if items else None)
+        assert transport.open_responses == 0
+
+    anyio.run(main, backend=backend)
+
+
+async def test_nothing_is_sent_before_it_is_iterated() -> None:
+    """Making a list, or asking for its iterator, costs no request."""
+    transport = book([[1]])
+    listed = paginator(transport)
+    aiter(listed)
+    listed.pages()
+    assert await listed.collect(0) == []
+    await settle()
+    assert transport.requests == []
+
+
+async def test_only_the_link_is_followed() -> None:
+    """The first request has the filters; the later ones are the links as they came, with nothing added."""
+    transport = book([[1], [2]])
+    await paginator(transport).collect()
+    first, second = transport.requests
+    assert first.params == (("state", "queued"), ("state", "running"))
+    assert (second.url, second.params) == (f"{LIST}?page=1", ())
+    assert second.operation == first.operation == "orders.list"
+
+
+async def test_the_next_page_is_fetched_while_the_caller_works() -> None:
+    """One page ahead, and never more."""
+    transport = book([[1, 2], [3, 4], [5], [6]])
+    items = aiter(paginator(transport))
+    for item, requests in [(1, 2), (2, 2), (3, 3), (4, 3), (5, 4), (6, 4)]:
+        assert await anext(items) == item
+        await settle()
+        assert len(transport.requests) == requests
+    with pytest.raises(StopAsyncIteration):
+        await anext(items)
+
+
+async def test_first_sends_one_request() -> None:
+    """`first` and a small `collect` do not fetch pages that nobody asked for."""
+    transport = book([[1, 2], [3], [4]])
+    assert await paginator(transport).first() == 1
+    assert len(transport.requests) == 1
+    assert await paginator(transport).collect(limit=2) == [1, 2]
+    assert len(transport.requests) == 2
+    assert await paginator(transport).collect(limit=3) == [1, 2, 3]
+    assert len(transport.requests) == 4
+    await settle()
+    assert len(transport.requests) == 4
+
+
+async def test_leaving_early_ends_the_fetching() -> None:
+    """A `break` cancels the page under way and leaves nothing running or open."""
+    stuck = Stuck()
+
+    class FirstThenStuck(FakeTransport):
+        async def send(self, request: Request) -> Response:
+            return await (stuck.send(request) if self.requests else super().send(request))
+
+    transport = FirstThenStuck(book([[1, 2], [3]])._answer)
+
+    async def look() -> None:
+        async for _ in paginator(transport):
+            await settle()
+            assert stuck.waiting == 1
+            break
+
+    await look()
+    gc.collect()
+    await settle()
+    assert (stuck.sent, stuck.waiting, transport.open_responses) == (1, 0, 0)
+
+
+async def test_it_can_be_iterated_again() -> None:
+    """Each iteration fetches the list anew."""
+    transport = book([[1], [2]])
+    listed = paginator(transport)
+    assert [item async for item in listed] == [item async for item in listed] == [1, 2]
+    assert len(transport.requests) == 4
+
+
+async def test_a_page_knows_its_size_and_the_total() -> None:
+    """A page has a length and can be iterated; `count` is there where the API says it."""
+    pages = [
+        page async for page in paginator(book([[1, 2], [3]], DIALECTS["tasking"]), TASKING_PAGES).pages()
+    ]
+    assert [(len(page), list(page), page.count) for page in pages] == [(2, [1, 2], 7), (1, [3], None)]
+    assert [page.next for page in pages] == [f"{LIST}?page=1", None]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {},
+        {"_links": {}},
+        {"_links": None},
+        {"_links": {"next": None}},
+        {"_links": {"next": ""}},
+        {"_links": {"_self": LIST}},
+    ],
+)
+async def test_the_end_is_where_no_link_is(end: dict[str, object]) -> None:
+    """Missing, null or empty: each is the last page."""
+    assert await paginator(answers({"orders": [1], **end})).collect() == [1]
+
+
+@pytest.mark.parametrize("link", ["?page=1", "/list?page=1", "list?page=1", "//api.planet.com/list?page=1"])
+async def test_a_relative_link_is_followed(link: str) -> None:
+    """A link may be relative to the page it stands on."""
+    transport = answers({"orders": [1], "_links": {"next": link}}, {"orders": [2]})
+    assert await paginator(transport).collect() == [1, 2]
+    assert transport.requests[1].url == urljoin(LIST, link) == f"{LIST}?page=1"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example/list",
+        "http://api.planet.com/list",
+        "https://api.planet.com:8443/list",
+        "https://api.planet.com@evil.example/",
+        "https://[broken",
+        "https://api.planet.com:port/",
+    ],
+)
+async def test_a_link_to_elsewhere_is_an_error_before_it_is_a_request(link: str) -> None:
+    """Another origin is not asked, whatever the API's answer says; what came before is given."""
+    transport = FakeTransport(lambda _: reply(json={"orders": [1], "_links": {"next": link}}))
+    items = aiter(paginator(transport))
+    assert await anext(items) == 1
+    with pytest.raises(PagingError, match="another origin"):
+        await anext(items)
+    assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+async def test_links_in_a_circle_are_an_error(length: int) -> None:
+    """A list without an end is noticed when a link comes the second time."""
+    pages = {number: (number + 1) % length for number in range(length)}
+
+    def answer(request: Request) -> Response:
+        number = int(request.url.partition("page=")[2] or 0)
+        return reply(json={"orders": [number], "_links": {"next": f"{LIST}?page={pages[number]}"}})
+
+    transport = FakeTransport(answer)
+    with pytest.raises(PagingError, match="circle"):
+        await paginator(transport).collect()
+    assert len(transport.requests) <= length + 1
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"<html>Bad gateway</html>", "<html>Bad"),
+        (b'{"orders": [1,', "not a page"),
+        (b"", "not a page"),
+        (b"[]", "not a page"),
+        (b"null", "not a page"),
+        (b'"\xff"', "not a page"),
+        (b"{}", "without `orders`"),
+        (b'{"items": []}', "without `orders`"),
+        (b'{"orders": null}', "without `orders`"),
+        (b'{"orders": {"a": 1}}', "not a page"),
+        (b'{"orders": [], "_links": {"next": 7}}', "`_links.next`"),
+    ],
+)
+async def test_what_is_no_page_is_said(body: bytes, says: str) -> None:
+    """An answer that is no page is a DecodeError which shows what came, for which request."""
+    transport = FakeTransport([reply(body=body)])
+    with pytest.raises(DecodeError) as caught:
+        await paginator(transport).collect()
+    assert says in str(caught.value)
+    assert "orders.list: " in str(caught.value)
+    assert transport.open_responses == 0
+
+
+async def test_an_odd_item_does_not_fail_its_page() -> None:
+    """An item with a strange optional field comes as well as it can, and those around it as ever."""
+    ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(3)]
+    good = [{"id": id_, "name": "n", "state": "queued"} for id_ in ids]
+    page = {"orders": [good[0], {**good[1], "created_on": 7, "state": "new-word"}, good[2]]}
+    listed = Paginator(
+        answers(page),
+        Request("GET", LIST),
+        ORDERS_PAGES,
+        lambda raw, request: decode(Order, raw, request=request),
+    )
+    orders = await listed.collect()
+    assert [order.id for order in orders] == ids
+    assert orders[1].raw["created_on"] == 7
+
+
+async def test_an_item_of_no_use_fails_when_it_is_reached() -> None:
+    """The items before it have been given; the error says what is missing."""
+    page = {
+        "orders": [
+            {"id": "00000000-0000-4000-8000-000000000000", "name": "n", "state": "queued"},
+            {"name": "m"},
+        ]
+    }
+    listed = Paginator(
+        answers(page),
+        Request("GET", LIST),
+        ORDERS_PAGES,
+        lambda raw, request: decode(Order, raw, request=request),
+    )
+    items = aiter(listed)
+    assert (await anext(items)).name == "n"
+    with pytest.raises(DecodeError, match="id"):
+        await anext(items)
+
+
+@pytest.mark.parametrize("error", [NotFound("gone", status=404), ConnectionLost("broke off")])
+async def test_an_error_of_a_later_page_comes_after_the_items_before_it(
+    error: NotFound | ConnectionLost,
+) -> None:
+    """What was fetched is not lost to what was not."""
+    transport = FakeTransport([reply(json={"orders": [1, 2], "_links": {"next": "?page=1"}}), error])
+    items = aiter(paginator(transport))
+    assert await anext(items) == 1
+    await settle()
+    assert await anext(items) == 2
+    with pytest.raises(type(error)):
+        await anext(items)
+    assert transport.open_responses == 0
+
+
+async def test_cancelled_anywhere_nothing_stays_open_or_running() -> None:
+    """At whichever point the caller is cancelled, no response is open and no page is being fetched."""
+    transport = FakeTransport(book([[1], [], [2, 3]])._answer)
+    quiet: list[int] = []
+
+    async def iterate() -> None:
+        assert [item async for item in paginator(transport)] == [1, 2, 3]
+
+    async def collect() -> None:
+        assert await paginator(transport).collect() == [1, 2, 3]
+
+    def check() -> None:
+        gc.collect()
+        assert transport.open_responses == 0
+        quiet.append(len(transport.requests))
+
+    for call in (iterate, collect):
+        assert await cancelled_at_each_step(call, check) >= 3
+    await settle()
+    assert quiet[-1] == len(transport.requests)

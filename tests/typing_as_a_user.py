@@ -1,0 +1,143 @@
+"""The public API as a user types it: checked by mypy, never run."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, assert_type
+
+from planet_async import (
+    ApiKey,
+    BearerToken,
+    CancelResult,
+    Clip,
+    Clock,
+    Config,
+    Delivery,
+    OpenFile,
+    Order,
+    OrderRequest,
+    OrderState,
+    OrderStats,
+    Outcome,
+    Page,
+    Paginator,
+    Planet,
+    PlanetError,
+    Progress,
+    Request,
+    Response,
+    SceneProduct,
+    Schedule,
+    StatusError,
+    SystemClock,
+    Transport,
+    WaitTimeout,
+    Window,
+    standard_stack,
+)
+from planet_async.simulator import Simulator
+from planet_async.testing import FakeClock, FakeTransport, reply
+
+
+async def making_a_client(anything: Transport) -> None:
+    async with Planet() as planet:
+        assert_type(planet, Planet)
+    config = Config(
+        read_timeout=120, rates={"orders": (Window(3), Window(100, 60.0))}, schedule=Schedule(first=5)
+    )
+    planet = Planet(config, credentials=BearerToken("..."), transport=anything, clock=SystemClock())
+    assert_type(await planet.aclose(), None)
+    assert_type(standard_stack(anything, config, ApiKey("..."), SystemClock()), Transport)
+
+
+async def orders(planet: Planet) -> None:
+    request = OrderRequest(
+        "field", [SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")], tools=[Clip()]
+    )
+    order = await planet.orders.create(request)
+    assert_type(order, Order)
+    assert_type(await planet.orders.create({"name": "field", "products": []}), Order)
+    assert_type(order.id, str)
+    assert_type(order.state, OrderState)
+    assert_type(order.raw, Mapping[str, Any])
+    assert_type(await planet.orders.get(order.id), Order)
+    assert_type(await planet.orders.cancel(order.id), Order)
+    assert_type(await planet.orders.cancel_many([order.id]), CancelResult)
+    assert_type(await planet.orders.cancel_all(), CancelResult)
+    assert_type(await planet.orders.stats(), OrderStats)
+
+
+async def lists(planet: Planet) -> None:
+    listed = planet.orders.list(state=["queued", OrderState.RUNNING], name__contains="field", page_size=50)
+    assert_type(listed, Paginator[Order])
+    async for order in listed:
+        assert_type(order, Order)
+    async for page in listed.pages():
+        assert_type(page, Page[Order])
+        assert_type(page.items, list[Order])
+    assert_type(await listed.collect(limit=10), list[Order])
+    assert_type(await listed.first(), Order | None)
+
+
+async def waiting(planet: Planet, order: Order) -> None:
+    def show(order: Order) -> None:
+        assert_type(order.state, OrderState)
+
+    assert_type(await planet.orders.wait(order.id, timeout=60, on_update=show), Order)
+    outcomes = planet.orders.wait_many([order.id], timeout=60)
+    assert_type(outcomes, AsyncIterator[Outcome[Order]])
+    async for outcome in outcomes:
+        assert_type(outcome.value, Order | None)
+        assert_type(outcome.error, PlanetError | None)
+        assert_type(outcome.unwrap(), Order)
+
+
+async def downloads(planet: Planet, order: Order) -> None:
+    def show(progress: Progress) -> None:
+        assert_type(progress.size, int | None)
+
+    assert_type(await planet.orders.download(order, to="data", progress=show), list[Path])
+    assert_type(await planet.orders.download(order.id, Path("data"), overwrite=True), list[Path])
+    opening = planet.orders.open(order.results[0])
+    assert_type(opening, AbstractAsyncContextManager[OpenFile])
+    async with opening as file:
+        async for chunk in file:
+            assert_type(chunk, bytes)
+    async for outcome in planet.orders.run([{"name": "field", "products": []}], to="data"):
+        assert_type(outcome, Outcome[Delivery])
+        assert_type(outcome.unwrap().paths, tuple[Path, ...])
+
+
+async def anything_else(planet: Planet) -> None:
+    response = await planet.request("GET", "/x", params={"a": "b"})
+    assert_type(response, Response)
+    assert_type(await response.read(), bytes)
+    async for chunk in response.chunks():
+        assert_type(chunk, bytes)
+
+
+def errors(error: Exception) -> None:
+    match error:
+        case StatusError():
+            assert_type(error.status, int)
+            assert_type(error.retry_after, float | None)
+        case WaitTimeout():
+            assert_type(error.request, Request | None)
+        case _:
+            raise error
+
+
+class Mine:
+    """A transport of the user's own needs no base class."""
+
+    async def send(self, request: Request) -> Response:
+        return reply(json={"seen": request.url})
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+def fakes() -> None:
+    clock: Clock = FakeClock()
+    for transport in (FakeTransport([reply(503)]), Simulator(clock=clock), Mine()):
+        Planet(credentials=ApiKey("..."), transport=transport, clock=clock)
