@@ -22,6 +22,7 @@ from planet_async.errors import (
     DecodeError,
     DownloadError,
     Forbidden,
+    ImagingSearchFailed,
     InvalidRequest,
     MissingCredentials,
     NotFound,
@@ -49,6 +50,7 @@ from planet_async.models.delivery import (
     PlanetFolders,
     S3Compatible,
 )
+from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch, SearchStatus
 from planet_async.models.order_request import (
     BasemapProduct,
     Notifications,
@@ -69,6 +71,29 @@ from planet_async.models.orders import (
     OrderState,
     OrderStats,
 )
+from planet_async.models.reports import Report
+from planet_async.models.tasking import (
+    BulkJob,
+    BulkStatus,
+    Capture,
+    CaptureStatus,
+    TaskingOrder,
+    TaskingStatus,
+)
+from planet_async.models.tasking_pricing import (
+    PriceMultiplier,
+    Pricing,
+    PricingFailure,
+    PricingModel,
+    PricingPreview,
+    ReplacedOrder,
+)
+from planet_async.models.tasking_request import (
+    ImagingWindowRequest,
+    PricingRequest,
+    TaskingOrderChanges,
+    TaskingOrderRequest,
+)
 from planet_async.models.tools import (
     BandMath,
     Clip,
@@ -83,9 +108,14 @@ from planet_async.models.tools import (
     Tool,
     TopOfAtmosphereReflectance,
 )
+from planet_async.oauth import ClientCredentials
+from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import Page, Paginator
 from planet_async.services._deliveries import Delivery
 from planet_async.services.orders import Orders
+from planet_async.services.reports import Reports
+from planet_async.services.tasking import Tasking
+from planet_async.signed_by import SignedBy, Signer
 
 __all__ = [
     "DOCUMENTED_RATES",
@@ -97,9 +127,14 @@ __all__ = [
     "BandMath",
     "BasemapProduct",
     "BearerToken",
+    "BulkJob",
+    "BulkStatus",
     "CancelFailure",
     "CancelResult",
+    "Capture",
+    "CaptureStatus",
     "ChecksumMismatch",
+    "ClientCredentials",
     "Clip",
     "Clock",
     "CloudFilter",
@@ -119,6 +154,10 @@ __all__ = [
     "GoogleCloudStorage",
     "GoogleEarthEngine",
     "Harmonize",
+    "ImagingSearchFailed",
+    "ImagingWindow",
+    "ImagingWindowRequest",
+    "ImagingWindowSearch",
     "InvalidRequest",
     "Manifest",
     "ManifestFile",
@@ -126,6 +165,7 @@ __all__ = [
     "MissingCredentials",
     "NotFound",
     "Notifications",
+    "OffsetPaginator",
     "OpenFile",
     "OracleCloudStorage",
     "Order",
@@ -143,19 +183,36 @@ __all__ = [
     "Planet",
     "PlanetError",
     "PlanetFolders",
+    "PriceMultiplier",
+    "Pricing",
+    "PricingFailure",
+    "PricingModel",
+    "PricingPreview",
+    "PricingRequest",
     "Progress",
     "Rates",
+    "ReplacedOrder",
+    "Report",
+    "Reports",
     "Reproject",
     "Request",
     "Response",
     "S3Compatible",
     "SceneProduct",
     "Schedule",
+    "SearchStatus",
     "SentinelHub",
     "ServerError",
+    "SignedBy",
+    "Signer",
     "Stac",
     "StatusError",
     "SystemClock",
+    "Tasking",
+    "TaskingOrder",
+    "TaskingOrderChanges",
+    "TaskingOrderRequest",
+    "TaskingStatus",
     "Tile",
     "TooManyRequests",
     "Tool",

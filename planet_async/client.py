@@ -17,6 +17,8 @@ from planet_async.layers.status import RaiseForStatus
 from planet_async.models.convert import to_json
 from planet_async.services._api import Api
 from planet_async.services.orders import Orders
+from planet_async.services.reports import Reports
+from planet_async.services.tasking import Tasking
 
 _APIS = {"compute": "orders"}
 
@@ -27,7 +29,7 @@ def standard_stack(network: Transport, config: Config, credentials: Credentials,
     Each try of a request waits for its turn, is signed for its origin, follows redirects, and fails as an
     error.
     """
-    signed = Auth(network, credentials, config.base_url)
+    signed = Auth(network, credentials, config.base_url, clock)
     answered = RaiseForStatus(FollowRedirects(signed), clock)
     return Retry(RateLimit(answered, config.rates, clock), config, clock)
 
@@ -60,6 +62,8 @@ class Planet:
         stack = standard_stack(transport or _default_network(config), config, credentials, clock)
         self._api = Api(stack, config, clock)
         self.orders = Orders(self._api)
+        self.reports = Reports(self._api)
+        self.tasking = Tasking(self._api)
 
     async def request(
         self,

@@ -76,7 +76,8 @@ class Config:
 
     `deadline` is how long after its first failure a call may still be tried again; `read_timeout` is how long
     nothing may arrive.  `rates` holds the windows of an operation (``"orders.create"``) or of a whole API
-    (``"orders"``, for its operations that have none); ``{}`` lifts all limits.
+    (``"orders"``, for its operations that have none); ``{}`` lifts all limits.  `schedule` says how often to
+    look at what takes minutes, `tasking_schedule` at tasking orders, which take days.
 
         Config(read_timeout=120, max_connections=32)
     """
@@ -91,6 +92,7 @@ class Config:
     deadline: float = field(default=300.0, validator=_positive)
     rates: Rates = DOCUMENTED_RATES
     schedule: Schedule = Schedule()
+    tasking_schedule: Schedule = Schedule(first=60.0, factor=1.5, longest=900.0)
 
     @base_url.validator
     def _check_base_url(self, _: "Attribute[str]", value: str) -> None:

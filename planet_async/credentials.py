@@ -1,23 +1,51 @@
-"""Credentials: what goes into the `Authorization` header.
+"""Credentials: what lets a request in.
 
-Neither shows its secret in a `repr`.  See https://docs.planet.com/develop/authentication/
+None shows its secret in a `repr`.  Beside those here there are `planet_async.oauth.ClientCredentials` and
+`planet_async.signed_by.SignedBy`.  See https://docs.planet.com/develop/authentication/
 """
 
 import os
 from base64 import b64encode
 from typing import Literal, Protocol, Self
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
+from planet_async.clock import Clock
 from planet_async.errors import InvalidRequest, MissingCredentials
+from planet_async.http import Request, Response, Transport
 
 
 class Credentials(Protocol):
-    """Whatever can say what to put into the `Authorization` header."""
+    """Whatever can sign requests."""
 
-    async def authorization(self) -> str:
-        """Give the value of the header; may take its time, to fetch or refresh a token."""
+    def sign(self, network: Transport, clock: Clock) -> Transport:
+        """Give a transport that signs what is sent, and sends it over the network.
+
+        Each client has its own, so a token belongs to one client.  It may send more than it was asked to: to
+        fetch a token, or a request a second time where the first was answered with 401.
+        """
         ...
+
+
+class Signing:
+    """A transport that puts an `Authorization` header on all that it sends."""
+
+    def __init__(self, network: Transport, credential: "ApiKey | BearerToken") -> None:
+        self._network = network
+        self._credential = credential
+
+    async def send(self, request: Request) -> Response:
+        """Send, signed."""
+        return await self._network.send(authorized(request, await self._credential.authorization()))
+
+    async def aclose(self) -> None:
+        """Close the network."""
+        await self._network.aclose()
+
+
+def authorized(request: Request, authorization: str) -> Request:
+    """Give the request with that header."""
+    return evolve(request, headers={**request.headers, "authorization": authorization})
 
 
 def _strip(value: str) -> str:
@@ -60,6 +88,10 @@ class ApiKey:
             return f"api-key {self.key}"
         return "Basic " + b64encode(f"{self.key}:".encode()).decode()
 
+    def sign(self, network: Transport, clock: Clock) -> Transport:
+        """Give a transport that sends the key along."""
+        return Signing(network, self)
+
 
 @frozen
 class BearerToken:
@@ -70,3 +102,7 @@ class BearerToken:
     async def authorization(self) -> str:
         """Give the header value."""
         return f"Bearer {self.token}"
+
+    def sign(self, network: Transport, clock: Clock) -> Transport:
+        """Give a transport that sends the token along."""
+        return Signing(network, self)

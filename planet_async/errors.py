@@ -17,6 +17,8 @@
     │   └── ServerError               5xx
     ├── DecodeError                   an answer came that is not what the API documents
     ├── PagingError                   the links of a list go round in a circle or elsewhere
+    ├── StatusUnreachable             what is waited for cannot happen any more
+    ├── ImagingSearchFailed           a search for imaging windows ended in failure
     ├── WaitTimeout                   it took longer than the caller would wait (a TimeoutError too)
     ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
     └── DownloadError                 a file could not be fetched or kept
@@ -152,6 +154,18 @@ class DecodeError(PlanetError):
 
 class PagingError(PlanetError):
     """The links of a list lead round in a circle, or to another origin."""
+
+
+class StatusUnreachable(PlanetError):
+    """What was waited for cannot happen any more: it has ended otherwise; the message says how."""
+
+
+class ImagingSearchFailed(PlanetError):
+    """A search for imaging windows failed; `error_code` is the API's, where it gave one."""
+
+    def __init__(self, message: str, *, error_code: str | None = None) -> None:
+        super().__init__(message)
+        self.error_code = error_code
 
 
 class WaitTimeout(PlanetError, TimeoutError):

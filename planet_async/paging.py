@@ -67,6 +67,10 @@ class Page(Generic[T]):
         """The items of this page."""
         return list(self)
 
+    def only(self, wanted: Callable[[msgspec.Raw], bool]) -> "Page[T]":
+        """Give the page with those items whose JSON is wanted."""
+        return evolve(self, raw=[item for item in self._raw if wanted(item)])
+
 
 class Paginator(Generic[T]):
     """A list of the API, fetched page by page while it is iterated; nothing is sent before.

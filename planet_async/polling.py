@@ -50,8 +50,8 @@ async def wait_for(
 class WaitForMany(AsyncIterator[Outcome[T]]):
     """One outcome for each id, as they finish; whatever fails for one stops no other.
 
-    Ids not finished in time end as a WaitTimeout.  Nothing runs while the caller holds an outcome, and it is no
-    generator, so that leaving the loop is always safe.
+    Ids not finished in time end as a WaitTimeout.  Nothing runs while the caller holds an outcome, and this
+    is no generator, so that leaving the loop is always safe.
     """
 
     def __init__(

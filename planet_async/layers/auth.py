@@ -1,7 +1,6 @@
 """`Auth` puts the credential on requests to the API's own origin, and on no others."""
 
-from attrs import evolve
-
+from planet_async.clock import Clock
 from planet_async.credentials import Credentials
 from planet_async.http import Request, Response, Transport, origin
 
@@ -12,17 +11,15 @@ class Auth:
     A redirect to storage or a link to anywhere else goes out without the credential.
     """
 
-    def __init__(self, inner: Transport, credentials: Credentials, base_url: str) -> None:
+    def __init__(self, inner: Transport, credentials: Credentials, base_url: str, clock: Clock) -> None:
         self._inner = inner
-        self._credentials = credentials
+        self._signed = credentials.sign(inner, clock)
         self._origin = origin(base_url)
 
     async def send(self, request: Request) -> Response:
         """Send, signed where it is the API's own."""
-        if origin(request.url) == self._origin:
-            authorization = await self._credentials.authorization()
-            request = evolve(request, headers={**request.headers, "authorization": authorization})
-        return await self._inner.send(request)
+        own = origin(request.url) == self._origin
+        return await (self._signed if own else self._inner).send(request)
 
     async def aclose(self) -> None:
         """Close the transport inside."""

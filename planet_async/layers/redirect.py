@@ -21,19 +21,20 @@ class FollowRedirects:
 
     async def send(self, request: Request) -> Response:
         """Send, and follow where it leads."""
-        response = await self._inner.send(request)
-        for _ in range(_MOST_HOPS):
+        hops = 0
+        while True:
+            response = await self._inner.send(request)
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or location is None or request.method not in {"GET", "HEAD"}:
                 return response
             await response.read()  # it is short, and a connection with a body unread is lost
+            hops += 1
+            if hops > _MOST_HOPS:
+                raise _not_followed(f"more than {_MOST_HOPS} redirects", request)
             target = link_target(request.url, location)
             _check(request, target)
             # What was asked for in the query has been answered by the redirect; a Range still holds.
             request = evolve(request, url=target, params=(), headers=_portable(request))
-            response = await self._inner.send(request)
-        await response.aclose()
-        raise _not_followed(f"more than {_MOST_HOPS} redirects", request)
 
     async def aclose(self) -> None:
         """Close the transport inside."""

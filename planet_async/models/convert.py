@@ -12,6 +12,7 @@ import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
+from planet_async.models.geometry import unwrap_geometries
 from planet_async.models.parse import REFUSALS, kind, parsed_object
 from planet_async.models.plain import encoded, to_json, to_mapping
 from planet_async.models.resource import Resource
@@ -68,7 +69,13 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -
 
     `where` names the document, such as a file, and begins the message.
     """
-    return _checked(cls, to_mapping(mapping), where)
+    return _checked(cls, _body(mapping), where)
+
+
+def _body(request: object) -> dict[str, Any]:
+    body = to_mapping(request)
+    unwrap_geometries(body)
+    return body
 
 
 def _checked(cls: type[T], body: Mapping[str, Any], where: str) -> T:
@@ -83,11 +90,11 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
     """Check a request model or a plain mapping, and give the JSON to send.
 
     A mapping is sent as it is, fields unknown here included; only what the API wants always
-    (`cls.always_sent`) is added.
+    (`cls.always_sent`) is added, and a geometry is taken out of the Feature around it.
     """
     if not isinstance(request, cls | Mapping):
         raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
-    body = to_mapping(request)
+    body = _body(request)
     model = _checked(cls, body, where)
     for name in getattr(cls, "always_sent", ()):
         if body.get(name) is None:

@@ -5,7 +5,6 @@ See https://docs.planet.com/develop/apis/orders/reference/
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from attrs import field, frozen
 
@@ -13,6 +12,7 @@ from planet_async.errors import InvalidRequest
 from planet_async.models.delivery import Delivery
 from planet_async.models.geometry import to_geojson
 from planet_async.models.request import Named, RequestModel
+from planet_async.models.secrets import outline, url_without_secrets
 from planet_async.models.structure import converter, named_hook
 from planet_async.models.tools import Tool
 
@@ -122,18 +122,6 @@ class Stac(Metadata):
     block: ClassVar[str] = "stac"
 
 
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    return repr(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
-
-
-def _outline(value: object) -> str:
-    """Show no more of a mapping than its keys: there are secrets in it."""
-    return (
-        "{" + ", ".join(f"{key!r}: ..." for key in value) + "}" if isinstance(value, Mapping) else repr(value)
-    )
-
-
 @frozen
 class Webhook(RequestModel):
     """A call of yours that Planet makes: for each item delivered, or (`per_order`) once for the order.
@@ -141,7 +129,7 @@ class Webhook(RequestModel):
     The URL may hold a user and a password.
     """
 
-    url: str = field(repr=_without_secrets)
+    url: str = field(repr=url_without_secrets)
     per_order: bool | None = None
 
 
@@ -150,7 +138,7 @@ class Notifications(RequestModel):
     """Who is told when an order ends: `email` to the user, and a webhook."""
 
     email: bool | None = None
-    webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=_outline)
+    webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=outline)
 
 
 def _products(value: Iterable[Product | Mapping[str, Any]]) -> tuple[Product | Mapping[str, Any], ...]:
@@ -191,9 +179,9 @@ class OrderRequest(RequestModel):
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
     tools: tuple[Tool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: Delivery | Mapping[str, Any] | None = field(default=None, repr=_outline, kw_only=True)
-    hosting: Hosting | Mapping[str, Any] | None = field(default=None, repr=_outline, kw_only=True)
-    notifications: Notifications | Mapping[str, Any] | None = field(default=None, repr=_outline, kw_only=True)
+    delivery: Delivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    hosting: Hosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    notifications: Notifications | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
     metadata: Metadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     @source_type.default

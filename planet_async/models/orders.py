@@ -4,22 +4,22 @@ See https://docs.planet.com/develop/apis/orders/reference/
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
 from planet_async.models.convert import decode
+from planet_async.models.open_word import OpenWord
 from planet_async.models.resource import Resource
 from planet_async.models.structure import NonEmpty, Timestamp
 
 T = TypeVar("T")
 
 
-class OrderState(StrEnum):
+class OrderState(OpenWord):
     """Where an order is; a word that Planet adds later becomes a state too, and is not final.
 
     queued, running, then one of success, partial, failed and cancelled.  Each is its own word:
@@ -37,16 +37,6 @@ class OrderState(StrEnum):
     def is_final(self) -> bool:
         """Nothing will happen to the order any more."""
         return self in _FINAL
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str) or not value:
-            return None
-        state = str.__new__(cls, value)
-        state._name_ = value.upper()
-        state._value_ = value
-        # One for each word, also if two threads meet a new one, so that `is` holds as it does for the others.
-        return cls._value2member_map_.setdefault(value, state)  # type: ignore[return-value]
 
 
 _FINAL = frozenset({OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED})

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
 
-from planet_async.models.geometry import to_geojson
+from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.request import Named
 from planet_async.models.structure import Unexpected, converter, named_hook
 
@@ -21,7 +21,7 @@ class Tool(Named):
 
 
 def _geojson(value: object) -> Mapping[str, Any] | None:
-    return None if value is None else to_geojson(value, where="Clip.aoi")
+    return None if value is None else to_geojson(value, where="Clip.aoi", types=AREAS)
 
 
 def _positive(name: str, value: float | None) -> Iterable[tuple[str, str]]:
@@ -69,7 +69,7 @@ class BandMath(Tool):
 
 @frozen
 class Clip(Tool):
-    """Cut the imagery to an area: any geometry that `to_geojson` takes.
+    """Cut the imagery to an area: a Polygon or MultiPolygon, as anything that `to_geojson` takes.
 
     Basemaps take none: they are cut to the geometry of the product.
     """

@@ -1,6 +1,6 @@
 """What the services share: the transport stack, and the way from a path to a model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -10,7 +10,8 @@ from planet_async.clock import Clock
 from planet_async.config import Config
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
 from planet_async.models.convert import decode
-from planet_async.paging import PageShape, Paginator
+from planet_async.offset_paging import OffsetPaginator
+from planet_async.paging import TASKING_PAGES, PageShape, Paginator
 
 T = TypeVar("T")
 Params = Sequence[tuple[str, str]]
@@ -66,8 +67,15 @@ class Api:
 
     def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
         """Make the list that starts with that request."""
+        return Paginator(self.transport, request, shape, _decoder(cls))
 
-        def item(raw: msgspec.Raw, fetched: Request) -> T:
-            return decode(cls, raw, request=fetched)
+    def paginate_offsets(self, cls: type[T], request: Request, concurrency: int) -> OffsetPaginator[T]:
+        """Make the list of the Tasking API that starts with that request, some pages fetched side by side."""
+        return OffsetPaginator(self.transport, request, TASKING_PAGES, _decoder(cls), concurrency)
 
-        return Paginator(self.transport, request, shape, item)
+
+def _decoder(cls: type[T]) -> Callable[[msgspec.Raw, Request], T]:
+    def item(raw: msgspec.Raw, fetched: Request) -> T:
+        return decode(cls, raw, request=fetched)
+
+    return item

@@ -23,6 +23,21 @@ from planet_async.simulator.exchange import Call
 from planet_async.simulator.faults import Fault, Faults
 from planet_async.simulator.limits import Limits
 from planet_async.simulator.order_book import Order, OrderPlan
+from planet_async.simulator.reports import ReportPlan
 from planet_async.simulator.simulator import Simulator
+from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
+from planet_async.simulator.tasking_windows import SearchPlan
 
-__all__ = ["Call", "Fault", "Faults", "Limits", "Order", "OrderPlan", "Simulator"]
+__all__ = [
+    "Call",
+    "Fault",
+    "Faults",
+    "Limits",
+    "Order",
+    "OrderPlan",
+    "ReportPlan",
+    "SearchPlan",
+    "Simulator",
+    "TaskingOrder",
+    "TaskingPlan",
+]

@@ -22,13 +22,16 @@ DOCUMENTED: Mapping[str, int] = MappingProxyType(
         "orders.cancel_many": 5,
         "orders.stats": 5,
         "orders.spec": 10,
+        "tasking": 40,
     }
 )
 
 
 @frozen
 class Limits:
-    """How many requests of each operation pass in any second; an operation without a rate has no limit.
+    """How many requests of each operation pass in any second.
+
+    An operation without a rate has that of its API, as all of Tasking together; else it has no limit.
 
     What is above the limit gets a 429 with either the ``Retry-After`` header (`hint="header"`) or the text
     ``max rate reached: retry-in 200ms`` (`hint="body"`).  The rates are those documented.
@@ -55,6 +58,8 @@ class Gate:
     def check(self, operation: str, now: int) -> Answer | None:
         """Note the request and give None, or the 429."""
         passed = self._passed.get(operation)
+        if passed is None:
+            passed = self._passed.get(operation.partition(".")[0])
         if passed is None:
             return None
         if len(passed) == passed.maxlen and (wait := seconds_between(now, after(passed[0], _SECONDS))) > 0:

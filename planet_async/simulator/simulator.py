@@ -29,7 +29,12 @@ from planet_async.simulator.faults import Faults
 from planet_async.simulator.limits import Gate, Limits
 from planet_async.simulator.order_book import Order, OrderPlan, Plan
 from planet_async.simulator.orders import OrdersApi
+from planet_async.simulator.reports import ReportPlan, ReportsApi
 from planet_async.simulator.storage import Storage
+from planet_async.simulator.tasking import TaskingApi
+from planet_async.simulator.tasking_book import Plan as TaskingPlans
+from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
+from planet_async.simulator.tasking_windows import SearchPlan
 from planet_async.simulator.world import World
 
 READ_TIMEOUT = 60.0
@@ -44,9 +49,11 @@ class Simulator:
 
     In process it is a `Transport`, on asyncio and trio; `serve` puts it on loopback sockets.  `plan` says
     what becomes of orders; `file_bytes` is the size of a delivered raster; download links hold
-    `link_seconds`; `max_queued` is how many orders may be queued before `create` answers 409.  Without an
-    `api_key` any credential will do, but there must be one.  What of the real API is not known is marked [L]
-    in the source, what one source says [M], what is documented or recorded [H].
+    `link_seconds`; `max_queued` is how many orders may be queued before `create` answers 409; `tasking_plan`
+    says what becomes of tasking orders, `search_plan` of searches for imaging windows; `report_plan` says
+    what usage reports there are.  Without an `api_key` any credential will do, but there must be one.  What
+    of the real API is not known is marked [L] in the source, what one source says [M], what is documented or
+    recorded [H].
 
         simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=60))
         async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
@@ -70,6 +77,9 @@ class Simulator:
         link_seconds: float = 3600.0,
         page_size: int = 20,
         max_queued: int = 10_000,
+        tasking_plan: TaskingPlans = TaskingPlan(),  # noqa: B008 - frozen
+        search_plan: SearchPlan = SearchPlan(),  # noqa: B008 - frozen
+        report_plan: ReportPlan = ReportPlan(),  # noqa: B008 - frozen
         seed: int = 0,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -94,7 +104,10 @@ class Simulator:
             address=self._storage.address,
         )
         self._book = orders.book
-        self._router = Router(orders.routes())
+        tasking = TaskingApi(self._world, plan=tasking_plan, search_plan=search_plan, page_size=page_size)
+        self.tasking_orders: Mapping[str, TaskingOrder] = MappingProxyType(tasking.book.by_id)
+        reports = ReportsApi(self._world, plan=report_plan, page_size=page_size)
+        self._router = Router([*orders.routes(), *tasking.routes(), *reports.routes()])
 
     @property
     def orders(self) -> Mapping[str, Order]:

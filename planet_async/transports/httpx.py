@@ -111,8 +111,8 @@ class _Body(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         with suppress(httpx.HTTPError):
             await self._stream.aclose()
-            # httpx reads through nested generators.  The error of reading what is closed ends them all; to drop
-            # them half way is a ResourceWarning on trio.
+            # httpx reads through nested generators.  The error of reading what is closed ends them all; to
+            # drop them half way is a ResourceWarning on trio.
             if self._begun:
                 async for _ in self._chunks:
                     pass

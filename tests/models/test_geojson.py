@@ -3,12 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
+import shapely
+import shapely.geometry
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.geometry import to_geojson
+from planet_async.models.convert import checked_body, from_mapping
+from planet_async.models.geometry import AREAS, to_geojson
+from planet_async.models.order_request import BasemapProduct, OrderRequest, SceneProduct
+from planet_async.models.tools import Clip
 
 POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+FEATURE = {"type": "Feature", "geometry": POLYGON, "properties": {}}
+COLLECTION = {"type": "FeatureCollection", "features": [FEATURE]}
+REFERENCE = {"type": "ref", "content": "pl:features/my/coll/feat"}
 
 
 class Shape:
@@ -22,11 +33,12 @@ class Shape:
     "value",
     [
         POLYGON,
-        {"type": "Feature", "geometry": POLYGON, "properties": {}},
-        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": POLYGON}]},
+        FEATURE,
+        COLLECTION,
+        {"type": "FeatureCollection", "features": [POLYGON]},
         Shape(POLYGON),
-        Shape({"type": "Feature", "geometry": POLYGON}),
-        Shape({"type": "FeatureCollection", "features": ({"type": "Feature", "geometry": POLYGON},)}),
+        Shape(FEATURE),
+        Shape({"type": "FeatureCollection", "features": (FEATURE,)}),
     ],
 )
 def test_to_geojson(value: object) -> None:
@@ -36,9 +48,8 @@ def test_to_geojson(value: object) -> None:
 
 def test_reference() -> None:
     """A reference to a feature at Planet goes as the API wants it, and as it was if it is so already."""
-    reference: Mapping[str, Any] = {"type": "ref", "content": "pl:features/my/coll/feat"}
-    assert to_geojson("pl:features/my/coll/feat") == reference
-    assert to_geojson(reference) == reference
+    assert to_geojson("pl:features/my/coll/feat") == REFERENCE
+    assert to_geojson(REFERENCE, types=AREAS) == REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -50,12 +61,12 @@ def test_reference() -> None:
         ({}, "with the type 'None'"),
         ({"type": "Circle"}, "with the type 'Circle'"),
         ({"type": ["Polygon"]}, "with the type"),
-        ({"type": "Feature", "geometry": None}, "with the type 'None'"),
-        ({"type": "Feature"}, "with the type 'None'"),
+        ({"type": "Feature", "geometry": None}, "the Feature has no geometry"),
+        ({"type": "Feature"}, "the Feature has no geometry"),
         ({"type": "FeatureCollection", "features": []}, "must hold one feature"),
         ({"type": "FeatureCollection", "features": [POLYGON, POLYGON]}, "must hold one feature"),
         ({"type": "FeatureCollection"}, "must hold one feature"),
-        ({"type": "FeatureCollection", "features": [7]}, "with the type 'None'"),
+        ({"type": "FeatureCollection", "features": [7]}, "must hold one feature"),
         (Shape("Polygon"), "got Shape"),
         (Shape({"type": "Sphere"}), "with the type 'Sphere'"),
     ],
@@ -65,3 +76,180 @@ def test_no_geometry(value: object, says: str) -> None:
     with pytest.raises(InvalidRequest, match=r"^Clip\.aoi: ") as caught:
         to_geojson(value, where="Clip.aoi")
     assert says in str(caught.value)
+
+
+def a(kind: str, coordinates: object) -> Mapping[str, Any]:
+    return {"type": kind, "coordinates": coordinates}
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (a("Point", None), "geometry.coordinates: expected a position"),
+        (a("Point", [1]), "geometry.coordinates: expected a position"),
+        (a("Point", ["1", "2"]), "geometry.coordinates: expected finite numbers"),
+        (a("Point", [True, 2]), "geometry.coordinates: expected finite numbers"),
+        (a("Point", [float("nan"), 2]), "geometry.coordinates: expected finite numbers"),
+        (a("Point", [1, 2, float("inf")]), "geometry.coordinates: expected finite numbers"),
+        (a("Point", [180.5, 2]), "geometry.coordinates: the longitude 180.5 is not from -180 to 180"),
+        (a("Point", [46.5, -90.1]), "geometry.coordinates: the latitude -90.1 is not from -90 to 90"),
+        (a("MultiPoint", [[1, 2], [1]]), "geometry.coordinates[1]: expected a position"),
+        (a("MultiPoint", []), "geometry.coordinates: expected a list that is not empty"),
+        (a("LineString", [[1, 2]]), "geometry.coordinates: a line has two positions or more"),
+        (a("LineString", [[1, 2], 5]), "geometry.coordinates[1]: expected a position"),
+        (a("MultiLineString", [[[1, 2], [2, 2]], [[1, 2]]]), "geometry.coordinates[1]: a line has two"),
+        (a("Polygon", "1,2"), "geometry.coordinates: expected a list"),
+        (a("Polygon", [[]]), "geometry.coordinates[0]: expected a list that is not empty"),
+        (
+            a("Polygon", [[[0, 0], [1, 0], [0, 0]]]),
+            "geometry.coordinates[0]: a ring has four positions or more, and this one has 3",
+        ),
+        (
+            a("Polygon", [[[0, 0], [1, 0], [1, 1], [0, 1]]]),
+            "geometry.coordinates[0]: the ring is not closed",
+        ),
+        (
+            a("Polygon", [POLYGON["coordinates"][0], [[0, 0], [1, 0], [1, 1], [0, 1]]]),
+            "geometry.coordinates[1]: the ring is not closed",
+        ),
+        (
+            a("MultiPolygon", [POLYGON["coordinates"], [[[0, 0], [1, 0], [1, 95], [0, 0]]]]),
+            "geometry.coordinates[1][0][2]: the latitude 95",
+        ),
+        ({"type": "GeometryCollection"}, "geometry.geometries: expected a list"),
+        ({"type": "GeometryCollection", "geometries": [POLYGON, 7]}, "geometries[1]: expected a geometry"),
+        (
+            {"type": "GeometryCollection", "geometries": [a("Point", [0, 99])]},
+            "geometry.geometries[0].coordinates: the latitude 99",
+        ),
+        ({"type": "ref", "content": "my field"}, "geometry.content: expected a reference"),
+        ({"type": "ref"}, "geometry.content: expected a reference"),
+    ],
+)
+def test_what_the_api_would_refuse(value: object, says: str) -> None:
+    """Wrong counts, open rings and wrong numbers are named with the place where they are."""
+    with pytest.raises(InvalidRequest) as caught:
+        to_geojson(value)
+    assert str(caught.value).startswith(says) or says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        a("Point", [-180, 90]),
+        a("Point", (180, -90, 4000.5)),
+        a("MultiPoint", [[0, 0]]),
+        a("LineString", [[0, 0], [1, 1]]),
+        a("MultiLineString", [[[0, 0], [1, 1]]]),
+        a("Polygon", [((0, 0), (1, 0), (1, 1), [0, 0])]),
+        a("MultiPolygon", [POLYGON["coordinates"]]),
+        {"type": "GeometryCollection", "geometries": [POLYGON, a("Point", [0, 0])]},
+    ],
+)
+def test_what_is_right_stays_as_it_is(value: Mapping[str, Any]) -> None:
+    """Nothing that GeoJSON allows is refused, up to the last degree, and nothing of it is changed."""
+    assert to_geojson(value) is value
+
+
+def test_the_type_must_fit_the_place() -> None:
+    """A point is a geometry, and nothing to clip to."""
+    with pytest.raises(InvalidRequest, match=r"^Clip\.aoi: expected MultiPolygon or Polygon, got Point$"):
+        Clip(aoi=a("Point", [1, 2]))
+
+
+def order(aoi: object) -> dict[str, Any]:
+    product = {"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "visual"}
+    return {"name": "x", "products": [product], "tools": [{"clip": {"aoi": aoi}}]}
+
+
+@pytest.mark.parametrize(
+    "aoi", [POLYGON, FEATURE, COLLECTION, Shape(FEATURE), shapely.geometry.shape(POLYGON)]
+)
+def test_in_a_plain_mapping_too(aoi: object) -> None:
+    """Whatever is around a geometry inside of a mapping is taken off before it is sent."""
+    sent = msgspec.json.decode(checked_body(OrderRequest, order(aoi)))
+    found = shapely.geometry.shape(sent["tools"][0]["clip"]["aoi"])
+    assert found.equals(shapely.geometry.shape(POLYGON))
+    assert (
+        from_mapping(OrderRequest, order(aoi)).tools
+        == OrderRequest(
+            "x", [SceneProduct(["a"], "PSScene", "visual")], tools=[Clip(aoi=sent["tools"][0]["clip"]["aoi"])]
+        ).tools
+    )
+
+
+def test_references_in_a_plain_mapping() -> None:
+    """A reference may be a text there as well, for tools and for products."""
+    product = {"mosaic_name": "m", "geometry": "pl:features/my/coll/feat"}
+    sent = msgspec.json.decode(checked_body(OrderRequest, {"name": "x", "products": [product]}))
+    assert sent["products"] == [{"mosaic_name": "m", "geometry": REFERENCE}]
+    assert BasemapProduct("m", geometry="pl:features/my/coll/feat").geometry == REFERENCE
+
+
+def test_the_mapping_of_the_user_is_left_alone() -> None:
+    """What is sent is a copy: the caller's Feature is one afterwards."""
+    request = order(FEATURE)
+    checked_body(OrderRequest, request)
+    assert request == order(FEATURE)
+    assert request["tools"][0]["clip"]["aoi"] is FEATURE
+
+
+@pytest.mark.parametrize(
+    ("aoi", "says"),
+    [
+        (a("Polygon", [[[0, 0], [1, 0], [1, 1], [0, 1]]]), r"\.coordinates\[0\]: the ring is not closed"),
+        (
+            {"type": "Feature", "geometry": a("Point", [1, 2])},
+            ": expected MultiPolygon or Polygon, got Point",
+        ),
+        ({"type": "Feature", "geometry": None}, ": the Feature has no geometry"),
+        ({"type": "FeatureCollection", "features": []}, ": a FeatureCollection must hold one"),
+        ("my field", ": expected an object, got a text"),
+    ],
+)
+def test_a_mapping_is_refused_with_the_place(aoi: object, says: str) -> None:
+    """The path leads from the top of the request to what is wrong."""
+    with pytest.raises(InvalidRequest, match=r"^\$\.tools\[0\]\.clip\.aoi" + says):
+        checked_body(OrderRequest, order(aoi))
+
+
+def test_what_is_called_geometry_and_is_none_is_sent_as_it_is() -> None:
+    """A part that this package does not know may mean anything by it: the API judges."""
+    request = {**order(POLYGON), "later": [{"geometry": "by hand", "aoi": 7, "deep": {"geometry": FEATURE}}]}
+    sent = msgspec.json.decode(checked_body(OrderRequest, request))
+    assert sent["later"] == [{"geometry": "by hand", "aoi": 7, "deep": {"geometry": POLYGON}}]
+
+
+degrees = st.tuples(st.floats(-170, 160), st.floats(-80, 70))
+
+
+@given(degrees, st.floats(0.001, 10), st.integers(1, 12), st.booleans())
+def test_shapes_of_shapely_are_taken_as_they_are(
+    corner: tuple[float, float], size: float, quarter: int, several: bool
+) -> None:
+    """Any area that shapely makes passes, comes back as the same area, and does so after JSON too."""
+    west, south = corner
+    area = shapely.geometry.Point(west + size / 2, south + size / 2).buffer(size / 4, quad_segs=quarter)
+    shape = shapely.geometry.MultiPolygon([area]) if several else area
+    sent = msgspec.json.decode(msgspec.json.encode(to_geojson(shape, types=AREAS)))
+    assert shapely.geometry.shape(sent).equals(shape)
+
+
+@given(st.lists(degrees, min_size=1, max_size=8))
+def test_a_ring_passes_only_if_it_is_one(ring: list[tuple[float, float]]) -> None:
+    """Of any row of positions, exactly those that GeoJSON calls a ring are taken."""
+    is_ring = len(ring) >= 4 and ring[0] == ring[-1]
+    closed = [*ring, ring[0]]
+    for positions, right in ((ring, is_ring), (closed, len(closed) >= 4)):
+        try:
+            to_geojson(a("Polygon", [positions]))
+        except InvalidRequest:
+            assert not right
+        else:
+            assert right
+
+
+def test_an_empty_shape_is_no_area() -> None:
+    """What shapely made of nothing is refused, not sent."""
+    with pytest.raises(InvalidRequest, match=r"geometry\.coordinates: expected a list that is not empty"):
+        to_geojson(shapely.geometry.Polygon())

@@ -1,0 +1,186 @@
+"""Subscriptions as the API shows them, with their results and the counts of both.
+
+See https://docs.planet.com/develop/apis/subscriptions/reference/
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from planet_async.errors import DecodeError
+from planet_async.models.open_word import OpenWord
+from planet_async.models.resource import Resource
+from planet_async.models.structure import NonEmpty, Timestamp
+
+
+class SubscriptionStatus(OpenWord):
+    """Where a subscription is; a word that Planet adds later becomes a status too, and is not final.
+
+    preparing, pending, running, then completed; beside these suspended (until it is reactivated), failed,
+    cancelled and invalid.  Each is its own word: ``subscription.status == "running"``.
+    """
+
+    PREPARING = "preparing"
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    SUSPENDED = "suspended"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INVALID = "invalid"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing will happen any more.  Not so for failed and suspended, which can still be cancelled."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({SubscriptionStatus.COMPLETED, SubscriptionStatus.CANCELLED, SubscriptionStatus.INVALID})
+
+
+@frozen(eq=False)
+class Subscription(Resource):
+    """A subscription: imagery or a planetary variable, delivered as it is made.
+
+    The secrets of its delivery come back as ``"<REDACTED>"``.
+    """
+
+    id: NonEmpty
+    status: SubscriptionStatus
+    name: str = ""
+    created: Timestamp | None = field(default=None, repr=False)
+    updated: Timestamp | None = field(default=None, repr=False)
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """What is subscribed to: its ``type`` and ``parameters``."""
+        return self._mapping("source") or {}
+
+    @property
+    def tools(self) -> tuple[Mapping[str, Any], ...]:
+        """What is done to each item, in this order."""
+        return self._mappings("tools")
+
+    @property
+    def delivery(self) -> Mapping[str, Any] | None:
+        """Where it goes; secrets come blacked out by the API."""
+        return self._mapping("delivery")
+
+    @property
+    def hosting(self) -> Mapping[str, Any] | None:
+        """Where Planet hosts it."""
+        return self._mapping("hosting")
+
+    @property
+    def notifications(self) -> Mapping[str, Any] | None:
+        """Who is told, and of what."""
+        return self._mapping("notifications")
+
+    @property
+    def error_hints(self) -> Mapping[str, Any]:
+        """Why it failed, as far as the API says."""
+        return self._mapping("error_hints") or {}
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``."""
+        return self._mapping("_links") or {}
+
+
+class ResultStatus(OpenWord):
+    """Where a result is: created, queued, processing, then success, failed or cancelled."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@frozen(eq=False)
+class SubscriptionResult(Resource):
+    """One item that a subscription has delivered, or will."""
+
+    id: NonEmpty
+    status: ResultStatus
+    created: Timestamp | None = field(default=None, repr=False)
+    updated: Timestamp | None = field(default=None, repr=False)
+    completed: Timestamp | None = field(default=None, repr=False)
+    outputs: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """What the result is of; the values of a planetary variable are here."""
+        return self._mapping("properties") or {}
+
+    @property
+    def item_id(self) -> str | None:
+        """The id of the item, such as ``20250927_192504_20_253a``."""
+        found = self.properties.get("item_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def errors(self) -> Mapping[str, Any]:
+        """What went wrong with it."""
+        return self._mapping("errors") or {}
+
+
+@frozen
+class SubscriptionCounts:
+    """How many subscriptions there are of each status; one that the API leaves out counts 0."""
+
+    preparing: int = 0
+    pending: int = 0
+    running: int = 0
+    completed: int = 0
+    suspended: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    invalid: int = 0
+
+
+@frozen(eq=False)
+class SubscriptionsSummary(Resource):
+    """The subscriptions of a user or of an organization, counted by status."""
+
+    subscriptions: SubscriptionCounts
+
+
+@frozen
+class ResultCounts:
+    """How many results there are of each status; one that the API leaves out counts 0."""
+
+    created: int = 0
+    queued: int = 0
+    processing: int = 0
+    success: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+@frozen(eq=False)
+class ResultsSummary(Resource):
+    """The results of one subscription, counted by status."""
+
+    results: ResultCounts
+
+    @property
+    def status(self) -> SubscriptionStatus | None:
+        """The status of the subscription itself; None where the summary does not say."""
+        found = (self._mapping("subscription") or {}).get("status")
+        return SubscriptionStatus(found) if isinstance(found, str) and found else None
+
+
+@frozen(eq=False)
+class BulkReply(Resource):
+    """The body that answers a bulk creation."""
+
+    @property
+    def list_link(self) -> str:
+        """The address of the list of what was created; DecodeError where there is none."""
+        found = (self._mapping("_links") or {}).get("list")
+        if not isinstance(found, str) or not found:
+            raise DecodeError("`$._links.list` is missing: the subscriptions may have been created")
+        return found

@@ -1,0 +1,75 @@
+"""Text that may come packed: gzip is told by its first bytes, whatever the headers say."""
+
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+import anyio.lowlevel
+
+from planet_async.errors import DecodeError
+from planet_async.http import Request, Response
+
+_GZIP = b"\x1f\x8b"  # no text begins so
+_GZIP_WINDOW = 31
+_PIECE = 1 << 16  # bytes unpacked at a time: less than a millisecond's work
+
+
+def unpacked(response: Response, request: Request) -> Response:
+    """Give a response whose body is the text; DecodeError where what is packed is damaged."""
+    texts = _texts(response.chunks(), request)
+
+    async def close() -> None:
+        await texts.aclose()
+        await response.aclose()
+
+    return Response(response.status, response.headers, texts, url=response.url, close=close)
+
+
+async def _texts(chunks: AsyncIterator[bytes], request: Request) -> AsyncGenerator[bytes]:
+    gunzip = Gunzip()
+    try:
+        async for chunk in chunks:
+            for text in gunzip.feed(chunk):
+                await anyio.lowlevel.checkpoint()  # a small chunk can hold a lot
+                yield text
+        yield gunzip.end()
+    except zlib.error as error:
+        raise DecodeError(f"the packed text is damaged: {error}", request=request) from None
+
+
+class Gunzip:
+    """Unpacks what begins as gzip does, and passes on all else; raises zlib.error."""
+
+    def __init__(self) -> None:
+        self._start: bytes | None = b""  # until it is long enough to tell
+        self._inflate: zlib._Decompress | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the text of a chunk, a little at a time."""
+        if self._start is not None:
+            chunk = self._start + chunk
+            if len(chunk) < len(_GZIP):
+                self._start = chunk
+                return
+            self._start = None
+            if chunk.startswith(_GZIP):
+                self._inflate = zlib.decompressobj(_GZIP_WINDOW)
+        if self._inflate is None:
+            yield chunk
+            return
+        while chunk:
+            if self._inflate.eof:
+                chunk = chunk.lstrip(b"\0")  # padding; then perhaps one more packed text
+                if not chunk:
+                    return
+                self._inflate = zlib.decompressobj(_GZIP_WINDOW)
+            yield self._inflate.decompress(chunk, _PIECE)
+            chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
+
+    def end(self) -> bytes:
+        """Give what is left."""
+        if self._inflate is None:
+            return self._start or b""
+        rest = self._inflate.flush()
+        if not self._inflate.eof:
+            raise zlib.error("it ends early")
+        return rest

@@ -1,0 +1,345 @@
+"""Tasking: new imagery, taken by satellites that are told to.
+
+| method | route below /tasking/v2 |
+| --- | --- |
+| `create` | POST /orders/ |
+| `get`, `wait`, `wait_many` | GET /orders/{id} |
+| `list` | GET /orders/ |
+| `update` | PUT /orders/{id}, then GET |
+| `cancel` | DELETE /orders/{id}, then GET |
+| `pricing` | GET /orders/{id}/pricing |
+| `preview_pricing`, `preview_pricing_many` | POST /pricing/ |
+| `search_imaging_windows` | POST /imaging-windows/search/, then GET /imaging-windows/search/{id} |
+| `get_imaging_window` | GET /imaging-windows/{id} |
+| `list_captures` | GET /captures/ |
+| `get_capture` | GET /captures/{id} |
+| `create_bulk` | POST /bulk/ |
+| `get_bulk` | GET /bulk/{id} |
+
+See https://docs.planet.com/develop/apis/tasking/reference/
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from planet_async.bulk import Outcome
+from planet_async.errors import BadRequest, Conflict, InvalidRequest
+from planet_async.models.convert import checked_body
+from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch
+from planet_async.models.tasking import BulkJob, Capture, CaptureStatus, TaskingOrder, TaskingStatus
+from planet_async.models.tasking_pricing import Pricing, PricingPreview
+from planet_async.models.tasking_request import (
+    ImagingWindowRequest,
+    PricingRequest,
+    TaskingOrderChanges,
+    TaskingOrderRequest,
+)
+from planet_async.offset_paging import OffsetPaginator
+from planet_async.polling import WaitForMany, wait_for
+from planet_async.services._api import Api
+from planet_async.services._imaging_windows import get_window, search_windows
+from planet_async.services._query import checked_id
+from planet_async.services._tasking_bulk import create_bulk, get_bulk
+from planet_async.services._tasking_pricing import preview_many, preview_one
+from planet_async.services._tasking_query import tasking_query
+
+_ORDERS = "/tasking/v2/orders"
+_CAPTURES = "/tasking/v2/captures"
+_NO_FILTERS: Mapping[str, object] = MappingProxyType({})
+_CANCELLED = frozenset({TaskingStatus.CANCELLED, TaskingStatus.PENDING_CANCELLATION})
+
+Time = str | datetime
+
+
+class Tasking:
+    """The tasking orders of an account: `planet.tasking`.
+
+    Everything here raises StatusError where the API refuses, TransportError where no answer came, DecodeError
+    where the answer is not what the API documents, and InvalidRequest before anything is sent.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def create(self, request: TaskingOrderRequest | Mapping[str, Any]) -> TaskingOrder:
+        """Place an order, and give it as it stands: RECEIVED, or REQUESTED for an assured one.
+
+        A mapping is checked and sent as it is, fields unknown here included.  An error that has
+        `may_have_acted` set means that the order may exist.
+
+            order = await planet.tasking.create(
+                TaskingOrderRequest("harbour", {"type": "Point", "coordinates": [149.44135, 28.4924]})
+            )
+        """
+        body = checked_body(TaskingOrderRequest, request)
+        post = self._api.request("POST", f"{_ORDERS}/", operation="tasking.create", body=body)
+        return await self._api.call(TaskingOrder, post)
+
+    async def get(self, order_id: str | UUID) -> TaskingOrder:
+        """Give one order."""
+        path = f"{_ORDERS}/{checked_id(order_id)}"
+        return await self._api.call(TaskingOrder, self._api.request("GET", path, operation="tasking.get"))
+
+    def list(
+        self,
+        *,
+        status: TaskingStatus | str | None = None,
+        status__in: Sequence[TaskingStatus | str] | None = None,
+        name: str | None = None,
+        name__icontains: str | None = None,
+        scheduling_type: str | None = None,
+        scheduling_type__in: Sequence[str] | None = None,
+        pl_number: str | None = None,
+        product: str | None = None,
+        geometry__intersects: object = None,
+        created_time__gt: Time | None = None,
+        created_time__gte: Time | None = None,
+        created_time__lt: Time | None = None,
+        created_time__lte: Time | None = None,
+        updated_time__gt: Time | None = None,
+        updated_time__gte: Time | None = None,
+        updated_time__lt: Time | None = None,
+        updated_time__lte: Time | None = None,
+        start_time__gt: Time | None = None,
+        start_time__gte: Time | None = None,
+        start_time__lt: Time | None = None,
+        start_time__lte: Time | None = None,
+        end_time__gt: Time | None = None,
+        end_time__gte: Time | None = None,
+        end_time__lt: Time | None = None,
+        end_time__lte: Time | None = None,
+        filters: Mapping[str, object] = _NO_FILTERS,
+        ordering: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        concurrency: int = 1,
+    ) -> OffsetPaginator[TaskingOrder]:
+        """List orders, oldest first unless `ordering` (such as ``"-updated_time"``) says otherwise.
+
+        The filters are those of the API, and all of them have to hold; `filters` takes those that are not
+        named here, ``{"end_time__lt": ...}`` as well as ``{"cloud_threshold__gte": 0.2}``.  `limit` is the
+        size of a page and `offset` where the list begins, as the API has them: ``collect(limit=...)`` takes
+        that many orders.  Up to `concurrency` pages are fetched at a time; nothing is lost or doubled where
+        orders are added meanwhile.
+
+            async for order in planet.tasking.list(name__icontains="harbour", status__in=["PENDING"]):
+                ...
+        """
+        given: dict[str, object] = {
+            "status": status,
+            "status__in": status__in,
+            "name": name,
+            "name__icontains": name__icontains,
+            "scheduling_type": scheduling_type,
+            "scheduling_type__in": scheduling_type__in,
+            "pl_number": pl_number,
+            "product": product,
+            "geometry__intersects": geometry__intersects,
+            "created_time__gt": created_time__gt,
+            "created_time__gte": created_time__gte,
+            "created_time__lt": created_time__lt,
+            "created_time__lte": created_time__lte,
+            "updated_time__gt": updated_time__gt,
+            "updated_time__gte": updated_time__gte,
+            "updated_time__lt": updated_time__lt,
+            "updated_time__lte": updated_time__lte,
+            "start_time__gt": start_time__gt,
+            "start_time__gte": start_time__gte,
+            "start_time__lt": start_time__lt,
+            "start_time__lte": start_time__lte,
+            "end_time__gt": end_time__gt,
+            "end_time__gte": end_time__gte,
+            "end_time__lt": end_time__lt,
+            "end_time__lte": end_time__lte,
+        }
+        params = tasking_query(given, filters=filters, limit=limit, offset=offset, ordering=ordering)
+        first = self._api.request("GET", f"{_ORDERS}/", operation="tasking.list", params=params)
+        return self._api.paginate_offsets(TaskingOrder, first, concurrency)
+
+    async def update(
+        self, order_id: str | UUID, changes: TaskingOrderChanges | Mapping[str, Any]
+    ) -> TaskingOrder:
+        """Change an order, and give the whole of it as it is then; only the fields given are sent.
+
+        `start_time` can be changed while the order is PENDING, `end_time` also while it is IN_PROGRESS.
+
+            await planet.tasking.update(order.id, {"end_time": "2026-07-01T00:00:00Z"})
+        """
+        path = f"{_ORDERS}/{checked_id(order_id)}"
+        body = _changed_fields(changes)
+        await self._api.send(self._api.request("PUT", path, operation="tasking.update", body=body))
+        # The answer may hold no more than the fields that can be edited.
+        return await self.get(order_id)
+
+    async def cancel(self, order_id: str | UUID) -> TaskingOrder:
+        """Cancel an order and give it: CANCELLED, or PENDING_CANCELLATION for an assured one.
+
+        One that is cancelled already is given as it is.  `is_cancellable` and `cancellable_until` of an order
+        say whether it can be cancelled; the API refuses it for one that cannot.
+        """
+        path = f"{_ORDERS}/{checked_id(order_id)}"
+        try:
+            await self._api.send(self._api.request("DELETE", path, operation="tasking.cancel"))
+        except (BadRequest, Conflict):
+            # The answer to a first try may have been lost on the way.
+            order = await self.get(order_id)
+            if order.status not in _CANCELLED:
+                raise
+            return order
+        return await self.get(order_id)
+
+    async def wait(
+        self,
+        order_id: str | UUID,
+        *,
+        timeout: float | None = None,
+        on_update: Callable[[TaskingOrder], None] | None = None,
+    ) -> TaskingOrder:
+        """Wait until an order is finished, for at most `timeout` seconds, and give it.
+
+        That takes days: it is looked at as often as `Config.tasking_schedule` says.  An EXPIRED order is
+        finished too: look at its `status`.  `on_update` is called with the order whenever it has changed.
+        Raises WaitTimeout.
+        """
+        return await wait_for(
+            checked_id(order_id),
+            self.get,
+            _finished,
+            clock=self._api.clock,
+            schedule=self._api.config.tasking_schedule,
+            timeout=timeout,
+            on_update=on_update,
+        )
+
+    def wait_many(
+        self, order_ids: Iterable[str | UUID], *, timeout: float | None = None
+    ) -> AsyncIterator[Outcome[TaskingOrder]]:
+        """Wait for many orders, and yield each as it finishes; a `break` is always safe.
+
+        One outcome for each id: the order, or the error that it met (NotFound, or WaitTimeout for those not
+        finished after `timeout` seconds), which stops none of the others.
+        """
+        return WaitForMany(
+            [checked_id(order_id) for order_id in order_ids],
+            self.get,
+            _finished,
+            clock=self._api.clock,
+            schedule=self._api.config.tasking_schedule,
+            timeout=timeout,
+        )
+
+    async def pricing(self, order_id: str | UUID) -> Pricing:
+        """Give what an order costs; the API knows it of orders created after March 2024."""
+        path = f"{_ORDERS}/{checked_id(order_id)}/pricing"
+        return await self._api.call(Pricing, self._api.request("GET", path, operation="tasking.pricing"))
+
+    async def preview_pricing(self, order: PricingRequest | Mapping[str, Any]) -> Pricing:
+        """Give what an order would cost, without placing it; a geometry is enough."""
+        return await preview_one(self._api, order)
+
+    async def preview_pricing_many(
+        self, orders: Iterable[PricingRequest | Mapping[str, Any]]
+    ) -> PricingPreview:
+        """Give what many orders would cost: an entry for each in their order, and the total of the API.
+
+        An order that could not be priced has a PricingFailure, and is not in the total.  No orders, no
+        request.
+
+            preview = await planet.tasking.preview_pricing_many(requests)
+            print(preview.total_estimated_quota_cost)
+        """
+        return await preview_many(self._api, orders)
+
+    async def search_imaging_windows(
+        self, request: ImagingWindowRequest | Mapping[str, Any], *, timeout: float | None = None
+    ) -> ImagingWindowSearch:
+        """Find when satellites can see a place, and give the search when it is done, with its windows.
+
+        Raises ImagingSearchFailed with the API's reason, WaitTimeout after `timeout` seconds.
+
+            search = await planet.tasking.search_imaging_windows(
+                ImagingWindowRequest(harbour, pl_number="PL-1", product="Assured Tasking")
+            )
+            window = search.imaging_windows[0].id
+        """
+        return await search_windows(self._api, request, timeout=timeout)
+
+    async def get_imaging_window(self, window_id: str | UUID) -> ImagingWindow:
+        """Give one imaging window."""
+        return await get_window(self._api, window_id)
+
+    def list_captures(
+        self,
+        *,
+        order_id: str | UUID | None = None,
+        fulfilling: bool | None = None,
+        status: CaptureStatus | str | None = None,
+        status__in: Sequence[CaptureStatus | str] | None = None,
+        acquired_time__gt: Time | None = None,
+        acquired_time__lt: Time | None = None,
+        published_time__gt: Time | None = None,
+        published_time__lt: Time | None = None,
+        filters: Mapping[str, object] = _NO_FILTERS,
+        ordering: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        concurrency: int = 1,
+    ) -> OffsetPaginator[Capture]:
+        """List what has been or will be taken, for one order or for all; else as `list`.
+
+        `fulfilling` asks for the captures that count towards their order.
+
+            captures = await planet.tasking.list_captures(order_id=order.id, fulfilling=True).collect()
+        """
+        given: dict[str, object] = {
+            "order_id": None if order_id is None else checked_id(order_id),
+            "fulfilling": fulfilling,
+            "status": status,
+            "status__in": status__in,
+            "acquired_time__gt": acquired_time__gt,
+            "acquired_time__lt": acquired_time__lt,
+            "published_time__gt": published_time__gt,
+            "published_time__lt": published_time__lt,
+        }
+        params = tasking_query(given, filters=filters, limit=limit, offset=offset, ordering=ordering)
+        first = self._api.request("GET", f"{_CAPTURES}/", operation="tasking.captures", params=params)
+        return self._api.paginate_offsets(Capture, first, concurrency)
+
+    async def get_capture(self, capture_id: str | UUID) -> Capture:
+        """Give one capture."""
+        path = f"{_CAPTURES}/{checked_id(capture_id, 'capture')}"
+        return await self._api.call(Capture, self._api.request("GET", path, operation="tasking.get_capture"))
+
+    async def create_bulk(
+        self,
+        orders: Iterable[TaskingOrderRequest | Mapping[str, Any]],
+        id: str | UUID | None = None,  # noqa: A002 - the API's own name
+    ) -> BulkJob:
+        """Place up to 1,000 orders with one request, and give the job that does it: PENDING.
+
+        All are checked before anything is sent.  The job has the `id` chosen here, or one that is made up:
+        where no answer comes, it is looked up by that before any error is raised, so that orders are not
+        placed twice.  No orders, no request: that job is COMPLETE, and unknown to the API.
+
+            job = await planet.tasking.create_bulk(requests)
+            job = await planet.tasking.get_bulk(job.id)
+        """
+        return await create_bulk(self._api, orders, id)
+
+    async def get_bulk(self, bulk_id: str | UUID) -> BulkJob:
+        """Give a bulk job as it stands."""
+        return await get_bulk(self._api, bulk_id)
+
+
+def _changed_fields(changes: TaskingOrderChanges | Mapping[str, Any]) -> bytes:
+    body = checked_body(TaskingOrderChanges, changes)
+    if body == b"{}":
+        raise InvalidRequest("nothing is to be changed; nothing was sent")
+    return body
+
+
+def _finished(order: TaskingOrder) -> bool:
+    return order.status.is_final

@@ -1,0 +1,142 @@
+"""`AuthFlow`: an authentication made for httpx, at work on requests of ours."""
+
+from collections.abc import AsyncGenerator, Generator
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+import anyio
+import anyio.to_thread
+import httpx
+from attrs import evolve
+
+from planet_async.errors import ConnectError, InvalidRequest, PlanetError
+from planet_async.http import Request, Response, Transport
+
+_OURS = frozenset({"host", "content-length"})  # the network's business
+_NETWORK_TROUBLE = (OSError, httpx.TransportError)  # the errors of `requests` are OSErrors
+
+
+class AuthFlow:
+    """A transport that sends what an object like `httpx.Auth` makes of each request.
+
+    The object is asked in a thread, by one request at a time: it may read a file, or fetch a token.  One that
+    has an `async_auth_flow` of its own is asked where we are.
+    """
+
+    def __init__(self, auth: Any, network: Transport) -> None:
+        self._auth = auth
+        self._network = network
+        self._needs_body = bool(getattr(auth, "requires_response_body", False))
+        self._one_at_a_time = anyio.Lock()
+
+    async def send(self, request: Request) -> Response:
+        """Send, with all that belongs to it; give the last answer."""
+        plain = _theirs(request)
+        flow = self._begin(plain)
+        try:
+            outgoing = await self._step(flow, None, request)
+            while True:
+                if outgoing is None:
+                    raise InvalidRequest(f"{type(self._auth).__name__} gave nothing to send", request=request)
+                sent = _signed(request, outgoing) if outgoing is plain else await _another(outgoing)
+                response = await self._network.send(sent)
+                answer = await self._answer(response, outgoing)
+                outgoing = await self._step(flow, answer, request)
+                if outgoing is None:
+                    return response
+                await response.aclose()
+        finally:
+            await _end(flow)
+
+    async def aclose(self) -> None:
+        """Close the network."""
+        await self._network.aclose()
+
+    def _begin(self, plain: httpx.Request) -> "_Flow":
+        cls = type(self._auth)
+        own = getattr(cls, "async_auth_flow", None)
+        if own is not None and own is not httpx.Auth.async_auth_flow:
+            return self._auth.async_auth_flow(plain)  # type: ignore[no-any-return]  # a protocol of its own
+        return getattr(self._auth, "sync_auth_flow", self._auth.auth_flow)(plain)  # type: ignore[no-any-return]
+
+    async def _step(
+        self, flow: "_Flow", answer: httpx.Response | None, request: Request
+    ) -> httpx.Request | None:
+        try:
+            if isinstance(flow, AsyncGenerator):
+                return await flow.asend(answer)
+            async with self._one_at_a_time:
+                return await anyio.to_thread.run_sync(partial(_sync_step, flow, answer))
+        except StopAsyncIteration:
+            return None
+        except PlanetError:
+            raise
+        except _NETWORK_TROUBLE as error:
+            raise ConnectError(
+                f"{type(self._auth).__name__} could not sign the request: {type(error).__name__}",
+                request=request,
+            ) from error
+        except Exception as error:
+            raise InvalidRequest(
+                f"{type(self._auth).__name__} could not sign the request: {type(error).__name__}",
+                request=request,
+                hint="Log in again with what made it; the cause is in the traceback.",
+            ) from error
+
+    async def _answer(self, response: Response, outgoing: httpx.Request) -> httpx.Response:
+        body = await response.read() if self._needs_body else b""
+        return httpx.Response(response.status, headers=dict(response.headers), content=body, request=outgoing)
+
+
+_Flow = (
+    Generator[httpx.Request, httpx.Response | None, None]
+    | AsyncGenerator[httpx.Request, httpx.Response | None]
+)
+
+
+def _sync_step(flow: Any, answer: httpx.Response | None) -> httpx.Request | None:
+    try:
+        found: httpx.Request = flow.send(answer)
+    except StopIteration:  # no exception that a thread could hand over
+        return None
+    return found
+
+
+async def _end(flow: "_Flow") -> None:
+    if isinstance(flow, AsyncGenerator):
+        with anyio.CancelScope(shield=True):
+            await flow.aclose()
+    else:
+        flow.close()
+
+
+def _theirs(request: Request) -> httpx.Request:
+    url = httpx.URL(request.url)
+    if request.params:
+        query = urlencode(request.params)
+        url = url.copy_with(query=b"&".join(filter(None, (url.query, query.encode()))))
+    return httpx.Request(request.method, url, headers=dict(request.headers), content=request.body)
+
+
+def _headers(outgoing: httpx.Request) -> dict[str, str]:
+    return {name: value for name, value in outgoing.headers.items() if name not in _OURS}
+
+
+def _signed(request: Request, outgoing: httpx.Request) -> Request:
+    """Give our request with what was done to it: headers, and perhaps a signature in the address."""
+    signed = evolve(request, headers=_headers(outgoing))
+    moved = outgoing.url != _theirs(request).url
+    return evolve(signed, url=str(outgoing.url), params=()) if moved else signed
+
+
+async def _another(outgoing: httpx.Request) -> Request:
+    """Give a request of the object's own, such as the one for its token."""
+    body = await outgoing.aread()
+    return Request(
+        outgoing.method,
+        str(outgoing.url),
+        headers=_headers(outgoing),
+        body=body or None,
+        operation="auth.request",
+    )
