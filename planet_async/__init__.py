@@ -16,6 +16,7 @@ from planet_async.downloads import OpenFile, Progress
 from planet_async.errors import (
     BadRequest,
     ChecksumMismatch,
+    ClientClosed,
     Conflict,
     ConnectError,
     ConnectionLost,
@@ -134,6 +135,7 @@ __all__ = [
     "Capture",
     "CaptureStatus",
     "ChecksumMismatch",
+    "ClientClosed",
     "ClientCredentials",
     "Clip",
     "Clock",

@@ -14,10 +14,12 @@ from planet_async.layers.rate_limit import RateLimit
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
+from planet_async.layers.until_closed import UntilClosed
 from planet_async.models.convert import to_json
 from planet_async.services._api import Api
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
+from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
 
 _APIS = {"compute": "orders"}
@@ -31,7 +33,7 @@ def standard_stack(network: Transport, config: Config, credentials: Credentials,
     """
     signed = Auth(network, credentials, config.base_url, clock)
     answered = RaiseForStatus(FollowRedirects(signed), clock)
-    return Retry(RateLimit(answered, config.rates, clock), config, clock)
+    return UntilClosed(Retry(RateLimit(answered, config.rates, clock), config, clock))
 
 
 class Planet:
@@ -63,6 +65,7 @@ class Planet:
         self._api = Api(stack, config, clock)
         self.orders = Orders(self._api)
         self.reports = Reports(self._api)
+        self.subscriptions = Subscriptions(self._api)
         self.tasking = Tasking(self._api)
 
     async def request(
@@ -92,7 +95,7 @@ class Planet:
         )
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """End the calls under way, which raise ClientClosed, and close the connections."""
         await self._api.transport.aclose()
 
     async def __aenter__(self) -> Self:

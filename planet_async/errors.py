@@ -3,6 +3,7 @@
     PlanetError                       catch this one to catch them all
     ├── InvalidRequest                refused before anything was sent (a ValueError too)
     │   └── MissingCredentials        no API key was given or found
+    ├── ClientClosed                  the client was closed before the answer came
     ├── TransportError                no whole answer came
     │   ├── ConnectError              no connection: nothing was sent
     │   ├── ConnectionLost            it broke off after the request went out
@@ -65,6 +66,12 @@ class InvalidRequest(PlanetError, ValueError):
 
 class MissingCredentials(InvalidRequest):
     """No API key was given or found."""
+
+
+class ClientClosed(PlanetError):
+    """The client was closed before the answer came; whether the server acted is not known."""
+
+    may_have_acted = True
 
 
 class TransportError(PlanetError):

@@ -1,4 +1,4 @@
-"""Lists that grow while they are read (Subscriptions): an item that comes again on a later page is left out."""
+"""Lists that grow while they are read (Subscriptions): an item that comes again is left out."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -97,6 +97,21 @@ async def test_a_flow_may_ask_for_more() -> None:
     assert transport.open_responses == 0
 
 
+async def test_an_answer_that_does_not_count_is_closed_unread() -> None:
+    """A refusal that the object answers with another try holds no connection."""
+
+    class Twice(httpx.Auth):
+        def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+            answer = yield request
+            assert answer.status_code == 401
+            yield request
+
+    transport = FakeTransport([reply(401, chunks=[b"no"]), reply(body="yes")])
+    response = await client(Twice(), transport).request("GET", "/x")
+    assert await response.read() == b"yes"
+    assert transport.open_responses == 0
+
+
 async def test_a_flow_that_may_block_runs_in_a_thread_one_at_a_time() -> None:
     """It may read files or fetch tokens; and its object need not be made for several threads."""
 

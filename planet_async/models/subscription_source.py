@@ -11,7 +11,7 @@ from attrs import field, frozen
 from cattrs import ClassValidationError
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.geometry import to_geojson
+from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.request import RequestModel
 from planet_async.models.structure import Unexpected, converter, noted
 
@@ -49,6 +49,10 @@ def _end(value: str | datetime | None) -> str | None:
 
 def _geometry(value: object) -> Mapping[str, Any]:
     return to_geojson(value, where="Source.geometry")
+
+
+def _area(value: object) -> Mapping[str, Any]:
+    return to_geojson(value, where="Source.geometry", types=AREAS)
 
 
 def _words(name: str, value: Iterable[str]) -> tuple[str, ...]:
@@ -91,7 +95,7 @@ class CatalogSource(Source):
 
     item_types: tuple[str, ...] = field(converter=_item_types)
     asset_types: tuple[str, ...] = field(converter=_asset_types)
-    geometry: Mapping[str, Any] = field(converter=_geometry)
+    geometry: Mapping[str, Any] = field(converter=_area)
     start_time: str = field(converter=_start)
     end_time: str | None = field(default=None, converter=_end)
     filter: Mapping[str, Any] | None = field(default=None, kw_only=True)

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urljoin
 
 import anyio
 import anyio.to_thread
@@ -12,7 +11,7 @@ from attrs import frozen
 
 from planet_async.downloads import OpenFile, ProgressCallback, RemoteFile, download
 from planet_async.errors import DecodeError, OrderNotDownloadable, PlanetError
-from planet_async.http import Request
+from planet_async.http import Request, link_target
 from planet_async.models.convert import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
@@ -160,7 +159,7 @@ class _Links:
 
 
 def _link(api: Api, result: OrderResult) -> Request:
-    location = urljoin(api.config.base_url + "/compute/ops/download/", result.location or "")
+    location = link_target(api.config.base_url + "/compute/ops/download/", result.location or "")
     return api.request("GET", location, operation="orders.download", stream=True)
 
 

@@ -19,14 +19,15 @@ See https://docs.planet.com/develop/apis/subscriptions/reference/.  The bulk rou
 reactivate, are in use by Planet's own client, but not on that page.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from planet_async.errors import Conflict, InvalidRequest, PagingError, PlanetError, StatusUnreachable
-from planet_async.http import Request, Response, origin
-from planet_async.live_paging import LivePaginator
-from planet_async.models.convert import checked_body, decode, to_json, to_mapping
+from attrs import evolve
+
+from planet_async.errors import InvalidRequest, PagingError, StatusUnreachable
+from planet_async.http import origin
+from planet_async.models.convert import checked_body, to_json, to_mapping
 from planet_async.models.secrets import refuse_redacted
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
 from planet_async.models.subscriptions import (
@@ -38,20 +39,14 @@ from planet_async.models.subscriptions import (
     SubscriptionsSummary,
     SubscriptionStatus,
 )
-from planet_async.paging import RESULTS_PAGES, SUBSCRIPTIONS_PAGES, PageShape, Paginator
+from planet_async.paging import RESULTS_PAGES, SUBSCRIPTIONS_PAGES, Paginator
 from planet_async.polling import wait_for
-from planet_async.services._api import Api, Params
+from planet_async.services._api import Api
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
 from planet_async.services._results import ResultRows, result_filters
+from planet_async.services._subscription_calls import Calls, no_subscriptions, path_of
 
-T = TypeVar("T")
-
-_SUBSCRIPTIONS = "/subscriptions/v1"
 _PAGE_SIZE = 500  # the API's own 20 make a list ten times slower
-
-_SUSPENDED = frozenset({SubscriptionStatus.SUSPENDED})
-_CANCELLED = frozenset({SubscriptionStatus.CANCELLED})
-_ACTIVE = frozenset({SubscriptionStatus.PREPARING, SubscriptionStatus.PENDING, SubscriptionStatus.RUNNING})
 
 
 class Subscriptions:
@@ -64,6 +59,7 @@ class Subscriptions:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._calls = Calls(api)
 
     async def create(self, request: SubscriptionRequest | Mapping[str, Any]) -> Subscription:
         """Create a subscription, and give it as it stands: preparing.
@@ -75,7 +71,7 @@ class Subscriptions:
                 SubscriptionRequest("field 7", VariableSource("BIOMASS-PROXY_V4.0_10", field_7, start))
             )
         """
-        return await self._call(Subscription, "POST", "", "create", body=_checked(request))
+        return await self._calls.call(Subscription, "POST", "", "create", body=_checked(request))
 
     async def create_bulk(
         self, requests: Iterable[SubscriptionRequest | Mapping[str, Any]]
@@ -86,22 +82,21 @@ class Subscriptions:
         (``"pl:features/my/fields"``): a subscription for each feature.  They come into being after the
         answer, so the list grows.  No requests: an empty list, and nothing is sent.
         """
-        bodies = [to_mapping(request) for request in requests]
-        for body in bodies:
-            _checked(body)
+        bodies = [_checked(request) for request in requests]
         if not bodies:
-            return LivePaginator(_Nothing(), self._request("GET", "", "list"), SUBSCRIPTIONS_PAGES, _item(Subscription))
-        request = self._request("POST", "/bulk", "create_bulk", body=to_json({"subscriptions": bodies}))
+            return no_subscriptions()
+        body = b'{"subscriptions":[%b]}' % b",".join(bodies)
+        request = self._calls.request("POST", "/bulk", "create_bulk", body=body)
         link = (await self._api.call(BulkReply, request)).list_link
-        first = self._api.request("GET", link, operation="subscriptions.list")
+        first = self._calls.request("GET", link, "list")
         if origin(first.url) != origin(self._api.config.base_url):
             raise PagingError("the list of what was created is at another origin", request=request)
-        return self._paginate(Subscription, first, SUBSCRIPTIONS_PAGES)
+        return self._calls.paginate(Subscription, first, SUBSCRIPTIONS_PAGES)
 
     async def get(self, subscription_id: str | UUID, *, user_id: str | None = None) -> Subscription:
         """Give one subscription; NotFound also for those of other users, unless `user_id` is ``"all"``."""
-        return await self._call(
-            Subscription, "GET", _path(subscription_id), "get", params=query(user_id=user_id)
+        return await self._calls.call(
+            Subscription, "GET", path_of(subscription_id), "get", params=query(user_id=user_id)
         )
 
     def list(
@@ -146,7 +141,9 @@ class Subscriptions:
             sort_by=comma_list(sort_by),
             page_size=positive("page_size", page_size),
         )
-        return self._paginate(Subscription, self._request("GET", "", "list", params=params), SUBSCRIPTIONS_PAGES)
+        return self._calls.paginate(
+            Subscription, self._calls.request("GET", "", "list", params=params), SUBSCRIPTIONS_PAGES
+        )
 
     async def update(
         self, subscription_id: str | UUID, request: SubscriptionRequest | Subscription | Mapping[str, Any]
@@ -160,12 +157,12 @@ class Subscriptions:
             request = SubscriptionRequest.of(await planet.subscriptions.get(subscription_id))
             await planet.subscriptions.update(subscription_id, attrs.evolve(request, name="field 8"))
         """
-        path = _path(subscription_id)
+        path = path_of(subscription_id)
         if isinstance(request, Subscription):
             request = {name: request.raw[name] for name in UPDATED if request.raw.get(name) is not None}
         body = _checked(request, update=True)
-        await self._send("PUT", path, "update", body=body)
-        return await self._seen(subscription_id, "updated")
+        await self._calls.send("PUT", path, "update", body=body)
+        return await self._calls.seen(subscription_id)
 
     async def patch(self, subscription_id: str | UUID, changes: Mapping[str, Any]) -> Subscription:
         """Change some fields of a subscription, and give it as it then is.
@@ -174,28 +171,28 @@ class Subscriptions:
 
             await planet.subscriptions.patch(subscription_id, {"name": "field 8"})
         """
-        path, body = _path(subscription_id), to_mapping(changes)
+        path, body = path_of(subscription_id), to_mapping(changes)
         if not body:
             raise InvalidRequest("a patch needs at least one field; nothing was sent")
         refuse_redacted(body)
         # The same values twice are the same as once.
-        await self._send("PATCH", path, "patch", body=to_json(body), repeatable=True)
-        return await self._seen(subscription_id, "patched")
+        await self._calls.send("PATCH", path, "patch", body=to_json(body), repeatable=True)
+        return await self._calls.seen(subscription_id)
 
     async def cancel(self, subscription_id: str | UUID) -> Subscription:
         """End a subscription for good, and give it; one that is cancelled already is given as it is.
 
         Conflict is raised for one that is preparing or has ended.
         """
-        return await self._act("cancel", subscription_id, _CANCELLED)
+        return await self._calls.act("cancel", subscription_id)
 
     async def suspend(self, subscription_id: str | UUID, *, details: str | None = None) -> Subscription:
         """Halt a subscription until it is reactivated, and give it; `details` say why.  Beta."""
-        return await self._act("suspend", subscription_id, _SUSPENDED, _details(details))
+        return await self._calls.act("suspend", subscription_id, _details(details))
 
     async def reactivate(self, subscription_id: str | UUID) -> Subscription:
         """Let a suspended subscription go on, and give it; one that is active is given as it is.  Beta."""
-        return await self._act("reactivate", subscription_id, _ACTIVE)
+        return await self._calls.act("reactivate", subscription_id)
 
     async def suspend_many(
         self, subscription_ids: Iterable[str | UUID], *, details: str | None = None
@@ -204,23 +201,23 @@ class Subscriptions:
 
         The API accepts the request and acts on it later: look at the subscriptions for what came of it.
         """
-        await self._act_on_many("suspend", subscription_ids, _details(details))
+        await self._calls.act_on_many("suspend", subscription_ids, _details(details))
 
     async def reactivate_many(self, subscription_ids: Iterable[str | UUID]) -> None:
         """Reactivate suspended subscriptions by id in one request; no ids, no request.  Beta."""
-        await self._act_on_many("reactivate", subscription_ids, {})
+        await self._calls.act_on_many("reactivate", subscription_ids, {})
 
     async def suspend_all(self, *, user_id: str | None = None, details: str | None = None) -> None:
         """Suspend all subscriptions of the user, or of the organization with `user_id` ``"all"``.  Beta."""
-        await self._act_on_all("suspend", user_id, _details(details))
+        await self._calls.act_on_all("suspend", user_id, _details(details))
 
     async def reactivate_all(self, *, user_id: str | None = None) -> None:
         """Reactivate all suspended subscriptions of the user, or of the organization.  Beta."""
-        await self._act_on_all("reactivate", user_id, {})
+        await self._calls.act_on_all("reactivate", user_id, {})
 
     async def summary(self, *, user_id: str | None = None) -> SubscriptionsSummary:
         """Count the subscriptions of the user, or of the organization, by status."""
-        return await self._call(
+        return await self._calls.call(
             SubscriptionsSummary, "GET", "/summary", "summary", params=query(user_id=user_id)
         )
 
@@ -250,8 +247,10 @@ class Subscriptions:
             user_id=user_id,
         )
         params = (*filters, *query(page_size=positive("page_size", page_size)))
-        path = f"{_path(subscription_id)}/results"
-        return self._paginate(SubscriptionResult, self._request("GET", path, "results", params=params), RESULTS_PAGES)
+        path = f"{path_of(subscription_id)}/results"
+        return self._calls.paginate(
+            SubscriptionResult, self._calls.request("GET", path, "results", params=params), RESULTS_PAGES
+        )
 
     def results_csv(
         self,
@@ -281,15 +280,16 @@ class Subscriptions:
             item_datetime=item_datetime,
             user_id=user_id,
         )
-        path = f"{_SUBSCRIPTIONS}{_path(subscription_id)}/results"
-        request = self._api.request(
-            "GET", path, operation="subscriptions.results", params=(*filters, ("format", "csv")), stream=True
-        )
-        return ResultRows(self._api.transport, request)
+        path, params = f"{path_of(subscription_id)}/results", (*filters, ("format", "csv"))
+        request = self._calls.request("GET", path, "results", params=params, stream=True)
+        headers = {**request.headers, "accept": "*/*"}
+        return ResultRows(self._api.transport, evolve(request, headers=headers))
 
     async def results_summary(self, subscription_id: str | UUID) -> ResultsSummary:
         """Count the results of a subscription by status."""
-        return await self._call(ResultsSummary, "GET", f"{_path(subscription_id)}/summary", "results_summary")
+        return await self._calls.call(
+            ResultsSummary, "GET", f"{path_of(subscription_id)}/summary", "results_summary"
+        )
 
     async def wait(
         self,
@@ -309,7 +309,7 @@ class Subscriptions:
         wanted = SubscriptionStatus(status)
         found = await wait_for(
             checked_id(subscription_id, "subscription"),
-            self.get,
+            self._calls.get,
             lambda seen: seen.status is wanted or _is_too_late(seen.status, wanted),
             clock=self._api.clock,
             schedule=self._api.config.schedule,
@@ -317,79 +317,27 @@ class Subscriptions:
             on_update=on_update,
         )
         if found.status is not wanted:
-            raise StatusUnreachable(f"subscription {found.id} is {found.status}, and will not be {wanted} any more")
+            raise StatusUnreachable(
+                f"subscription {found.id} is {found.status}, and will not be {wanted} any more"
+            )
         return found
 
-    async def _act(
-        self,
-        action: str,
-        subscription_id: str | UUID,
-        done: Collection[SubscriptionStatus],
-        body: Mapping[str, str] | None = None,
-    ) -> Subscription:
-        """Act on one subscription; where it has been done already, there is nothing wrong.
 
-        To do it twice is therefore the same as once, and the answer to a first try may have been lost.
-        """
-        path = f"{_path(subscription_id)}/{action}"
-        try:
-            await self._send("POST", path, action, body=to_json(body) if body else None, repeatable=True)
-        except Conflict:
-            subscription = await self.get(subscription_id)
-            if subscription.status not in done:
-                raise
-            return subscription
-        return await self._seen(subscription_id, f"asked to {action}")
+def _checked(request: SubscriptionRequest | Mapping[str, Any], *, update: bool = False) -> bytes:
+    body = checked_body(SubscriptionRequest, request)
+    plain = to_mapping(request)
+    if update and plain.get("notifications") is not None:
+        raise InvalidRequest("the API takes no notifications in an update; nothing was sent")
+    refuse_redacted(plain)
+    return body
 
-    async def _act_on_many(
-        self, action: str, subscription_ids: Iterable[str | UUID], body: Mapping[str, str]
-    ) -> None:
-        ids = [*dict.fromkeys(checked_id(each, "subscription") for each in subscription_ids)]
-        if ids:
-            content = to_json({"subscription_ids": ids, **body})
-            await self._send("POST", f"/{action}", f"{action}_many", body=content, repeatable=True)
 
-    async def _act_on_all(self, action: str, user_id: str | None, body: Mapping[str, str]) -> None:
-        if user_id not in {None, "all"}:
-            raise InvalidRequest(f"user_id must be 'all' here, or be left out, not {user_id!r}")
-        # Not repeatable: what has changed between two tries would be acted on too.
-        await self._send(
-            "POST",
-            f"/{action}",
-            f"{action}_many",
-            params=query(user_id=user_id),
-            body=to_json(body) if body else None,
-        )
+def _is_too_late(status: SubscriptionStatus, wanted: SubscriptionStatus) -> bool:
+    """Tell whether that will not happen any more; what has failed can only be cancelled."""
+    if status is SubscriptionStatus.FAILED:
+        return wanted is not SubscriptionStatus.CANCELLED
+    return status.is_final
 
-    async def _seen(self, subscription_id: str | UUID, done: str) -> Subscription:
-        """Look at what has been changed: the answers to changes are empty, or show what was before."""
-        try:
-            return await self.get(subscription_id)
-        except PlanetError as error:
-            error.add_note(f"The subscription has been {done}; only the look at it failed.")
-            raise
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        operation: str,
-        *,
-        params: Params = (),
-        body: bytes | None = None,
-        repeatable: bool | None = None,
-    ) -> Request:
-        return self._api.request(
-            method,
-            _SUBSCRIPTIONS + path,
-            operation=f"subscriptions.{operation}",
-            params=params,
-            body=body,
-            repeatable=repeatable,
-        )
-
-    async def _send(self, method: str, path: str, operation: str, **parts: Any) -> Response:
-        return await self._api.send(self._request(method, path, operation, **parts))
-
-    async def _call(self, cls: type[T], method: str, path: str, operation: str, **parts: Any) -> T:
-        return await self._api.call(cls, self._request(method, path, operation, **parts))
+def _details(details: str | None) -> dict[str, str]:
+    return {} if details is None else {"details": details}

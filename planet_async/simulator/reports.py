@@ -92,7 +92,7 @@ class ReportsApi:
             if report.type in types
             and report.cadence in cadences
             and plan_id in {None, report.plan_id}
-            
+            and report.id > after
             and (start is None or report.start >= start)  # all of a report is within the days [L]
             and (end is None or report.end <= end)
         ][offset:]

@@ -57,7 +57,12 @@ class TaskingOrder:
         moment = self.created
         plan = self.plan
         days = (plan.received_days, plan.pending_days, plan.in_progress_days)
-        words: tuple[str, ...] = ("REQUESTED" if assured else "RECEIVED", "PENDING", "IN_PROGRESS", plan.status)
+        words: tuple[str, ...] = (
+            "REQUESTED" if assured else "RECEIVED",
+            "PENDING",
+            "IN_PROGRESS",
+            plan.status,
+        )
         if plan.status == "REJECTED":
             words = (words[0], "REJECTED")
         self.steps = [(moment, words[0])]

@@ -5,6 +5,7 @@ A filter or an ordering that there is not is ignored, as Django's lists do it [L
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -17,6 +18,9 @@ from planet_async.simulator.times import parse
 
 T = TypeVar("T")
 Test = Callable[[Json], bool]
+
+# Fields that an order shows only where it was asked for them.
+_OPTIONAL = frozenset({"pl_number", "product", "cloud_threshold", "satellite_types", "early_start"})
 
 MAX_LIMIT = 500  # no maximum is documented: ours [L]
 
@@ -80,39 +84,37 @@ def _tests(params: Mapping[str, Sequence[str]]) -> Iterator[Test]:
         field, _, comparison = name.partition("__")
         if name not in {"limit", "offset", "ordering"}:
             try:
-                yield _test(field, comparison, values[-1])
+                test = _test(field, comparison, values[-1])
             except ValueError as error:
                 raise Refused(json_answer({name: [str(error)]}, 400)) from None
+            yield partial(_passes, field, test)
 
 
-def _test(field: str, comparison: str, text: str) -> Test:
-    read = parse if field.endswith("_time") else str
+def _passes(field: str, test: Callable[[Any], bool], json: Json) -> bool:
+    if json.get(field) is None:
+        return field not in json and field not in _OPTIONAL
+    return test(json[field])
+
+
+def _test(field: str, comparison: str, text: str) -> Callable[[Any], bool]:
+    """Give the test of a value that is not null; ValueError for a text that is no value."""
+    timed = field.endswith("_time")
     if comparison == "icontains":
-        return lambda json: text.lower() in str(json.get(field) or "").lower()
+        return lambda value: text.lower() in str(value).lower()
     if comparison == "intersects":
         box = _box(text)
-        return lambda json: field in json and _overlap(_box_of(json[field]), box)
+        return lambda value: _overlap(_box_of(value), box)
     if comparison in {"", "in"}:
-        words = {read(word) for word in (text.split(",") if comparison else [text])}
-        return lambda json: field not in json or _comparable(field, json[field]) in words
+        words = {parse(word) if timed else word for word in (text.split(",") if comparison else [text])}
+        return lambda value: (parse(value) if timed else _word(value)) in words
     if comparison not in _COMPARE:
         return lambda _: True
-    compare, bound = _COMPARE[comparison], parse(text) if field.endswith("_time") else float(text)
-    return lambda json: (
-        field not in json or (json[field] is not None and compare(_number(field, json[field]), bound))
-    )
+    compare, bound = _COMPARE[comparison], parse(text) if timed else float(text)
+    return lambda value: compare(parse(value) if timed else float(value), bound)
 
 
-def _comparable(field: str, value: object) -> object:
-    if field.endswith("_time"):
-        return None if value is None else parse(str(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _number(field: str, value: Any) -> float:
-    return parse(value) if field.endswith("_time") else float(value)
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 Box = tuple[float, float, float, float]
