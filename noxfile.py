@@ -21,12 +21,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, with branch coverage."""
+    """Run the tests, with branch coverage; `-- tests/test_paging.py -k cycle` runs some of them."""
     session.install("-q", "-e", ".[cli,simulator]", *group("test"))
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "combine", "-q")
-    session.run("coverage", "report", *([] if session.posargs else ["--fail-under=95"]))
+    whole = ["-n", "auto", "--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+    session.run("pytest", *(session.posargs or whole))
 
 
 @nox.session

@@ -32,6 +32,7 @@ from planet_async.errors import (
     PlanetError,
     ServerError,
     StatusError,
+    StatusUnreachable,
     TooManyRequests,
     TransportError,
     TransportTimeout,
@@ -73,6 +74,19 @@ from planet_async.models.orders import (
     OrderStats,
 )
 from planet_async.models.reports import Report
+from planet_async.models.subscription_request import SubscriptionRequest, SubscriptionWebhook
+from planet_async.models.subscription_source import CatalogSource, VariableSource
+from planet_async.models.subscription_tools import CloudPercentFilter, Percent
+from planet_async.models.subscriptions import (
+    ResultCounts,
+    ResultsSummary,
+    ResultStatus,
+    Subscription,
+    SubscriptionCounts,
+    SubscriptionResult,
+    SubscriptionsSummary,
+    SubscriptionStatus,
+)
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,
@@ -115,6 +129,7 @@ from planet_async.paging import Page, Paginator
 from planet_async.services._deliveries import Delivery
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
+from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
 from planet_async.signed_by import SignedBy, Signer
 
@@ -134,12 +149,14 @@ __all__ = [
     "CancelResult",
     "Capture",
     "CaptureStatus",
+    "CatalogSource",
     "ChecksumMismatch",
     "ClientClosed",
     "ClientCredentials",
     "Clip",
     "Clock",
     "CloudFilter",
+    "CloudPercentFilter",
     "Composite",
     "Config",
     "Conflict",
@@ -182,6 +199,7 @@ __all__ = [
     "Page",
     "Paginator",
     "PagingError",
+    "Percent",
     "Planet",
     "PlanetError",
     "PlanetFolders",
@@ -199,6 +217,9 @@ __all__ = [
     "Reproject",
     "Request",
     "Response",
+    "ResultCounts",
+    "ResultStatus",
+    "ResultsSummary",
     "S3Compatible",
     "SceneProduct",
     "Schedule",
@@ -209,6 +230,15 @@ __all__ = [
     "Signer",
     "Stac",
     "StatusError",
+    "StatusUnreachable",
+    "Subscription",
+    "SubscriptionCounts",
+    "SubscriptionRequest",
+    "SubscriptionResult",
+    "SubscriptionStatus",
+    "SubscriptionWebhook",
+    "Subscriptions",
+    "SubscriptionsSummary",
     "SystemClock",
     "Tasking",
     "TaskingOrder",
@@ -224,6 +254,7 @@ __all__ = [
     "TransportTimeout",
     "Unauthorized",
     "UnsafeName",
+    "VariableSource",
     "WaitTimeout",
     "Webhook",
     "Window",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from planet_async import Config, Orders
+from planet_async import Config, Orders, Reports, Subscriptions, Tasking
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
@@ -64,11 +64,13 @@ def test_the_command_of_the_readme_runs(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("data/*/manifest.json"))) == 1
 
 
-def test_the_table_of_methods_is_complete() -> None:
-    """Every public method of `planet.orders` is in the table, and nothing else is."""
-    table = README.split("`planet.orders` has:")[1].split("Anything else")[0]
-    named = set(re.findall(r"`(\w+)\(", table))
-    assert named == {name for name in vars(Orders) if not name.startswith("_")}
+@pytest.mark.parametrize("service", [Orders, Reports, Subscriptions, Tasking])
+def test_the_tables_of_methods_are_complete(service: type) -> None:
+    """Every public method of a service is in the table of its module, which stands in the README too."""
+    rows = [line for line in (sys.modules[service.__module__].__doc__ or "").splitlines() if line[:1] == "|"]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == {name for name in vars(service) if not name.startswith("_")}
+    assert "\n".join(rows) in README
 
 
 def test_every_dependency_earns_its_place() -> None:

@@ -1,4 +1,4 @@
-"""The command `planet-async` (extra ``cli``): orders from a terminal, and a Planet to try it on."""
+"""The command `planet-async` (extra ``cli``): the APIs from a terminal, and a Planet to try it on."""
 
 import sys
 from collections.abc import Sequence

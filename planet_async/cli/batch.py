@@ -1,8 +1,8 @@
-"""Many orders at a time: placed, waited for, downloaded; what fails for one stops no other."""
+"""Many at a time: orders placed, waited for, downloaded; what fails for one stops no other."""
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from attrs import frozen
@@ -11,7 +11,9 @@ from planet_async import Order, Outcome, Planet, PlanetError
 from planet_async.cli.progress import Board
 from planet_async.cli.requests import RequestFile
 
-_PLACED_AT_ONCE = 8
+T = TypeVar("T")
+
+_AT_ONCE = 8
 _DOWNLOADED_AT_ONCE = 4
 _BAD_ENDS = frozenset({"failed", "cancelled"})
 
@@ -50,19 +52,28 @@ async def place(
     planet: Planet, requests: Iterable[RequestFile], placed: Callable[[RequestFile, Outcome[Order]], None]
 ) -> None:
     """Place the orders, a few at a time, and report each."""
-    remaining = iter(requests)
+
+    async def create(request: RequestFile) -> None:
+        try:
+            order = await planet.orders.create(request.body)
+        except PlanetError as error:
+            placed(request, Outcome(request.source, error=error))
+        else:
+            placed(request, Outcome(order.id, order))
+
+    await for_each(requests, create)
+
+
+async def for_each(things: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
+    """Do it for each thing, a few at a time."""
+    remaining = iter(things)
 
     async def worker() -> None:
-        for request in remaining:
-            try:
-                order = await planet.orders.create(request.body)
-            except PlanetError as error:
-                placed(request, Outcome(request.source, error=error))
-            else:
-                placed(request, Outcome(order.id, order))
+        for thing in remaining:
+            await act(thing)
 
     async with anyio.create_task_group() as group:
-        for _ in range(_PLACED_AT_ONCE):
+        for _ in range(_AT_ONCE):
             group.start_soon(worker)
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.panel import Panel
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from planet_async import Order, OrderStats
-from planet_async.cli.output import clean, state_text, table, time_text
+from planet_async.cli.output import clean, listing, panel, state_text, table, time_text
 
 
 def order_line(order: Order) -> Text:
@@ -19,36 +18,27 @@ def order_line(order: Order) -> Text:
 
 def orders_table(orders: Sequence[Order]) -> RenderableType:
     """Give orders as a table."""
-    if not orders:
-        return Text("no orders", style="dim")
     rows = [
         (order.id, state_text(order.state), time_text(order.created_on), clean(order.name))
         for order in orders
     ]
-    made = table(("id", "state", "created (UTC)", "name"), rows)
-    made.columns[0].no_wrap = made.columns[2].no_wrap = True
-    return made
+    return listing("orders", ("id", "state", "created (UTC)", "name"), rows)
 
 
 def order_panel(order: Order) -> RenderableType:
     """Give one order with all that matters of it."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    for title, value in (
+    facts = (
         ("id", order.id),
         ("state", state_text(order.state)),
         ("created", time_text(order.created_on)),
         ("changed", time_text(order.last_modified)),
-        ("message", clean(order.last_message)),
-        ("hints", clean("; ".join(order.error_hints))),
-        ("products", clean("; ".join(map(_product, order.products)))),
-        ("tools", clean(", ".join(name for tool in order.tools for name in tool))),
-        ("delivery", clean(", ".join(order.delivery or ()))),
-        ("hosting", clean(", ".join(order.hosting or ()))),
-    ):
-        if value:
-            facts.add_row(title, value if isinstance(value, Text) else Text(value))
+        ("message", order.last_message),
+        ("hints", "; ".join(order.error_hints)),
+        ("products", "; ".join(map(_product, order.products))),
+        ("tools", ", ".join(name for tool in order.tools for name in tool)),
+        ("delivery", ", ".join(order.delivery or ())),
+        ("hosting", ", ".join(order.hosting or ())),
+    )
     rows = [
         (
             clean(result.name.removeprefix(f"{order.id}/")),
@@ -58,8 +48,7 @@ def order_panel(order: Order) -> RenderableType:
         for result in order.results
     ]
     files: list[RenderableType] = [Text(), table(("file", "delivery", "link expires (UTC)"), rows)]
-    content = Group(facts, *(files if rows else []))
-    return Panel(content, title=Text(clean(order.name)), title_align="left", expand=False)
+    return panel(order.name, facts, *(files if rows else []))
 
 
 def stats_table(stats: OrderStats) -> Table:

@@ -11,6 +11,7 @@ import typer
 
 from planet_async import Order, Outcome, Planet, PlanetError
 from planet_async.cli.batch import Result, fetch, place, result_of
+from planet_async.cli.options import Folder, Overwrite
 from planet_async.cli.orders import RequestFiles
 from planet_async.cli.output import Json, clean, print_json_line, state_text, stdout, table, wants_json
 from planet_async.cli.progress import Board, Step, states_text
@@ -18,10 +19,6 @@ from planet_async.cli.requests import RequestFile, read_requests
 from planet_async.cli.run import complain, one_line, reporting, with_planet
 
 OrderIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of orders.")]
-Folder = Annotated[
-    Path, typer.Option("--to", metavar="DIR", help="The folder for the files; made if missing.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there and differ.")]
 
 
 def wait(

@@ -7,20 +7,22 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, also on a terminal.")]
 
-STATE_STYLES = {
-    "queued": "yellow",
-    "running": "cyan",
-    "success": "green",
-    "partial": "magenta",
-    "failed": "bold red",
-    "cancelled": "dim",
+_STATES_BY_STYLE = {
+    "yellow": "queued created preparing pending requested received scheduled",
+    "cyan": "running processing deriving in_progress finalizing",
+    "green": "success completed fulfilled published",
+    "magenta": "partial suspended expired",
+    "bold red": "failed invalid rejected",
+    "dim": "cancelled pending_cancellation removed",
 }
+STATE_STYLES = {state: style for style, states in _STATES_BY_STYLE.items() for state in states.split()}
 
 
 def clean(text: object) -> str:
@@ -62,8 +64,8 @@ def stderr() -> Console:
 
 
 def state_text(state: str) -> Text:
-    """Give the state of an order in its colour."""
-    return Text(clean(state), style=STATE_STYLES.get(state, ""))
+    """Give a state, in the words of any API, in its colour."""
+    return Text(clean(state), style=STATE_STYLES.get(state.lower(), ""))
 
 
 def time_text(time: datetime | None) -> str:
@@ -79,6 +81,29 @@ def size_text(size: int) -> str:
             return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
         amount /= 1000
     return f"{amount:,.1f} TB"
+
+
+def listing(
+    what: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, whole: Iterable[int] = (0, 2)
+) -> Table | Text:
+    """Make the table of a list, or say that there are none of `what`; columns in `whole` are never folded."""
+    if not rows:
+        return Text(f"no {what}", style="dim")
+    made = table(columns, rows)
+    for column in whole:
+        made.columns[column].no_wrap = True
+    return made
+
+
+def panel(title: str, facts: Iterable[tuple[str, str | Text]], *below: RenderableType) -> Panel:
+    """Frame what is known of one thing; a fact without a value is left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        if value:
+            grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
+    return Panel(Group(grid, *below), title=Text(clean(title)), title_align="left", expand=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

@@ -24,12 +24,15 @@ class RequestFile:
 
     @property
     def name(self) -> str:
-        """The name of the order."""
+        """The name of what is ordered."""
         return str(self.body["name"])
 
 
-def read_requests(sources: Sequence[str]) -> list[RequestFile]:
-    """Read all files (``-`` is standard input); raises an ExceptionGroup of what is wrong with them."""
+def read_requests(sources: Sequence[str], model: type[Any] | None = OrderRequest) -> list[RequestFile]:
+    """Read all files (``-`` is standard input); raises an ExceptionGroup of what is wrong with them.
+
+    Without a `model` of what is requested, a file need only hold a JSON object.
+    """
     if sources.count(STDIN) > 1:
         raise InvalidRequest("standard input (-) can be read only once; nothing was sent")
     found: list[RequestFile] = []
@@ -37,7 +40,7 @@ def read_requests(sources: Sequence[str]) -> list[RequestFile]:
     for source in sources:
         where = "standard input" if source == STDIN else source
         try:
-            found.append(RequestFile(where, parse_request(_read(source, where), where)))
+            found.append(RequestFile(where, parse_request(_read(source, where), where, model)))
         except InvalidRequest as problem:
             problems.append(problem)
     if problems:
@@ -45,7 +48,7 @@ def read_requests(sources: Sequence[str]) -> list[RequestFile]:
     return found
 
 
-def parse_request(content: bytes, where: str) -> Mapping[str, Any]:
+def parse_request(content: bytes, where: str, model: type[Any] | None = OrderRequest) -> Mapping[str, Any]:
     """Give the request in a file; InvalidRequest says what is wrong where."""
     try:
         body = json.loads(content)
@@ -58,7 +61,8 @@ def parse_request(content: bytes, where: str) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise _wrong(where, f"$: expected an object, got {kind(body)}")
     try:
-        checked_body(OrderRequest, body)
+        if model is not None:
+            checked_body(model, body)
     except InvalidRequest as error:
         raise _wrong(where, error.message) from None
     return body

@@ -11,14 +11,19 @@ from planet_async.http import Request, Transport
 Row = dict[str, str]
 """The cells of a row, by column; an empty cell is an empty text."""
 
+_SHOWN = 200  # characters of a header that is not the one expected
 _LONGEST_ROW = 1 << 22  # characters; a quote that is never closed would swallow the rest
 
 
 class CsvParser:
-    """Turns the chunks of one CSV document into rows; raises DecodeError for what is no such document."""
+    """Turns the chunks of one CSV document into rows; raises DecodeError for what is no such document.
 
-    def __init__(self, request: Request | None = None) -> None:
+    It must have the column `needed`, where that is given: a page of HTML is CSV too.
+    """
+
+    def __init__(self, request: Request | None = None, *, needed: str | None = None) -> None:
         self._request = request
+        self._needed = needed
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         self._rest = ""  # of a line
         self._lines: list[str] = []  # of a row, where a quoted cell has line ends
@@ -49,6 +54,9 @@ class CsvParser:
                     continue  # an empty line
                 if self._header is None:
                     self._header = cells
+                    if self._needed is not None and self._needed not in cells:
+                        columns = ", ".join(cells)[:_SHOWN]
+                        raise self._wrong(f"it has no column {self._needed!r}; its columns are {columns}")
                     continue
                 self._number += 1
                 if len(cells) != len(self._header):
@@ -76,9 +84,9 @@ class CsvParser:
 class CsvRows(AsyncIterator[Row]):
     """The rows of a response, as they arrive.  No generator: dropping it drops the connection at once."""
 
-    def __init__(self, transport: Transport, request: Request) -> None:
+    def __init__(self, transport: Transport, request: Request, *, needed: str | None = None) -> None:
         async def produce(send: Send[list[Row]]) -> None:
-            parser = CsvParser(request)
+            parser = CsvParser(request, needed=needed)
 
             async def parse(chunk: bytes, *, final: bool = False) -> None:
                 rows: list[Row] = []

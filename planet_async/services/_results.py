@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from planet_async.errors import DecodeError
 from planet_async.http import Request, Transport
 from planet_async.services._csv_rows import CsvRows, Row
 from planet_async.services._query import TimeFilter, query, time_filter
@@ -34,16 +33,10 @@ class ResultRows(CsvRows):
     """Rows of results; their status is lower case, as everywhere else in the API."""
 
     def __init__(self, transport: Transport, request: Request) -> None:
-        super().__init__(transport, request)
-        self._request = request
+        super().__init__(transport, request, needed="id")
 
     async def __anext__(self) -> Row:
         row = await super().__anext__()
-        if "id" not in row:
-            raise DecodeError(
-                f"not the results of a subscription: the columns are {', '.join(row)[:200]}",
-                request=self._request,
-            )
         if "status" in row:
             row["status"] = row["status"].casefold()
         return row

@@ -1,16 +1,15 @@
 """Orders: imagery and basemaps, prepared by Planet and delivered.
 
-| method | route below /compute/ops |
-| --- | --- |
-| `create` | POST /orders/v2 |
-| `get`, `wait`, `wait_many` | GET /orders/v2/{id} |
-| `list` | GET /orders/v2 |
-| `cancel` | PUT /orders/v2/{id} |
-| `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel |
-| `stats` | GET /stats/orders/v2 |
-| `download`, `open` | GET the locations that an order lists |
-
-See https://docs.planet.com/develop/apis/orders/reference/
+| method | route below /compute/ops | page below https://docs.planet.com/develop/apis |
+| --- | --- | --- |
+| `create` | POST /orders/v2 | orders/reference |
+| `get`, `wait`, `wait_many` | GET /orders/v2/{id} | orders/reference |
+| `list` | GET /orders/v2 | orders/reference |
+| `cancel` | PUT /orders/v2/{id} | orders/reference |
+| `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel | orders/reference |
+| `stats` | GET /stats/orders/v2 | orders/reference |
+| `download`, `open` | GET the locations that an order lists | orders/reference |
+| `run` | all that it takes | orders/reference |
 """
 
 import builtins

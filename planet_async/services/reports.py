@@ -1,16 +1,14 @@
 """Reports: the usage of an organization's plans, for its administrators.
 
-| method | route below /reports/v1 |
-| --- | --- |
-| `list` | GET / |
-| `get` | GET /{report_id} |
-| `download`, `open`, `rows` | GET the addresses in `contents` of a report |
+| method | route below /reports/v1 | page below https://docs.planet.com/develop/apis |
+| --- | --- | --- |
+| `list` | GET / | reports/reference |
+| `get` | GET /{report_id} | reports/reference |
+| `download`, `open`, `rows` | GET the addresses in `contents` of a report | reports/reference |
 
 Planet's reference lists more, whose routes are not public: reports on sub-organizations, Planetary Variables,
 tiles, tasking and footprints.  `planet.request("GET", "/reports/v1/...")` reaches any of them, and a report
 decoded from there can be given to the methods here.
-
-See https://docs.planet.com/develop/apis/reports/
 """
 
 import builtins

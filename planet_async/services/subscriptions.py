@@ -1,22 +1,20 @@
 """Subscriptions: imagery and planetary variables, delivered as they are made.
 
-| method | route below /subscriptions/v1 |
-| --- | --- |
-| `create` | POST / |
-| `create_bulk` | POST /bulk |
-| `get`, `wait` | GET /{id} |
-| `list` | GET / |
-| `update` | PUT /{id} |
-| `patch` | PATCH /{id} |
-| `cancel`, `suspend`, `reactivate` | POST /{id}/cancel, /{id}/suspend, /{id}/reactivate |
-| `suspend_many`, `suspend_all` | POST /suspend |
-| `reactivate_many`, `reactivate_all` | POST /reactivate |
-| `summary` | GET /summary |
-| `results`, `results_csv` | GET /{id}/results |
-| `results_summary` | GET /{id}/summary |
-
-See https://docs.planet.com/develop/apis/subscriptions/reference/.  The bulk routes, and those of suspend and
-reactivate, are in use by Planet's own client, but not on that page.
+| method | route below /subscriptions/v1 | page below https://docs.planet.com/develop/apis |
+| --- | --- | --- |
+| `create` | POST / | subscriptions/reference |
+| `create_bulk` | POST /bulk | none: Planet's own client uses it |
+| `get`, `wait` | GET /{id} | subscriptions/reference |
+| `list` | GET / | subscriptions/reference |
+| `update` | PUT /{id} | subscriptions/reference |
+| `patch` | PATCH /{id} | subscriptions/reference |
+| `cancel` | POST /{id}/cancel | subscriptions/reference |
+| `suspend`, `reactivate` | POST /{id}/suspend, /{id}/reactivate | none: Planet's own client uses it |
+| `suspend_many`, `suspend_all` | POST /suspend | none: Planet's own client uses it |
+| `reactivate_many`, `reactivate_all` | POST /reactivate | none: Planet's own client uses it |
+| `summary` | GET /summary | subscriptions/reference |
+| `results`, `results_csv` | GET /{id}/results | subscriptions/reference |
+| `results_summary` | GET /{id}/summary | subscriptions/reference |
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence

@@ -1,22 +1,20 @@
 """Tasking: new imagery, taken by satellites that are told to.
 
-| method | route below /tasking/v2 |
-| --- | --- |
-| `create` | POST /orders/ |
-| `get`, `wait`, `wait_many` | GET /orders/{id} |
-| `list` | GET /orders/ |
-| `update` | PUT /orders/{id}, then GET |
-| `cancel` | DELETE /orders/{id}, then GET |
-| `pricing` | GET /orders/{id}/pricing |
-| `preview_pricing`, `preview_pricing_many` | POST /pricing/ |
-| `search_imaging_windows` | POST /imaging-windows/search/, then GET /imaging-windows/search/{id} |
-| `get_imaging_window` | GET /imaging-windows/{id} |
-| `list_captures` | GET /captures/ |
-| `get_capture` | GET /captures/{id} |
-| `create_bulk` | POST /bulk/ |
-| `get_bulk` | GET /bulk/{id} |
-
-See https://docs.planet.com/develop/apis/tasking/reference/
+| method | route below /tasking/v2 | page below https://docs.planet.com/develop/apis |
+| --- | --- | --- |
+| `create` | POST /orders/ | tasking/reference |
+| `get`, `wait`, `wait_many` | GET /orders/{id} | tasking/reference |
+| `list` | GET /orders/ | tasking/reference |
+| `update` | PUT /orders/{id}, then GET | tasking/reference |
+| `cancel` | DELETE /orders/{id}, then GET | tasking/reference |
+| `pricing` | GET /orders/{id}/pricing | tasking/reference |
+| `preview_pricing`, `preview_pricing_many` | POST /pricing/ | tasking/reference |
+| `search_imaging_windows` | POST /imaging-windows/search/, then GET /imaging-windows/search/{id} | tasking/reference |
+| `get_imaging_window` | GET /imaging-windows/{id} | tasking/reference |
+| `list_captures` | GET /captures/ | tasking/reference |
+| `get_capture` | GET /captures/{id} | tasking/reference |
+| `create_bulk` | POST /bulk/ | tasking/reference |
+| `get_bulk` | GET /bulk/{id} | tasking/reference |
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence

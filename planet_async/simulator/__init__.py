@@ -25,6 +25,7 @@ from planet_async.simulator.limits import Limits
 from planet_async.simulator.order_book import Order, OrderPlan
 from planet_async.simulator.reports import ReportPlan
 from planet_async.simulator.simulator import Simulator
+from planet_async.simulator.subscription_book import Subscription, SubscriptionPlan
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
 from planet_async.simulator.tasking_windows import SearchPlan
 
@@ -38,6 +39,8 @@ __all__ = [
     "ReportPlan",
     "SearchPlan",
     "Simulator",
+    "Subscription",
+    "SubscriptionPlan",
     "TaskingOrder",
     "TaskingPlan",
 ]

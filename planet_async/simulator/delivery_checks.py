@@ -6,7 +6,7 @@ from typing import Any
 Complain = Callable[[str, str], None]
 """Takes a field and what is wrong with it."""
 
-_CLOUDS: Mapping[str, Sequence[str]] = {
+CLOUDS: Mapping[str, Sequence[str]] = {
     "amazon_s3": ("bucket", "aws_region", "aws_access_key_id", "aws_secret_access_key"),
     "azure_blob_storage": ("account", "container", "sas_token"),
     "destination": ("ref",),
@@ -38,7 +38,7 @@ _SECRETS = frozenset(
 
 def cloud_of(order: Mapping[str, Any]) -> str | None:
     """Give the name of the block that says where the order is delivered; None for an order to download."""
-    return next((name for name in order.get("delivery") or {} if name in _CLOUDS), None)
+    return next((name for name in order.get("delivery") or {} if name in CLOUDS), None)
 
 
 def redacted(delivery: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,14 +71,14 @@ def check_delivery(order: Mapping[str, Any], complain: Complain) -> None:
 
 
 def _check_clouds(delivery: Mapping[str, Any], complain: Complain) -> None:
-    clouds = [name for name in delivery if name in _CLOUDS]
+    clouds = [name for name in delivery if name in CLOUDS]
     if len(clouds) > 1:
         complain("Delivery", f"Only one destination is possible, not {', '.join(clouds)}")
     for name in clouds:
         block = delivery[name]
         if not isinstance(block, dict):
             complain("Delivery", f"{name} must be an object")
-        elif missing := [key for key in _CLOUDS[name] if not block.get(key)]:
+        elif missing := [key for key in CLOUDS[name] if not block.get(key)]:
             complain("Delivery", f"{name} needs {', '.join(missing)}")
 
 

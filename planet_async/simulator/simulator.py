@@ -31,6 +31,9 @@ from planet_async.simulator.order_book import Order, OrderPlan, Plan
 from planet_async.simulator.orders import OrdersApi
 from planet_async.simulator.reports import ReportPlan, ReportsApi
 from planet_async.simulator.storage import Storage
+from planet_async.simulator.subscription_book import Plan as SubscriptionPlans
+from planet_async.simulator.subscription_book import Subscription, SubscriptionPlan
+from planet_async.simulator.subscriptions import SubscriptionsApi
 from planet_async.simulator.tasking import TaskingApi
 from planet_async.simulator.tasking_book import Plan as TaskingPlans
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
@@ -48,12 +51,12 @@ class Simulator:
     """A Planet in memory: orders that move with the clock, deliveries, limits and faults.
 
     In process it is a `Transport`, on asyncio and trio; `serve` puts it on loopback sockets.  `plan` says
-    what becomes of orders; `file_bytes` is the size of a delivered raster; download links hold
-    `link_seconds`; `max_queued` is how many orders may be queued before `create` answers 409; `tasking_plan`
-    says what becomes of tasking orders, `search_plan` of searches for imaging windows; `report_plan` says
-    what usage reports there are.  Without an `api_key` any credential will do, but there must be one.  What
-    of the real API is not known is marked [L] in the source, what one source says [M], what is documented or
-    recorded [H].
+    what becomes of orders; `file_bytes` is the size of a delivered raster; links hold `link_seconds`;
+    `max_queued` is how many orders may be queued before `create` answers 409; `tasking_plan` says what
+    becomes of tasking orders, `search_plan` of searches for imaging windows; `report_plan` says what usage
+    reports there are, `subscription_plan` what becomes of subscriptions.  Without an `api_key` any credential
+    will do, but there must be one.  What of the real API is not known is marked [L] in the source, what one
+    source says [M], what is documented or recorded [H].
 
         simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=60))
         async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
@@ -80,6 +83,7 @@ class Simulator:
         tasking_plan: TaskingPlans = TaskingPlan(),  # noqa: B008 - frozen
         search_plan: SearchPlan = SearchPlan(),  # noqa: B008 - frozen
         report_plan: ReportPlan = ReportPlan(),  # noqa: B008 - frozen
+        subscription_plan: SubscriptionPlans = SubscriptionPlan(),  # noqa: B008 - frozen
         seed: int = 0,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -107,13 +111,22 @@ class Simulator:
         tasking = TaskingApi(self._world, plan=tasking_plan, search_plan=search_plan, page_size=page_size)
         self.tasking_orders: Mapping[str, TaskingOrder] = MappingProxyType(tasking.book.by_id)
         reports = ReportsApi(self._world, plan=report_plan, page_size=page_size)
-        self._router = Router([*orders.routes(), *tasking.routes(), *reports.routes()])
+        subscriptions = SubscriptionsApi(self._world, plan=subscription_plan, page_size=page_size)
+        self._subscriptions = subscriptions.book
+        apis = (orders, tasking, reports, subscriptions)
+        self._router = Router(route for api in apis for route in api.routes())
 
     @property
     def orders(self) -> Mapping[str, Order]:
         """The orders by id, as they stand now; copy it to iterate while another thread serves."""
         self._book.advance(self._world.now())
         return MappingProxyType(self._book.by_id)
+
+    @property
+    def subscriptions(self) -> Mapping[str, Subscription]:
+        """The subscriptions by id, as they stand now; copy it to iterate while another thread serves."""
+        self._subscriptions.advance(self._world.now())
+        return MappingProxyType(self._subscriptions.by_id)
 
     @property
     def base_url(self) -> str:

@@ -84,3 +84,29 @@ def scenes(name: str = "farm", items: Sequence[str] = ("a1",), **fields: Any) ->
 def basemaps(name: str = "mosaic", **fields: Any) -> dict[str, Any]:
     product = {"mosaic_name": "global_monthly_2026_05_mosaic", "quad_ids": ["1-2", "1-3"]}
     return {"name": name, "source_type": "basemaps", "products": [product], **fields}
+
+
+POLYGON = {"type": "Polygon", "coordinates": [[[18.2, -33.9], [18.6, -33.9], [18.4, -33.7], [18.2, -33.9]]]}
+GOOGLE = {
+    "type": "google_cloud_storage",
+    "parameters": {"bucket": "fields", "credentials": "c2VjcmV0"},
+}
+
+
+def catalog(name: str = "field", geometry: object = None, **fields: Any) -> dict[str, Any]:
+    parameters = {
+        "item_types": ["PSScene"],
+        "asset_types": ["ortho_visual"],
+        "geometry": geometry or POLYGON,
+        "start_time": "2026-01-01T00:00:00Z",
+    }
+    return {"name": name, "source": {"parameters": parameters}, "delivery": GOOGLE, **fields}
+
+
+def variable(name: str = "lake", **fields: Any) -> dict[str, Any]:
+    parameters = {
+        "id": "SWC-AMSR2-C_V1.0_100",
+        "geometry": POLYGON,
+        "start_time": "2026-01-01T00:00:00Z",
+    }
+    return {"name": name, "source": {"parameters": parameters}, **fields}
