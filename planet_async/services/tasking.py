@@ -9,7 +9,7 @@
 | `cancel` | DELETE /orders/{id}, then GET | tasking/reference |
 | `pricing` | GET /orders/{id}/pricing | tasking/reference |
 | `preview_pricing`, `preview_pricing_many` | POST /pricing/ | tasking/reference |
-| `search_imaging_windows` | POST /imaging-windows/search/, then GET /imaging-windows/search/{id} | tasking/reference |
+| `search_imaging_windows` | POST /imaging-windows/search/, then GET it | tasking/reference |
 | `get_imaging_window` | GET /imaging-windows/{id} | tasking/reference |
 | `list_captures` | GET /captures/ | tasking/reference |
 | `get_capture` | GET /captures/{id} | tasking/reference |

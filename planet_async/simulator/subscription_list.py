@@ -91,10 +91,10 @@ class Query:
         """Give the size of a page; what 0 means is not known, here the default [L]."""
         return self.read("page_size", _page_size, default) or default
 
-    def within(self, name: str, moment: int | None) -> bool:
-        """Tell whether a moment is in the interval of that name; where there is no moment, it is in none."""
-        interval = self.read(name, Interval.parse, None)
-        return interval is None or (moment is not None and moment in interval)
+    def interval(self, name: str) -> Callable[[int | None], bool]:
+        """Give the test for the interval of that name; where there is no moment, it is in none."""
+        found = self.read(name, Interval.parse, None)
+        return lambda moment: found is None or (moment is not None and moment in found)
 
 
 def subscriptions_page(
@@ -116,6 +116,8 @@ def _passing(query: Query, call: Call, found: Iterable[Subscription]) -> Iterato
     source_type, reference = call.param("source_type"), call.param("geom_ref")
     destination, name = call.param("destination_ref"), call.param("name")
     mine = query.is_mine()
+    created, updated = query.interval("created"), query.interval("updated")
+    start_time, end_time = query.interval("start_time"), query.interval("end_time")
     for each in found:
         body, parameters = each.body, each.parameters
         ref = parameters.get("geom_ref", "")
@@ -128,10 +130,10 @@ def _passing(query: Query, call: Call, found: Iterable[Subscription]) -> Iterato
             and (hosting is None or ("hosting" in body) == hosting)
             and (not reference or ref == reference or ref.startswith(f"{reference}/"))
             and (not destination or body.get("delivery", {}).get("parameters", {}).get("ref") == destination)
-            and query.within("created", each.created)
-            and query.within("updated", each.updated)
-            and query.within("start_time", each.moment("start_time"))
-            and query.within("end_time", each.moment("end_time"))
+            and created(each.created)
+            and updated(each.updated)
+            and start_time(each.moment("start_time"))
+            and end_time(each.moment("end_time"))
         ):
             yield each
 
@@ -150,14 +152,16 @@ def wanted_results(call: Call, results: Iterable[Result]) -> Iterator[Result]:
     """Yield the results that pass the filters."""
     query = Query(call)
     statuses = query.words("status", _RESULT_STATUSES)
+    created, updated = query.interval("created"), query.interval("updated")
+    completed, item_datetime = query.interval("completed"), query.interval("item_datetime")
     return (
         result
         for result in results
         if (not statuses or result.status in statuses)
-        and query.within("created", result.created)
-        and query.within("updated", result.updated)
-        and query.within("completed", result.completed)
-        and query.within("item_datetime", result.item_datetime)
+        and created(result.created)
+        and updated(result.updated)
+        and completed(result.completed)
+        and item_datetime(result.item_datetime)
     )
 
 
