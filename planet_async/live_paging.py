@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeVar
 
-from planet_async.offset_paging import _without_known
+from planet_async.offset_paging import without_known
 from planet_async.paging import Page, Paginator
 
 T = TypeVar("T")
@@ -17,4 +17,4 @@ class LivePaginator(Paginator[T]):
         known = set[str]()
         async with aclosing(super()._walk()) as pages:
             async for page in pages:
-                yield _without_known(page, known)
+                yield without_known(page, known)

@@ -72,7 +72,7 @@ class OffsetPaginator(Paginator[T]):
 
         async def send_new(page: Page[T]) -> bool:
             nonlocal sent
-            new = _without_known(page, known)
+            new = without_known(page, known)
             await send(new)
             sent += len(new)
             return limit is not None and sent >= limit
@@ -164,7 +164,7 @@ class _Identified(msgspec.Struct):
 _identify = msgspec.json.Decoder(_Identified).decode
 
 
-def _without_known(page: Page[T], known: set[str]) -> Page[T]:
+def without_known(page: Page[T], known: set[str]) -> Page[T]:
     """Leave out the items whose id is known already; note the ids of the others."""
 
     def is_new(item: msgspec.Raw) -> bool:

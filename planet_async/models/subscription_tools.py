@@ -64,9 +64,7 @@ SUBSCRIPTION_TOOLS: Mapping[str, type[Tool]] = {
     )
 }
 
-_ORDER = (
-    "the order is harmonize, toar, then clip, reproject and bandmath, then cloud_filter and file_format"
-)
+_ORDER = "the order is harmonize, toar, then clip, reproject and bandmath, then cloud_filter and file_format"
 _RANKS: Mapping[str, int] = {
     "harmonize": 1,
     "toar": 2,
@@ -88,4 +86,3 @@ def tool_problems(tools: Iterable[Tool | Mapping[str, Any]]) -> Iterable[tuple[s
     for first, second in pairwise(ranked):
         if _RANKS[second] < _RANKS[first]:
             yield "tools", f"{second} must come before {first}; {_ORDER}"
-            return

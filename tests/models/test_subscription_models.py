@@ -77,6 +77,9 @@ def test_unknown_words() -> None:
     assert not first.is_final
     assert ResultStatus("held") == "held"
     assert "held" not in list(ResultStatus)
+    for word in ("", None, 3):
+        with pytest.raises(ValueError, match="is not a valid"):
+            SubscriptionStatus(word)  # type: ignore[arg-type]  # as JSON may have it
 
 
 def test_a_result() -> None:

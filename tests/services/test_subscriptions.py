@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import anyio
 import attrs
 import msgspec
 import pytest
@@ -534,6 +535,17 @@ async def test_rows_come_as_they_arrive() -> None:
     await rows.aclose()
     assert transport.open_responses == 0
     assert taken < 10
+
+
+async def test_a_break_closes_the_connection() -> None:
+    """Whoever leaves the loop need not close anything; empty lines are no rows."""
+    lines = [b"id\n\n", *[b"%d\n\n" % number for number in range(1000)]]
+    transport, planet = answering(reply(chunks=lines))
+    async for row in planet.subscriptions.results_csv(UNKNOWN):
+        assert row == {"id": "0"}
+        break
+    await anyio.wait_all_tasks_blocked()
+    assert transport.open_responses == 0
 
 
 async def test_a_connection_that_breaks_gives_what_came_before(
