@@ -55,9 +55,10 @@ class PlanetError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = self.message if self.request is None else f"{self.request.operation}: {self.message}"
-        where = "" if self.request is None else f" [{self.request}]"
-        return f"{text}{where}{' ' if self.hint else ''}{self.hint}"
+        if self.request is None:
+            return f"{self.message}. {self.hint}" if self.hint else self.message
+        text = f"{self.request.operation}: {self.message} [{self.request}]"
+        return f"{text} {self.hint}" if self.hint else text
 
 
 class InvalidRequest(PlanetError, ValueError):

@@ -44,7 +44,7 @@ def test_the_text_says_what_to_which_request_and_what_to_do() -> None:
     error = PlanetError("it broke", request=get("https://x/y?token=hidden"), hint="Mend it.")
     assert str(error) == "orders.get: it broke [GET https://x/y] Mend it."
     assert str(PlanetError("it broke")) == "it broke"
-    assert str(PlanetError("it broke", hint="Mend it.")) == "it broke Mend it."
+    assert str(PlanetError("it broke", hint="Mend it.")) == "it broke. Mend it."
 
 
 @pytest.mark.parametrize(

@@ -80,4 +80,4 @@ def _read(source: str, where: str) -> bytes:
 
 
 def _wrong(where: str, problem: str) -> InvalidRequest:
-    return InvalidRequest(f"{where}: {problem}", hint="(nothing was sent)")
+    return InvalidRequest(f"{where}: {problem}", hint="Nothing was sent.")

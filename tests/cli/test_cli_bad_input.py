@@ -54,7 +54,7 @@ def test_bad_request_file(
         assert ran.code == 1
         assert ran.err.startswith(f"planet-async: {bad}: {expected}"[:60])
         assert expected in ran.err
-        assert "nothing was sent" in ran.err
+        assert "Nothing was sent" in ran.err
         assert ran.err.count("\n") == 1
     assert not simulator.requests
 
@@ -66,11 +66,11 @@ def test_files_that_cannot_be_read(run: Run, tmp_path: Path, simulator: Simulato
     ran = run("orders", "create", missing, tmp_path, "nul\0.json")
     assert ran.code == 1
     assert ran.err.splitlines() == [
-        f"planet-async: {missing}: cannot be read: No such file or directory (nothing was sent)",
-        f"planet-async: {tmp_path}: cannot be read: Is a directory (nothing was sent)",
+        f"planet-async: {missing}: cannot be read: No such file or directory. Nothing was sent.",
+        f"planet-async: {tmp_path}: cannot be read: Is a directory. Nothing was sent.",
         (
             "planet-async: nul\N{REPLACEMENT CHARACTER}.json: cannot be read: no file can have that name"
-            " (nothing was sent)"
+            ". Nothing was sent."
         ),
     ]
     assert not simulator.requests
@@ -87,14 +87,14 @@ def test_no_permission(monkeypatch: pytest.MonkeyPatch, run: Run, request_file: 
     ran = run("orders", "create", path)
     assert (ran.code, ran.err) == (
         1,
-        f"planet-async: {path}: cannot be read: Permission denied (nothing was sent)\n",
+        f"planet-async: {path}: cannot be read: Permission denied. Nothing was sent.\n",
     )
 
 
 def test_standard_input_is_read_once(run: Run) -> None:
     """Standard input given twice, or empty, is told so."""
     assert "only once" in run("orders", "create", "-", "-").err
-    assert run("orders", "create", "-").err == "planet-async: standard input: is empty (nothing was sent)\n"
+    assert run("orders", "create", "-").err == "planet-async: standard input: is empty. Nothing was sent.\n"
 
 
 def test_no_key(run: Run, request_file: RequestFile) -> None:

@@ -87,7 +87,7 @@ def test_bad_files_come_first(run: Run, write: Write, simulator: Simulator) -> N
     ran = run("subscriptions", "create", write("good"), write("bad", name=7), write("bare", delivery=None))
     assert ran.code == 1
     assert [line.split(": ")[2] for line in ran.err.splitlines()] == ["$.name", "$.delivery"]
-    assert ran.err.count("nothing was sent") == 2
+    assert ran.err.count("Nothing was sent") == 2
     assert run("subscriptions", "update", UNKNOWN, write("bad", source=1)).code == 1
     listed = write("list")
     listed.write_text("[1]")
