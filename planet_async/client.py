@@ -37,7 +37,7 @@ def standard_stack(network: Transport, config: Config, credentials: Credentials,
 
 
 class Planet:
-    """A client of Planet's APIs: `planet.orders`.
+    """A client of Planet's APIs: `planet.orders`, `.subscriptions`, `.tasking` and `.reports`.
 
     Without arguments it takes the key from `PL_API_KEY` and the address from `PL_BASE_URL`, or else
     https://api.planet.com.  One client serves any number of tasks of one event loop.  Raises
