@@ -5,6 +5,8 @@ simulator, and the fakes of `planet_async.testing`.  No type of a network librar
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
@@ -39,6 +41,15 @@ def link_target(base: str, link: str) -> str:
         return urljoin(base, link)
     except ValueError:
         return link
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Read the date of a header; None where there is none, or what stands there is no date."""
+    try:
+        date = parsedate_to_datetime(value or "")
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 @frozen

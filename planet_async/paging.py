@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -9,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from planet_async._background import Send, Stream
 from planet_async.errors import DecodeError, PagingError
-from planet_async.http import Request, Transport, link_target, origin
+from planet_async.http import Request, Transport, http_date, link_target, origin
 
 T = TypeVar("T")
 
@@ -48,11 +49,13 @@ _decoder = msgspec.json.Decoder(_Body)
 class Page(Generic[T]):
     """One page: `items`, decoded when asked for, and `next`, the address of the one after it, or None.
 
-    `count` is the number of items on all pages, where the API says so (Tasking).
+    `count` is the number of items on all pages, where the API says so (Tasking).  `date` is the server's time
+    of the answer, to the second, where it says so.
     """
 
     next: str | None
     count: int | None
+    date: datetime | None
     _raw: list[msgspec.Raw] = field(repr=False)
     _decode: Callable[[msgspec.Raw], T] = field(repr=False)
 
@@ -153,7 +156,11 @@ class Paginator(Generic[T]):
                 f"a page without `{self._shape.items}`; it begins {body[:80]!r}", request=request
             )
         return Page(
-            self._next(content, request), content.count, raw, lambda item: self._decode(item, request)
+            self._next(content, request),
+            content.count,
+            http_date(response.headers.get("date")),
+            raw,
+            lambda item: self._decode(item, request),
         )
 
     def _next(self, content: _Body, request: Request) -> str | None:

@@ -2,11 +2,10 @@
 
 import re
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from planet_async.clock import Clock
 from planet_async.errors import StatusError, TransportError, status_class
-from planet_async.http import Request, Response, Transport
+from planet_async.http import Request, Response, Transport, http_date
 from planet_async.layers.error_body import parse_error_body
 
 _FIRST_REFUSAL = 300
@@ -39,7 +38,8 @@ class RaiseForStatus:
             if not request.stream:
                 await response.read()
             return response
-        raise status_error(request, response, await _refusal(response), self._clock.now())
+        now = http_date(response.headers.get("date")) or self._clock.now()
+        raise status_error(request, response, await _refusal(response), now)
 
     async def aclose(self) -> None:
         """Close the transport inside."""
@@ -82,10 +82,8 @@ def _retry_after(header: str, text: str, now: datetime) -> float | None:
     header = header.strip()
     if header.isascii() and header.isdigit():
         return float(header[:9])
-    if header:
-        try:
-            return max(0.0, (parsedate_to_datetime(header) - now).total_seconds())
-        except (ValueError, TypeError):
-            pass  # not a date either: go on as if it were not there
+    date = http_date(header)
+    if date is not None:
+        return max(0.0, (date - now).total_seconds())
     match = _RETRY_IN.search(text[:_SHOWN])
     return int(match[1][:9]) / 1000 if match else None
