@@ -227,7 +227,7 @@ def seconds_asked(header: str = "", body: bytes = b"") -> float | None:
         ("soon", b"", None),
         ("-3", b"", None),
         ("1" * 5000, b"", 111_111_111),
-        ("Thu, 01 Jan 2026 00:00:30 -0000", b"", None),
+        ("Thu, 01 Jan 2026 00:00:30 -0000", b"", 30.0),
         ("", b"", None),
     ],
 )
