@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import frozen
 
-from planet_async.simulator import Limits, OrderPlan, Simulator
-from planet_async.simulator.server import serve
+if TYPE_CHECKING:  # a client that is measured has not loaded it
+    from planet_async.simulator import OrderPlan
 
 Figures = dict[str, float]
 
@@ -40,7 +40,7 @@ class SimulatedPlanet:
 
 
 @contextmanager
-def simulated_planet(*, limited: bool, plan: OrderPlan, file_bytes: int = 4096) -> Generator[SimulatedPlanet]:
+def simulated_planet(*, limited: bool, plan: "OrderPlan", file_bytes: int = 4096) -> Generator[SimulatedPlanet]:
     """Run a simulator in a child process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -53,7 +53,10 @@ def simulated_planet(*, limited: bool, plan: OrderPlan, file_bytes: int = 4096) 
         child.join()
 
 
-def _serve(connection: Connection, limited: bool, plan: OrderPlan, file_bytes: int) -> None:
+def _serve(connection: Connection, limited: bool, plan: "OrderPlan", file_bytes: int) -> None:
+    from planet_async.simulator import Limits, Simulator
+    from planet_async.simulator.server import serve
+
     simulator = Simulator(
         limits=Limits() if limited else Limits.unlimited(), plan=plan, file_bytes=file_bytes
     )

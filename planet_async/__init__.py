@@ -10,21 +10,24 @@ from planet_async._version import __version__
 from planet_async.bulk import Outcome
 from planet_async.client import Planet, standard_stack
 from planet_async.clock import Clock, SystemClock
-from planet_async.config import DOCUMENTED_RATES, Config, Rates, Schedule, Window
+from planet_async.config import DOCUMENTED_RATES, Config, Options, Rates, Schedule, Window
 from planet_async.credentials import ApiKey, BearerToken, Credentials
 from planet_async.downloads import OpenFile, Progress
 from planet_async.errors import (
     BadRequest,
+    BodyTooLarge,
     ChecksumMismatch,
     ClientClosed,
     Conflict,
     ConnectError,
     ConnectionLost,
+    DeadlineExceeded,
     DecodeError,
     DownloadError,
     Forbidden,
     ImagingSearchFailed,
     InvalidRequest,
+    LedgerError,
     MissingCredentials,
     NotFound,
     OrderNotDownloadable,
@@ -38,6 +41,7 @@ from planet_async.errors import (
     TransportTimeout,
     Unauthorized,
     UnsafeName,
+    UnsettledCreate,
     WaitTimeout,
 )
 from planet_async.http import Request, Response, Transport
@@ -64,6 +68,7 @@ from planet_async.models.order_request import (
 )
 from planet_async.models.orders import (
     CancelFailure,
+    CancelReason,
     CancelResult,
     Manifest,
     ManifestFile,
@@ -132,6 +137,13 @@ from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
 from planet_async.signed_by import SignedBy, Signer
+from planet_async.webhook_endpoint import WebhookEndpoint
+from planet_async.webhooks import (
+    OrderEvent,
+    SubscriptionEvent,
+    parse_order_notification,
+    parse_subscription_notification,
+)
 
 __all__ = [
     "DOCUMENTED_RATES",
@@ -143,9 +155,11 @@ __all__ = [
     "BandMath",
     "BasemapProduct",
     "BearerToken",
+    "BodyTooLarge",
     "BulkJob",
     "BulkStatus",
     "CancelFailure",
+    "CancelReason",
     "CancelResult",
     "Capture",
     "CaptureStatus",
@@ -164,6 +178,7 @@ __all__ = [
     "ConnectionLost",
     "Coregister",
     "Credentials",
+    "DeadlineExceeded",
     "DecodeError",
     "Delivery",
     "Destination",
@@ -178,6 +193,7 @@ __all__ = [
     "ImagingWindowRequest",
     "ImagingWindowSearch",
     "InvalidRequest",
+    "LedgerError",
     "Manifest",
     "ManifestFile",
     "Merge",
@@ -186,9 +202,11 @@ __all__ = [
     "Notifications",
     "OffsetPaginator",
     "OpenFile",
+    "Options",
     "OracleCloudStorage",
     "Order",
     "OrderCounts",
+    "OrderEvent",
     "OrderNotDownloadable",
     "OrderRequest",
     "OrderResult",
@@ -233,6 +251,7 @@ __all__ = [
     "StatusUnreachable",
     "Subscription",
     "SubscriptionCounts",
+    "SubscriptionEvent",
     "SubscriptionRequest",
     "SubscriptionResult",
     "SubscriptionStatus",
@@ -254,10 +273,14 @@ __all__ = [
     "TransportTimeout",
     "Unauthorized",
     "UnsafeName",
+    "UnsettledCreate",
     "VariableSource",
     "WaitTimeout",
     "Webhook",
+    "WebhookEndpoint",
     "Window",
     "__version__",
+    "parse_order_notification",
+    "parse_subscription_notification",
     "standard_stack",
 ]

@@ -1,26 +1,33 @@
 """`Planet`: the client, which owns the stack of layers and holds the services."""
 
+import typing
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
+
+from attrs import evolve
 
 from planet_async.clock import Clock, SystemClock
-from planet_async.config import Config
+from planet_async.config import Config, Options
 from planet_async.credentials import ApiKey, Credentials
 from planet_async.errors import InvalidRequest
 from planet_async.http import Response, Transport
 from planet_async.layers.auth import Auth
+from planet_async.layers.budget import SharedBudget
 from planet_async.layers.rate_limit import RateLimit
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.layers.until_closed import UntilClosed
+from planet_async.layers.unpack import UnpackAnswers
+from planet_async.layers.until_closed import Closing, UntilClosed
 from planet_async.models.convert import to_json
-from planet_async.services._api import Api
+from planet_async.services._api import Api, Waits
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
+from planet_async.transports.named import TransportName, named_transport
 
 _APIS = {"compute": "orders"}
 
@@ -31,17 +38,34 @@ def standard_stack(network: Transport, config: Config, credentials: Credentials,
     Each try of a request waits for its turn, is signed for its origin, follows redirects, and fails as an
     error.
     """
-    signed = Auth(network, credentials, config.base_url, clock)
-    answered = RaiseForStatus(FollowRedirects(signed), clock)
-    return UntilClosed(Retry(RateLimit(answered, config.rates, clock), config, clock))
+    return _Shared(network, config, credentials, clock).stack(config)
+
+
+class _Shared:
+    """What a client has in common with its views: connections, credential, budget, waits, clock and end."""
+
+    def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
+        self.clock = clock
+        self._signed = Auth(network, credentials, config.base_url, clock)
+        self.budget = SharedBudget(credentials, config, clock)
+        self._closing = Closing()
+        self.waits: Waits = WeakValueDictionary()
+
+    def stack(self, config: Config) -> Transport:
+        """Put the layers around it that behave as the config says."""
+        unpacked = UnpackAnswers(FollowRedirects(self._signed))
+        answered = RaiseForStatus(unpacked, self.clock, config.max_body_bytes)
+        limited = RateLimit(answered, self.budget)
+        return UntilClosed(Retry(limited, config, self.clock, self.budget), self._closing)
 
 
 class Planet:
     """A client of Planet's APIs: `planet.orders`, `.subscriptions`, `.tasking` and `.reports`.
 
     Without arguments it takes the key from `PL_API_KEY` and the address from `PL_BASE_URL`, or else
-    https://api.planet.com.  One client serves any number of tasks of one event loop.  Raises
-    MissingCredentials where there is no key.
+    https://api.planet.com.  `transport` is "httpx" (the default), "aiohttp" (faster, asyncio only), or one of
+    your own.  One client serves any number of tasks of one event loop.  Raises MissingCredentials where there
+    is no key.
 
         async with Planet() as planet:
             async for order in planet.orders.list(state="running"):
@@ -55,14 +79,19 @@ class Planet:
         config: Config | None = None,
         *,
         credentials: Credentials | None = None,
-        transport: Transport | None = None,
+        transport: Transport | TransportName | None = None,
         clock: Clock | None = None,
     ) -> None:
         config = config or Config.from_env()
         credentials = credentials or ApiKey.from_env()
         clock = clock or SystemClock()
-        stack = standard_stack(transport or _default_network(config), config, credentials, clock)
-        self._api = Api(stack, config, clock)
+        if transport is None or isinstance(transport, str):
+            transport = named_transport(transport or "httpx", config)
+        self._use(_Shared(transport, config, credentials, clock), config)
+
+    def _use(self, shared: _Shared, config: Config) -> None:
+        self._shared = shared
+        self._api = Api(shared.stack(config), config, shared.clock, shared.budget, shared.waits)
         self.orders = Orders(self._api)
         self.reports = Reports(self._api)
         self.subscriptions = Subscriptions(self._api)
@@ -94,6 +123,22 @@ class Planet:
             self._api.request(method.upper(), path, operation=operation, params=tuple(pairs), body=body)
         )
 
+    def with_options(self, **options: typing.Unpack[Options]) -> "Planet":
+        """Give a view of this client that behaves otherwise; the options are fields of `Config`.
+
+        It shares the connections, the credential, the rates and the retries, and costs next to nothing: make
+        one for a single call.  Closing it closes nothing; when this client is closed, so is the view.  Raises
+        InvalidRequest for a value that makes no sense, and for what is no option.
+
+            order = await planet.with_options(deadline=5).orders.get(order_id)
+        """
+        if unknown := options.keys() - Options.__annotations__.keys():
+            raise InvalidRequest(
+                f"no option of a call: {', '.join(sorted(unknown))}",
+                hint=f"There are {', '.join(Options.__annotations__)}.",
+            )
+        return _View(self._shared, evolve(self._api.config, **options))
+
     async def aclose(self) -> None:
         """End the calls under way, which raise ClientClosed, and close the connections."""
         await self._api.transport.aclose()
@@ -107,11 +152,14 @@ class Planet:
         await self.aclose()
 
 
-def _default_network(config: Config) -> Transport:
-    # Imported here so that `import planet_async` loads no network library.
-    from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415
+class _View(Planet):
+    """Another client's connections with other options."""
 
-    return HttpxTransport(config)
+    def __init__(self, shared: _Shared, config: Config) -> None:
+        self._use(shared, config)
+
+    async def aclose(self) -> None:
+        """Close nothing: the connections belong to the client that this is a view of."""
 
 
 def _api_of(path: str) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
+from attrs import frozen
 
 
 class Clock(Protocol):
@@ -28,8 +29,9 @@ class Clock(Protocol):
         ...
 
 
+@frozen
 class SystemClock:
-    """The time of this machine."""
+    """The time of this machine; all are equal."""
 
     def monotonic(self) -> float:
         """Give the seconds of `time.monotonic`."""

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from planet_async.errors import InvalidRequest
 
@@ -74,10 +75,15 @@ def _base_url(value: str) -> str:
 class Config:
     """How a client behaves; times are seconds.
 
-    `deadline` is how long after its first failure a call may still be tried again; `read_timeout` is how long
-    nothing may arrive.  `rates` holds the windows of an operation (``"orders.create"``) or of a whole API
-    (``"orders"``, for its operations that have none); ``{}`` lifts all limits.  `schedule` says how often to
-    look at what takes minutes, `tasking_schedule` at tasking orders, which take days.
+    `read_timeout` is how long nothing may arrive, and `max_body_bytes` how long an answer may be, downloads
+    and CSV apart.  `deadline` is how long a request may take in all: its turn in line, every try, the pauses
+    between; the body of a download is no part of it.  `retry_for` is how long after its first failure a
+    request may still be tried again, however long it stood in line before.
+
+    `rates` holds the windows of an operation (``"orders.create"``) or of a whole API (``"orders"``, for its
+    operations that have none); ``{}`` lifts all limits.  A create whose answer was lost is sent again when
+    the service has not listed it for `consistency_delay`.  `schedule` says how often to look at what takes
+    minutes, `tasking_schedule` at tasking orders, which take days.
 
         Config(read_timeout=120, max_connections=32)
     """
@@ -86,10 +92,13 @@ class Config:
     connect_timeout: float = field(default=10.0, validator=_positive)
     read_timeout: float = field(default=60.0, validator=_positive)
     max_connections: int = field(default=16, validator=_at_least_1)
+    max_body_bytes: int = field(default=256 << 20, validator=_at_least_1)
     max_attempts: int = field(default=6, validator=_at_least_1)
     first_backoff: float = field(default=0.5, validator=_positive)
     longest_backoff: float = field(default=30.0, validator=_positive)
-    deadline: float = field(default=300.0, validator=_positive)
+    retry_for: float = field(default=300.0, validator=_positive)
+    deadline: float | None = field(default=None, validator=optional(_positive))
+    consistency_delay: float = field(default=10.0, validator=_positive)
     rates: Rates = DOCUMENTED_RATES
     schedule: Schedule = Schedule()
     tasking_schedule: Schedule = Schedule(first=60.0, factor=1.5, longest=900.0)
@@ -107,3 +116,17 @@ class Config:
         """Take the defaults, with `PL_BASE_URL` from the environment where it is set."""
         base_url = os.environ.get("PL_BASE_URL")
         return cls(base_url=base_url) if base_url else cls()
+
+
+class Options(TypedDict, total=False):
+    """The fields of `Config` that can differ from call to call: see `Planet.with_options`."""
+
+    max_body_bytes: int
+    max_attempts: int
+    first_backoff: float
+    longest_backoff: float
+    retry_for: float
+    deadline: float | None
+    consistency_delay: float
+    schedule: Schedule
+    tasking_schedule: Schedule

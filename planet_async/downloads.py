@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import anyio.to_thread
+import anyio
 from attrs import define, evolve, field, frozen
 
+from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.errors import (
     ChecksumMismatch,
@@ -111,17 +112,20 @@ async def download(
     DownloadError where the disk refuses or another file of that name is in the way.
     """
     path = safe_path(folder, file.name)
+    part = PartFile(path, file.checksum)
     try:
-        while True:
-            if not overwrite and await anyio.to_thread.run_sync(_is_there, file, path):
-                return path
-            part = await anyio.to_thread.run_sync(PartFile.claim, path, file.checksum)
-            if part is not None:
-                break
-            await clock.sleep(_OTHERS_PAUSE)
         try:
+            while True:
+                if not overwrite and await in_thread(_is_there, file, path):
+                    return path
+                if await in_thread(part.claim):
+                    break
+                await clock.sleep(_OTHERS_PAUSE)
+            if not overwrite and await in_thread(_is_there, file, path):
+                await in_thread(part.discard)  # another process has finished it between the two looks
+                return path
             await _Download(transport, file, part, clock, progress).complete()
-            await anyio.to_thread.run_sync(part.accept)
+            await in_thread(part.accept)
         finally:
             part.close()
     except OSError as error:
@@ -161,10 +165,10 @@ class _Download:
         """Return when all of the file is there and right."""
         problem = await self._arrive()
         if problem:
-            await anyio.to_thread.run_sync(self.part.restart)
+            await in_thread(self.part.restart)
             problem = await self._arrive()
         if problem:
-            await anyio.to_thread.run_sync(self.part.discard)
+            await in_thread(self.part.discard)
             raise ChecksumMismatch(problem, request=self.file.request, hint="It came so twice.")
 
     async def _arrive(self) -> str:
@@ -199,7 +203,7 @@ class _Download:
     async def _fetch(self, request: Request) -> None:
         """Send one request and take in what it brings, from where the part ends."""
         if self.part.size and not self.etag and self.file.checksum is None:
-            await anyio.to_thread.run_sync(self.part.restart)  # nothing would tell that two halves fit
+            await in_thread(self.part.restart)  # nothing would tell that two halves fit
         if self.part.size:
             request = evolve(request, headers={**request.headers, **self._the_rest()})
         try:
@@ -210,7 +214,7 @@ class _Download:
             raise
         try:
             if not _continues(response, self.part.size):
-                await anyio.to_thread.run_sync(self.part.restart)
+                await in_thread(self.part.restart)
             etag = response.headers.get("etag", "")
             self.etag = "" if etag.startswith("W/") else etag
             await self._take_in(OpenFile(self.file.name, response))
@@ -233,12 +237,12 @@ class _Download:
                 received += len(chunk)
                 if received - self.part.size >= _BATCH:
                     full, batch = batch, []
-                    await anyio.to_thread.run_sync(self.part.write, full)
+                    await in_thread(self.part.write, full)
                 if self.progress is not None:
                     self.progress(Progress(self.file.name, received, size))
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self.part.write, batch)
+                await in_thread(self.part.write, batch)
 
 
 def _continues(response: Response, size: int) -> bool:

@@ -4,6 +4,7 @@
     ├── InvalidRequest                refused before anything was sent (a ValueError too)
     │   └── MissingCredentials        no API key was given or found
     ├── ClientClosed                  the client was closed before the answer came
+    ├── DeadlineExceeded              not done within Config.deadline (a TimeoutError too)
     ├── TransportError                no whole answer came
     │   ├── ConnectError              no connection: nothing was sent
     │   ├── ConnectionLost            it broke off after the request went out
@@ -17,11 +18,14 @@
     │   ├── TooManyRequests           429: slow down
     │   └── ServerError               5xx
     ├── DecodeError                   an answer came that is not what the API documents
-    ├── PagingError                   the links of a list go round in a circle or elsewhere
+    ├── BodyTooLarge                  an answer is longer than Config.max_body_bytes
+    ├── PagingError                   a list goes round in a circle, elsewhere, or nowhere
+    ├── UnsettledCreate               what was to be created may exist, or not: .candidates
     ├── StatusUnreachable             what is waited for cannot happen any more
     ├── ImagingSearchFailed           a search for imaging windows ended in failure
     ├── WaitTimeout                   it took longer than the caller would wait (a TimeoutError too)
     ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
+    ├── LedgerError                   the ledger of a job is in use, is none, or cannot be written
     └── DownloadError                 a file could not be fetched or kept
         ├── ChecksumMismatch          the bytes are not those of the manifest
         └── UnsafeName                the server named a file outside the target
@@ -41,12 +45,14 @@ _NO_FIELDS: Mapping[str, Sequence[str]] = MappingProxyType({})
 class PlanetError(Exception):
     """Base of all errors of this package; `str()` says what happened, to which request, and what to do.
 
-    `request` is the request it happened to, or None where nothing was about to be sent.
+    `request` is the request it happened to, or None where nothing was about to be sent; `elapsed` is how many
+    seconds that had been with the network when it failed, or None where it had not got there.
     """
 
     transient: bool = False
     retry_after: float | None = None
     may_have_acted: bool = False
+    elapsed: float | None = None
 
     def __init__(self, message: str, *, request: Request | None = None, hint: str = "") -> None:
         super().__init__(message)
@@ -73,6 +79,13 @@ class ClientClosed(PlanetError):
     """The client was closed before the answer came; whether the server acted is not known."""
 
     may_have_acted = True
+
+
+class DeadlineExceeded(PlanetError, TimeoutError):
+    """A request took longer than `Config.deadline`, in line and with all its tries; the notes tell of those.
+
+    `may_have_acted` is False where it was still waiting for its turn, so that the server has seen nothing.
+    """
 
 
 class TransportError(PlanetError):
@@ -160,8 +173,30 @@ class DecodeError(PlanetError):
     """An answer came that is not what the API documents; the message says what is wrong where."""
 
 
+class BodyTooLarge(PlanetError):
+    """An answer is longer than `Config.max_body_bytes`, so it was not read to its end.
+
+    The server had accepted the request by then.
+    """
+
+    may_have_acted = True
+
+
 class PagingError(PlanetError):
-    """The links of a list lead round in a circle, or to another origin."""
+    """The pages of a list lead round in a circle, to another origin, or on and on to nothing new."""
+
+
+class UnsettledCreate(PlanetError):
+    """The answer to a create was lost, and asking did not tell whether it came about.
+
+    `candidates` are the ids of those that may be it.
+    """
+
+    may_have_acted = True
+
+    def __init__(self, message: str, *, hint: str = "", candidates: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.candidates = tuple(candidates)
 
 
 class StatusUnreachable(PlanetError):
@@ -189,6 +224,10 @@ class OrderNotDownloadable(PlanetError):
     def __init__(self, message: str, *, hint: str = "", error_hints: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
         self.error_hints = tuple(error_hints)
+
+
+class LedgerError(PlanetError):
+    """The ledger of a job is in use by another one, is not a ledger, or cannot be read or written."""
 
 
 class DownloadError(PlanetError):

@@ -6,18 +6,17 @@ appears in the time the service needs to list it is the request sent again.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
 
-import anyio
 import msgspec
-from attrs import define, field, frozen
+from attrs import frozen
 
+from planet_async.claims import MARGIN, Claims, Lost, Name
 from planet_async.clock import Clock
 from planet_async.config import Config
 from planet_async.errors import (
-    BodyTooLarge,
     ClientClosed,
     DeadlineExceeded,
     DecodeError,
@@ -28,7 +27,6 @@ from planet_async.likeness import Likeness, likeness
 from planet_async.models.parse import parsed_object
 from planet_async.paging import Page
 
-_MARGIN = 10.0  # seconds that the clocks of a service's machines may differ by
 _LOOKS = (0.0, 0.2, 0.5, 1.0)  # when to look, in shares of the delay
 
 
@@ -60,51 +58,29 @@ class Kind(Generic[T]):
     shown: Callable[[T], Mapping[str, Any]]
 
 
-@define(eq=False)
-class _Lost:
-    """A create without an answer: what was asked for, and when it was sent and failed (monotonic)."""
-
-    asked: Mapping[str, Any]
-    sent: float
-    failed: float
-
-
-@define(eq=False)
-class _Name:
-    """The creates of one name: many are sent side by side, but a lost one is settled alone."""
-
-    users: int = 0
-    sending: int = 0
-    lost: list[_Lost] = field(factory=list)
-    gate: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
-    idle: anyio.Event = field(factory=anyio.Event)
-
-
 class ExactlyOnce(Generic[T]):
     """Creates things of one kind, each exactly once."""
 
-    def __init__(self, kind: Kind[T], config: Config, clock: Clock) -> None:
+    def __init__(self, kind: Kind[T], config: Config, clock: Clock, claims: Callable[[], Claims]) -> None:
         self._kind = kind
         self._config = config
         self._clock = clock
-        self._names: dict[str, _Name] = {}
-        self._begun: dict[object, float] = {}  # creates under way, the oldest first
-        self._known: dict[str, float] = {}  # ids that have their caller, and since when, the oldest first
+        self._claims = claims
 
     async def create(self, body: bytes, send: Callable[[], Awaitable[T]]) -> T:
         """Send, and settle what became of it where the answer is lost; `send` posts the JSON `body`."""
-        async with self._using(_name_of(body)) as name:
+        async with self._claims().using(_name_of(body)) as name:
             begun = self._clock.monotonic()
-            async with _sending(name):
+            async with name.sending():
                 try:
-                    return self.claim(await send())
+                    return self._claim(await send())
                 except PlanetError as error:
                     if not _ambiguous(error):
                         raise
                     lost, cause = self._lost(body, begun, error), error
                     name.lost.append(lost)
             try:
-                async with _alone(name):
+                async with name.alone():
                     return await self._settle(name, lost, send, cause)
             finally:
                 name.lost.remove(lost)
@@ -116,52 +92,39 @@ class ExactlyOnce(Generic[T]):
         cannot be told.
         """
         self.claim_ids(taken)
-        async with self._using(_name_of(body)) as name, _alone(name):
+        async with self._claims().using(_name_of(body)) as name, name.alone():
             sent = self._clock.monotonic() - seconds_ago
-            found = await self._look_until_sure(name, _Lost(parsed_object(body), sent, sent))
-            return None if found is None else self.claim(found)
-
-    def claim(self, created: T) -> T:
-        """Note that this one has its caller, and is nobody else's."""
-        self.claim_ids([created.id])
-        return created
+            found = await self._look_until_sure(name, Lost(parsed_object(body), sent, sent))
+            return None if found is None else self._claim(found)
 
     def claim_ids(self, ids: Iterable[str]) -> None:
         """Note that these have their caller."""
-        now = self._clock.monotonic()
-        for id_ in ids:
-            self._known.pop(id_, None)
-            self._known[id_] = now
-        # What was answered well before the oldest create under way was sent, that one cannot be.
-        old = next(iter(self._begun.values()), now) - 2 * _MARGIN
-        while self._known and next(iter(self._known.values())) < old:
-            del self._known[next(iter(self._known))]
+        self._claims().add(ids)
 
-    @asynccontextmanager
-    async def _using(self, text: str) -> AsyncIterator[_Name]:
-        name = self._names.setdefault(text, _Name())
-        name.users += 1
-        token = object()
-        self._begun[token] = self._clock.monotonic()
-        try:
-            yield name
-        finally:
-            del self._begun[token]
-            name.users -= 1
-            if not name.users:
-                del self._names[text]
+    def disclaim(self, id_: str) -> None:
+        """Note that the caller of this one has lost it."""
+        self._claims().remove(id_)
 
-    def _lost(self, body: bytes, begun: float, error: PlanetError) -> _Lost:
+    def _claim(self, created: T) -> T:
+        self.claim_ids([created.id])
+        return created
+
+    def _lost(self, body: bytes, begun: float, error: PlanetError) -> Lost:
         now = self._clock.monotonic()
-        return _Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now)
+        return Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now)
 
     async def _settle(
-        self, name: _Name, lost: _Lost, send: Callable[[], Awaitable[T]], cause: PlanetError
+        self, name: Name, lost: Lost, send: Callable[[], Awaitable[T]], cause: PlanetError
     ) -> T:
-        for _ in range(self._config.max_attempts):
+        first_failure = lost.failed
+        # Each try is as harmless as the first one, so it is both the attempts and the seconds that end them.
+        for attempt in count():
+            late = self._clock.monotonic() > first_failure + self._config.retry_for
+            if late and attempt >= self._config.max_attempts:
+                break
             try:
                 found = await self._look_until_sure(name, lost)
-                return self.claim(await send() if found is None else found)
+                return self._claim(await send() if found is None else found)
             except UnsettledCreate as unsettled:
                 raise unsettled from cause
             except PlanetError as error:
@@ -171,7 +134,7 @@ class ExactlyOnce(Generic[T]):
                 lost.failed = self._clock.monotonic()
         raise self._unsettled(lost, "again and again no answer came", ()) from cause
 
-    async def _look_until_sure(self, name: _Name, lost: _Lost) -> T | None:
+    async def _look_until_sure(self, name: Name, lost: Lost) -> T | None:
         doubtful: list[str] = []
         for share in _LOOKS:
             due = lost.failed + share * self._config.consistency_delay
@@ -185,7 +148,7 @@ class ExactlyOnce(Generic[T]):
             raise self._unsettled(lost, "something like it exists", doubtful)
         return None
 
-    async def _look_persistently(self, name: _Name, lost: _Lost) -> tuple[T | None, list[str]]:
+    async def _look_persistently(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
         """Look until the list comes: a service that loses answers has more to do than this one."""
         failures = 0
         while True:
@@ -197,14 +160,15 @@ class ExactlyOnce(Generic[T]):
                     raise self._unsettled(lost, "asking failed too", ()) from error
                 await self._clock.sleep(self._config.consistency_delay)
 
-    async def _look(self, name: _Name, lost: _Lost) -> tuple[T | None, list[str]]:
+    async def _look(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
         """Give the one that is surely this create, or those that may be."""
         same: list[tuple[datetime, T]] = []
         doubtful: list[str] = []
         since: datetime | None = None
+        known = self._claims()
         async for page in self._kind.list_by_name(str(lost.asked["name"])):
             if since is None and page.date is not None:
-                ago = self._clock.monotonic() - lost.sent + _MARGIN
+                ago = self._clock.monotonic() - lost.sent + MARGIN
                 since = page.date - timedelta(seconds=ago)
             newer = False
             for one in page:
@@ -212,7 +176,7 @@ class ExactlyOnce(Generic[T]):
                 if since is not None and created is not None and created < since:
                     continue
                 newer = True
-                alike = Likeness.OTHER if one.id in self._known else self._alike(lost, one)
+                alike = Likeness.OTHER if one.id in known else self._alike(lost, one)
                 if alike is Likeness.SAME and since is not None and created is not None:
                     same.append((created, one))
                 elif alike is not Likeness.OTHER and not self._is_anothers(name, lost, one):
@@ -224,13 +188,13 @@ class ExactlyOnce(Generic[T]):
         # The oldest of several alike: a younger one is left to whoever was sent too late for this one.
         return min(same, key=lambda found: found[0])[1], doubtful
 
-    def _alike(self, lost: _Lost, one: T) -> Likeness:
+    def _alike(self, lost: Lost, one: T) -> Likeness:
         return likeness(lost.asked, self._kind.shown(one), self._kind.identity)
 
-    def _is_anothers(self, name: _Name, lost: _Lost, one: T) -> bool:
+    def _is_anothers(self, name: Name, lost: Lost, one: T) -> bool:
         return any(other is not lost and self._alike(other, one) is Likeness.SAME for other in name.lost)
 
-    def _unsettled(self, lost: _Lost, why: str, candidates: Iterable[str]) -> UnsettledCreate:
+    def _unsettled(self, lost: Lost, why: str, candidates: Iterable[str]) -> UnsettledCreate:
         noun, ids = self._kind.noun, tuple(candidates)
         found = f" ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if ids else ""  # noqa: PLR2004
         return UnsettledCreate(
@@ -253,27 +217,5 @@ def _name_of(body: bytes) -> str:
 
 def _ambiguous(error: PlanetError) -> bool:
     """Whether the thing may exist though no answer says so, and there is a client, and time, to ask."""
-    lost = error.may_have_acted or isinstance(error, DecodeError | BodyTooLarge)
+    lost = error.may_have_acted or isinstance(error, DecodeError)
     return lost and not isinstance(error, ClientClosed | DeadlineExceeded)
-
-
-@asynccontextmanager
-async def _sending(name: _Name) -> AsyncIterator[None]:
-    async with name.gate:
-        name.sending += 1
-    try:
-        yield
-    finally:
-        name.sending -= 1
-        if not name.sending:
-            name.idle.set()
-
-
-@asynccontextmanager
-async def _alone(name: _Name) -> AsyncIterator[None]:
-    """Keep others of that name from being sent, once those under way have their answer."""
-    async with name.gate:
-        while name.sending:
-            name.idle = anyio.Event()
-            await name.idle.wait()
-        yield

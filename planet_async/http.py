@@ -4,6 +4,7 @@ Everything that can send a request is a `Transport`: the network is one, and so 
 simulator, and the fakes of `planet_async.testing`.  No type of a network library appears here.
 """
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,8 +23,10 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 def without_query(url: str) -> str:
-    """Give the URL as it may be shown: a query can hold a download token or a signature."""
-    return url.partition("?")[0]
+    """Give the URL as it may be shown: its query can hold a token or a signature, its host a password."""
+    scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -65,7 +68,7 @@ class Request:
 
     method: str
     url: str = field(repr=without_query)
-    params: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    params: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, repr=False)
     headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False)
     body: bytes | None = field(default=None, kw_only=True, repr=False)
     repeatable: bool = field(kw_only=True)
@@ -84,10 +87,11 @@ class Response:
     """The answer to a request; its body is unread until asked for.
 
     Whoever does not hand a response on must `aclose()` it: an open one holds a connection.  Header names are
-    lower case; a header that came more than once is joined with ``", "``.
+    lower case; a header that came more than once is joined with ``", "``.  `confidential` is what went out
+    with the request and is not to be shown where the answer repeats it.
     """
 
-    __slots__ = ("_body", "_close", "_content", "headers", "status", "url")
+    __slots__ = ("_body", "_close", "_content", "confidential", "headers", "status", "url")
 
     def __init__(
         self,
@@ -96,11 +100,12 @@ class Response:
         body: AsyncIterable[bytes] | bytes = b"",
         *,
         url: str = "",
-        close: Callable[[], Awaitable[None]] | None = None,
+        close: Callable[[], Awaitable[None] | None] | None = None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.url = url
+        self.confidential: tuple[str, ...] = ()
         self._content = body if isinstance(body, bytes) else None
         self._body = None if isinstance(body, bytes) else body
         self._close = close
@@ -132,9 +137,10 @@ class Response:
     async def aclose(self) -> None:
         """Give the connection back; may be called again, and works while being cancelled."""
         close, self._close = self._close, None
-        if close is not None:
+        waiting = close() if close is not None else None
+        if waiting is not None:  # a transport may have closed already, and costs no scope then
             with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
-                await close()
+                await waiting
 
 
 class _Whole(AsyncIterator[bytes]):

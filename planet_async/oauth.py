@@ -28,6 +28,7 @@ from planet_async.layers.status import RaiseForStatus
 
 _UNAUTHORIZED = 401
 _WRONG_CLIENT = frozenset({400, 401, 403})
+_LONGEST_ANSWER = 1 << 20  # bytes; a token is short
 _EARLY = 60.0  # seconds before its end that a token is renewed
 _EARLY_SHARE = 0.1  # or this part of its life, where that is shorter
 _HEADERS = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
@@ -107,7 +108,7 @@ class _Renewing:
     def __init__(self, client: ClientCredentials, network: Transport, clock: Clock) -> None:
         self._client = client
         self._network = network
-        self._login = RaiseForStatus(network, clock)
+        self._login = RaiseForStatus(network, clock, _LONGEST_ANSWER)
         self._clock = clock
         self._lock = anyio.Lock()
         self._token: _Token | None = None

@@ -18,11 +18,13 @@ from attrs import define, evolve, field
 from planet_async._background import Send, Stream
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Transport
-from planet_async.paging import Page, PageShape, Paginator
+from planet_async.models.parse import REFUSALS
+from planet_async.paging import Page, PageShape, Paginator, Progress
 
 T = TypeVar("T")
 
 _OFFSET = "offset"
+_DIGITS = 18  # of an offset; Python refuses to read thousands
 
 
 class OffsetPaginator(Paginator[T]):
@@ -67,12 +69,13 @@ class OffsetPaginator(Paginator[T]):
 
     async def _send_pages(self, send: Send[Page[T]], limit: int | None = None) -> None:
         """Send the pages in order, without the items that were on one before, until there are enough."""
-        known = set[str]()
+        known, progress = set[str](), Progress()
         sent = 0
 
         async def send_new(page: Page[T]) -> bool:
             nonlocal sent
             new = without_known(page, known)
+            progress.note(page, len(new), self._first)
             await send(new)
             sent += len(new)
             return limit is not None and sent >= limit
@@ -181,15 +184,18 @@ def without_known(page: Page[T], known: set[str]) -> Page[T]:
 def _id_of(item: msgspec.Raw) -> str | None:
     try:
         found = _identify(item).id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except REFUSALS:
         return None  # whoever looks at the item is told what is wrong with it
     return None if found is None else str(found)
 
 
 def _offset(url: str | None) -> int | None:
     """Give the offset in an address, if there is one."""
-    text = dict(parse_qsl(urlsplit(url or "").query)).get(_OFFSET, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    try:
+        text = dict(parse_qsl(urlsplit(url or "").query)).get(_OFFSET, "")
+    except ValueError:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _at(url: str, offset: int) -> str:

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from planet_async._background import Send, Stream
 from planet_async.errors import DecodeError, PagingError
 from planet_async.http import Request, Transport, http_date, link_target, origin
+from planet_async.models.parse import REFUSALS, excerpt, unreadable
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ class _Body(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Body)
+_LONGEST_LINK = 8_000  # characters; servers do not take longer ones
+_MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 
 
 @frozen
@@ -70,9 +73,33 @@ class Page(Generic[T]):
         """The items of this page."""
         return list(self)
 
+    def repeats(self, earlier: "Page[T]") -> bool:
+        """Tell whether it has the very items of an earlier page, though the list has not grown in between."""
+        grown = (self.count or 0) > (earlier.count or 0)
+        return bool(self._raw) and self._raw == earlier._raw and not grown  # noqa: SLF001 - its own kind
+
     def only(self, wanted: Callable[[msgspec.Raw], bool]) -> "Page[T]":
         """Give the page with those items whose JSON is wanted."""
         return evolve(self, raw=[item for item in self._raw if wanted(item)])
+
+
+class Progress:
+    """Sees that pages lead on to something: a list that does not would be read for ever."""
+
+    def __init__(self) -> None:
+        self._last: Page[Any] | None = None
+        self._empty = 0
+
+    def note(self, page: Page[T], new_items: int, request: Request) -> None:
+        """Take in the next page of the list; PagingError where it gets nowhere and yet goes on."""
+        if page.next is None:
+            return
+        last, self._last = self._last, page
+        self._empty = 0 if new_items else self._empty + 1
+        if self._empty >= _MOST_EMPTY:
+            raise PagingError(f"{self._empty:,} pages in a row brought nothing new", request=request)
+        if last is not None and page.repeats(last):
+            raise PagingError("the same page came twice, by another link", request=request)
 
 
 class Paginator(Generic[T]):
@@ -85,8 +112,9 @@ class Paginator(Generic[T]):
             ...
         newest = await planet.orders.list().first()
 
-    Raises PagingError where the links go round in a circle or to another origin, DecodeError where a page or
-    an item is not what the API documents.
+    Raises PagingError where the links go round in a circle, to another origin, or on without an end: to the
+    same page again, or to a thousand empty ones in a row.  DecodeError where a page or an item is not what
+    the API documents.
     """
 
     def __init__(
@@ -132,10 +160,15 @@ class Paginator(Generic[T]):
         found = await self.collect(limit=1)
         return found[0] if found else None
 
+    async def page(self, link: str | None = None) -> Page[T]:
+        """Fetch one page: the first, or the one that another page has as its `next`."""
+        return await self._fetch(self._first if link is None else self._following(self._first, link, set()))
+
     async def _walk(self) -> AsyncGenerator[Page[T]]:
-        request, seen = self._first, set[str]()
+        request, seen, progress = self._first, set[str](), Progress()
         while True:
             page = await self._fetch(request)
+            progress.note(page, len(page), request)
             yield page
             if page.next is None:
                 return
@@ -146,15 +179,17 @@ class Paginator(Generic[T]):
         body = await response.read()
         try:
             content = _decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DecodeError(
-                f"not a page of a list: {error}; it begins {body[:80]!r}", request=request
+        except REFUSALS as error:
+            raise unreadable(
+                "not a page of a list",
+                str(error),
+                body,
+                request=request,
+                content_type=response.headers.get("content-type", ""),
             ) from None
         raw: list[msgspec.Raw] | None = getattr(content, self._shape.items)
         if raw is None:
-            raise DecodeError(
-                f"a page without `{self._shape.items}`; it begins {body[:80]!r}", request=request
-            )
+            raise DecodeError(f"a page without `{self._shape.items}`; {excerpt(body)}", request=request)
         return Page(
             self._next(content, request),
             content.count,
@@ -166,7 +201,7 @@ class Paginator(Generic[T]):
     def _next(self, content: _Body, request: Request) -> str | None:
         for path in self._shape.next:
             link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
-            if link and not isinstance(link, str):
+            if link and (not isinstance(link, str) or len(link) > _LONGEST_LINK):
                 raise DecodeError(f"`{path}` of the page is no address", request=request)
             if link:
                 return str(link)

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 if sys.platform != "win32":
     import fcntl
@@ -23,39 +22,34 @@ class PartFile:
     good.  One process at a time has the file, where the system knows locks.
     """
 
-    def __init__(self, path: Path, descriptor: int, checksum: tuple[str, str] | None) -> None:
+    def __init__(self, path: Path, checksum: tuple[str, str] | None) -> None:
         self._path = path
-        self._descriptor = descriptor
         self._checksum = checksum
+        self._descriptor: int | None = None
         self.size = 0
-        self._begin()
 
-    @classmethod
-    def claim(cls, path: Path, checksum: tuple[str, str] | None) -> Self | None:
-        """Open or make the part of `path`; None while another process has it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = _part_of(path)
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            if _locked(descriptor) and _is_at(descriptor, part):
-                return cls(path, descriptor, checksum)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-        return None
+    def claim(self) -> bool:
+        """Open or make it; False while another process has it.  Whoever asks has to `close`."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = _part_of(self._path)
+        self._descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        if _locked(self._descriptor) and _is_at(self._descriptor, part):
+            self._begin()
+            return True
+        self.close()
+        return False
 
     def write(self, batch: Sequence[bytes]) -> None:
         """Add bytes to the end."""
         data = memoryview(b"".join(batch))
         while data:
-            written = os.write(self._descriptor, data)
+            written = os.write(self._file, data)
             self._add(data[:written])
             data = data[written:]
 
     def restart(self) -> None:
         """Forget what has arrived."""
-        os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._file, 0)
         self._begin()
 
     @property
@@ -73,16 +67,24 @@ class PartFile:
 
     def close(self) -> None:
         """Let go of it; the part stays."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    @property
+    def _file(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("it has not been claimed")
+        return self._descriptor
 
     def _begin(self) -> None:
         """Take in what is there, up to the end."""
         self._hash = hashlib.new(self._checksum[0] if self._checksum else "md5", usedforsecurity=False)
         self.size = 0
         if self._checksum is None:
-            os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        while data := os.read(self._descriptor, _BLOCK):
+            os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        while data := os.read(self._file, _BLOCK):
             self._add(data)
 
     def _add(self, data: bytes | memoryview) -> None:

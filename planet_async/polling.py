@@ -1,50 +1,22 @@
-"""Waiting until something is finished, by looking at it: one thing, or many with no task for each."""
+"""Waiting until things are finished: for one of them, or for many with no task for each."""
 
-import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from math import inf
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 
-from planet_async.bulk import Outcome
-from planet_async.clock import Clock
-from planet_async.config import Schedule
+from planet_async.bulk import Outcome, chunks
 from planet_async.errors import PlanetError, WaitTimeout
+from planet_async.waiting.roll_call import Identified
+from planet_async.waiting.shared import SharedWait
 
-T = TypeVar("T")
-Look = Callable[[str], Awaitable[T]]
+T = TypeVar("T", bound=Identified)
 
-_AT_ONCE = 10  # looks under way at a time
-
-
-async def wait_for(
-    id_: str,
-    look: Look[T],
-    finished: Callable[[T], bool],
-    *,
-    clock: Clock,
-    schedule: Schedule,
-    timeout: float | None = None,
-    on_update: Callable[[T], None] | None = None,
-) -> T:
-    """Look until it is finished; `on_update` gets what was seen whenever that has changed."""
-    deadline = inf if timeout is None else clock.monotonic() + timeout
-    looks, seen = 0, None
-    with clock.move_on_after(inf if timeout is None else timeout):
-        while True:
-            current = await look(id_)
-            looks += 1
-            if on_update is not None and current != seen:
-                on_update(current)
-            seen = current
-            if finished(current):
-                return current
-            if clock.monotonic() + schedule.pause(looks) > deadline:
-                break  # the next look would come too late
-            await clock.sleep(schedule.pause(looks))
-    raise _too_long(id_, timeout)
+_JOINED_AT_ONCE = 2000  # takes a millisecond or two: others have a right to the event loop
+_MOMENT = 1e-6  # seconds; sums of floats are not exact
 
 
 class WaitForMany(AsyncIterator[Outcome[T]]):
@@ -56,76 +28,106 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
 
     def __init__(
         self,
+        shared: SharedWait[T],
         ids: Iterable[str],
-        look: Look[T],
         finished: Callable[[T], bool],
         *,
-        clock: Clock,
-        schedule: Schedule,
         timeout: float | None = None,
+        on_update: Callable[[T], None] | None = None,
     ) -> None:
-        self._look = look
+        self._shared = shared
         self._finished = finished
-        self._clock = clock
-        self._schedule = schedule
         self._timeout = timeout
-        now = clock.monotonic()
-        self._deadline = inf if timeout is None else now + timeout
-        self._waiting = [(now, number, id_) for number, id_ in enumerate(dict.fromkeys(ids))]
-        self._looks = [0] * len(self._waiting)
+        self._deadline = inf if timeout is None else shared.clock.monotonic() + timeout
+        self._on_update = on_update
+        self._waiting = dict.fromkeys(ids)
+        self._joining = chunks([*self._waiting], _JOINED_AT_ONCE)
         self._ended: deque[Outcome[T]] = deque()
+        self._updates: deque[T] = deque()
+        self._seen: T | None = None
+        self._news: anyio.Event | None = None
+        self.wants_changes = on_update is not None
 
     async def __anext__(self) -> Outcome[T]:
+        for part in self._joining:
+            self._shared.join(self, part)
+            await anyio.lowlevel.checkpoint()
         while not self._ended:
-            now = self._clock.monotonic()
+            left = self._deadline - self._shared.clock.monotonic()
             if not self._waiting:
+                self.leave()
                 raise StopAsyncIteration
-            if now >= self._deadline:
+            if left <= _MOMENT:
                 self._give_up()
-            elif self._waiting[0][0] > now:
-                await self._clock.sleep(min(self._waiting[0][0], self._deadline) - now)
             else:
-                await self._look_at_due(now)
+                with self._shared.clock.move_on_after(left):
+                    await self._shared.progress(self)
+            while self._on_update is not None and self._updates:
+                self._on_update(self._updates.popleft())
         return self._ended.popleft()
 
-    async def _look_at_due(self, now: float) -> None:
-        waiting = self._waiting
-        due = [heapq.heappop(waiting) for _ in range(_AT_ONCE) if waiting and waiting[0][0] <= now]
-        outcomes: dict[int, Outcome[T]] = {}
-        try:
-            with self._clock.move_on_after(self._deadline - now):
-                async with anyio.create_task_group() as group:
-                    for _, number, id_ in due:
-                        group.start_soon(_look_once, self._look, self._finished, id_, number, outcomes)
-        finally:  # also where the caller's patience ended: no id is lost
-            for _, number, id_ in due:
-                if number in outcomes:
-                    self._ended.append(outcomes[number])
-                else:
-                    self._looks[number] += 1
-                    pause = self._schedule.pause(self._looks[number])
-                    heapq.heappush(waiting, (self._clock.monotonic() + pause, number, id_))
-
-    def _give_up(self) -> None:
-        for _, _, id_ in sorted(self._waiting, key=lambda entry: entry[1]):
-            self._ended.append(Outcome(id_, error=_too_long(id_, self._timeout)))
+    def leave(self) -> None:
+        """Stop waiting."""
+        self._shared.leave(self, self._waiting)
         self._waiting.clear()
 
+    def _give_up(self) -> None:
+        for id_ in self._waiting:
+            self._ended.append(Outcome(id_, error=_too_long(id_, self._timeout)))
+        self.leave()
 
-async def _look_once(
-    look: Look[T],
-    finished: Callable[[T], bool],
+    # What `SharedWait` says to a waiter
+
+    @property
+    def is_ready(self) -> bool:
+        """It has something to tell its caller, or nothing left to wait for."""
+        return bool(self._ended or self._updates or not self._waiting)
+
+    def show(self, id_: str, thing: T) -> bool:
+        """Take what a look or a list has shown; tell whether that is the end of waiting for it."""
+        if self._on_update is not None and thing != self._seen:
+            self._seen = thing
+            self._updates.append(thing)
+            self.wake()
+        if not self._finished(thing):
+            return False
+        self._end(Outcome(id_, thing))
+        return True
+
+    def fail(self, id_: str, error: PlanetError) -> None:
+        """Take the error that ends the waiting for it."""
+        self._end(Outcome(id_, error=error))
+
+    def _end(self, outcome: Outcome[T]) -> None:
+        del self._waiting[outcome.id]
+        self._ended.append(outcome)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the `rest`."""
+        if self._news is not None:
+            self._news.set()
+
+    async def rest(self) -> None:
+        """Wait until woken."""
+        self._news = anyio.Event()
+        await self._news.wait()
+
+
+async def wait_for(
+    shared: SharedWait[T],
     id_: str,
-    number: int,
-    outcomes: dict[int, Outcome[T]],
-) -> None:
+    finished: Callable[[T], bool],
+    *,
+    timeout: float | None = None,
+    on_update: Callable[[T], None] | None = None,
+) -> T:
+    """Wait for one thing; `on_update` gets what was seen whenever that has changed."""
+    waiter = WaitForMany(shared, [id_], finished, timeout=timeout, on_update=on_update)
     try:
-        current = await look(id_)
-    except PlanetError as error:
-        outcomes[number] = Outcome(id_, error=error)
-    else:
-        if finished(current):
-            outcomes[number] = Outcome(id_, current)
+        return (await anext(waiter)).unwrap()
+    finally:
+        waiter.leave()
 
 
 def _too_long(id_: str, timeout: float | None) -> WaitTimeout:

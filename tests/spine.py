@@ -1,13 +1,18 @@
 """What the tests of the spine share: requests, a clock that counts, and cancellation at every step."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 
+from planet_async.clock import Clock
+from planet_async.config import Config
+from planet_async.conformance.cancellation import Stepped
+from planet_async.credentials import ApiKey
 from planet_async.http import Request, Response
+from planet_async.layers.budget import SharedBudget
 from planet_async.testing import FakeClock
 
 API = "https://api.planet.com"
@@ -20,6 +25,10 @@ def get(url: str = f"{API}/things", *, operation: str = "orders.get", stream: bo
 
 def post(*, repeatable: bool = False) -> Request:
     return Request("POST", f"{API}/things", body=b"{}", operation="orders.create", repeatable=repeatable)
+
+
+def budget(clock: Clock, config: Config | None = None) -> SharedBudget:
+    return SharedBudget(ApiKey(KEY), config or Config(), clock)
 
 
 class NotingClock(FakeClock):
@@ -69,38 +78,10 @@ async def cancelled_at_each_step(
     """
     for step in count():
         with anyio.CancelScope() as scope:
-            stepped = _Stepped(call(), step, scope.cancel)
+            stepped = Stepped(call(), step, scope.cancel)
             await stepped
         await settle()
         check()
         if not stepped.reached:
             return step
     raise AssertionError("unreachable")
-
-
-class _Stepped(Awaitable[object]):
-    """A coroutine, with something done where it waits for the n-th time."""
-
-    def __init__(self, call: Coroutine[Any, Any, object], step: int, act: Callable[[], None]) -> None:
-        self._call = call
-        self._left = step
-        self._act = act
-        self.reached = False
-
-    def __await__(self) -> Generator[Any, Any, object]:
-        resume: Callable[[], Any] = lambda: self._call.send(None)  # noqa: E731 - replaced at each step
-        while True:
-            try:
-                waited_for = resume()
-            except StopIteration as end:
-                return end.value
-            if self._left == 0:
-                self.reached = True
-                self._act()
-            self._left -= 1
-            try:
-                value = yield waited_for
-            except BaseException as error:  # noqa: BLE001 - all of them are the coroutine's
-                resume = lambda error=error: self._call.throw(error)  # type: ignore[misc]  # noqa: E731
-            else:
-                resume = lambda value=value: self._call.send(value)  # type: ignore[misc]  # noqa: E731

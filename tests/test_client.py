@@ -12,7 +12,9 @@ from spine import API, KEY, cancelled_at_each_step, settle
 from planet_async import (
     ApiKey,
     BearerToken,
+    ClientClosed,
     Config,
+    DeadlineExceeded,
     InvalidRequest,
     MissingCredentials,
     NotFound,
@@ -98,6 +100,87 @@ async def test_closing_closes_the_transport(leave: str) -> None:
         async with planet as entered:
             assert entered is planet
     assert transport.closed
+
+
+@pytest.mark.anyio
+async def test_a_view_behaves_otherwise_over_the_same_connections() -> None:
+    """`with_options` changes the view alone; both send over the one transport, with the one credential."""
+    clock = FakeClock()
+    transport = FakeTransport(lambda _: reply(503))
+    planet = client(transport, clock, max_attempts=3)
+    with pytest.raises(ServerError):
+        await planet.with_options(max_attempts=1).request("GET", "/x")
+    assert len(transport.requests) == 1
+    with pytest.raises(ServerError):
+        await planet.request("GET", "/x")
+    assert len(transport.requests) == 4
+    assert len({request.headers["authorization"] for request in transport.requests}) == 1
+
+
+@pytest.mark.anyio
+async def test_a_call_can_have_a_deadline() -> None:
+    """What hangs is given up after the seconds of the view, of any service; a later option takes it away."""
+    clock = FakeClock()
+    simulator = Simulator(clock=clock, limits=Limits.unlimited())
+    simulator.faults.add(Fault(delay=20.0))
+    view = client(simulator, clock).with_options(deadline=5)
+    for call in (view.orders.stats, view.subscriptions.summary, lambda: view.tasking.list().first()):
+        start = clock.monotonic()
+        with pytest.raises(DeadlineExceeded, match="within 5 s"):
+            await call()
+        assert clock.monotonic() == start + 5
+    assert (await view.with_options(deadline=None).orders.stats()).user.queued_orders == 0
+
+
+@pytest.mark.anyio
+async def test_views_stand_in_the_line_of_their_client() -> None:
+    """The rate is the key's, however many views send."""
+    clock = FakeClock()
+    transport = FakeTransport(lambda _: reply())
+    planet = Planet(credentials=ApiKey(KEY), transport=transport, clock=clock)
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(planet.with_options(max_attempts=1).request, "GET", ORDERS)
+    assert clock.monotonic() == pytest.approx(9 * 1.01 / 3)
+
+
+@pytest.mark.anyio
+async def test_a_view_ends_with_its_client_and_not_the_other_way() -> None:
+    """Closing a view closes nothing; closing the client ends the calls of its views."""
+    clock = FakeClock()
+    transport = FakeTransport(lambda _: reply())
+    async with client(transport, clock) as planet:
+        async with planet.with_options(deadline=5) as view:
+            pass
+        assert not transport.closed
+        await view.request("GET", "/x")
+    assert transport.closed
+    with pytest.raises(ClientClosed):
+        await view.request("GET", "/x")
+
+    simulator = Simulator(clock=clock)
+    simulator.faults.add(Fault(hang=True))
+    planet = client(simulator, clock)
+    async with anyio.create_task_group() as group:
+
+        async def hangs() -> None:
+            with pytest.raises(ClientClosed):
+                await planet.with_options(max_attempts=1).orders.stats()
+
+        group.start_soon(hangs)
+        await settle()
+        await planet.aclose()
+    assert clock.monotonic() == 0
+
+
+@pytest.mark.anyio
+async def test_a_wrong_option_is_told() -> None:
+    """A name that is no option, and a value that makes no sense, before anything is sent."""
+    planet = client(FakeTransport([]))
+    with pytest.raises(InvalidRequest, match=r"no option of a call: base_url.*deadline"):
+        planet.with_options(base_url="http://localhost")  # type: ignore[call-arg]
+    with pytest.raises(InvalidRequest, match="deadline must be greater than 0"):
+        planet.with_options(deadline=0)
 
 
 @pytest.mark.anyio
@@ -268,7 +351,7 @@ async def test_whatever_fails_no_response_stays_open(kind: str, tmp_path: Path) 
     """Any status, transport error or broken body, met by any method: success or our error, nothing open."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, limits=Limits.unlimited())
-    async with client(simulator, clock, max_attempts=2, deadline=200) as planet:
+    async with client(simulator, clock, max_attempts=2, retry_for=200) as planet:
         order = await planet.orders.create(ORDER)
         await planet.orders.wait(order.id)
         simulator.faults.add(_fault(kind))

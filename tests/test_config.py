@@ -1,8 +1,10 @@
+from typing import get_type_hints
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planet_async.config import DOCUMENTED_RATES, Config, Schedule, Window
+from planet_async.config import DOCUMENTED_RATES, Config, Options, Schedule, Window
 from planet_async.errors import InvalidRequest
 
 
@@ -50,6 +52,7 @@ def test_a_wrong_address_is_refused(url: str) -> None:
         "max_attempts",
         "first_backoff",
         "longest_backoff",
+        "retry_for",
         "deadline",
     ],
 )
@@ -94,3 +97,9 @@ def test_the_default_pauses() -> None:
         30,
         30,
     ]
+
+
+def test_the_options_of_a_call_are_fields_of_the_config() -> None:
+    """By name and by type, so that what one of them means is said in one place."""
+    fields = get_type_hints(Config)
+    assert {name: fields[name] for name in Options.__annotations__} == get_type_hints(Options)

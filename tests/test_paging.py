@@ -72,11 +72,15 @@ def answers(*bodies: object) -> FakeTransport:
     return FakeTransport([reply(json=body) for body in bodies])
 
 
+def numbered(sizes: list[int]) -> list[list[int]]:
+    return [[10 * page + item for item in range(size)] for page, size in enumerate(sizes)]
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("name", DIALECTS)
 @settings(max_examples=15, deadline=None)
 @given(
-    pages=st.lists(st.lists(st.integers(), max_size=4), min_size=1, max_size=6),
+    pages=st.lists(st.integers(0, 4), min_size=1, max_size=6).map(numbered),
     limit=st.one_of(st.none(), st.integers(-1, 25)),
 )
 def test_all_items_come_once_and_in_order(
@@ -239,7 +243,7 @@ async def test_links_in_a_circle_are_an_error(length: int) -> None:
         return reply(json={"orders": [number], "_links": {"next": f"{LIST}?page={pages[number]}"}})
 
     transport = FakeTransport(answer)
-    with pytest.raises(PagingError, match="circle"):
+    with pytest.raises(PagingError, match=r"circle|twice"):
         await paginator(transport).collect()
     assert len(transport.requests) <= length + 1
 

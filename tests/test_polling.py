@@ -1,6 +1,7 @@
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 import anyio
 import pytest
@@ -14,10 +15,24 @@ from planet_async.config import Schedule
 from planet_async.errors import NotFound, WaitTimeout
 from planet_async.polling import WaitForMany, wait_for
 from planet_async.testing import FakeClock
+from planet_async.waiting.shared import SharedWait
 
 pytestmark = pytest.mark.anyio
 
 SCHEDULE = Schedule(first=2, factor=2, longest=8)  # looks at 0, 2, 6, 14, 22, 30 ...
+
+
+class Thing(str):
+    """What a look shows: an id, and the text of a state."""
+
+    id: str
+
+    __slots__ = ("id",)
+
+    def __new__(cls, id_: str, state: str) -> Self:
+        thing = super().__new__(cls, state)
+        thing.id = id_
+        return thing
 
 
 class Things:
@@ -29,7 +44,7 @@ class Things:
         self.looks: list[tuple[float, str]] = []
         self.under_way = self.most_under_way = self.most_tasks = 0
 
-    async def look(self, id_: str) -> str:
+    async def look(self, id_: str) -> Thing:
         self.looks.append((self.clock.monotonic(), id_))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -40,17 +55,18 @@ class Things:
             self.under_way -= 1
         if id_ not in self.finished_at:
             raise NotFound(f"no {id_}", status=404)
-        return "done" if self.clock.monotonic() >= self.finished_at[id_] else "running"
+        return Thing(id_, "done" if self.clock.monotonic() >= self.finished_at[id_] else "running")
 
-    def wait_many(self, ids: list[str], timeout: float | None = None) -> AsyncIterator[Outcome[str]]:
-        return WaitForMany(ids, self.look, _done, clock=self.clock, schedule=SCHEDULE, timeout=timeout)
+    def shared(self) -> SharedWait[Thing]:
+        return SharedWait(self.look, clock=self.clock, schedule=SCHEDULE)
+
+    def wait_many(self, ids: list[str], timeout: float | None = None) -> AsyncIterator[Outcome[Thing]]:
+        return WaitForMany(self.shared(), ids, _done, timeout=timeout)
 
     async def wait(
         self, id_: str, timeout: float | None = None, on_update: Callable[[str], None] | None = None
     ) -> str:
-        return await wait_for(
-            id_, self.look, _done, clock=self.clock, schedule=SCHEDULE, timeout=timeout, on_update=on_update
-        )
+        return await wait_for(self.shared(), id_, _done, timeout=timeout, on_update=on_update)
 
 
 def _done(state: str) -> bool:
@@ -62,7 +78,7 @@ async def test_one_thing_is_looked_at_by_the_schedule() -> None:
     clock = NotingClock()
     things = Things(clock, {"a": 20})
     assert await things.wait("a") == "done"
-    assert [pause for pause in clock.sleeps if pause != 0.001] == [2, 4, 8, 8]
+    assert [round(pause, 6) for pause in clock.sleeps if pause != 0.001] == [2, 4, 8, 8]
 
 
 async def test_what_is_finished_already_costs_one_look() -> None:
@@ -117,7 +133,8 @@ async def test_one_error_stops_nobody() -> None:
 async def test_an_id_given_twice_is_waited_for_once() -> None:
     """One outcome for each id."""
     things = Things(FakeClock(), {"a": 0, "b": 0})
-    assert [outcome.id async for outcome in things.wait_many(["a", "b", "a", "b", "a"])] == ["a", "b"]
+    outcomes = [outcome async for outcome in things.wait_many(["a", "b", "a", "b", "a"])]
+    assert sorted(outcome.id for outcome in outcomes) == ["a", "b"]
     assert len(things.looks) == 2
 
 
@@ -145,11 +162,11 @@ async def test_a_look_that_hangs_does_not_outlast_the_timeout() -> None:
     """The timeout also ends a request that is under way."""
     clock = FakeClock()
 
-    async def look(_: str) -> str:
+    async def look(id_: str) -> Thing:
         await clock.sleep(10_000)
-        return "done"
+        return Thing(id_, "done")
 
-    waiting = WaitForMany(["a"], look, _done, clock=clock, schedule=SCHEDULE, timeout=5)
+    waiting = WaitForMany(SharedWait(look, clock=clock, schedule=SCHEDULE), ["a"], _done, timeout=5)
     assert [type(outcome.error) async for outcome in waiting] == [WaitTimeout]
     assert clock.monotonic() == 5
 

@@ -46,6 +46,7 @@ async def making_a_client(anything: Transport) -> None:
         read_timeout=120, rates={"orders": (Window(3), Window(100, 60.0))}, schedule=Schedule(first=5)
     )
     planet = Planet(config, credentials=BearerToken("..."), transport=anything, clock=SystemClock())
+    assert_type(planet.with_options(deadline=5, schedule=Schedule(first=1)), Planet)
     assert_type(await planet.aclose(), None)
     assert_type(standard_stack(anything, config, ApiKey("..."), SystemClock()), Transport)
 

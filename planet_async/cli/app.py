@@ -11,6 +11,7 @@ from planet_async import __version__
 from planet_async.cli import (
     cancel,
     jobs,
+    ledger,
     orders,
     reports,
     simulate,
@@ -55,6 +56,7 @@ _group(
     ),
     (orders.list_, orders.stats),
 )
+_group("ledger", "Look at the ledger of a job, which `orders run --ledger` writes.", (ledger.show,))
 _group(
     "subscriptions",
     "Subscribe to imagery and planetary variables, delivered as they are made.",

@@ -1,5 +1,6 @@
 """Many at a time: orders placed, waited for, downloaded; what fails for one stops no other."""
 
+from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,8 +8,8 @@ from typing import Any, TypeVar
 import anyio
 from attrs import frozen
 
-from planet_async import Order, Outcome, Planet, PlanetError
-from planet_async.cli.progress import Board
+from planet_async import Delivery, Order, Outcome, Planet, PlanetError
+from planet_async.cli.progress import Board, states_text
 from planet_async.cli.requests import RequestFile
 
 T = TypeVar("T")
@@ -46,6 +47,42 @@ class Result:
 def result_of(order: Order, **fields: Any) -> Result:
     """Describe an order as it stands."""
     return Result(order.id, order.name, order.state, order.error_hints, **fields)
+
+
+class Seen:
+    """The bars of a whole job, and the orders that it has seen."""
+
+    def __init__(self, board: Board, total: int) -> None:
+        self.orders: dict[str, Order] = {}
+        self._board = board
+        self._placing = board.step("Placing orders", total)
+        self._waiting = board.step("Waiting for orders", total)
+        self._downloading = board.step("Downloading", total)
+        self._states: Counter[str] = Counter()
+
+    def update(self, order: Order) -> None:
+        """Take note of an order that was placed or has finished."""
+        before = self.orders.get(order.id)
+        if before is None:
+            self._placing.advance()
+        if order.state.is_final and not (before and before.state.is_final):
+            self._states[order.state] += 1
+            self._waiting.advance(states_text(self._states))
+        self.orders[order.id] = order
+
+    def end(self, outcome: Outcome[Delivery]) -> Result:
+        """Say what became of an order in the end; one that was never placed is known by its name."""
+        order = self.orders.get(outcome.id)
+        if order is None:
+            self._placing.advance()
+            self._waiting.advance()
+            result = Result(None, outcome.id, paths=(), error=outcome.error)
+        else:
+            self._board.forget(order.id)
+            paths = () if outcome.error is not None else outcome.unwrap().paths
+            result = result_of(order, paths=paths, error=outcome.error)
+        self._downloading.advance(self._board.received)
+        return result
 
 
 async def place(

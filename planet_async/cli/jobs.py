@@ -10,12 +10,12 @@ import anyio
 import typer
 
 from planet_async import Order, Outcome, Planet, PlanetError
-from planet_async.cli.batch import Result, fetch, place, result_of
+from planet_async.cli.batch import Result, Seen, fetch, result_of
 from planet_async.cli.options import Folder, Overwrite
 from planet_async.cli.orders import RequestFiles
 from planet_async.cli.output import Json, clean, print_json_line, state_text, stdout, table, wants_json
 from planet_async.cli.progress import Board, Step, states_text
-from planet_async.cli.requests import RequestFile, read_requests
+from planet_async.cli.requests import read_requests
 from planet_async.cli.run import complain, one_line, reporting, with_planet
 
 OrderIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of orders.")]
@@ -51,38 +51,40 @@ def wait(
 def run(
     context: typer.Context,
     files: RequestFiles,
+    *,
     to: Folder,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Note there what became of each order; go on where it ends."),
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Place orders, wait for them, and download each as soon as it is done.
 
-    All files are checked before the first order is placed.  Checksums are verified.
+    All files are checked before the first order is placed.  Checksums are verified.  With a ledger the same
+    command can be given again after whatever stopped it: nothing is ordered twice.
 
-    [dim]planet-async orders run farm.json coast.json --to data[/]
+    [dim]planet-async orders run farm.json coast.json --to data --ledger fields.ledger[/]
     """
     with reporting():
         requests = read_requests(files)
 
     async def work(planet: Planet) -> bool:
         report = Report(json)
-        ids: list[str] = []
-        with Board() as board, _telling_ids(ids, report, to):
-            placing = board.step("Placing orders", len(requests))
-
-            def placed(request: RequestFile, outcome: Outcome[Order]) -> None:
-                placing.advance()
-                if outcome.error is not None:
-                    report.add(Result(None, request.name, paths=(), error=outcome.error))
-                else:
-                    ids.append(outcome.id)
-
-            await place(planet, requests, placed)
-            finished = _watched(planet.orders.wait_many(ids), board.step("Waiting for orders", len(ids)))
-            downloading = board.step("Downloading", len(ids))
-            await fetch(
-                planet, finished, to, board, _downloaded(report, downloading, board), overwrite=overwrite
+        with Board() as board:
+            seen = Seen(board, len(requests))
+            job = planet.orders.run(
+                [request.body for request in requests],
+                to,
+                ledger=ledger,
+                overwrite=overwrite,
+                progress=board.receive,
+                on_update=seen.update,
             )
+            with _telling_how_to_go_on(seen, report, to, ledger):
+                async for outcome in job:
+                    report.add(seen.end(outcome))
         return report.finish()
 
     with_planet(context, work)
@@ -185,13 +187,15 @@ async def _each(planet: Planet, order_ids: Sequence[str]) -> AsyncIterator[Outco
 
 
 @contextmanager
-def _telling_ids(ids: Sequence[str], report: Report, to: Path) -> Iterator[None]:
+def _telling_how_to_go_on(seen: Seen, report: Report, to: Path, ledger: Path | None) -> Iterator[None]:
     """Where the job is interrupted, tell which orders go on without it."""
     try:
         yield
     except anyio.get_cancelled_exc_class():
         delivered = {result.id for result in report.results}
-        if left := [id_ for id_ in ids if id_ not in delivered]:
+        if ledger is not None:
+            complain("the orders placed go on; give the same command again to go on with the job")
+        elif left := [id_ for id_ in seen.orders if id_ not in delivered]:
             complain(
                 "the orders placed go on; fetch them later with:"
                 f" planet-async orders download {' '.join(left)} --to {to}"

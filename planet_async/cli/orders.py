@@ -6,7 +6,7 @@ import typer
 
 from planet_async import OrderRequest
 from planet_async.cli.describe import order_line, order_panel, orders_table, stats_table
-from planet_async.cli.options import INTERVAL, Limit, PageSize, UserId
+from planet_async.cli.options import INTERVAL, Limit, Name, NameContains, PageSize, UserId, one_of
 from planet_async.cli.output import Json
 from planet_async.cli.show import act_on_each, requests_in, show_list, show_one
 
@@ -14,6 +14,7 @@ RequestFiles = Annotated[
     list[str], typer.Argument(metavar="REQUEST.json", help="Order requests; - is standard input.")
 ]
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id of an order.")]
+_STATES = ["queued", "running", "success", "partial", "failed", "cancelled"]
 
 
 def create(context: typer.Context, files: RequestFiles, json: Json = False) -> None:
@@ -43,12 +44,9 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 def list_(
     context: typer.Context,
     *,
-    state: Annotated[
-        list[str] | None,
-        typer.Option(help="In this state; may be given again.", autocompletion=lambda: _STATES),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Of exactly this name.")] = None,
-    name_contains: Annotated[str | None, typer.Option(help="With this text in the name.")] = None,
+    state: Annotated[list[str] | None, one_of("In this state", _STATES)] = None,
+    name: Name = None,
+    name_contains: NameContains = None,
     created_on: Annotated[str | None, typer.Option(metavar="TIME", help=f"Created then. {INTERVAL}")] = None,
     last_modified: Annotated[
         str | None, typer.Option(metavar="TIME", help="Changed then; written as for --created-on.")
@@ -94,9 +92,6 @@ def list_(
         limit=limit,
         json=json,
     )
-
-
-_STATES = ["queued", "running", "success", "partial", "failed", "cancelled"]
 
 
 def stats(context: typer.Context, json: Json = False) -> None:

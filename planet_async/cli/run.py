@@ -11,6 +11,7 @@ import typer
 
 from planet_async import Config, Planet, PlanetError
 from planet_async.cli.output import clean
+from planet_async.cli.telling import telling
 
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
@@ -27,7 +28,7 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting():
+    with reporting(), telling():
         if not anyio.run(do):
             raise typer.Exit(1)
 
@@ -62,7 +63,8 @@ def complain(problem: Exception | str) -> None:
 def one_line(problem: Exception | str) -> str:
     """Give what happened and what to do about it; of many tries only the last is told."""
     notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
-    return clean("; ".join([str(problem), *notes]))
+    text = "; ".join([str(problem), *notes])
+    return clean(text.replace("Pass overwrite=True", "Pass --overwrite"))  # hints are written for Python
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

@@ -5,12 +5,13 @@ from typing import Annotated
 import typer
 
 from planet_async.cli.describe_subscriptions import subscription_line, subscription_panel, subscriptions_table
-from planet_async.cli.options import INTERVAL, Limit, UserId
+from planet_async.cli.options import INTERVAL, ChangesFile, Limit, Name, NameContains, UserId, one_of
 from planet_async.cli.output import Json
 from planet_async.cli.show import act_on_each, requests_in, show_list, show_one
 from planet_async.models.subscription_request import SubscriptionRequest
 
 SubscriptionId = Annotated[str, typer.Argument(metavar="ID", help="The id of a subscription.")]
+_STATUSES = ["preparing", "pending", "running", "completed", "suspended", "cancelled", "failed", "invalid"]
 
 
 def create(
@@ -47,12 +48,9 @@ def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = Fa
 def list_(
     context: typer.Context,
     *,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(help="With this status; may be given again.", autocompletion=lambda: _STATUSES),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Of exactly this name.")] = None,
-    name_contains: Annotated[str | None, typer.Option(help="With this text in the name.")] = None,
+    status: Annotated[list[str] | None, one_of("With this status", _STATUSES)] = None,
+    name: Name = None,
+    name_contains: NameContains = None,
     source_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="To this: catalog, soil_water_content, ...")
     ] = None,
@@ -92,9 +90,6 @@ def list_(
     )
 
 
-_STATUSES = ["preparing", "pending", "running", "completed", "suspended", "cancelled", "failed", "invalid"]
-
-
 def update(
     context: typer.Context,
     subscription_id: SubscriptionId,
@@ -121,9 +116,7 @@ def update(
 def patch(
     context: typer.Context,
     subscription_id: SubscriptionId,
-    file: Annotated[
-        str, typer.Argument(metavar="CHANGES.json", help="The fields to be changed; - is standard input.")
-    ],
+    file: ChangesFile,
     json: Json = False,
 ) -> None:
     """Change some fields of a subscription, and keep the others.

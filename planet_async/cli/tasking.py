@@ -6,7 +6,7 @@ import typer
 
 from planet_async import Planet, TaskingOrder, TaskingOrderChanges, TaskingOrderRequest
 from planet_async.cli.describe_tasking import order_line, order_panel, orders_table
-from planet_async.cli.options import PageSize, Timeout
+from planet_async.cli.options import ChangesFile, Name, PageSize, Timeout, one_of
 from planet_async.cli.output import Json, print_json_line, state_text, stdout, wants_json
 from planet_async.cli.progress import Board
 from planet_async.cli.run import complain, one_line, with_planet
@@ -15,6 +15,10 @@ from planet_async.cli.show import act_on_each, distinct_ids, requests_in, show_l
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id of a tasking order.")]
 OrderIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of tasking orders.")]
 Moment = Annotated[str | None, typer.Option(metavar="TIME", help="A time like 2026-01-01T00:00:00Z.")]
+_STATUSES = [
+    *("REQUESTED", "RECEIVED", "PENDING", "IN_PROGRESS", "FINALIZING", "PENDING_CANCELLATION"),
+    *("FULFILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"),
+]
 
 
 def create(
@@ -50,11 +54,8 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 def list_(
     context: typer.Context,
     *,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(help="With this status; may be given again.", autocompletion=lambda: _STATUSES),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Of exactly this name.")] = None,
+    status: Annotated[list[str] | None, one_of("With this status", _STATUSES)] = None,
+    name: Name = None,
     name_contains: Annotated[
         str | None, typer.Option(help="With this text in the name, in any case.")
     ] = None,
@@ -98,18 +99,10 @@ def list_(
     )
 
 
-_STATUSES = [
-    *("REQUESTED", "RECEIVED", "PENDING", "IN_PROGRESS", "FINALIZING", "PENDING_CANCELLATION"),
-    *("FULFILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"),
-]
-
-
 def update(
     context: typer.Context,
     order_id: OrderId,
-    file: Annotated[
-        str, typer.Argument(metavar="CHANGES.json", help="The fields to be changed; - is standard input.")
-    ],
+    file: ChangesFile,
     json: Json = False,
 ) -> None:
     """Change the name or the times of a tasking order.

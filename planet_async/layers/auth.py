@@ -1,8 +1,12 @@
 """`Auth` puts the credential on requests to the API's own origin, and on no others."""
 
+from attrs import evolve
+
 from planet_async.clock import Clock
 from planet_async.credentials import Credentials
+from planet_async.errors import PlanetError
 from planet_async.http import Request, Response, Transport, origin
+from planet_async.layers.masking import credential_of
 
 
 class Auth:
@@ -13,14 +17,41 @@ class Auth:
 
     def __init__(self, inner: Transport, credentials: Credentials, base_url: str, clock: Clock) -> None:
         self._inner = inner
-        self._signed = credentials.sign(inner, clock)
+        self._signed = credentials.sign(_Noting(inner), clock)
         self._origin = origin(base_url)
 
     async def send(self, request: Request) -> Response:
         """Send, signed where it is the API's own."""
-        own = origin(request.url) == self._origin
-        return await (self._signed if own else self._inner).send(request)
+        if origin(request.url) != self._origin:
+            return await self._inner.send(request)
+        try:
+            return await self._signed.send(request)
+        except PlanetError as error:
+            error.request = _unsigned(error.request, request)
+            raise
 
     async def aclose(self) -> None:
         """Close the transport inside."""
         await self._inner.aclose()
+
+
+class _Noting:
+    """Notes on each answer what was sent in confidence, lest an error that quotes the answer shows it."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    async def send(self, request: Request) -> Response:
+        response = await self._inner.send(request)
+        response.confidential = credential_of(request)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _unsigned(failed: Request | None, request: Request) -> Request | None:
+    """Give the request that failed as an error may keep it: errors are stored, sent on and pickled."""
+    if failed is None or failed.operation == request.operation:
+        return failed and request
+    return evolve(failed, headers={}, body=None)  # one of the credential's own, such as for a token

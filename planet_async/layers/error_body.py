@@ -7,6 +7,8 @@ import msgspec
 
 _SHOWN = 200  # characters of a body of no known shape
 
+_DEEPEST = 10  # a message is not wrapped more often, and Python does not like to go on
+
 FieldErrors = Mapping[str, Sequence[str]]
 
 
@@ -40,14 +42,16 @@ def _field_errors(data: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: value for name, value in texts.items() if value}
 
 
-def _messages(value: object) -> list[str]:
+def _messages(value: object, depth: int = 0) -> list[str]:
     """Find the texts in a message, a list of them, or an object around one."""
     if isinstance(value, str):
         return [value.strip()] if value.strip() else []
+    if depth > _DEEPEST:
+        return []
     if isinstance(value, list):
-        return [text for element in value[:20] for text in _messages(element)]
+        return [text for element in value[:20] for text in _messages(element, depth + 1)]
     if isinstance(value, dict):
-        return _messages(value.get("message") or value.get("error") or value.get("detail"))
+        return _messages(value.get("message") or value.get("error") or value.get("detail"), depth + 1)
     return []
 
 

@@ -4,9 +4,11 @@ from attrs import evolve
 
 from planet_async.errors import TransportError
 from planet_async.http import NO_HEADERS, Request, Response, Transport, link_target, origin
+from planet_async.layers.body import start_of_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS = 5
+_MOST_READ = 1 << 16  # bytes of what a redirect says: nobody looks at it
 
 
 class FollowRedirects:
@@ -27,7 +29,7 @@ class FollowRedirects:
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or location is None or request.method not in {"GET", "HEAD"}:
                 return response
-            await response.read()  # it is short, and a connection with a body unread is lost
+            await start_of_body(response, _MOST_READ)  # a connection with a body unread is lost
             hops += 1
             if hops > _MOST_HOPS:
                 raise _not_followed(f"more than {_MOST_HOPS} redirects", request)

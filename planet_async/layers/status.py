@@ -2,11 +2,14 @@
 
 import re
 from datetime import datetime
+from functools import partial
 
 from planet_async.clock import Clock
-from planet_async.errors import StatusError, TransportError, status_class
+from planet_async.errors import PlanetError, StatusError, status_class
 from planet_async.http import Request, Response, Transport, http_date
+from planet_async.layers.body import start_of_body, whole_body
 from planet_async.layers.error_body import parse_error_body
+from planet_async.layers.masking import masked, secrets_in
 
 _FIRST_REFUSAL = 300
 _MOST_READ = 1 << 16  # bytes of a refusal
@@ -24,56 +27,54 @@ _HINTS = {
 class RaiseForStatus:
     """Turns a refusal into an error, read and closed here, and reads every other body that is not streamed.
 
-    A body that breaks off is thus met inside of `Retry`.
+    A body that breaks off is thus met inside of `Retry`; BodyTooLarge is raised for one of more than
+    `max_body_bytes`.  Errors are told how many seconds it took: `elapsed`.
     """
 
-    def __init__(self, inner: Transport, clock: Clock) -> None:
+    def __init__(self, inner: Transport, clock: Clock, max_body_bytes: int = 256 << 20) -> None:
         self._inner = inner
         self._clock = clock
+        self._most = max_body_bytes
 
     async def send(self, request: Request) -> Response:
         """Send; return only what succeeded."""
+        began = self._clock.monotonic()
+        try:
+            return await self._answer(request)
+        except PlanetError as error:
+            error.elapsed = self._clock.monotonic() - began
+            raise
+
+    async def _answer(self, request: Request) -> Response:
         response = await self._inner.send(request)
-        if response.status < _FIRST_REFUSAL:
-            if not request.stream:
-                await response.read()
+        if response.status >= _FIRST_REFUSAL:
+            now = http_date(response.headers.get("date")) or self._clock.now()
+            # The status counts even where the body breaks off.
+            raise status_error(request, response, await start_of_body(response, _MOST_READ), now)
+        if request.stream:
             return response
-        now = http_date(response.headers.get("date")) or self._clock.now()
-        raise status_error(request, response, await _refusal(response), now)
+        body = await whole_body(request, response, self._most)
+        return Response(response.status, response.headers, body, url=response.url)
 
     async def aclose(self) -> None:
         """Close the transport inside."""
         await self._inner.aclose()
 
 
-async def _refusal(response: Response) -> bytes:
-    """Read what a refusal says, as far as it comes; the status counts even where the body breaks off."""
-    body = b""
-    try:
-        async for chunk in response.chunks():
-            body += chunk
-            if len(body) >= _MOST_READ:
-                break
-    except TransportError:
-        pass  # the status says enough
-    finally:
-        await response.aclose()
-    return body[:_MOST_READ]
-
-
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
     """Make the error that a refusal stands for."""
-    message, field_errors = parse_error_body(body)
-    text = body.decode("utf-8", "replace")
+    shown = partial(masked, secrets=(*response.confidential, *secrets_in(request.body)))
+    text = shown(body.decode("utf-8", "replace"))
+    message, field_errors = parse_error_body(text.encode())
     return status_class(response.status)(
-        f"{response.status} {message}".rstrip(),
+        f"{response.status} {shown(message)}".rstrip(),
         status=response.status,
         request=request,
         hint=_HINTS.get(response.status, ""),
-        field_errors=field_errors,
+        field_errors={shown(name): [*map(shown, texts)] for name, texts in field_errors.items()},
         body=text[:_SHOWN],
         retry_after=_retry_after(response.headers.get("retry-after", ""), text, now),
-        request_id=response.headers.get("x-request-id"),
+        request_id=shown(response.headers.get("x-request-id", "")) or None,
     )
 
 

@@ -20,7 +20,7 @@ from planet_async.models.structure import ZERO_TIME, converter, problems
 
 T = TypeVar("T")
 
-__all__ = ["checked_body", "decode", "from_mapping", "to_json", "to_mapping"]
+__all__ = ["checked_body", "decode", "decode_part", "from_mapping", "to_json", "to_mapping"]
 
 
 @cache
@@ -28,18 +28,26 @@ def _decoder(cls: type[Any]) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(cls).decode
 
 
-def decode(cls: type[T], data: bytes | msgspec.Raw, *, request: Request | None = None, where: str = "$") -> T:
+def decode(
+    cls: type[T],
+    data: bytes | msgspec.Raw,
+    *,
+    request: Request | None = None,
+    where: str = "$",
+    content_type: str = "",
+) -> T:
     """Decode the bytes of one JSON object to a record of what the API answers.
 
     A field that is null or of another type than documented counts as not given, unless the record is of no
-    use without it: then, and where the text is no JSON object, a DecodeError says what is wrong `where`.
+    use without it: then, and where the text is no JSON object, a DecodeError says what is wrong `where`, and
+    of which `content_type` it was.
     """
     # A copy of the slice, lest one order kept keep the whole page.
     json = bytes(data)
     try:
         found: T = _decoder(cls)(json)  # type: ignore[arg-type]  # a class is hashable
     except REFUSALS:
-        return _second_look(cls, json, request, where)
+        return _second_look(cls, json, request, where, content_type)
     if ZERO_TIME in json:
         return _second_look(cls, json, request, where)
     if isinstance(found, Resource):
@@ -47,8 +55,17 @@ def decode(cls: type[T], data: bytes | msgspec.Raw, *, request: Request | None =
     return found
 
 
-def _second_look(cls: type[T], json: bytes, request: Request | None, where: str) -> T:
-    parsed = parsed_object(json, request=request, where=where)
+def decode_part(cls: type[T], part: object, *, where: str = "$") -> T:
+    """Decode a part of what has been decoded into plain values."""
+    try:
+        json = msgspec.json.encode(part)
+    except RecursionError:
+        raise DecodeError(f"`{where}` is nested too deeply") from None
+    return decode(cls, json, where=where)
+
+
+def _second_look(cls: type[T], json: bytes, request: Request | None, where: str, content_type: str = "") -> T:
+    parsed = parsed_object(json, request=request, where=where, content_type=content_type)
     try:
         found = converter.structure(parsed, cls)
     except Exception as error:  # noqa: BLE001 - a group of whatever the fields met

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import msgspec
 from attrs import field, frozen
 
-from planet_async.models.convert import decode
+from planet_async.models.convert import decode_part
 from planet_async.models.open_word import OpenWord
 from planet_async.models.resource import Resource
 from planet_async.models.structure import NonEmpty, Timestamp
@@ -80,6 +79,6 @@ class ImagingWindowSearch(Resource):
         if not isinstance(windows, list):
             return ()
         return tuple(
-            decode(ImagingWindow, msgspec.json.encode(window), where=f"$.imaging_windows[{index}]")
+            decode_part(ImagingWindow, window, where=f"$.imaging_windows[{index}]")
             for index, window in enumerate(windows)
         )

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Self
 
+_MOST = 1000
+
 
 class OpenWord(StrEnum):
     """Base of the enumerations; a word that is not listed becomes a member when it is first met.
@@ -17,5 +19,7 @@ class OpenWord(StrEnum):
         word = str.__new__(cls, value)
         word._name_ = value.upper()
         word._value_ = value
+        if len(cls._value2member_map_) >= _MOST:
+            return word  # no API has so many: not all of them are kept
         # One for each word, also if two threads meet a new one, so that `is` holds as it does for the others.
         return cls._value2member_map_.setdefault(value, word)  # type: ignore[return-value]

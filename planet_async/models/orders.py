@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-import msgspec
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode
+from planet_async.models.convert import decode_part
+from planet_async.models.deliverable import Deliverable
 from planet_async.models.open_word import OpenWord
 from planet_async.models.resource import Resource
 from planet_async.models.structure import NonEmpty, Timestamp
@@ -58,7 +58,7 @@ class OrderResult(Resource):
 
 
 @frozen(eq=False)
-class Order(Resource):
+class Order(Deliverable):
     """An order.  `error_hints` say why it failed, `last_message` what happened last.
 
     An order of a list has no `results`: get it by its id for those.
@@ -81,34 +81,9 @@ class Order(Resource):
         return self._mappings("products")
 
     @property
-    def tools(self) -> tuple[Mapping[str, Any], ...]:
-        """The tools, each an object with one key."""
-        return self._mappings("tools")
-
-    @property
-    def delivery(self) -> Mapping[str, Any] | None:
-        """Where it goes and how it is packed; secrets come blacked out by the API."""
-        return self._mapping("delivery")
-
-    @property
-    def hosting(self) -> Mapping[str, Any] | None:
-        """Where Planet hosts it."""
-        return self._mapping("hosting")
-
-    @property
-    def notifications(self) -> Mapping[str, Any] | None:
-        """Who is told."""
-        return self._mapping("notifications")
-
-    @property
     def metadata(self) -> Mapping[str, Any] | None:
         """Which metadata were asked for."""
         return self._mapping("metadata")
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:
@@ -166,20 +141,38 @@ class OrderStats(Resource):
     organization: OrderCounts
 
 
+class CancelReason(OpenWord):
+    """Why an order was not cancelled.
+
+    already_final: it runs or has ended, the API does not say which, so nothing can cancel it any more;
+    not_found: there is none of that id, or it is another user's; failed: all else, as the message says.
+    """
+
+    ALREADY_FINAL = "already_final"
+    NOT_FOUND = "not_found"
+    FAILED = "failed"
+
+
 @frozen
 class CancelFailure:
-    """An order that could not be cancelled, and why."""
+    """An order that was not cancelled, and why: the `message` in words, the `reason` to branch on."""
 
     order_id: str = ""
     message: str = ""
+    reason: CancelReason = CancelReason.FAILED
 
 
 @frozen
 class CancelResult:
-    """What became of cancelling many orders: how many it worked for, and the others."""
+    """What became of cancelling many orders: how many it worked for, and the others.
+
+    `cancelled` are the ids it worked for; none where every queued order was meant, since the API names only
+    those that it could not cancel.
+    """
 
     succeeded: int
     failures: tuple[CancelFailure, ...] = ()
+    cancelled: tuple[str, ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -188,9 +181,15 @@ class _Cancelled:
 
 
 @frozen
+class _Refusal:
+    order_id: str = ""
+    message: str = ""
+
+
+@frozen
 class _NotCancelled:
     # Go writes an empty list as null.
-    failures: tuple[CancelFailure, ...] | None = None
+    failures: tuple[_Refusal, ...] | None = None
 
 
 @frozen
@@ -209,12 +208,19 @@ class BulkCancelReply(Resource):
     def cancelled(self) -> CancelResult:
         """The counts and failures."""
         failed = self.result.failed
-        return CancelResult(self.result.succeeded.count, (failed and failed.failures) or ())
+        refusals = (failed and failed.failures) or ()
+        failures = (CancelFailure(one.order_id, one.message, _reason(one.message)) for one in refusals)
+        return CancelResult(self.result.succeeded.count, tuple(failures))
+
+
+def _reason(message: str) -> CancelReason:
+    # The API has words for it, and no code.
+    if "cancellable state" in message:
+        return CancelReason.ALREADY_FINAL
+    return CancelReason.NOT_FOUND if "No such order" in message else CancelReason.FAILED
 
 
 def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
     if not isinstance(items, list):
         return ()
-    return tuple(
-        decode(cls, msgspec.json.encode(item), where=f"{where}[{index}]") for index, item in enumerate(items)
-    )
+    return tuple(decode_part(cls, item, where=f"{where}[{index}]") for index, item in enumerate(items))

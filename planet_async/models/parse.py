@@ -12,12 +12,17 @@ from planet_async.http import Request
 # What a decoder of msgspec raises for a body that is not what was hoped for.
 REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_SHOWN = 160  # characters of a body in an error
+_SHOWN = 80  # characters of a body in an error
 _QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
+_WORD = r"[^\s\"'<>{}\[\],:;=]"
+_LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{20,}}")  # no word, and every credential
 _NUMBER_SHOWN = 12
+_STRANGER = "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
 
 
-def parsed_object(data: bytes, *, request: Request | None = None, where: str = "$") -> dict[str, Any]:
+def parsed_object(
+    data: bytes, *, request: Request | None = None, where: str = "$", content_type: str = ""
+) -> dict[str, Any]:
     """Decode a JSON object whole; anything else is a DecodeError."""
     try:
         found = msgspec.json.decode(data)
@@ -29,12 +34,27 @@ def parsed_object(data: bytes, *, request: Request | None = None, where: str = "
         if isinstance(found, dict):
             return found
         problem = f"got {kind(found)}"
-    raise DecodeError(f"`{where}`: expected a JSON object; {problem}: {_start(data)}", request=request)
+    expected = f"`{where}`: expected a JSON object"
+    raise unreadable(expected, problem, data, request=request, content_type=content_type)
 
 
-def _start(data: bytes) -> str:
+def unreadable(
+    expected: str, problem: str, data: bytes, *, request: Request | None = None, content_type: str = ""
+) -> DecodeError:
+    """Make the error for a body of another kind; a web page in its place is said to be one."""
+    begins, text = excerpt(data), data.strip()
+    message = f"{expected}; {problem}: {begins}" if text else f"{expected}; {begins}"
+    if "json" in content_type.lower() or not (content_type or text.startswith(b"<")):
+        return DecodeError(message, request=request)
+    kind_of_text = content_type.partition(";")[0].strip()[:40]
+    came = f" (it came as {kind_of_text!r})" if kind_of_text else ""
+    return DecodeError(f"{message}{came}.", request=request, hint=_STRANGER)
+
+
+def excerpt(data: bytes) -> str:
+    """Give the beginning of a body as an error may quote it: without what may be a key or a signature."""
     text = data[: 4 * _SHOWN].decode(errors="replace")
-    text = _QUERY.sub("?...", " ".join(text.split()))
+    text = _LONG.sub("...", _QUERY.sub("?...", " ".join(text.split())))
     if not text:
         return "it is empty"
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

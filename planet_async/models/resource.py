@@ -6,6 +6,7 @@ from typing import Any, Self
 import attrs
 import msgspec
 
+from planet_async.errors import DecodeError
 from planet_async.models.parse import parsed_object
 
 
@@ -60,12 +61,15 @@ class Resource:
         if type(other) is not type(self):
             return NotImplemented
         mine, others = self._bytes(), other._bytes()
-        return mine == others or self.raw == other.raw
+        try:
+            return mine == others or self.raw == other.raw
+        except RecursionError:
+            raise DecodeError("nested too deeply to be compared") from None
 
     def __hash__(self) -> int:
         # Equal JSON gives an equal first field, which is what tells one from another: the id, the name, the
-        # path.
-        return hash((type(self), getattr(self, _fields(type(self))[0].name)))
+        # path.  A reply that is only links has no field.
+        return hash((type(self), *(getattr(self, field.name) for field in _fields(type(self))[:1])))
 
     def __reduce__(self) -> tuple[object, ...]:
         values = {field.name: getattr(self, field.name) for field in _fields(type(self))}

@@ -1,12 +1,31 @@
 """What must not be shown, and what the API does not show."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from planet_async.errors import InvalidRequest
 
 REDACTED = "<REDACTED>"
 """What the API shows in the place of a secret."""
+
+
+_SECRETS = frozenset(
+    {
+        *("aws_access_key_id", "aws_secret_access_key", "sas_token", "credentials"),
+        *("customer_access_key_id", "customer_secret_key", "access_key_id", "secret_access_key"),
+    }
+)
+
+
+def blacked_out(body: Any, path: tuple[str, ...] = ()) -> Any:
+    """Give the JSON of a request without its secrets; the address of a webhook is one."""
+    if isinstance(body, dict):
+        return {key: blacked_out(value, (*path, key)) for key, value in body.items()}
+    if isinstance(body, list):
+        return [blacked_out(item, path) for item in body]
+    is_secret = bool(path) and (path[-1] in _SECRETS or path[-2:] == ("webhook", "url"))
+    return REDACTED if is_secret and isinstance(body, str) else body
 
 
 def outline(value: object) -> str:

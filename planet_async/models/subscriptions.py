@@ -9,6 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
+from planet_async.models.deliverable import Deliverable
 from planet_async.models.open_word import OpenWord
 from planet_async.models.resource import Resource
 from planet_async.models.structure import NonEmpty, Timestamp
@@ -40,7 +41,7 @@ _FINAL = frozenset({SubscriptionStatus.COMPLETED, SubscriptionStatus.CANCELLED, 
 
 
 @frozen(eq=False)
-class Subscription(Resource):
+class Subscription(Deliverable):
     """A subscription: imagery or a planetary variable, delivered as it is made.
 
     The secrets of its delivery come back as ``"<REDACTED>"``.
@@ -58,34 +59,9 @@ class Subscription(Resource):
         return self._mapping("source") or {}
 
     @property
-    def tools(self) -> tuple[Mapping[str, Any], ...]:
-        """What is done to each item, in this order."""
-        return self._mappings("tools")
-
-    @property
-    def delivery(self) -> Mapping[str, Any] | None:
-        """Where it goes; secrets come blacked out by the API."""
-        return self._mapping("delivery")
-
-    @property
-    def hosting(self) -> Mapping[str, Any] | None:
-        """Where Planet hosts it."""
-        return self._mapping("hosting")
-
-    @property
-    def notifications(self) -> Mapping[str, Any] | None:
-        """Who is told, and of what."""
-        return self._mapping("notifications")
-
-    @property
     def error_hints(self) -> Mapping[str, Any]:
         """Why it failed, as far as the API says."""
         return self._mapping("error_hints") or {}
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 class ResultStatus(OpenWord):

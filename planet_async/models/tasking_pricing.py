@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import msgspec
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode
+from planet_async.models.convert import decode_part
 from planet_async.models.resource import Resource
 
 
@@ -86,7 +85,7 @@ def _price_or_failure(detail: object) -> Pricing | PricingFailure:
     if not isinstance(detail, dict):
         return PricingFailure("the API gives no price and no reason")
     try:
-        return decode(Pricing, msgspec.json.encode(detail))
+        return decode_part(Pricing, detail)
     except DecodeError:
         return PricingFailure(_reason(detail), raw=detail)
 

@@ -1,36 +1,46 @@
 """What the services share: the transport stack, and the way from a path to a model."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from planet_async._version import __version__
 from planet_async.clock import Clock
-from planet_async.config import Config
+from planet_async.config import Config, Schedule
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
+from planet_async.layers.budget import SharedBudget
 from planet_async.models.convert import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageShape, Paginator
+from planet_async.waiting.roll_call import Identified, Lists
+from planet_async.waiting.shared import Look, SharedWait
 
 T = TypeVar("T")
+Thing = TypeVar("Thing", bound=Identified)
+Waits = MutableMapping[tuple[str, Schedule], SharedWait[Any]]
 Params = Sequence[tuple[str, str]]
 
-_HEADERS = {
+_STREAM_HEADERS = {
     "accept": "application/json",
     "user-agent": f"planet-async/{__version__}",
     "x-planet-app": "planet-async",
 }
+_HEADERS = {**_STREAM_HEADERS, "accept-encoding": "gzip"}
 _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 
 class Api:
     """Sends requests to paths of the API through one stack of layers."""
 
-    def __init__(self, transport: Transport, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, config: Config, clock: Clock, budget: SharedBudget, waits: Waits
+    ) -> None:
         self.transport = transport
         self.config = config
         self.clock = clock
+        self.budget = budget
+        self._waits = waits
 
     def request(
         self,
@@ -45,11 +55,12 @@ class Api:
     ) -> Request:
         """Make a request to a path, or to an absolute URL that the API gave."""
         url = path if "://" in path else self.config.base_url + path
+        headers = _STREAM_HEADERS if stream else _HEADERS
         return Request(
             method,
             url,
             params=tuple(params),
-            headers=_HEADERS if body is None else _HEADERS_WITH_BODY,
+            headers=headers if body is None else _HEADERS_WITH_BODY,
             body=body,
             operation=operation,
             repeatable=method in REPEATABLE_METHODS if repeatable is None else repeatable,
@@ -63,7 +74,8 @@ class Api:
     async def call(self, cls: type[T], request: Request) -> T:
         """Send, and decode the answer."""
         response = await self.transport.send(request)
-        return decode(cls, await response.read(), request=request)
+        content_type = response.headers.get("content-type", "")
+        return decode(cls, await response.read(), request=request, content_type=content_type)
 
     def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
         """Make the list that starts with that request."""
@@ -72,6 +84,16 @@ class Api:
     def paginate_offsets(self, cls: type[T], request: Request, concurrency: int) -> OffsetPaginator[T]:
         """Make the list of the Tasking API that starts with that request, some pages fetched side by side."""
         return OffsetPaginator(self.transport, request, TASKING_PAGES, _decoder(cls), concurrency)
+
+    def shared_wait(
+        self, noun: str, look: Look[Thing], schedule: Schedule, lists: Lists[Thing] | None = None
+    ) -> SharedWait[Thing]:
+        """Give the waiting for things of one kind, which a client has in common with its views."""
+        found = self._waits.get((noun, schedule))
+        if found is None:
+            found = SharedWait(look, clock=self.clock, schedule=schedule, lists=lists)
+            self._waits[noun, schedule] = found
+        return found
 
 
 def _decoder(cls: type[T]) -> Callable[[msgspec.Raw, Request], T]:

@@ -1,75 +1,221 @@
-"""Many orders from request to files: placed, waited for and downloaded, each as soon as it can be."""
+"""Many orders from request to files: placed, waited for and downloaded side by side; see `Orders.run`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
+from attrs import frozen
 
-from planet_async._background import Send, Stream
+from planet_async._background import Send
+from planet_async._threads import in_thread
 from planet_async.bulk import Outcome
-from planet_async.errors import PlanetError
-from planet_async.models.orders import Order
+from planet_async.clock import Clock
+from planet_async.errors import BadRequest, Conflict, InvalidRequest, LedgerError, PlanetError
+from planet_async.ledger import Ledger
+from planet_async.ledger_entry import Entry, Stage, paths_there
+from planet_async.models.orders import Order, OrderState
+from planet_async.services._batch_requests import Request
 from planet_async.services._deliveries import Delivery
-
-T = TypeVar("T")
+from planet_async.services._room import Room
 
 _PLACED_AT_ONCE = 8
-_DOWNLOADED_AT_ONCE = 4
+_UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
+_CLOCK_DOUBT = 60.0  # seconds that this machine's clock may have been set by since a job was killed
+_RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
+_REFUSED = frozenset({BadRequest.__name__, InvalidRequest.__name__})
+_ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 
-Request = tuple[str, bytes]
-"""The name and the body of an order to be placed."""
+Told = Outcome[Delivery]
 
 
-def run_batch(
-    requests: Iterable[Request],
-    *,
-    create: Callable[[bytes], Awaitable[Order]],
-    wait_many: Callable[[list[str]], AsyncIterator[Outcome[Order]]],
-    download: Callable[[Order], Awaitable[list[Path]]],
-) -> AsyncIterator[Outcome[Delivery]]:
-    """Yield the outcome of each request as it is done; see `Orders.run`."""
+@frozen
+class Calls:
+    """What a job does with the service.
 
-    async def produce(send: Send[Outcome[Delivery]]) -> None:
-        placed: list[str] = []
+    `find` looks for what a create of so many seconds ago has made, which is none of the ids given.
+    """
 
-        async def place(request: Request) -> None:
-            name, body = request
+    create: Callable[[bytes], Awaitable[Order]]
+    find: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
+    claim: Callable[[Iterable[str]], None]
+    disclaim: Callable[[str], None]
+    wait: Callable[[str], Awaitable[Order]]
+    download: Callable[[Order], Awaitable[list[Path]]]
+
+
+class Batch:
+    """One job.  It holds only what is under way: a request is read when it can be placed."""
+
+    def __init__(
+        self,
+        requests: AsyncGenerator[Request],
+        calls: Calls,
+        ledger: Ledger,
+        room: Room,
+        *,
+        clock: Clock,
+        consistency_delay: float,
+        folder: Path,
+        max_queued: int,
+        concurrency: int,
+        on_update: Callable[[Order], None] | None,
+    ) -> None:
+        if min(max_queued, concurrency) < 1:
+            raise InvalidRequest("max_queued and concurrency must be at least 1")
+        self._requests = requests
+        self._calls = calls
+        self._ledger = ledger
+        self._room = room
+        self._clock = clock
+        self._settled_at = clock.monotonic() + consistency_delay
+        self._folder = folder
+        self._placing = anyio.Semaphore(_PLACED_AT_ONCE)
+        self._queued = anyio.Semaphore(max_queued)
+        self._under_way = anyio.Semaphore(max_queued + _UNDELIVERED)
+        self._downloading = anyio.Semaphore(concurrency)
+        self._on_update = on_update or (lambda _: None)
+
+    async def run(self, send: Send[Told]) -> None:
+        """Send the outcome of each request as it is done; what reading the requests raises comes last."""
+        async with self._ledger, aclosing(self._requests):
+            self._calls.claim(await self._ledger.ids(seconds=_RECENT))
             try:
-                placed.append((await create(body)).id)
-            except PlanetError as error:
-                await send(Outcome(name, error=error))
+                async with anyio.create_task_group() as group:
+                    broken = await self._begin_all(group, send)
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+        if broken is not None:
+            raise broken
 
-        async def deliver(order: Order) -> None:
-            async with limit:
-                try:
-                    paths = await download(order)
-                except PlanetError as error:
-                    outcome = Outcome[Delivery](order.id, error=error)
-                else:
-                    outcome = Outcome(order.id, Delivery(order, tuple(paths)))
-            await send(outcome)
+    async def _begin_all(self, group: TaskGroup, send: Send[Told]) -> Exception | None:
+        while True:
+            await self._under_way.acquire()
+            await self._placing.acquire()
+            try:
+                request = await anext(self._requests)
+            except StopAsyncIteration:
+                return None
+            except Exception as error:  # noqa: BLE001 - the caller's own, who gets it when what was begun is done
+                return error
+            group.start_soon(self._begin, request, group, send)
 
-        await _each(requests, place, _PLACED_AT_ONCE)
-        limit = anyio.CapacityLimiter(_DOWNLOADED_AT_ONCE)
-        async with anyio.create_task_group() as group:
-            async for outcome in wait_many(placed):
-                if outcome.error is None:
-                    group.start_soon(deliver, outcome.unwrap())
-                else:
-                    await send(Outcome(outcome.id, error=outcome.error))
+    async def _begin(self, request: Request, group: TaskGroup, send: Send[Told]) -> None:
+        name, body, wrong = request
+        entry = await self._ledger.take(name, body)
+        told = await self._refused(entry, wrong) or await self._there(entry) or await self._place(entry, body)
+        self._placing.release()
+        if told is None:
+            group.start_soon(self._follow, entry, send)  # a task of its own, which does not hold the request
+        else:
+            await send(told)
+            self._under_way.release()
 
-    return Stream(produce)
+    async def _place(self, entry: Entry, body: bytes) -> Told | None:
+        """See to it that there is an order, and only one; give the outcome where there is none."""
+        await self._queued.acquire()
+        if entry.order_id is not None:
+            self._on_update(_known_order(entry))
+            return None
+        try:
+            order = await self._find(entry, body) or await self._create(entry, body)
+        except LedgerError:
+            raise
+        except PlanetError as error:
+            self._queued.release()
+            return await self._failed(entry, Stage.SENDING if error.may_have_acted else Stage.FAILED, error)
+        entry.stage, entry.order_id, entry.order_state = Stage.ORDERED, order.id, order.state
+        try:
+            await self._save(entry)
+        except BaseException:
+            self._calls.disclaim(order.id)  # the next job may be of this very process
+            raise
+        self._on_update(order)
+        return None
+
+    async def _find(self, entry: Entry, body: bytes) -> Order | None:
+        """Ask what became of a request that was being sent when an earlier job ended."""
+        if entry.stage is not Stage.SENDING or entry.sent is None:
+            return None
+        # What an earlier job sent in its last moment may not be listed yet.
+        await self._clock.sleep(self._settled_at - self._clock.monotonic())
+        seconds = max(0.0, self._clock.now().timestamp() - entry.sent) + _CLOCK_DOUBT
+        return await self._calls.find(body, seconds, await self._ledger.ids(name=entry.name))
+
+    async def _create(self, entry: Entry, body: bytes) -> Order:
+        while True:
+            times = await self._room.wait()
+            entry.stage, entry.sent = Stage.SENDING, self._clock.now().timestamp()
+            await self._save(entry)
+            try:
+                return await self._calls.create(body)
+            except Conflict as refusal:
+                entry.stage = Stage.INTENDED
+                await self._save(entry)
+                await self._room.wait_after(refusal, times)
+
+    async def _follow(self, entry: Entry, send: Send[Told]) -> None:
+        """Wait for the order and fetch its files."""
+        try:
+            told = Outcome(entry.order_id or "", await self._deliver(entry))
+        except LedgerError:
+            raise
+        except PlanetError as error:
+            told = await self._failed(entry, entry.stage, error)
+        await send(told)
+        self._under_way.release()
+
+    async def _deliver(self, entry: Entry) -> Delivery:
+        try:
+            order = await self._calls.wait(entry.order_id or "")
+        finally:
+            self._queued.release()
+        entry.stage = Stage.FAILED if order.state in _ENDED_BADLY else Stage.FINISHED
+        entry.order_state = order.state
+        await self._save(entry)
+        self._on_update(order)
+        async with self._downloading:
+            paths = tuple(await self._calls.download(order))
+        entry.stage = Stage.DOWNLOADED
+        await self._ledger.keep(entry, self._folder, paths)
+        return Delivery(order, paths)
+
+    async def _refused(self, entry: Entry, wrong: InvalidRequest | None) -> Told | None:
+        """Give the outcome of what cannot be ordered, or has ended badly, and is not ordered again."""
+        if wrong is not None:
+            return await self._failed(entry, Stage.FAILED, wrong)
+        if entry.stage is Stage.FAILED and (entry.order_id is not None or entry.error_type in _REFUSED):
+            if entry.order_id is not None:
+                self._on_update(_known_order(entry))
+            error = PlanetError(
+                (entry.error or "").rstrip("."), hint="An earlier run with this ledger met this."
+            )
+            return Outcome(entry.order_id or entry.name, error=error)
+        return None
+
+    async def _there(self, entry: Entry) -> Told | None:
+        """Give the outcome of what an earlier job has done, if its files are still there."""
+        if entry.stage is not Stage.DOWNLOADED or entry.order_id is None:
+            return None
+        paths = await in_thread(paths_there, entry.files, self._folder)
+        if not paths:
+            entry.files = ()
+            return None
+        order = _known_order(entry)
+        self._on_update(order)
+        return Outcome(order.id, Delivery(order, paths))
+
+    async def _save(self, entry: Entry) -> None:
+        entry.error = entry.error_type = None
+        await self._ledger.save(entry)
+
+    async def _failed(self, entry: Entry, stage: Stage, error: PlanetError) -> Told:
+        entry.stage, entry.error, entry.error_type = stage, str(error), type(error).__name__
+        await self._ledger.save(entry)
+        return Outcome(entry.order_id or entry.name, error=error)
 
 
-async def _each(things: Iterable[T], act: Callable[[T], Awaitable[None]], at_once: int) -> None:
-    """Do it for each thing, in a few tasks whatever their number."""
-    remaining = iter(things)
-
-    async def worker(shared: Iterator[T]) -> None:
-        for thing in shared:
-            await act(thing)
-
-    async with anyio.create_task_group() as group:
-        for _ in range(at_once):
-            group.start_soon(worker, remaining)
+def _known_order(entry: Entry) -> Order:
+    """Give as much of an order as an entry knows."""
+    return Order(entry.order_id or "", OrderState(entry.order_state or OrderState.QUEUED), entry.name)

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from planet_async._background import Send, Stream
 from planet_async.errors import DecodeError
 from planet_async.http import Request, Transport
+from planet_async.models.parse import excerpt
 
 Row = dict[str, str]
 """The cells of a row, by column; an empty cell is an empty text."""
 
-_SHOWN = 200  # characters of a header that is not the one expected
 _LONGEST_ROW = 1 << 22  # characters; a quote that is never closed would swallow the rest
 
 
@@ -55,7 +55,7 @@ class CsvParser:
                 if self._header is None:
                     self._header = cells
                     if self._needed is not None and self._needed not in cells:
-                        columns = ", ".join(cells)[:_SHOWN]
+                        columns = excerpt(", ".join(cells).encode())
                         raise self._wrong(f"it has no column {self._needed!r}; its columns are {columns}")
                     continue
                 self._number += 1

@@ -10,7 +10,7 @@ import anyio.to_thread
 from attrs import frozen
 
 from planet_async.downloads import OpenFile, ProgressCallback, RemoteFile, download
-from planet_async.errors import DecodeError, OrderNotDownloadable, PlanetError
+from planet_async.errors import BodyTooLarge, DecodeError, OrderNotDownloadable, PlanetError
 from planet_async.http import Request, link_target
 from planet_async.models.convert import decode
 from planet_async.models.delivery import DELIVERIES
@@ -52,7 +52,7 @@ async def download_order(
         paths.append(
             await download(api.transport, file, folder, clock=api.clock, overwrite=True, progress=progress)
         )
-        expected = await _expected_files(paths[0], order.id)
+        expected = await _expected_files(paths[0], order.id, api.config.max_body_bytes)
     files = [links.file(result, expected) for result in results if result is not manifest]
     errors: list[PlanetError] = []
     limit = anyio.CapacityLimiter(concurrency)
@@ -163,11 +163,18 @@ def _link(api: Api, result: OrderResult) -> Request:
     return api.request("GET", location, operation="orders.download", stream=True)
 
 
-async def _expected_files(path: Path, order_id: str) -> dict[str, ManifestFile]:
-    body = await anyio.to_thread.run_sync(path.read_bytes)
+async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:
+    body = await anyio.to_thread.run_sync(_start_of, path, most + 1)
+    if len(body) > most:
+        raise BodyTooLarge(f"{path} is longer than {most:,} bytes", hint="Raise Config(max_body_bytes=...).")
     try:
         manifest = decode(Manifest, body)
         # Its paths leave out the folder of the order.
         return {f"{order_id}/{file.path}": file for file in manifest.files}
     except DecodeError as error:
         raise DecodeError(f"{path} is no manifest of an order: {error}") from error
+
+
+def _start_of(path: Path, most: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(most)

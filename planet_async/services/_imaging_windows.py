@@ -16,6 +16,7 @@ from planet_async.models.tasking_request import ImagingWindowRequest
 from planet_async.polling import wait_for
 from planet_async.services._api import Api
 from planet_async.services._query import checked_id
+from planet_async.waiting.shared import SharedWait
 
 _WINDOWS = "/tasking/v2/imaging-windows"
 
@@ -28,14 +29,8 @@ async def search_windows(
     # A search costs nothing and changes nothing.
     post = api.request("POST", f"{_WINDOWS}/search/", operation="tasking.search", body=body, repeatable=True)
     search_id = await _id_of(post, await api.send(post))
-    done = await wait_for(
-        search_id,
-        partial(_look, api),
-        lambda search: search.status.is_final,
-        clock=api.clock,
-        schedule=api.config.schedule,
-        timeout=timeout,
-    )
+    looking = SharedWait(partial(_look, api), clock=api.clock, schedule=api.config.schedule)
+    done = await wait_for(looking, search_id, lambda search: search.status.is_final, timeout=timeout)
     if done.status is SearchStatus.FAILED:
         raise ImagingSearchFailed(
             f"the search for imaging windows {search_id} failed: "
@@ -66,7 +61,10 @@ async def _id_of(request: Request, response: Response) -> str:
     given = found.get("id") if isinstance(found, dict) else None
     if isinstance(given, str) and given:
         return given
-    place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]
+    try:
+        place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]
+    except ValueError:
+        place = ""
     if not place or place == "search":
         raise DecodeError("a search for imaging windows was accepted without an id", request=request)
     return place

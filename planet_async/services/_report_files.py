@@ -4,17 +4,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.message import Message
 from pathlib import Path
-from urllib.parse import urljoin
 
 import anyio
 from attrs import evolve
 
 from planet_async.downloads import OpenFile, ProgressCallback, RemoteFile, download, safe_path
 from planet_async.errors import DownloadError, PlanetError, UnsafeName
-from planet_async.http import Request, Response, Transport
+from planet_async.gunzip import unpacked
+from planet_async.http import Request, Response, Transport, link_target
 from planet_async.models.reports import Report
 from planet_async.services._api import Api
-from planet_async.services._gunzip import unpacked
 
 _EXTENSIONS = {
     "application/gzip": ".csv.gz",
@@ -35,7 +34,7 @@ def content_request(api: Api, report: Report, part: int) -> Request:
             f"report {report.report_id} has no part {part}: it has {count}, counted from 0",
             hint=f"Its status is {report.status}." if report.status else "",
         )
-    url = urljoin(api.config.base_url + "/reports/v1/", report.contents[part])
+    url = link_target(api.config.base_url + "/reports/v1/", report.contents[part])
     request = api.request("GET", url, operation="reports.download", stream=True)
     return evolve(request, headers={**request.headers, "accept": "*/*"})
 

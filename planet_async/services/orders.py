@@ -3,7 +3,8 @@
 | method | route below /compute/ops | page below https://docs.planet.com/develop/apis |
 | --- | --- | --- |
 | `create` | POST /orders/v2 | orders/reference |
-| `get`, `wait`, `wait_many` | GET /orders/v2/{id} | orders/reference |
+| `get` | GET /orders/v2/{id} | orders/reference |
+| `wait`, `wait_many`, `notice` | GET /orders/v2/{id}, or the list for many | orders/reference |
 | `list` | GET /orders/v2 | orders/reference |
 | `cancel` | PUT /orders/v2/{id} | orders/reference |
 | `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel | orders/reference |
@@ -13,23 +14,23 @@
 """
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import anyio
-
-from planet_async.bulk import Outcome, chunks
+from planet_async._background import Stream
+from planet_async.bulk import Outcome
 from planet_async.downloads import OpenFile, ProgressCallback
-from planet_async.errors import Conflict, PlanetError
-from planet_async.models.convert import checked_body, to_json
+from planet_async.errors import Conflict
+from planet_async.ledger import FileLedger, NoLedger
+from planet_async.models.convert import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,
-    CancelFailure,
     CancelResult,
     Order,
     OrderResult,
@@ -39,14 +40,20 @@ from planet_async.models.orders import (
 from planet_async.paging import ORDERS_PAGES, Paginator
 from planet_async.polling import WaitForMany, wait_for
 from planet_async.services._api import Api
-from planet_async.services._batch import run_batch
+from planet_async.services._batch import Batch, Calls
+from planet_async.services._batch_requests import Asked, checked_requests
+from planet_async.services._bulk_cancel import cancel_each, cancel_request
+from planet_async.services._creating import creating_orders
 from planet_async.services._deliveries import Delivery, download_order, open_result
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
+from planet_async.services._room import Room
+from planet_async.waiting.roll_call import Lists
 
 _ORDERS = "/compute/ops/orders/v2"
-_BULK_CANCEL = "/compute/ops/bulk/orders/v2/cancel"
 _STATS = "/compute/ops/stats/orders/v2"
-_MOST_IDS = 10_000  # of one bulk cancel
+_UNFINISHED = (OrderState.QUEUED, OrderState.RUNNING)
+_FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED)
+_LARGE_PAGE = 500  # the server's default makes a list many times slower
 
 
 class Orders:
@@ -58,12 +65,16 @@ class Orders:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._creating = creating_orders(api, self.list)
+        lists = Lists(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
+        self._waits = api.shared_wait("order", self.get, api.config.schedule, lists)
 
     async def create(self, request: OrderRequest | Mapping[str, Any]) -> Order:
         """Place an order, and give it as it stands: queued.
 
-        A mapping is checked and sent as it is, fields unknown here included.  An error that has
-        `may_have_acted` set means that the order may exist.
+        A mapping is checked and sent as it is, fields unknown here included.  It is placed once: where an
+        answer is lost, the order is looked for by its name, and placed again only if it is not there.
+        UnsettledCreate is raised where that cannot be told; a name of its own for each order makes it sure.
 
             order = await planet.orders.create(
                 OrderRequest("field 7", [SceneProduct(["20221221_084022_18_2414"], "PSScene",
@@ -73,9 +84,8 @@ class Orders:
         return await self._place(checked_body(OrderRequest, request))
 
     async def _place(self, body: bytes) -> Order:
-        return await self._api.call(
-            Order, self._api.request("POST", _ORDERS, operation="orders.create", body=body)
-        )
+        post = self._api.request("POST", _ORDERS, operation="orders.create", body=body)
+        return await self._creating.create(body, partial(self._api.call, Order, post))
 
     async def get(self, order_id: str | UUID) -> Order:
         """Give one order; NotFound also for orders of other users."""
@@ -137,42 +147,22 @@ class Orders:
                 raise
             return order
 
-    async def cancel_many(self, order_ids: Iterable[str | UUID]) -> CancelResult:
-        """Cancel queued orders by id, 10,000 in a request; no ids, no request.
+    async def cancel_many(self, order_ids: Iterable[str | UUID], *, verify: bool = False) -> CancelResult:
+        """Cancel queued orders by id, 10,000 in a request, side by side; no ids, no request.
 
-        What could not be cancelled is in `failures`, each with the reason.  Raises only where nothing at all
-        was answered.
+        Each id is told of once, in lower case: it is in `cancelled`, or in `failures` with the reason.  A
+        request that fails costs its own ids only, and where its answer was lost the list tells what it did.
+        With `verify` the list is asked of all: only what it shows is in `cancelled`.  Raises where nothing at
+        all was answered.
+
+            result = await planet.orders.cancel_many(ids)
+            again = [failure.order_id for failure in result.failures if failure.reason == "failed"]
         """
-        ids = [*dict.fromkeys(checked_id(order_id) for order_id in order_ids)]
-        results: builtins.list[CancelResult] = []
-        errors: builtins.list[PlanetError] = []
-
-        async def cancel(part: Sequence[str]) -> None:
-            try:
-                results.append(await self._cancel({"order_ids": part}))
-            except PlanetError as error:
-                errors.append(error)
-                failures = tuple(CancelFailure(order_id, str(error)) for order_id in part)
-                results.append(CancelResult(0, failures))
-
-        async with anyio.create_task_group() as group:
-            for part in chunks(ids, _MOST_IDS):
-                group.start_soon(cancel, part)
-        if errors and len(errors) == len(results):
-            raise errors[0]
-        failures = tuple(failure for result in results for failure in result.failures)
-        return CancelResult(sum(result.succeeded for result in results), failures)
+        return await cancel_each(self._api, order_ids, get=self.get, list_=self.list, verify=verify)
 
     async def cancel_all(self) -> CancelResult:
         """Cancel every queued order of the account."""
-        return await self._cancel({})
-
-    async def _cancel(self, body: Mapping[str, Sequence[str]]) -> CancelResult:
-        # Cancelling twice does no harm: the second answer names the cancelled ones as failures, no more.
-        request = self._api.request(
-            "POST", _BULK_CANCEL, operation="orders.cancel_many", body=to_json(body), repeatable=True
-        )
-        return (await self._api.call(BulkCancelReply, request)).cancelled
+        return (await self._api.call(BulkCancelReply, cancel_request(self._api, {}))).cancelled
 
     async def stats(self) -> OrderStats:
         """Count the queued and running orders of the user and of the organization."""
@@ -188,14 +178,13 @@ class Orders:
         """Wait until an order is finished, for at most `timeout` seconds, and give it.
 
         A failed order is finished too: look at its `state`.  `on_update` is called with the order whenever it
-        has changed.  Raises WaitTimeout.
+        has changed.  All waits of a client share their requests, see `wait_many`: so the order can come
+        without its `results`, which `download` reads by itself.  Raises WaitTimeout.
         """
         return await wait_for(
-            checked_id(order_id),
-            self.get,
+            self._waits,
+            checked_id(order_id).lower(),
             _finished,
-            clock=self._api.clock,
-            schedule=self._api.config.schedule,
             timeout=timeout,
             on_update=on_update,
         )
@@ -208,17 +197,36 @@ class Orders:
     ) -> AsyncIterator[Outcome[Order]]:
         """Wait for many orders, and yield each as it finishes; a `break` is always safe.
 
-        One outcome for each id: the order, or the error that it met (NotFound, or WaitTimeout for those not
-        finished after `timeout` seconds), which stops none of the others.
+        One outcome for each id, in lower case: the order, or the error that it met (NotFound, or WaitTimeout
+        for those not finished after `timeout` seconds), which stops none of the others.
+
+        However many there are, one list request every few seconds answers for all of them, and for all other
+        waits of this client.  An order that comes of a list has no `results`: `download` reads it again, and
+        so does `get`.
+
+            async for outcome in planet.orders.wait_many(ids):
+                print(outcome.id, outcome.error or outcome.unwrap().state)
         """
-        return WaitForMany(
-            [checked_id(order_id) for order_id in order_ids],
-            self.get,
-            _finished,
-            clock=self._api.clock,
-            schedule=self._api.config.schedule,
-            timeout=timeout,
+        ids = [checked_id(order_id).lower() for order_id in order_ids]
+        return WaitForMany(self._waits, ids, _finished, timeout=timeout)
+
+    def notice(self, order_id: str) -> None:
+        """Look at an order at once if somebody waits for it, as when a webhook has told of it.
+
+        It costs nothing where nobody does.  To be called in the event loop of those who wait.
+        """
+        self._waits.notice(order_id.lower())
+
+    def _changed(self, since: datetime, ended: bool) -> Paginator[Order]:
+        return self.list(
+            last_modified=(since, None),
+            state=_FINAL if ended else None,
+            sort_by="last_modified ASC",
+            page_size=_LARGE_PAGE,
         )
+
+    def _having(self, state: Sequence[OrderState]) -> Paginator[Order]:
+        return self.list(state=state, page_size=_LARGE_PAGE)
 
     async def download(
         self,
@@ -262,29 +270,59 @@ class Orders:
 
     def run(
         self,
-        requests: Iterable[OrderRequest | Mapping[str, Any]],
+        requests: Iterable[Asked] | AsyncIterable[Asked],
         to: str | Path,
+        *,
+        ledger: str | Path | None = None,
+        overwrite: bool = False,
+        concurrency: int = 4,
+        max_queued: int = 10_000,
+        progress: ProgressCallback | None = None,
+        on_update: Callable[[Order], None] | None = None,
     ) -> AsyncIterator[Outcome[Delivery]]:
-        """Place many orders, wait for them and download each below `to`; yields them as they are done.
+        """Place orders, wait for them and download each below `to`; yields them as they are done.
 
-        All requests are checked before the first is sent.  What fails for one stops no other.  The id of an
-        outcome is the order's, or the name in the request where no order came of it.  Orders that were placed
-        stay placed when the caller leaves early.
+        A sequence is checked whole before the first request is sent; another iterable, which may be
+        asynchronous and have no end, is read as there is room, and what is wrong in it becomes an outcome.
+        What fails for one stops no other.  The id of an outcome is the order's, or the name in the request
+        where no order came of it.  Orders that were placed stay placed when the caller leaves early.
 
-            async for outcome in planet.orders.run(requests, to="data"):
+        `ledger` is a file that notes what became of each request.  Killed at any moment and called again with
+        the same requests and ledger, the job orders nothing twice, and goes on: what was refused (400) or has
+        failed is told again, without a request; the order of what was downloaded before has only its id, name
+        and state.  Secrets are not written down, and make no difference.
+
+        At most `max_queued` orders are unfinished at a time; where the service's queue is full (409) this
+        waits for room.  `concurrency` orders are downloaded at a time.  `on_update` is called with each order
+        when it is placed or found in the ledger, and when it is finished.
+
+        Raises LedgerError where the ledger is in use or cannot be used, and what reading `requests` raises.
+
+            async for outcome in planet.orders.run(requests, to="data", ledger="fields.ledger"):
                 print(outcome.id, outcome.error or outcome.unwrap().paths)
         """
-        return run_batch(
-            [(_name(request), checked_body(OrderRequest, request)) for request in requests],
-            create=self._place,
-            wait_many=self.wait_many,
-            download=partial(self.download, to=to),
+        clock, folder = self._api.clock, Path(to)
+        job = Batch(
+            checked_requests(requests),
+            Calls(
+                create=self._place,
+                find=self._creating.find,
+                claim=self._creating.claim_ids,
+                disclaim=self._creating.disclaim,
+                wait=self.wait,
+                download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
+            ),
+            NoLedger() if ledger is None else FileLedger(Path(ledger), clock),
+            Room(self.stats, clock, self._api.config.schedule),
+            clock=clock,
+            consistency_delay=self._api.config.consistency_delay,
+            folder=folder,
+            max_queued=max_queued,
+            concurrency=concurrency,
+            on_update=on_update,
         )
+        return Stream(job.run)
 
 
 def _finished(order: Order) -> bool:
     return order.state.is_final
-
-
-def _name(request: OrderRequest | Mapping[str, Any]) -> str:
-    return request.name if isinstance(request, OrderRequest) else str(request.get("name", ""))

@@ -4,7 +4,8 @@
 | --- | --- | --- |
 | `create` | POST / | subscriptions/reference |
 | `create_bulk` | POST /bulk | none: Planet's own client uses it |
-| `get`, `wait` | GET /{id} | subscriptions/reference |
+| `get` | GET /{id} | subscriptions/reference |
+| `wait`, `notice` | GET /{id}, or the list for many | subscriptions/reference |
 | `list` | GET / | subscriptions/reference |
 | `update` | PUT /{id} | subscriptions/reference |
 | `patch` | PATCH /{id} | subscriptions/reference |
@@ -18,12 +19,14 @@
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from attrs import evolve
 
-from planet_async.errors import InvalidRequest, PagingError, StatusUnreachable
+from planet_async.errors import InvalidRequest, PagingError
 from planet_async.http import origin
 from planet_async.models.convert import checked_body, to_json, to_mapping
 from planet_async.models.secrets import refuse_redacted
@@ -38,11 +41,13 @@ from planet_async.models.subscriptions import (
     SubscriptionStatus,
 )
 from planet_async.paging import RESULTS_PAGES, SUBSCRIPTIONS_PAGES, Paginator
-from planet_async.polling import wait_for
 from planet_async.services._api import Api
+from planet_async.services._creating import creating_subscriptions
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
 from planet_async.services._results import ResultRows, result_filters
 from planet_async.services._subscription_calls import Calls, no_subscriptions, path_of
+from planet_async.services._subscription_waits import wait_for_status
+from planet_async.waiting.roll_call import Lists
 
 _PAGE_SIZE = 500  # the API's own 20 make a list ten times slower
 
@@ -58,18 +63,24 @@ class Subscriptions:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._calls = Calls(api)
+        self._creating = creating_subscriptions(api, self.list)
+        lists = Lists(self._changed, self.list)
+        self._waits = api.shared_wait("subscription", self._calls.get, api.config.schedule, lists)
 
     async def create(self, request: SubscriptionRequest | Mapping[str, Any]) -> Subscription:
         """Create a subscription, and give it as it stands: preparing.
 
-        A mapping is checked and sent as it is, fields unknown here included.  An error that has
-        `may_have_acted` set means that the subscription may exist.
+        A mapping is checked and sent as it is, fields unknown here included.  It is created once: where an
+        answer is lost, the subscription is looked for by its name, and sent again only if it is not there.
+        UnsettledCreate is raised where that cannot be told.
 
             subscription = await planet.subscriptions.create(
                 SubscriptionRequest("field 7", VariableSource("BIOMASS-PROXY_V4.0_10", field_7, start))
             )
         """
-        return await self._calls.call(Subscription, "POST", "", "create", body=_checked(request))
+        body = _checked(request)
+        send = partial(self._calls.call, Subscription, "POST", "", "create", body=body)
+        return await self._creating.create(body, send)
 
     async def create_bulk(
         self, requests: Iterable[SubscriptionRequest | Mapping[str, Any]]
@@ -299,26 +310,24 @@ class Subscriptions:
     ) -> Subscription:
         """Wait until a subscription has that status, for at most `timeout` seconds, and give it.
 
-        `on_update` is called with the subscription whenever it has changed.  Raises WaitTimeout, and
-        StatusUnreachable once it has ended otherwise.
+        `on_update` is called with the subscription whenever it has changed.  However many wait, one list
+        request every few seconds answers for all.  Raises WaitTimeout, and StatusUnreachable once it has
+        ended otherwise.
 
             await planet.subscriptions.wait(subscription_id, "running", timeout=600)
         """
-        wanted = SubscriptionStatus(status)
-        found = await wait_for(
-            checked_id(subscription_id, "subscription"),
-            self._calls.get,
-            lambda seen: seen.status is wanted or _is_too_late(seen.status, wanted),
-            clock=self._api.clock,
-            schedule=self._api.config.schedule,
-            timeout=timeout,
-            on_update=on_update,
-        )
-        if found.status is not wanted:
-            raise StatusUnreachable(
-                f"subscription {found.id} is {found.status}, and will not be {wanted} any more"
-            )
-        return found
+        id_, wanted = checked_id(subscription_id, "subscription").lower(), SubscriptionStatus(status)
+        return await wait_for_status(self._waits, id_, wanted, timeout=timeout, on_update=on_update)
+
+    def notice(self, subscription_id: str) -> None:
+        """Look at a subscription at once if somebody waits for it, as when a webhook has told of it.
+
+        It costs nothing where nobody does.  To be called in the event loop of those who wait.
+        """
+        self._waits.notice(subscription_id.lower())
+
+    def _changed(self, since: datetime, _: bool) -> Paginator[Subscription]:
+        return self.list(updated=(since, None), sort_by="updated ASC")
 
 
 def _checked(request: SubscriptionRequest | Mapping[str, Any], *, update: bool = False) -> bytes:
@@ -328,13 +337,6 @@ def _checked(request: SubscriptionRequest | Mapping[str, Any], *, update: bool =
         raise InvalidRequest("the API takes no notifications in an update; nothing was sent")
     refuse_redacted(plain)
     return body
-
-
-def _is_too_late(status: SubscriptionStatus, wanted: SubscriptionStatus) -> bool:
-    """Tell whether that will not happen any more; what has failed can only be cancelled."""
-    if status is SubscriptionStatus.FAILED:
-        return wanted is not SubscriptionStatus.CANCELLED
-    return status.is_final
 
 
 def _details(details: str | None) -> dict[str, str]:

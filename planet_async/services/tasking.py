@@ -3,7 +3,8 @@
 | method | route below /tasking/v2 | page below https://docs.planet.com/develop/apis |
 | --- | --- | --- |
 | `create` | POST /orders/ | tasking/reference |
-| `get`, `wait`, `wait_many` | GET /orders/{id} | tasking/reference |
+| `get` | GET /orders/{id} | tasking/reference |
+| `wait`, `wait_many` | GET /orders/{id}, or the list for many | tasking/reference |
 | `list` | GET /orders/ | tasking/reference |
 | `update` | PUT /orders/{id}, then GET | tasking/reference |
 | `cancel` | DELETE /orders/{id}, then GET | tasking/reference |
@@ -19,6 +20,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -36,17 +38,22 @@ from planet_async.models.tasking_request import (
     TaskingOrderRequest,
 )
 from planet_async.offset_paging import OffsetPaginator
+from planet_async.paging import Paginator
 from planet_async.polling import WaitForMany, wait_for
 from planet_async.services._api import Api
+from planet_async.services._creating import creating_tasking_orders
 from planet_async.services._imaging_windows import get_window, search_windows
 from planet_async.services._query import checked_id
 from planet_async.services._tasking_bulk import create_bulk, get_bulk
 from planet_async.services._tasking_pricing import preview_many, preview_one
 from planet_async.services._tasking_query import tasking_query
+from planet_async.waiting.roll_call import Lists
 
 _ORDERS = "/tasking/v2/orders"
 _CAPTURES = "/tasking/v2/captures"
 _NO_FILTERS: Mapping[str, object] = MappingProxyType({})
+_FINAL = tuple(status for status in TaskingStatus if status.is_final)
+_UNFINISHED = tuple(status for status in TaskingStatus if not status.is_final)
 _CANCELLED = frozenset({TaskingStatus.CANCELLED, TaskingStatus.PENDING_CANCELLATION})
 
 Time = str | datetime
@@ -61,12 +68,16 @@ class Tasking:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._creating = creating_tasking_orders(api, self.list)
+        lists = Lists(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
+        self._waits = api.shared_wait("tasking order", self.get, api.config.tasking_schedule, lists)
 
     async def create(self, request: TaskingOrderRequest | Mapping[str, Any]) -> TaskingOrder:
         """Place an order, and give it as it stands: RECEIVED, or REQUESTED for an assured one.
 
-        A mapping is checked and sent as it is, fields unknown here included.  An error that has
-        `may_have_acted` set means that the order may exist.
+        A mapping is checked and sent as it is, fields unknown here included.  It is placed once: where an
+        answer is lost, the order is looked for by its name, and placed again only if it is not there.
+        UnsettledCreate is raised where that cannot be told.
 
             order = await planet.tasking.create(
                 TaskingOrderRequest("harbour", {"type": "Point", "coordinates": [149.44135, 28.4924]})
@@ -74,7 +85,7 @@ class Tasking:
         """
         body = checked_body(TaskingOrderRequest, request)
         post = self._api.request("POST", f"{_ORDERS}/", operation="tasking.create", body=body)
-        return await self._api.call(TaskingOrder, post)
+        return await self._creating.create(body, partial(self._api.call, TaskingOrder, post))
 
     async def get(self, order_id: str | UUID) -> TaskingOrder:
         """Give one order."""
@@ -202,32 +213,27 @@ class Tasking:
         finished too: look at its `status`.  `on_update` is called with the order whenever it has changed.
         Raises WaitTimeout.
         """
-        return await wait_for(
-            checked_id(order_id),
-            self.get,
-            _finished,
-            clock=self._api.clock,
-            schedule=self._api.config.tasking_schedule,
-            timeout=timeout,
-            on_update=on_update,
-        )
+        id_ = checked_id(order_id).lower()
+        return await wait_for(self._waits, id_, _finished, timeout=timeout, on_update=on_update)
 
     def wait_many(
         self, order_ids: Iterable[str | UUID], *, timeout: float | None = None
     ) -> AsyncIterator[Outcome[TaskingOrder]]:
         """Wait for many orders, and yield each as it finishes; a `break` is always safe.
 
-        One outcome for each id: the order, or the error that it met (NotFound, or WaitTimeout for those not
-        finished after `timeout` seconds), which stops none of the others.
+        One outcome for each id, in lower case: the order, or the error that it met (NotFound, or WaitTimeout
+        for those not finished after `timeout` seconds), which stops none of the others.  However many there
+        are, one list request every few minutes answers for all waits of this client.
         """
-        return WaitForMany(
-            [checked_id(order_id) for order_id in order_ids],
-            self.get,
-            _finished,
-            clock=self._api.clock,
-            schedule=self._api.config.tasking_schedule,
-            timeout=timeout,
-        )
+        ids = [checked_id(order_id).lower() for order_id in order_ids]
+        return WaitForMany(self._waits, ids, _finished, timeout=timeout)
+
+    def _changed(self, since: datetime, ended: bool) -> Paginator[TaskingOrder]:
+        status = _FINAL if ended else None
+        return self.list(updated_time__gte=since, status__in=status, ordering="updated_time")
+
+    def _having(self, status: Sequence[TaskingStatus]) -> Paginator[TaskingOrder]:
+        return self.list(status__in=status, ordering="-created_time")
 
     async def pricing(self, order_id: str | UUID) -> Pricing:
         """Give what an order costs; the API knows it of orders created after March 2024."""

@@ -1,4 +1,4 @@
-"""Rate limits: how many requests of an operation a second the simulator lets pass."""
+"""Rate limits: how many requests of an operation the simulator lets pass in its windows of time."""
 
 import math
 from collections import deque
@@ -8,11 +8,12 @@ from typing import Literal, Self
 
 from attrs import frozen
 
+from planet_async.config import Window
 from planet_async.simulator.exchange import Answer, message
 from planet_async.simulator.times import after, seconds_between
 
-_SECONDS = 1.0
-DOCUMENTED: Mapping[str, int] = MappingProxyType(
+Rate = int | tuple[Window, ...]
+DOCUMENTED: Mapping[str, Rate] = MappingProxyType(
     {
         "orders.create": 3,
         "orders.cancel": 3,
@@ -22,24 +23,25 @@ DOCUMENTED: Mapping[str, int] = MappingProxyType(
         "orders.cancel_many": 5,
         "orders.stats": 5,
         "orders.spec": 10,
-        "tasking": 40,
+        "tasking": (Window(40), Window(300, 60.0)),
     }
 )
 
 
 @frozen
 class Limits:
-    """How many requests of each operation pass in any second.
+    """How many requests of each operation pass: a number in any second, or windows that must all have room.
 
     An operation without a rate has that of its API, as all of Tasking together; else it has no limit.
 
     What is above the limit gets a 429 with either the ``Retry-After`` header (`hint="header"`) or the text
     ``max rate reached: retry-in 200ms`` (`hint="body"`).  The rates are those documented.
 
+        Simulator(limits=Limits({"orders": 3, "tasking": (Window(40), Window(300, 60.0))}))
         Simulator(limits=Limits.unlimited())
     """
 
-    rates: Mapping[str, int] = DOCUMENTED
+    rates: Mapping[str, Rate] = DOCUMENTED
     hint: Literal["header", "body"] = "header"
 
     @classmethod
@@ -49,22 +51,22 @@ class Limits:
 
 
 class Gate:
-    """Applies `Limits`, by a window of one second that slides with the simulator's time."""
+    """Applies `Limits`, by windows that slide with the simulator's time."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._passed = {name: deque[int](maxlen=count) for name, count in limits.rates.items()}
+        self._passed = {name: _windows(rate) for name, rate in limits.rates.items()}
 
     def check(self, operation: str, now: int) -> Answer | None:
         """Note the request and give None, or the 429."""
-        passed = self._passed.get(operation)
-        if passed is None:
-            passed = self._passed.get(operation.partition(".")[0])
-        if passed is None:
-            return None
-        if len(passed) == passed.maxlen and (wait := seconds_between(now, after(passed[0], _SECONDS))) > 0:
+        windows = self._passed.get(operation)
+        if windows is None:
+            windows = self._passed.get(operation.partition(".")[0], [])
+        full = (after(passed[0], seconds) for seconds, passed in windows if len(passed) == passed.maxlen)
+        if (wait := seconds_between(now, max(full, default=now))) > 0:
             return self._too_many(wait)
-        passed.append(now)  # a refused request does not count [L]
+        for _, passed in windows:
+            passed.append(now)  # a refused request does not count [L]
         return None
 
     def _too_many(self, wait: float) -> Answer:
@@ -74,3 +76,8 @@ class Gate:
         answer = message(429, "Rate limit exceeded")
         answer.headers["retry-after"] = str(math.ceil(wait))
         return answer
+
+
+def _windows(rate: Rate) -> list[tuple[float, deque[int]]]:
+    windows = (Window(rate),) if isinstance(rate, int) else rate
+    return [(window.seconds, deque(maxlen=window.limit)) for window in windows]

@@ -55,7 +55,10 @@ Plan = OrderPlan | Callable[[Mapping[str, Any], int], OrderPlan]
 
 @define
 class Order:
-    """One order: what was asked for, kept as JSON, and where it stands."""
+    """One order: what was asked for, kept as JSON, and where it stands.
+
+    Set `hidden`, and lists leave it out, as a list does that lags behind.
+    """
 
     number: int
     id: str
@@ -68,6 +71,7 @@ class Order:
     plan: OrderPlan
     modified: int
     state: str = "queued"
+    hidden: bool = False
 
     @property
     def request(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class OrderJson:
 
     def render_with_results(self, order: Order, now: int) -> bytes:
         """Give the order with what it has delivered up to now."""
-        results = self._results(order, now)
+        results = self.results(order, now)
         return self._render(order, {} if results is None else {"results": results})
 
     def _render(self, order: Order, links: dict[str, list[Result]]) -> bytes:
@@ -58,7 +58,7 @@ class OrderJson:
         echo = _with_collection(order) if order.hosted and order.state in _DELIVERED else order.echo
         return msgspec.json.encode(head)[:-1] + b"," + echo[1:]
 
-    def _results(self, order: Order, now: int) -> list[Result] | None:
+    def results(self, order: Order, now: int) -> list[Result] | None:
         """Give the results as they stand: none, growing, or all."""
         if order.state != "running" and order.state not in _DELIVERED:
             return None

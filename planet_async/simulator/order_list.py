@@ -46,7 +46,7 @@ class Filters:
                 and order.modified in self.modified
                 and (self.hosting is None or order.hosted == self.hosting)
                 and (self.destination_ref is None or order.destination_ref == self.destination_ref)
-                and not self.nobody
+                and not (self.nobody or order.hidden)
             ):
                 yield order
 

@@ -3,6 +3,7 @@
 import base64
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import urlencode, urlsplit
@@ -11,8 +12,8 @@ import anyio
 import anyio.lowlevel
 
 from planet_async.clock import Clock, SystemClock
-from planet_async.errors import ConnectError, ConnectionLost, TransportTimeout
-from planet_async.http import Request, Response, origin
+from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
+from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.deliveries import Delivery
 from planet_async.simulator.exchange import (
     Answer,
@@ -27,7 +28,9 @@ from planet_async.simulator.exchange import (
 )
 from planet_async.simulator.faults import Faults
 from planet_async.simulator.limits import Gate, Limits
+from planet_async.simulator.notifications import Webhooks
 from planet_async.simulator.order_book import Order, OrderPlan, Plan
+from planet_async.simulator.order_json import OrderJson
 from planet_async.simulator.orders import OrdersApi
 from planet_async.simulator.reports import ReportPlan, ReportsApi
 from planet_async.simulator.storage import Storage
@@ -38,6 +41,7 @@ from planet_async.simulator.tasking import TaskingApi
 from planet_async.simulator.tasking_book import Plan as TaskingPlans
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
 from planet_async.simulator.tasking_windows import SearchPlan
+from planet_async.simulator.times import http_date
 from planet_async.simulator.world import World
 
 READ_TIMEOUT = 60.0
@@ -113,6 +117,7 @@ class Simulator:
         reports = ReportsApi(self._world, plan=report_plan, page_size=page_size)
         subscriptions = SubscriptionsApi(self._world, plan=subscription_plan, page_size=page_size)
         self._subscriptions = subscriptions.book
+        self._webhooks = Webhooks(self._book, OrderJson(self._world, find), self._subscriptions)
         apis = (orders, tasking, reports, subscriptions)
         self._router = Router(route for api in apis for route in api.routes())
 
@@ -141,6 +146,25 @@ class Simulator:
     def move_to(self, base_url: str, storage_url: str) -> None:
         """Change the addresses, and with them all links; `serve` does that."""
         self._world.base_url, self._world.storage_url = base_url, storage_url
+
+    def move_clock(self, seconds: float) -> None:
+        """Set the server's clock forward or, with less than 0, back; what is due at a time follows it."""
+        self._world.move_clock(seconds)
+
+    def notifications(self) -> list[Request]:
+        """Give the calls to webhooks that have become due, each once: what Planet would send, and when.
+
+        What an order asks for is documented, what a subscription's call holds is not [L].
+        """
+        return list(self._webhooks.due(self._world.now()))
+
+    async def post_notifications(self, network: Transport, every: float = 1.0) -> None:
+        """Send `notifications` until cancelled, looking every so many seconds; what fails is lost [L]."""
+        while True:
+            for request in self.notifications():
+                with suppress(PlanetError):
+                    await (await network.send(request)).aclose()
+            await self.clock.sleep(every)
 
     async def send(self, request: Request) -> Response:
         """Answer a request, or fail as a network would; see `planet_async.http.Transport`."""
@@ -191,6 +215,7 @@ class Simulator:
                 await self.clock.sleep(fault.delay)
             answer = fault.spoil(acted)
         self.answers[call.operation, answer.status] += 1
+        answer.headers.setdefault("date", http_date(self._world.now()))
         return answer
 
     async def _act(self, call: Call, route: Route, ids: tuple[str, ...]) -> Answer:
@@ -198,7 +223,7 @@ class Simulator:
             return await self._storage.answer(call)
         if route.needs_credential and not self._is_known(call.headers.get("authorization", "")):
             return message(401, "Please provide a valid API key or access token")
-        if (refusal := self._gate.check(call.operation, self._world.now())) is not None:
+        if (refusal := self._gate.check(call.operation, self._world.elapsed())) is not None:
             return refusal
         try:
             return route.handler(call, *ids)

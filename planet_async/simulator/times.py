@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 from attrs import frozen
 
@@ -25,9 +26,17 @@ class Timeline:
         self._clock = clock
         self._start = _moment(clock.now()) - round(clock.monotonic() * _MICROSECONDS)
 
+    def move(self, seconds: float) -> None:
+        """Set the time forward, or back: this goes back all the same."""
+        self._start = after(self._start, seconds)
+
     def now(self) -> int:
         """Give the present moment."""
-        return self._start + round(self._clock.monotonic() * _MICROSECONDS)
+        return self._start + self.elapsed()
+
+    def elapsed(self) -> int:
+        """Give the microseconds since some moment; nobody moves these."""
+        return round(self._clock.monotonic() * _MICROSECONDS)
 
 
 def after(moment: int, seconds: float) -> int:
@@ -44,6 +53,11 @@ def render(moment: int) -> str:
     """Write a moment as the API does: UTC, as many fractional digits as are needed [H, recorded]."""
     text = (_EPOCH + timedelta(microseconds=moment)).isoformat()[:-6]
     return f"{text.rstrip('0') if '.' in text else text}Z"
+
+
+def http_date(moment: int) -> str:
+    """Write a moment as HTTP headers do: to the second."""
+    return formatdate(moment // _MICROSECONDS, usegmt=True)
 
 
 def parse(text: str) -> int:

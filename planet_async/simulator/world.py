@@ -19,7 +19,8 @@ class World:
         self.link_seconds = link_seconds
         self._random = random.Random(seed)  # noqa: S311 - repeatable ids, not secrets
         self._key = self._random.randbytes(32)
-        self.now = Timeline(clock).now
+        timeline = Timeline(clock)
+        self.now, self.elapsed, self.move_clock = timeline.now, timeline.elapsed, timeline.move
 
     def new_id(self) -> str:
         """Make the id of something new."""

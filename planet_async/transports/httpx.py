@@ -6,18 +6,23 @@ request; so the connections in use are gated here, where the scan stays short.
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from urllib.parse import urlencode
+from importlib.util import find_spec
+from typing import Self
 
 import anyio
 import httpx
 
 from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
-from planet_async.http import Request, Response, origin
+from planet_async.http import Request, Response
+from planet_async.transports.discreet import keep_secrets_out_of_logs, without_words_of_the_server
+from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
 
 class HttpxTransport:
-    """Sends over HTTP/1.1 on asyncio and trio, with at most `Config.max_connections` connections.
+    """Sends on asyncio and trio, with at most `Config.max_connections` connections.
+
+    HTTP/1.1; or HTTP/2 with servers that offer it, where `planet-async[http2]` is installed.
 
     A response holds its connection until it is read or closed; further requests wait in line for one.
     Proxies of the environment and `.netrc` are not looked at.
@@ -25,8 +30,10 @@ class HttpxTransport:
 
     def __init__(self, config: Config | None = None) -> None:
         config = config or Config()
+        keep_secrets_out_of_logs()
         self._network = httpx.AsyncHTTPTransport(
             trust_env=False,
+            http2=find_spec("h2") is not None,
             limits=httpx.Limits(
                 max_connections=config.max_connections, max_keepalive_connections=config.max_connections
             ),
@@ -38,9 +45,12 @@ class HttpxTransport:
             "write": config.read_timeout,
             "pool": None,
         }
+        self._closed = False
 
     async def send(self, request: Request) -> Response:
         """Send; the response comes with its body unread."""
+        if self._closed:
+            raise transport_closed(request)
         outgoing = _outgoing(request, self._timeouts)
         await self._gate.acquire()
         try:
@@ -67,31 +77,39 @@ class HttpxTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        self._closed = True
         await self._network.aclose()
 
 
 def _outgoing(request: Request, timeouts: dict[str, float | None]) -> httpx.Request:
-    if not origin(request.url)[1]:
-        raise InvalidRequest("not a URL that can be requested", request=request)
+    address = wire_address(request)
     try:
-        return httpx.Request(
+        outgoing = httpx.Request(
             request.method,
-            _with_params(request),
+            address,
             headers={"accept-encoding": "identity", **request.headers},
             content=request.body,
             extensions={"timeout": timeouts},
         )
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise InvalidRequest(
-            f"not a URL that can be requested ({type(error).__name__})", request=request
-        ) from None
+        raise not_an_address(request, type(error).__name__) from None
+    outgoing.stream = _Sent(request.body)
+    return outgoing
 
 
-def _with_params(request: Request) -> str:
-    # httpx would put params in the place of the query that a URL has.
-    if not request.params:
-        return request.url
-    return f"{request.url}{'&' if '?' in request.url else '?'}{urlencode(request.params)}"
+class _Sent(httpx.AsyncByteStream, AsyncIterator[bytes]):
+    """A body to be sent.  No generator, as httpx's is: to drop one half way is a ResourceWarning on trio."""
+
+    def __init__(self, content: bytes | None) -> None:
+        self._pieces = iter((content,) if content else ())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
 
 class _Body(AsyncIterator[bytes]):
@@ -119,7 +137,8 @@ class _Body(AsyncIterator[bytes]):
 
 
 def _translated(error: httpx.HTTPError | UnicodeError, request: Request) -> PlanetError:
-    what = str(error) or type(error).__name__
+    remote = isinstance(error, httpx.RemoteProtocolError)
+    what = (without_words_of_the_server(error) if remote else str(error)) or type(error).__name__
     # What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | UnicodeError):
         return InvalidRequest(f"not a request that can be sent: {what}", request=request)

@@ -246,11 +246,12 @@ def test_cancel(run: Run, on_terminal: Run, request_file: RequestFile, simulator
     ran = run("orders", "cancel", waiting, done)
     assert ran.code == 1
     assert ran.json["succeeded"] == 1
-    assert [failure["order_id"] for failure in ran.json["failures"]] == [done]
+    assert [(each["order_id"], each["reason"]) for each in ran.json["failures"]] == [(done, "already_final")]
     assert f"planet-async: {done} is not cancelled: Order not in a cancellable state" in ran.err
     assert simulator.orders[waiting].state == "cancelled"
     again = run("orders", "create", request_file("waits")).json["id"]
-    assert on_terminal("orders", "cancel", again).out == "1 cancelled\n"
+    seen = on_terminal("orders", "cancel", again, waiting, done, UNKNOWN)
+    assert (seen.code, seen.out) == (1, "1 cancelled, 2 already final, 1 not found\n")
 
 
 def test_cancel_all_asks(
@@ -273,8 +274,8 @@ def test_cancel_all_asks(
             raise KeyboardInterrupt
         return agreed
 
-    monkeypatch.setattr("planet_async.cli.cancel.typer.confirm", confirm)
-    monkeypatch.setattr("planet_async.cli.cancel.can_ask", lambda: True)
+    monkeypatch.setattr("planet_async.cli.ask.typer.confirm", confirm)
+    monkeypatch.setattr("planet_async.cli.ask.can_ask", lambda: True)
     assert on_terminal("orders", "cancel", "--all").code == 130
     assert simulator.requests["orders.cancel_many"] == 0
     assert on_terminal("orders", "cancel", "--all").out == "2 cancelled\n"

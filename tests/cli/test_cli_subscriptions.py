@@ -171,6 +171,58 @@ def test_suspend_reactivate_cancel(run: Run, on_terminal: Run, write: Write) -> 
         assert any(line.startswith(f"planet-async: {id_}: ") and status in line for line in errors)
 
 
+def test_many_in_one_request(run: Run, on_terminal: Run, write: Write, simulator: Simulator) -> None:
+    """With --bulk the API is asked once, and what it accepted is told: each id once."""
+    made = run("subscriptions", "create", write("field"), write("hill"), write("coast")).json_lines
+    ids = [each["id"] for each in made[:2]]
+    ran = run("subscriptions", "suspend", *ids, ids[0], "--bulk")
+    assert (ran.code, ran.json, ran.err) == (0, {"accepted": ids}, "")
+    assert sorted(each.status for each in simulator.subscriptions.values()) == [
+        "running",
+        "suspended",
+        "suspended",
+    ]
+    assert on_terminal("subscriptions", "reactivate", *ids, "--bulk").out.startswith("accepted for 2;")
+    assert {each.status for each in simulator.subscriptions.values()} == {"running"}
+    for action in ("suspend", "reactivate"):
+        assert simulator.requests[f"subscriptions.{action}_many"] == 1
+        assert simulator.requests[f"subscriptions.{action}"] == 0
+
+
+@pytest.mark.parametrize(("command", "status"), [("suspend", "suspended"), ("reactivate", "running")])
+def test_all_asks(
+    command: str,
+    status: str,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    on_terminal: Run,
+    write: Write,
+    simulator: Simulator,
+) -> None:
+    """--all acts on every subscription, but not before a person, or --yes, has agreed."""
+    run("subscriptions", "create", write("field"), write("hill"))
+    if command == "reactivate":
+        run("subscriptions", "suspend", "--all", "--yes")
+    refused = run("subscriptions", command, "--all")
+    assert (refused.code, "--yes" in refused.err) == (2, True)
+    monkeypatch.setattr("planet_async.cli.ask.can_ask", lambda: True)
+    refused = on_terminal("subscriptions", command, "--all", stdin="n\n")
+    assert (refused.code, "yours" in refused.err + refused.out or "your" in refused.err) == (1, True)
+    assert not simulator.requests[f"subscriptions.{command}_many"]
+    assert run("subscriptions", command, "--all", "--yes").json == {"accepted": "all"}
+    assert {each.status for each in simulator.subscriptions.values()} == {status}
+    assert on_terminal("subscriptions", command, "--all", stdin="y\n").code == 0
+
+
+@pytest.mark.parametrize("command", ["suspend", "reactivate"])
+@pytest.mark.parametrize("args", [["--yes"], ["--bulk"], [UNKNOWN, "--all", "--yes"]])
+def test_suspend_needs_to_know_what(command: str, args: list[str], run: Run, simulator: Simulator) -> None:
+    """Neither ids nor --all, or both, is wrong usage; nothing is sent."""
+    assert run("subscriptions", command, *args).code == 2
+    assert not simulator.requests
+
+
 @pytest.mark.parametrize("command", ["cancel", "suspend", "reactivate", "get", "results"])
 def test_bad_id(command: str, run: Run, simulator: Simulator) -> None:
     """An id that is no UUID is refused before anything is sent, also behind a good one."""

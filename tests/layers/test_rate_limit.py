@@ -1,15 +1,19 @@
+import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spine import NotingClock, cancelled_at_each_step, get, settle
+from spine import NotingClock, budget, cancelled_at_each_step, get, settle
 
 from planet_async.clock import Clock
-from planet_async.config import DOCUMENTED_RATES, Window
-from planet_async.errors import PlanetError, TooManyRequests
+from planet_async.config import DOCUMENTED_RATES, Config, Window
+from planet_async.errors import PlanetError, ServerError, TooManyRequests
 from planet_async.http import Request, Response
 from planet_async.layers.rate_limit import RateLimit
 from planet_async.testing import FakeClock
@@ -44,7 +48,7 @@ def limited(
     clock: Clock, rates: Mapping[str, tuple[Window, ...]] = DOCUMENTED_RATES
 ) -> tuple[RateLimit, Network]:
     network = Network(clock)
-    return RateLimit(network, rates, clock), network
+    return RateLimit(network, budget(clock, Config(rates=rates))), network
 
 
 async def send_all(limit: RateLimit, *requests: Request) -> None:
@@ -228,7 +232,7 @@ async def test_a_429_for_one_who_sleeps_already_is_heard() -> None:
             await clock.sleep(0.5)
             raise too_many(10)
 
-    limit = RateLimit(slow := Slow(clock), {"orders": (Window(1),)}, clock)
+    limit = RateLimit(slow := Slow(clock), budget(clock, Config(rates={"orders": (Window(1),)})))
 
     async def refused() -> None:
         with pytest.raises(TooManyRequests):
@@ -263,22 +267,173 @@ async def test_another_class_is_not_held_back_by_a_429() -> None:
     assert network.times == [0, 0]
 
 
+class OneSleeper:
+    """Virtual time for a single sleeper at a time, at no cost however many tasks wait."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.sleeps = 0
+        self._asleep = False
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        assert not self._asleep, "two sleep at once"
+        self._asleep = True
+        await anyio.lowlevel.checkpoint()
+        self._asleep = False
+        self.seconds += max(0.0, seconds)
+        self.sleeps += 1
+
+    def move_on_after(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+        raise NotImplementedError(seconds)
+
+
 async def test_a_long_line_uses_what_is_allowed() -> None:
-    """10,000 requests in line go out at 98% of the allowed rate, or faster, and never above it."""
-    clock = FakeClock()
+    """10,000 waiting callers go out at 98% of the allowed rate or more, never above it, a sleep for each."""
+    clock = OneSleeper()
     limit, network = limited(clock)
     (window,) = DOCUMENTED_RATES["orders.get"]
-
-    async def worker() -> None:
-        for _ in range(2500):
-            await limit.send(get())
-
     async with anyio.create_task_group() as group:
-        for _ in range(4):
-            group.start_soon(worker)
+        for _ in range(10_000):
+            group.start_soon(limit.send, get())
     assert len(network.times) == 10_000
     assert 10_000 / network.times[-1] >= 0.98 * window.limit / window.seconds
     _assert_windows(network.times, (window,))
+    assert clock.sleeps <= 10_000
+
+
+class Weak(Network):
+    """Allows what its windows do, whatever is documented; what is refused does not count."""
+
+    def __init__(self, clock: Clock, *windows: Window) -> None:
+        super().__init__(clock)
+        self.windows = windows
+        self.refused: list[float] = []
+
+    async def send(self, request: Request) -> Response:
+        now = self._clock.monotonic()
+        waits = [self.times[-w.limit] + w.seconds - now for w in self.windows if len(self.times) >= w.limit]
+        wait = max(waits, default=0)
+        (self.times if wait <= 0 else self.refused).append(now)
+        await self._clock.sleep(0.1)  # on its way back, while others are sent
+        if wait > 0:
+            raise too_many(math.ceil(wait))
+        return Response(200, url=request.url)
+
+
+async def _work(limit: RateLimit, network: Weak, until: int) -> None:
+    """Have sixteen callers at it until that many requests have passed."""
+
+    async def worker() -> None:
+        while len(network.times) < until:
+            with suppress(TooManyRequests):
+                await limit.send(get())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(16):
+            group.start_soon(worker)
+
+
+def _rate(times: list[float]) -> float:
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+@pytest.mark.parametrize("window", [Window(3, 2.0), Window(1, 1 / 1.5), Window(30, 20.0)])
+async def test_a_line_settles_at_what_the_server_bears(window: Window) -> None:
+    """Half of the documented rate is all there is: 85% of it is used, and one in thirty refused at most."""
+    clock = FakeClock()
+    network = Weak(clock, window)
+    limit = RateLimit(network, budget(clock, Config(rates={"orders": (Window(3),)})))
+    await _work(limit, network, 100)
+    network.refused.clear()
+    await _work(limit, network, 500)
+    settled = network.times[100:]
+    assert 0.85 <= _rate(settled) / (window.limit / window.seconds) <= 1.01
+    assert len(network.refused) <= len(settled) / 30
+
+
+async def test_the_full_rate_comes_back() -> None:
+    """Well again, the server gets all that is documented after 200 answers, and none is refused."""
+    clock = FakeClock()
+    network = Weak(clock, Window(3, 2.0))
+    limit = RateLimit(network, budget(clock, Config(rates={"orders": (Window(3),)})))
+    await _work(limit, network, 100)
+    network.windows = (Window(3),)
+    network.refused.clear()
+    await _work(limit, network, 400)
+    assert _rate(network.times[300:]) >= 0.98 * 3
+    assert network.refused == []
+
+
+async def test_one_burst_of_refusals_slows_once() -> None:
+    """Ten under way when the first is refused: the pace halves once, and those that pass do not mend it."""
+    clock = FakeClock()
+    network = Network(clock)
+    limit = RateLimit(Delayed(network, clock, 2.0), budget(clock, Config(rates={"orders": (Window(10),)})))
+    network.refusals = [too_many(1) for _ in range(5)]
+
+    async def one() -> None:
+        with suppress(TooManyRequests):
+            await limit.send(get())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(one)
+    before = len(network.times)
+    await clock.sleep(1)
+    await send_all(limit, *[get()] * 3)
+    gaps = [late - early for early, late in pairwise(network.times[before:])]
+    assert gaps == pytest.approx([2 * MARGIN / 10] * 2)
+
+
+class Delayed:
+    """A network whose answers take a while; requests arrive at once."""
+
+    def __init__(self, network: Network, clock: Clock, seconds: float) -> None:
+        self._network = network
+        self._clock = clock
+        self._seconds = seconds
+
+    async def send(self, request: Request) -> Response:
+        try:
+            return await self._network.send(request)
+        finally:
+            await self._clock.sleep(self._seconds)
+
+    async def aclose(self) -> None:
+        await self._network.aclose()
+
+
+async def test_the_pace_never_falls_below_a_tenth() -> None:
+    """However often it is refused: a request every ten intervals still goes out."""
+    clock = FakeClock()
+    limit, network = limited(clock, {"orders": (Window(10),)})
+    network.refusals = [too_many(0) for _ in range(30)]
+    for _ in range(30):
+        with pytest.raises(TooManyRequests):
+            await limit.send(get())
+    assert network.times[-1] - network.times[-2] == pytest.approx(MARGIN)
+
+
+async def test_all_windows_slow_down() -> None:
+    """After a 429 the minute allows half, too: not 300 in it at half the speed."""
+    clock = FakeClock()
+    limit, network = limited(clock, {"tasking": (Window(40), Window(100, 60.0))})
+    request = get(operation="tasking.list")
+    network.refusals = [too_many(0)]
+    with pytest.raises(TooManyRequests):
+        await limit.send(request)
+    network.refusals = [ServerError("503", status=503) for _ in range(60)]  # tells nothing of the pace
+    for _ in range(60):
+        with pytest.raises(ServerError):
+            await limit.send(request)
+    assert network.times[49] < 3
+    assert network.times[50] == pytest.approx(60 * MARGIN)
 
 
 @pytest.mark.parametrize("rates", [{}, {"orders.get": ()}], ids=["no rates", "no windows"])

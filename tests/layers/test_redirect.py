@@ -1,5 +1,5 @@
 import pytest
-from spine import API, cancelled_at_each_step, get
+from spine import API, budget, cancelled_at_each_step, get
 
 from planet_async.config import Config
 from planet_async.errors import TransportError
@@ -107,8 +107,9 @@ async def test_where_it_must_not_lead_is_refused_and_not_tried_again(
 ) -> None:
     """Circles, https to http, other schemes and what is no address end in an error, at once."""
     network = FakeTransport(lambda _: to(location))
+    clock = FakeClock()
     with pytest.raises(TransportError, match="redirect"):
-        await Retry(FollowRedirects(network), Config(), FakeClock()).send(get(start))
+        await Retry(FollowRedirects(network), Config(), clock, budget(clock)).send(get(start))
     assert len(network.requests) == hops
     assert network.open_responses == 0
 

@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import format_datetime
@@ -9,19 +9,21 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spine import API, NotingClock, cancelled_at_each_step, get, post, settle
+from spine import API, NotingClock, budget, cancelled_at_each_step, get, post, settle
 
 from planet_async.clock import Clock
-from planet_async.config import Config
+from planet_async.config import Config, Window
 from planet_async.errors import (
     ConnectError,
     ConnectionLost,
+    DeadlineExceeded,
     PlanetError,
     ServerError,
     TooManyRequests,
     TransportTimeout,
 )
-from planet_async.http import Request, Response
+from planet_async.http import Request, Response, Transport
+from planet_async.layers.rate_limit import RateLimit
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import Answer, FakeClock, FakeTransport, reply
@@ -44,8 +46,31 @@ HARMLESS: dict[str, Callable[[], Answer]] = {
 }
 
 
-def stack(network: FakeTransport, clock: Clock, config: Config | None = None, *, seed: int = 0) -> Retry:
-    return Retry(RaiseForStatus(network, clock), config or Config(), clock, jitter=Random(seed))
+def stack(network: Transport, clock: Clock, config: Config | None = None, *, seed: int = 0) -> Retry:
+    config = config or Config()
+    return Retry(RaiseForStatus(network, clock), config, clock, budget(clock, config), jitter=Random(seed))
+
+
+def in_line(network: Transport, clock: Clock, config: Config) -> Retry:
+    """Give the stack with a rate limiter in it."""
+    shared = budget(clock, config)
+    limited = RateLimit(RaiseForStatus(network, clock), shared)
+    return Retry(limited, config, clock, shared, jitter=Random(0))
+
+
+class Slow(FakeTransport):
+    """Takes its time for each answer."""
+
+    def __init__(self, clock: Clock, seconds: float, answers: Iterable[Answer]) -> None:
+        super().__init__(answers)
+        self._clock = clock
+        self._seconds = seconds
+
+    async def send(self, request: Request) -> Response:
+        self.requests.append(request)
+        await self._clock.sleep(self._seconds)
+        self.requests.pop()
+        return await super().send(request)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -95,7 +120,7 @@ def test_the_law_holds_for_any_history(backend: str, names: list[str]) -> None:
     async def main() -> None:
         network = FakeTransport([(FAILURES | HARMLESS)[name]() for name in names] + [reply(200)])
         with suppress(PlanetError):
-            await stack(network, FakeClock(), Config(max_attempts=100, deadline=1e6)).send(post())
+            await stack(network, FakeClock(), Config(max_attempts=100, retry_for=1e6)).send(post())
         acted = [name in FAILURES for name in names[: len(network.requests)]]
         assert not any(acted[:-1])
         assert len(network.requests) == next(
@@ -121,7 +146,7 @@ def test_pauses_are_drawn_from_the_whole_of_a_growing_range(
 
     What the server asked for comes on top of it, so that nobody is ever earlier than asked.
     """
-    config = Config(first_backoff=first, longest_backoff=longest, max_attempts=6, deadline=10_000)
+    config = Config(first_backoff=first, longest_backoff=longest, max_attempts=6, retry_for=10_000)
     clock = NotingClock()
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     network = FakeTransport([*(reply(status, headers=headers) for _ in range(5)), reply(200)])
@@ -196,18 +221,18 @@ async def test_being_told_to_slow_down_is_no_attempt() -> None:
     assert response.status == 200
 
 
-async def test_the_deadline_ends_it() -> None:
-    """No try begins later than `deadline` seconds after the first failure, nor is the wait for it begun."""
+async def test_a_failing_request_is_tried_for_so_long() -> None:
+    """No try begins later than `retry_for` seconds after the first failure, nor is the wait for it begun."""
     clock = FakeClock()
     network = FakeTransport(lambda _: reply(429, headers={"Retry-After": "10"}))
     with pytest.raises(TooManyRequests) as caught:
-        await stack(network, clock, Config(deadline=35, longest_backoff=0.01)).send(get())
+        await stack(network, clock, Config(retry_for=35, longest_backoff=0.01)).send(get())
     assert len(network.requests) == 4
     assert 30 <= clock.monotonic() < 31
     assert caught.value.retry_after == 10
 
 
-async def test_a_time_beyond_the_deadline_is_not_waited_for() -> None:
+async def test_a_time_beyond_that_is_not_waited_for() -> None:
     """A server that asks for a day gets its error to the caller at once."""
     clock = NotingClock()
     with pytest.raises(TooManyRequests):
@@ -216,16 +241,89 @@ async def test_a_time_beyond_the_deadline_is_not_waited_for() -> None:
 
 
 async def test_waiting_long_for_the_first_turn_costs_no_retries() -> None:
-    """One of many queued calls may wait longer than `deadline` to be sent, and is retried all the same."""
+    """One of many queued calls may wait longer than `retry_for` to be sent, and is retried all the same."""
     clock = FakeClock()
 
-    class Slow(FakeTransport):
-        async def send(self, request: Request) -> Response:
-            await clock.sleep(1000)
-            return await super().send(request)
+    network = Slow(clock, 1000, [ConnectionLost("broke off"), reply(200)])
+    assert (await stack(network, clock, Config(retry_for=300)).send(get())).status == 200
 
-    network = Slow([ConnectionLost("broke off"), reply(200)])
-    assert (await Retry(network, Config(deadline=300), clock).send(get())).status == 200
+
+async def test_the_deadline_bounds_the_answer() -> None:
+    """An answer that does not come in time is no longer waited for, and may have been acted on."""
+    clock = FakeClock()
+    network = Slow(clock, 60, [reply(200)])
+    with pytest.raises(DeadlineExceeded, match=r"within 5 s.*the answer was awaited") as caught:
+        await stack(network, clock, Config(deadline=5)).send(post())
+    assert clock.monotonic() == 5
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.may_have_acted
+    assert caught.value.request is not None
+    assert not hasattr(caught.value, "__notes__")
+
+
+async def test_the_deadline_bounds_the_wait_in_line_and_leaves_no_slot_taken() -> None:
+    """Nothing was sent, which the error says; those behind in line move up."""
+    clock = FakeClock()
+    network = FakeTransport([reply(200), reply(200)])
+    config = Config(deadline=5, rates={"orders": (Window(1, 20.0),)})
+    retry = in_line(network, clock, config)
+    await retry.send(post())
+    for _ in range(3):
+        with pytest.raises(DeadlineExceeded, match="it waited for its turn") as caught:
+            await retry.send(post())
+        assert not caught.value.may_have_acted
+    assert (len(network.requests), clock.monotonic()) == (1, 15)
+    await clock.sleep(4)
+    await retry.send(post())
+    assert clock.monotonic() == pytest.approx(20 * 1.01)
+
+
+async def test_the_deadline_bounds_all_tries_together() -> None:
+    """The second try ends when the time of the call is over, not of the try; the notes tell of the first."""
+    clock = FakeClock()
+    network = Slow(clock, 3, [reply(503, body="busy"), reply(200)])
+    config = Config(deadline=5, first_backoff=0.001)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await in_line(network, clock, config).send(get())
+    assert clock.monotonic() == 5
+    assert caught.value.__notes__ == ["attempt 1: 503 busy"]
+
+
+async def test_what_an_earlier_try_may_have_done_is_not_forgotten_in_line() -> None:
+    """Out of time in line, but after a try without an answer: the server may have acted."""
+    clock = FakeClock()
+    network = FakeTransport([ConnectionLost("broke off"), reply(200)])
+    config = Config(deadline=5, rates={"orders": (Window(1, 20.0),)}, first_backoff=0.001)
+    with pytest.raises(DeadlineExceeded, match="turn") as caught:
+        await in_line(network, clock, config).send(post(repeatable=True))
+    assert caught.value.may_have_acted
+
+
+async def test_a_pause_beyond_the_deadline_is_not_begun() -> None:
+    """The last error goes to the caller at once, who may have use for the time that is left."""
+    clock = NotingClock()
+    network = FakeTransport([reply(429, headers={"Retry-After": "6"})])
+    with pytest.raises(TooManyRequests):
+        await stack(network, clock, Config(deadline=5)).send(get())
+    assert clock.sleeps == []
+
+
+async def test_a_streamed_body_outlives_the_deadline() -> None:
+    """A download of hours is no call that hangs: once the answer has begun, only its silence ends it."""
+    clock = FakeClock()
+    network = FakeTransport([reply(200, chunks=[b"a", b"b"])])
+    response = await stack(network, clock, Config(deadline=5)).send(get(stream=True))
+    await clock.sleep(3600)
+    assert await response.read() == b"ab"
+
+
+async def test_the_callers_own_cancellation_is_not_mistaken_for_the_deadline() -> None:
+    """A call cancelled from outside ends as cancelled."""
+    clock = FakeClock()
+    with clock.move_on_after(2) as scope:
+        await stack(Slow(clock, 60, [reply(200)]), clock, Config(deadline=5)).send(get())
+    assert scope.cancelled_caught
+    assert clock.monotonic() == 2
 
 
 async def test_a_sick_service_is_not_buried() -> None:
@@ -238,6 +336,8 @@ async def test_a_sick_service_is_not_buried() -> None:
             await retry.send(get())
         notes = getattr(caught.value, "__notes__", [])
     assert len(network.requests) <= 1000 * 1.1
+    first_allowance = 20
+    assert len(network.requests) - 1000 <= first_allowance
     assert "not tried again: too many requests to this service are failing" in notes
 
 

@@ -14,6 +14,7 @@ from planet_async.models.convert import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
     CancelFailure,
+    CancelReason,
     CancelResult,
     Manifest,
     ManifestFile,
@@ -204,8 +205,12 @@ def test_cancelled() -> None:
     assert result == CancelResult(
         3,
         (
-            CancelFailure("11111111-1111-4111-8111-111111111111", "Order not in a cancellable state"),
-            CancelFailure("22222222-2222-4222-8222-222222222222", "No such order"),
+            CancelFailure(
+                "11111111-1111-4111-8111-111111111111",
+                "Order not in a cancellable state",
+                CancelReason.ALREADY_FINAL,
+            ),
+            CancelFailure("22222222-2222-4222-8222-222222222222", "No such order", CancelReason.NOT_FOUND),
         ),
     )
 

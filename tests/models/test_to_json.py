@@ -65,8 +65,12 @@ class Whole(int):
         ([1, "a"], [1, "a"]),
         (2**80, 2**80),
         (
-            CancelResult(1, (CancelFailure("a", "b"),)),
-            {"succeeded": 1, "failures": [{"order_id": "a", "message": "b"}]},
+            CancelResult(1, (CancelFailure("a", "b"),), ("c",)),
+            {
+                "succeeded": 1,
+                "failures": [{"order_id": "a", "message": "b", "reason": "failed"}],
+                "cancelled": ["c"],
+            },
         ),
         (decode(Order, b'{"id": "a", "state": "queued", "x": 1}'), {"id": "a", "state": "queued", "x": 1}),
     ],

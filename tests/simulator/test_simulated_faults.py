@@ -1,9 +1,11 @@
 """What goes wrong on demand, in process, and the rate limits."""
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
+import anyio
 import pytest
 
+from planet_async import DOCUMENTED_RATES, ApiKey, Config, Planet, Rates, TooManyRequests, Window
 from planet_async.errors import ConnectError, ConnectionLost, TransportError, TransportTimeout
 from planet_async.http import Request
 from planet_async.simulator import Fault, Limits, Simulator
@@ -198,3 +200,47 @@ async def test_the_hint_can_be_in_the_body(clock: FakeClock) -> None:
     reply = await call("GET", STATS)
     assert (reply.status, reply.body) == (429, b"max rate reached: retry-in 200ms")
     assert "retry-after" not in reply.headers
+
+
+async def test_two_windows_must_both_have_room(clock: FakeClock) -> None:
+    """Tasking: 40 in any second, and 300 in any minute; the 429 says when there is room in both."""
+    call = Caller(Simulator(clock=clock))
+    path = "/tasking/v2/orders/"
+    for second in range(7):
+        statuses = [(await call("GET", path)).status for _ in range(41)]
+        assert statuses == [200] * 40 + [429], second
+        clock.advance(1)
+    assert [(await call("GET", path)).status for _ in range(21)] == [200] * 20 + [429]
+    assert (await call("GET", path)).headers["retry-after"] == "53"
+    clock.advance(53)
+    assert (await call("GET", path)).status == 200
+
+
+@pytest.mark.parametrize(("rates", "refused"), [(DOCUMENTED_RATES, 0), ({}, 360)], ids=["rates", "no rates"])
+async def test_our_client_keeps_to_two_windows(clock: FakeClock, rates: Rates, refused: int) -> None:
+    """400 lists of tasking orders at the documented rates: none is refused; without them most are."""
+    simulator = Simulator(clock=clock)
+    config = Config(rates=rates, retry_for=0.001)
+    planet = Planet(config, credentials=ApiKey("any"), transport=simulator, clock=clock)
+
+    async def lists() -> None:
+        with suppress(TooManyRequests):
+            await planet.tasking.list().first()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(400):
+            group.start_soon(lists)
+    assert simulator.requests["tasking.list"] == 400
+    assert simulator.answers["tasking.list", 429] == refused
+
+
+async def test_without_rates_the_minute_is_noticed(clock: FakeClock) -> None:
+    """A client that keeps to the second alone is refused by the minute."""
+    simulator = Simulator(clock=clock)
+    config = Config(rates={"tasking": (Window(40),)}, retry_for=0.001)
+    planet = Planet(config, credentials=ApiKey("any"), transport=simulator, clock=clock)
+    for _ in range(300):
+        await planet.tasking.list().first()
+    with pytest.raises(TooManyRequests) as caught:
+        await planet.tasking.list().first()
+    assert caught.value.retry_after == pytest.approx(52, abs=1)

@@ -1,5 +1,4 @@
 import gc
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -22,7 +21,7 @@ from planet_async.errors import (
     TransportError,
     TransportTimeout,
 )
-from planet_async.http import Request, Response
+from planet_async.http import Request
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.status import RaiseForStatus
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
@@ -214,38 +213,6 @@ async def test_what_cannot_be_requested_is_refused(url: str) -> None:
             await network.send(get(url))
 
 
-async def test_a_method_that_is_none_is_refused() -> None:
-    """What HTTP cannot express was never sent, and is not tried again."""
-    async with listening(saying(OK)) as server, transport() as network:
-        with pytest.raises(InvalidRequest):
-            await network.send(Request("GE T", server.url))
-        assert server.requests == 0
-
-
-async def test_no_connection_is_a_connect_error() -> None:
-    """A port where nobody listens: the server has seen nothing, so anything may be sent again."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        async with transport() as network:
-            with pytest.raises(ConnectError) as caught:
-                await network.send(get(url))
-    assert not caught.value.may_have_acted
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [b"", b"HTTP/1.1 200 OK\r\ncont", b"SSH-2.0-OpenSSH_9.6\r\n"],
-    ids=["nothing", "half a head", "not HTTP"],
-)
-async def test_a_connection_that_is_dropped_is_lost(answer: bytes) -> None:
-    """The request went out, and whether it was acted on nobody knows."""
-    async with listening(saying(answer or b"", hang_up=True)) as server, transport() as network:
-        with pytest.raises(ConnectionLost) as caught:
-            await network.send(get(server.url))
-    assert caught.value.may_have_acted
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -274,45 +241,6 @@ async def test_silence_ends_in_a_timeout(answer: bytes) -> None:
     assert isinstance(caught.value, TimeoutError)
 
 
-async def test_a_slow_body_is_no_timeout() -> None:
-    """The timeout is for silence, not for the whole: a long download may take its time."""
-
-    async def slowly(_: Server, stream: anyio.abc.SocketStream, __: bytes) -> None:
-        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
-        for letter in b"abcdefghij":
-            await anyio.sleep(0.02)
-            await stream.send(bytes([letter]))
-
-    async with listening(slowly) as server, transport(read_timeout=0.15) as network:
-        assert await (await network.send(get(server.url))).read() == b"abcdefghij"
-
-
-async def test_a_body_streams() -> None:
-    """The first bytes are there before the last are sent."""
-    go_on = anyio.Event()
-
-    async def in_two(_: Server, stream: anyio.abc.SocketStream, __: bytes) -> None:
-        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none")
-        await go_on.wait()
-        await stream.send(b"two")
-
-    async with listening(in_two) as server, transport() as network:
-        response = await network.send(get(server.url))
-        chunks = response.chunks()
-        assert await anext(chunks) == b"one"
-        go_on.set()
-        assert [chunk async for chunk in chunks] == [b"two"]
-        await response.aclose()
-
-
-async def test_connections_are_used_again() -> None:
-    """A hundred requests, one after another, take one connection."""
-    async with listening(saying(OK)) as server, transport() as network:
-        for _ in range(100):
-            assert await (await network.send(get(server.url))).read() == b"ok"
-        assert (server.requests, server.connections) == (100, 1)
-
-
 async def test_a_redirect_keeps_its_connection() -> None:
     """The answer that leads to the storage does not cost the API's connection."""
     async with listening(saying(OK)) as storage:
@@ -333,16 +261,6 @@ async def test_refusals_keep_their_connection() -> None:
             with pytest.raises(PlanetError, match="gone"):
                 await RaiseForStatus(network, FakeClock()).send(get(server.url))
         assert server.connections == 1
-
-
-async def test_redirects_are_not_the_transports_business() -> None:
-    """It gives the 302, so that the layer above decides who gets the credential."""
-    lead = b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"
-    async with listening(saying(lead)) as server, transport() as network:
-        response = await network.send(get(server.url))
-        await response.read()
-        assert (response.status, response.headers["location"]) == (302, "/elsewhere")
-        assert server.requests == 1
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "until closed"])
@@ -514,13 +432,3 @@ async def test_the_whole_client_over_real_sockets_leaves_nothing_open(name: str,
             except TransportError:
                 assert name == "cut file"
             assert free_slots(network) == 3
-
-
-async def test_headers_come_in_lower_case_over_the_wire() -> None:
-    """Header names are lower case, whatever the server writes, and repeated ones are joined."""
-    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Odd: a\r\nx-odd: b\r\nETag: "e"\r\n\r\n'
-    async with listening(saying(answer)) as server, transport() as network:
-        response: Response = await network.send(get(server.url))
-        await response.read()
-    assert response.headers["etag"] == '"e"'
-    assert response.headers["x-odd"] == "a, b"

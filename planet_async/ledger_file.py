@@ -1,0 +1,226 @@
+"""`LedgerFile`: the SQLite file of a ledger; its methods block, and are run in threads."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from planet_async.errors import LedgerError
+from planet_async.ledger_entry import Entry, KeptFile, Stage
+from planet_async.models.secrets import blacked_out
+
+_SMALLEST = 512  # bytes: what is shorter, SQLite would take for empty
+_FORMAT = 1
+_PROGRAM = 0x504C4C31  # how this file is told from other SQLite files
+_PATIENCE = 0.5  # seconds for a job that is just ending to let go
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE jobs (number INTEGER PRIMARY KEY);
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,
+    job INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    request TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    sent REAL,
+    order_id TEXT,
+    order_state TEXT,
+    error TEXT,
+    error_type TEXT,
+    changed REAL NOT NULL
+);
+CREATE INDEX entries_by_hash ON entries (hash, job, number);
+CREATE TABLE files (
+    entry INTEGER NOT NULL REFERENCES entries,
+    path TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (entry, path)
+) WITHOUT ROWID;
+PRAGMA application_id = {_PROGRAM};
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+_FIELDS = ("number", "name", "sent", "order_id", "order_state", "error", "error_type", "changed")
+
+
+class LedgerFile:
+    """The file, open for one job: nobody else writes to it meanwhile, anybody may read."""
+
+    def __init__(self, path: Path) -> None:
+        with reported(path):
+            _check(path)
+            self._lock = _locked(path)
+            try:
+                self._database = _opened(path)
+                self._database.execute("BEGIN")
+                self._job = self._database.execute("INSERT INTO jobs DEFAULT VALUES").lastrowid
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._lock.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the file; nothing that was to last is left to be written."""
+        self._database.close()
+        self._lock.close()
+
+    def do(self, acts: Sequence[Callable[[Self], None]], *, lasting: bool) -> None:
+        """Do all of it or nothing; what need not be `lasting` goes to the disk with the next that is."""
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+        try:
+            for act in acts:
+                act(self)
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        if lasting:
+            self._database.execute("COMMIT")
+
+    def take(self, name: str, body: bytes, now: float) -> Entry:
+        """Give the entry of a request: one of an earlier job that this job has not had, or else a new one.
+
+        Requests are the same whose JSON is the same, but for the secrets, which are not kept; where a job has
+        several of them, each is an entry.
+        """
+        request = msgspec.json.encode(blacked_out(msgspec.json.decode(body)), order="sorted")
+        digest = hashlib.sha256(request).digest()
+        row = self._database.execute(
+            "SELECT * FROM entries WHERE hash = ? AND job < ? ORDER BY job, number LIMIT 1",
+            (digest, self._job),
+        ).fetchone()
+        if row is not None:
+            self._database.execute("UPDATE entries SET job = ? WHERE number = ?", (self._job, row["number"]))
+            return _entry(self._database, row)
+        inserted = self._database.execute(
+            "INSERT INTO entries (hash, job, name, request, stage, changed) VALUES (?, ?, ?, ?, ?, ?)",
+            (digest, self._job, name, request.decode(), Stage.INTENDED, now),
+        )
+        return Entry(name, inserted.lastrowid or 0, changed=now)
+
+    def save(self, entry: Entry) -> None:
+        """Write down how an entry stands now."""
+        self._database.execute(
+            "UPDATE entries SET stage = ?, sent = ?, order_id = ?, order_state = ?, error = ?,"
+            " error_type = ?, changed = ? WHERE number = ?",
+            (
+                *(entry.stage, entry.sent, entry.order_id, entry.order_state),
+                *(entry.error, entry.error_type, entry.changed, entry.number),
+            ),
+        )
+        self._database.execute("DELETE FROM files WHERE entry = ?", (entry.number,))
+        self._database.executemany(
+            "INSERT INTO files VALUES (?, ?, ?, ?)",
+            [(entry.number, file.path, file.size, file.checksum) for file in entry.files],
+        )
+
+    def ids(self, *, name: str | None = None, since: float = 0.0) -> list[str]:
+        """Give the ids of the orders of that name, or of all, noted since then."""
+        found = self._database.execute(
+            "SELECT order_id FROM entries"
+            " WHERE order_id IS NOT NULL AND changed >= ? AND name = ifnull(?, name)",
+            (since, name),
+        )
+        return [row["order_id"] for row in found]
+
+
+def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
+    """Yield the entries of a ledger, each with the JSON of its request, also while a job writes to it."""
+    with reported(path):
+        if not path.exists():
+            raise LedgerError(f"there is no ledger {path}")
+        _check(path)
+        with closing(_connect(path)) as database:
+            for row in database.execute("SELECT * FROM entries ORDER BY number"):
+                yield _entry(database, row), msgspec.json.decode(row["request"])
+
+
+@contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Make of an error of SQLite one of ours, which names the file."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise LedgerError(f"the ledger {path} cannot be used: {error}") from error
+
+
+def _check(path: Path) -> bool:
+    """Tell whether there is a ledger; raise LedgerError where there is something else."""
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return False
+    # Not to be opened by other means than SQLite's: closing it would end the locks of this process.
+    program = version = things = -1
+    try:
+        if path.is_dir() or path.stat().st_size >= _SMALLEST:
+            with closing(_connect(path)) as database:
+                (program,) = database.execute("PRAGMA application_id").fetchone()
+                (version,) = database.execute("PRAGMA user_version").fetchone()
+                (things,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+    if not program and not things:
+        return False  # a job was killed when it had just made the file
+    if program != _PROGRAM:
+        raise LedgerError(f"{path} is not a ledger", hint="Take another file; nothing was changed.")
+    if version != _FORMAT:
+        raise LedgerError(
+            f"the ledger {path} has format {version}, this version of planet_async writes {_FORMAT}",
+            hint="Go on with the version that made it, or take another file.",
+        )
+    return True
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """Keep other jobs from the ledger until this is closed, or the process is gone.
+
+    The lock is on a file beside it, so that the ledger can be read meanwhile.
+    """
+    lock = _connect(path.with_name(f"{path.name}-lock"))
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        if error.sqlite_errorcode not in _BUSY:
+            raise
+        raise LedgerError(
+            f"the ledger {path} is in use by another job", hint="Wait for that, or take another file."
+        ) from None
+    return lock
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    known = _check(path)
+    database = _connect(path)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        if not known:
+            database.executescript(_TABLES)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    database.row_factory = sqlite3.Row
+    return database
+
+
+def _entry(database: sqlite3.Connection, row: sqlite3.Row) -> Entry:
+    files = database.execute(
+        "SELECT path, size, checksum FROM files WHERE entry = ? ORDER BY path", (row["number"],)
+    )
+    fields = {name: row[name] for name in _FIELDS}
+    return Entry(stage=Stage(row["stage"]), files=tuple(KeptFile(*file) for file in files), **fields)

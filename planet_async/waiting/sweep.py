@@ -1,0 +1,184 @@
+"""`Sweep`: one list request answers for everything that is waited for."""
+
+import logging
+from datetime import datetime, timedelta
+from math import inf
+from typing import Generic, TypeVar
+
+from planet_async.clock import Clock
+from planet_async.config import Schedule
+from planet_async.errors import BadRequest, ClientClosed, DecodeError, Forbidden, PlanetError, Unauthorized
+from planet_async.paging import Page
+from planet_async.waiting.roll_call import FEW, Identified, Lists, Reading, RollCall, readable
+from planet_async.waiting.room import WaitingRoom
+
+T = TypeVar("T", bound=Identified)
+
+logger = logging.getLogger("planet_async")
+
+_OVERLAP = timedelta(seconds=10)  # how late a change may show up in the lists
+_FATAL = (Unauthorized, Forbidden, ClientClosed)
+_MOST_FAILURES = 3  # in a row, until everything is looked at one by one
+_MOST_POWERS = 64
+
+# In shares of the `Schedule` by which single things are looked at:
+_PAUSE = 1.5  # of `first`: between sweeps while something ends
+_LONGEST_PAUSE = 0.4  # of `longest`: between sweeps while nothing does
+_QUIET = 3  # sweeps that show no end, before the pauses grow
+_ROLL_CALL = 10.0  # of `longest`: from one roll call to the next, at least
+_SHARE = 10  # sweeps to a request of those roll calls
+
+
+class Sweep(Generic[T]):
+    """Reads the lists of a service for those who wait: what has changed, and now and then a roll call.
+
+    What has changed is asked for from the server's time of the last answer on, less an overlap; our clock has
+    no say in it.  A `RollCall` comes first, since what has ended before will not change any more, and again
+    from time to time for what a sweep may have missed.  Those it does not find are looked at directly.
+
+    Lists that fail are asked again later, and no waiting ends for it; a list that the server refuses is never
+    asked again.  Both leave everything to the direct looks.
+    """
+
+    def __init__(self, lists: Lists[T], room: WaitingRoom[T], *, clock: Clock, schedule: Schedule) -> None:
+        self._lists = lists
+        self._room = room
+        self._clock = clock
+        self._schedule = schedule
+        self._allowed_from = 0.0  # inf: never again
+        self._failures = 0
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget what was known, when everything is going to be looked at anew."""
+        self._since: datetime | None = None
+        self._reading: Reading[T] | None = None
+        self._due = inf  # the next page of a sweep
+        self._swept = 0.0  # the end of the last one
+        self._quiet = 0
+        self._news = False
+        self._roll: RollCall[T] | None = None
+        self._roll_due = inf
+        self._roll_pages = 0
+        self._may_call = False  # a page of a roll call without hurry, now that a sweep has told what is new
+
+    @property
+    def is_on(self) -> bool:
+        """What the lists have is left to them."""
+        return self._since is not None
+
+    def next_due(self) -> float:
+        """Give the moment when a page is to be read."""
+        urgent = self._is_crowded if self._roll is None else self._roll.urgent
+        return min(self._due, self._allowed_from if urgent or self._may_call else inf)
+
+    @property
+    def _is_crowded(self) -> bool:
+        """More things are to be looked at than a roll call is likely to cost."""
+        return len(self._room.unlisted) > max(FEW, self._roll_pages)
+
+    def found(self, id_: str) -> None:
+        """Note that somebody need not be looked for any more."""
+        if self._roll is not None:
+            self._roll.missing.discard(id_)
+
+    async def read(self, now: float) -> None:
+        """Read the page that is due."""
+        roll = None
+        if self._since is not None and self._due <= now:
+            if self._reading is None:
+                self._reading = Reading(self._lists.changed(self._since, not self._room.wants_changes))
+                self._news = False
+            reading = self._reading
+        else:
+            roll = self._roll = self._roll or self._call()
+            reading = roll.reading
+        try:
+            page = await reading.page()
+            if reading.date is None:
+                raise DecodeError("a list without the server's time, which the next one has to begin at")
+        except _FATAL as error:
+            for id_ in [*self._room.entries]:
+                self._room.fail(id_, error)
+        except PlanetError as error:
+            # Further on than the first page, it may be a link that has grown stale.
+            refused = isinstance(error, BadRequest) and reading.pages == 0
+            self._set_back(error, refused=refused)
+        else:
+            self._failures = 0
+            if roll is None:
+                self._note_changes(reading, page)
+            else:
+                self._note_presence(roll, page)
+
+    def _show(self, page: Page[T]) -> None:
+        for thing in readable(page):
+            self.found(thing.id)
+            self._news |= self._room.show(thing.id, thing, listed=True)
+
+    def _note_changes(self, reading: Reading[T], page: Page[T]) -> None:
+        self._show(page)
+        if reading.ended and reading.date is not None and self._since is not None:
+            now = self._clock.monotonic()
+            before, self._since = self._since, reading.date - _OVERLAP
+            self._quiet = 0 if self._news else self._quiet + 1
+            self._due = now + self._pause()
+            if self._since < before:
+                # The server's clock was set back, perhaps just after the sweep before this one.
+                self._since -= timedelta(seconds=now - self._swept)
+                self._due = now
+            self._reading, self._swept = None, now
+            self._may_call = self._roll is not None or now >= self._roll_due
+
+    def _pause(self) -> float:
+        powers = min(max(0, self._quiet - _QUIET), _MOST_POWERS)
+        pause = _PAUSE * self._schedule.first * self._schedule.factor**powers
+        return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
+
+    def _call(self) -> RollCall[T]:
+        urgent = self._is_crowded
+        self._room.drop_abandoned()
+        missing = {id_ for id_, entry in self._room.entries.items() if entry.listed is not False}
+        self._room.call_off()
+        return RollCall(self._lists, missing, urgent=urgent)
+
+    def _note_presence(self, roll: RollCall[T], page: Page[T]) -> None:
+        if self._since is None and roll.reading.date is not None:
+            self._since = roll.reading.date - _OVERLAP
+            self._swept = self._clock.monotonic()
+            self._due = self._swept + self._pause()
+        missing = len(roll.missing)
+        self._show(page)
+        roll.note(missing - len(roll.missing))
+        self._may_call = False
+        if roll.ended:
+            self._roll = None
+            self._roll_pages = roll.pages
+            requests = roll.pages + len(roll.missing)
+            pause = max(_ROLL_CALL * self._schedule.longest, _SHARE * requests * self._pause())
+            self._roll_due = self._clock.monotonic() + pause
+            for id_ in roll.missing:
+                entry = self._room.entries.get(id_)
+                if entry is not None:
+                    entry.listed = not roll.is_whole
+                    self._room.unlisted.pop(id_, None)
+                    self._room.hurry(id_)
+
+    def _set_back(self, error: PlanetError, *, refused: bool) -> None:
+        missing = set[str]() if self._roll is None else self._roll.missing
+        self._failures += 1
+        if refused:
+            logger.info("the list cannot be used to wait by: %s; all is looked at one by one", error)
+            self._allowed_from = inf
+        else:
+            self._allowed_from = self._clock.monotonic() + self._schedule.longest
+            logger.info("%s; waiting goes on without that list for %g s", error, self._schedule.longest)
+        if refused or self._failures >= _MOST_FAILURES:
+            missing = set(self._room.entries)
+            self.start_over()
+        self._roll = self._reading = None
+        self._due = max(self._due, self._allowed_from)
+        for id_ in missing:
+            entry = self._room.entries.get(id_)
+            if entry is not None and (entry.listed is None or not self.is_on):
+                self._room.doubt(id_, entry)

@@ -1,0 +1,117 @@
+"""`orders run --ledger` and `ledger show`."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.commanded import Run
+from planet_async.simulator import Simulator
+
+RequestFile = Callable[..., Path]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "fields.ledger"
+
+
+@pytest.fixture
+def job(
+    base_url: str, run: Run, request_file: RequestFile, tmp_path: Path, ledger: Path
+) -> tuple[object, ...]:
+    """Give the command of a job that has run: one order is good, one fails, one is refused."""
+    files = (request_file("good"), request_file("fails"), request_file("bad", source_type="moon"))
+    command = ("--base-url", base_url, "orders", "run", *files, "--to", tmp_path / "data", "--ledger", ledger)
+    assert run(*command).code == 1
+    return command
+
+
+def test_the_same_command_again_orders_nothing(
+    run: Run, job: tuple[object, ...], simulator: Simulator
+) -> None:
+    """With its ledger a job that is done prints the same results once more, and sends nothing."""
+    sent = simulator.requests.total()
+    ran = run(*job)
+    assert simulator.requests.total() == sent
+    assert ran.code == 1
+    outcomes = {outcome["name"]: outcome for outcome in ran.json_lines}
+    ids = {order.name: order.id for order in simulator.orders.values()}
+    assert (outcomes["good"]["id"], outcomes["good"]["state"]) == (ids["good"], "success")
+    assert all(Path(path).is_file() for path in outcomes["good"]["paths"])
+    assert (outcomes["fails"]["id"], outcomes["fails"]["state"]) == (ids["fails"], "failed")
+    assert "no clear pixel" in outcomes["fails"]["error"]
+    assert outcomes["bad"]["id"] is None
+    assert "Bad source type" in outcomes["bad"]["error"]
+
+
+def test_a_job_goes_on(
+    run: Run, job: tuple[object, ...], request_file: RequestFile, simulator: Simulator
+) -> None:
+    """More requests with the same ledger: only the new ones are ordered."""
+    before = len(simulator.orders)
+    run(*job, request_file("new"))
+    assert len(simulator.orders) == before + 1
+
+
+@pytest.mark.usefixtures("job")
+def test_show_as_json(run: Run, ledger: Path) -> None:
+    """Piped, each entry is a line of JSON, with its request and its files."""
+    ran = run("ledger", "show", ledger)
+    assert (ran.code, ran.err) == (0, "")
+    entries = {entry["name"]: entry for entry in ran.json_lines}
+    assert {name: entry["stage"] for name, entry in entries.items()} == {
+        "good": "downloaded",
+        "fails": "failed",
+        "bad": "failed",
+    }
+    assert entries["good"]["request"]["products"][0]["item_type"] == "PSScene"
+    assert any(file["checksum"].startswith("sha256:") for file in entries["good"]["files"])
+    assert entries["bad"]["error_type"] == "BadRequest"
+
+
+@pytest.mark.usefixtures("job")
+def test_show_as_csv(run: Run, ledger: Path) -> None:
+    """With --csv it is a table that any program reads, a line for each entry."""
+    printed = run("ledger", "show", ledger, "--csv").out
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(printed))}
+    assert (rows["good"]["stage"], rows["good"]["state"]) == ("downloaded", "success")
+    assert rows["good"]["files"] == "3"
+    assert int(rows["good"]["bytes"]) > 4096
+    assert rows["bad"]["id"] == ""
+    assert "Bad source type" in rows["bad"]["error"]
+
+
+@pytest.mark.usefixtures("job")
+def test_show_to_a_person(on_terminal: Run, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal it is a table with the counts below; NO_COLOR is obeyed."""
+    seen = on_terminal("ledger", "show", ledger)
+    for shown in ("downloaded", "failed", "good", "Bad source type"):
+        assert shown in " ".join(seen.out.split())
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = on_terminal("ledger", "show", ledger).out
+    assert "\x1b[3" not in plain
+    assert plain.count("downloaded") == 2
+
+
+@pytest.mark.usefixtures("base_url")
+def test_what_is_no_ledger(run: Run, tmp_path: Path, request_file: RequestFile, simulator: Simulator) -> None:
+    """A file that is not there, or is something else, is one line and exit code 1; nothing is ordered."""
+    ran = run("ledger", "show", tmp_path / "none")
+    assert (ran.code, ran.out) == (1, "")
+    assert "there is no ledger" in ran.err
+    assert not (tmp_path / "none").exists()
+    file = request_file("good")
+    ran = run("orders", "run", file, "--to", tmp_path / "data", "--ledger", file)
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "is not a ledger" in ran.err
+    assert not simulator.orders
+
+
+def test_help(run: Run) -> None:
+    """Help says what a ledger is for."""
+    assert "nothing is ordered twice" in " ".join(run("orders", "run", "--help").out.split())
+    assert "also while it runs" in " ".join(run("ledger", "show", "--help").out.split())

@@ -1,0 +1,213 @@
+"""Every public call of the client, ready to be made over the simulator: for what has to hold for all.
+
+`test_every_method_is_here` (tests/test_cancellation.py) sees to it that none is missing.
+"""
+
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from planet_async import Clock, Order, Planet, PlanetError
+from planet_async.simulator import Limits, OrderPlan, ReportPlan, Simulator, SubscriptionPlan, TaskingPlan
+
+DELIVERY_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+SCENE = {"item_ids": ["20240101_000000_00_1234"], "item_type": "PSScene", "product_bundle": "visual"}
+S3 = {
+    "bucket": "fields",
+    "aws_region": "eu-central-1",
+    "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "aws_secret_access_key": DELIVERY_SECRET,
+}
+ORDER = {"name": "field 7", "products": [SCENE]}
+DELIVERED_ORDER = {**ORDER, "delivery": {"amazon_s3": S3}}
+POINT = {"type": "Point", "coordinates": [149.44135, 28.4924]}
+POLYGON = {"type": "Polygon", "coordinates": [[[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]]}
+SUBSCRIPTION = {
+    "name": "field 7",
+    "source": {
+        "parameters": {
+            "item_types": ["PSScene"],
+            "asset_types": ["ortho_visual"],
+            "geometry": POLYGON,
+            "start_time": "2026-01-01T00:00:00Z",
+        }
+    },
+    "delivery": {"type": "amazon_s3", "parameters": S3},
+}
+FEATURES = {
+    "name": "fields",
+    "source": {
+        "parameters": {**SUBSCRIPTION["source"]["parameters"], "geometry": "pl:features/my/fields"}  # type: ignore[index]
+    },
+    "delivery": SUBSCRIPTION["delivery"],
+}
+TASKING_ORDER = {"name": "harbour", "geometry": POINT}
+WINDOWS = {"geometry": POINT, "pl_number": "PL-1", "product": "Assured Tasking"}
+
+
+def simulated(clock: Clock, **settings: Any) -> Simulator:
+    """Give a simulator on which every call can be made again and again."""
+    return Simulator(
+        clock=clock,
+        limits=Limits.unlimited(),
+        plan=OrderPlan(queue_seconds=0.5, run_seconds=0.5),
+        subscription_plan=SubscriptionPlan(run_seconds=math.inf, results=5, result_seconds=1),
+        tasking_plan=TaskingPlan(received_days=0, pending_days=0, in_progress_days=0),
+        report_plan=ReportPlan(rows=4, part_rows=2, days=3),
+        file_bytes=64,
+        page_size=2,
+        **settings,
+    )
+
+
+@define
+class Scene:
+    """A client, and one of each thing that its calls are about."""
+
+    planet: Planet
+    folder: Path
+    order: Order
+    subscription: str
+    tasking: str
+    capture: str
+    window: str
+    bulk: str
+    report: str
+    downloads: int = field(default=0)
+
+    @classmethod
+    async def prepared(cls, planet: Planet, folder: Path) -> "Scene":
+        for _ in range(2):  # lists have a second page
+            await planet.orders.create(ORDER)
+            await planet.tasking.create_bulk([TASKING_ORDER])
+            await planet.subscriptions.create(SUBSCRIPTION)
+        order = await planet.orders.create(ORDER)
+        tasking = await planet.tasking.create(TASKING_ORDER)
+        subscription = await planet.subscriptions.create(SUBSCRIPTION)
+        bulk = await planet.tasking.create_bulk([TASKING_ORDER])
+        search = await planet.tasking.search_imaging_windows(WINDOWS)
+        await planet.tasking.wait(tasking.id)
+        capture = await planet.tasking.list_captures(order_id=tasking.id).first()
+        report = await planet.reports.list().first()
+        assert capture is not None
+        assert report is not None
+        window = search.imaging_windows[0].id
+        order = await planet.orders.wait(order.id)
+        parts = (subscription.id, tasking.id, capture.id, window, bulk.id, report.report_id)
+        return cls(planet, folder, order, *parts)
+
+    def to(self) -> Path:
+        """Give a new folder to download into."""
+        self.downloads += 1
+        return self.folder / str(self.downloads)
+
+
+Call = Callable[[Scene], Coroutine[Any, Any, object]]
+
+
+async def _all(items: AsyncIterable[object]) -> list[object]:
+    return [item async for item in items]
+
+
+async def _first(items: AsyncIterator[object]) -> object:
+    async for item in items:
+        return item
+    return None
+
+
+async def _outcomes(items: AsyncIterable[Any]) -> list[object]:
+    return [outcome.unwrap() async for outcome in items]
+
+
+async def _read(opened: Any) -> list[object]:
+    async with opened as file:
+        return await _all(file)
+
+
+async def _kept(call: Awaitable[object]) -> object:
+    """Make a call that is refused where the thing is as it should be already."""
+    try:
+        return await call
+    except PlanetError as error:
+        if getattr(error, "status", 0) not in {400, 409}:
+            raise
+        return error
+
+
+async def _created_many(scene: Scene) -> object:
+    return await (await scene.planet.subscriptions.create_bulk([FEATURES])).first()
+
+
+ORDERS: Mapping[str, Call] = {
+    "orders.create": lambda s: s.planet.orders.create(DELIVERED_ORDER),
+    "orders.get": lambda s: s.planet.orders.get(s.order.id),
+    "orders.list": lambda s: _all(s.planet.orders.list()),
+    "orders.list, left": lambda s: _first(aiter(s.planet.orders.list())),
+    "orders.list, collected": lambda s: s.planet.orders.list().collect(3),
+    "orders.list, its pages": lambda s: _all(s.planet.orders.list().pages()),
+    "orders.cancel": lambda s: _kept(s.planet.orders.cancel(s.order.id)),
+    "orders.cancel_many": lambda s: s.planet.orders.cancel_many([s.order.id]),
+    "orders.cancel_all": lambda s: s.planet.orders.cancel_all(),
+    "orders.stats": lambda s: s.planet.orders.stats(),
+    "orders.wait": lambda s: s.planet.orders.wait(s.order.id),
+    "orders.wait_many": lambda s: _outcomes(s.planet.orders.wait_many([s.order.id])),
+    "orders.download": lambda s: s.planet.orders.download(s.order.id, s.to()),
+    "orders.open": lambda s: _read(s.planet.orders.open(s.order.results[0])),
+    "orders.run": lambda s: _outcomes(s.planet.orders.run([ORDER], s.to())),
+}
+SUBSCRIPTIONS: Mapping[str, Call] = {
+    "subscriptions.create": lambda s: s.planet.subscriptions.create(SUBSCRIPTION),
+    "subscriptions.create_bulk": _created_many,
+    "subscriptions.get": lambda s: s.planet.subscriptions.get(s.subscription),
+    "subscriptions.list": lambda s: _all(s.planet.subscriptions.list(page_size=1)),
+    "subscriptions.update": lambda s: s.planet.subscriptions.update(s.subscription, SUBSCRIPTION),
+    "subscriptions.patch": lambda s: s.planet.subscriptions.patch(s.subscription, {"name": "field 8"}),
+    "subscriptions.suspend": lambda s: _kept(s.planet.subscriptions.suspend(s.subscription)),
+    "subscriptions.reactivate": lambda s: _kept(s.planet.subscriptions.reactivate(s.subscription)),
+    "subscriptions.suspend_many": lambda s: _kept(s.planet.subscriptions.suspend_many([s.subscription])),
+    "subscriptions.reactivate_many": lambda s: _kept(
+        s.planet.subscriptions.reactivate_many([s.subscription])
+    ),
+    "subscriptions.suspend_all": lambda s: _kept(s.planet.subscriptions.suspend_all()),
+    "subscriptions.reactivate_all": lambda s: _kept(s.planet.subscriptions.reactivate_all()),
+    "subscriptions.summary": lambda s: s.planet.subscriptions.summary(),
+    "subscriptions.results": lambda s: _all(s.planet.subscriptions.results(s.subscription)),
+    "subscriptions.results_csv": lambda s: _all(s.planet.subscriptions.results_csv(s.subscription)),
+    "subscriptions.results_summary": lambda s: s.planet.subscriptions.results_summary(s.subscription),
+    "subscriptions.wait": lambda s: s.planet.subscriptions.wait(s.subscription, "running"),
+    "subscriptions.cancel": lambda s: _kept(s.planet.subscriptions.cancel(s.subscription)),
+}
+TASKING: Mapping[str, Call] = {
+    "tasking.create": lambda s: s.planet.tasking.create(TASKING_ORDER),
+    "tasking.get": lambda s: s.planet.tasking.get(s.tasking),
+    "tasking.list": lambda s: _all(s.planet.tasking.list()),
+    "tasking.list, side by side": lambda s: _all(s.planet.tasking.list(concurrency=3)),
+    "tasking.list, collected": lambda s: s.planet.tasking.list(concurrency=3).collect(5),
+    "tasking.update": lambda s: _kept(s.planet.tasking.update(s.tasking, {"name": "port"})),
+    "tasking.cancel": lambda s: _kept(s.planet.tasking.cancel(s.tasking)),
+    "tasking.wait": lambda s: s.planet.tasking.wait(s.tasking),
+    "tasking.wait_many": lambda s: _outcomes(s.planet.tasking.wait_many([s.tasking])),
+    "tasking.pricing": lambda s: s.planet.tasking.pricing(s.tasking),
+    "tasking.preview_pricing": lambda s: s.planet.tasking.preview_pricing(TASKING_ORDER),
+    "tasking.preview_pricing_many": lambda s: s.planet.tasking.preview_pricing_many([TASKING_ORDER]),
+    "tasking.search_imaging_windows": lambda s: s.planet.tasking.search_imaging_windows(WINDOWS),
+    "tasking.get_imaging_window": lambda s: s.planet.tasking.get_imaging_window(s.window),
+    "tasking.list_captures": lambda s: _all(s.planet.tasking.list_captures()),
+    "tasking.get_capture": lambda s: s.planet.tasking.get_capture(s.capture),
+    "tasking.create_bulk": lambda s: s.planet.tasking.create_bulk([TASKING_ORDER]),
+    "tasking.get_bulk": lambda s: s.planet.tasking.get_bulk(s.bulk),
+}
+REPORTS: Mapping[str, Call] = {
+    "reports.list": lambda s: _all(s.planet.reports.list(page_size=3)),
+    "reports.get": lambda s: s.planet.reports.get(s.report),
+    "reports.download": lambda s: s.planet.reports.download(s.report, s.to()),
+    "reports.open": lambda s: _read(s.planet.reports.open(s.report)),
+    "reports.rows": lambda s: _all(s.planet.reports.rows(s.report)),
+}
+ITSELF: Mapping[str, Call] = {
+    "request": lambda s: s.planet.request("GET", "/compute/ops/stats/orders/v2"),
+}
+CALLS: Mapping[str, Call] = {**ORDERS, **SUBSCRIPTIONS, **TASKING, **REPORTS, **ITSELF}

@@ -1,0 +1,294 @@
+"""Cancelling many orders: whatever goes wrong on the way, every id is accounted for, and rightly."""
+
+import math
+import tracemalloc
+from collections.abc import Callable, Sequence
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from planet_async import (
+    ApiKey,
+    CancelReason,
+    CancelResult,
+    Config,
+    InvalidRequest,
+    Planet,
+    ServerError,
+)
+from planet_async.http import Request, Response
+from planet_async.simulator import Fault, OrderPlan, Simulator
+from planet_async.simulator.order_book import Order
+from planet_async.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+BULK = "orders.cancel_many"
+QUEUED = OrderPlan(queue_seconds=math.inf)
+RUNNING = OrderPlan(queue_seconds=0, run_seconds=math.inf)
+
+
+def ids_of(first: int, count: int) -> list[str]:
+    """Give ids with letters in them, in order."""
+    return [str(UUID(int=0xABCDEF << 100 | number)) for number in range(first, first + count)]
+
+
+def fill(simulator: Simulator, count: int, plan: OrderPlan = QUEUED) -> list[str]:
+    """Put orders into the simulator's book without a request for each."""
+    book, now = simulator._book, simulator._world.now()
+    ids = ids_of(len(book), count)
+    for number, order_id in enumerate(ids, start=len(book)):
+        echo = b'{"products":[]}'
+        book.add(Order(number, order_id, now, "", "scenes", False, None, echo, plan, now))
+    return ids
+
+
+def by_reason(result: CancelResult) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {"cancelled": [*result.cancelled]}
+    for failure in result.failures:
+        groups.setdefault(failure.reason, []).append(failure.order_id)
+    return {reason: sorted(ids) for reason, ids in groups.items() if ids}
+
+
+async def test_a_quarter_of_a_million(planet: Planet, simulator: Simulator, clock: FakeClock) -> None:
+    """250,000 ids take 25 requests, side by side at 5 a second, and each id is in one group."""
+    ids = fill(simulator, 250_000)
+    result = await planet.orders.cancel_many(ids)
+    assert simulator.requests == {BULK: 25}
+    assert simulator.answers == {(BULK, 200): 25}
+    assert clock.monotonic() < 6
+    assert (result.succeeded, result.failures) == (250_000, ())
+    assert set(result.cancelled) == set(ids)
+    assert simulator._book.states["cancelled"] == 250_000
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # to trace memory takes its time
+async def test_what_a_quarter_of_a_million_ids_weigh(clock: FakeClock) -> None:
+    """The client keeps the ids, and no other object for each that is cancelled."""
+    ids = ids_of(0, 250_000)
+    async with Planet(Config(), credentials=ApiKey("any"), transport=_Agrees(), clock=clock) as planet:
+        tracemalloc.start()
+        result = await planet.orders.cancel_many(ids)
+        kept, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert result.succeeded == len(ids)
+    assert kept < 30e6
+    assert peak < 80e6
+
+
+async def test_every_id_is_in_one_group(planet: Planet, simulator: Simulator) -> None:
+    """Cancelled, already final and not found are told apart; an id counts once, however it is written."""
+    queued, running = fill(simulator, 12_000), fill(simulator, 3_000, RUNNING)
+    unknown = [str(uuid4()) for _ in range(7_000)]
+    asked = [*queued, *running, *unknown]
+    twice = [id_.upper() for id_ in asked]
+    result = await planet.orders.cancel_many([*asked, *twice, UUID(queued[0])])
+    assert by_reason(result) == {
+        "cancelled": queued,
+        "already_final": running,
+        "not_found": sorted(unknown),
+    }
+    assert result.succeeded == len(queued)
+    assert simulator.requests[BULK] == 3
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=500), Fault(drop=True), Fault(status=429), Fault(refused=True)]
+)
+async def test_a_part_that_fails_in_passing_is_sent_again(
+    planet: Planet, simulator: Simulator, fault: Fault
+) -> None:
+    """Only that part, and nothing is looked up where the answer was clear in the end."""
+    ids = fill(simulator, 20_001)
+    simulator.faults.add(_first(fault, BULK))
+    result = await planet.orders.cancel_many(ids)
+    assert (result.succeeded, result.failures) == (20_001, ())
+    assert simulator.requests == {BULK: 4}
+
+
+@pytest.mark.parametrize("how", [{"drop": True}, {"status": 500}, {"status": 502}])
+async def test_a_part_whose_answer_is_lost_counts_what_it_has_done(
+    planet: Planet, simulator: Simulator, clock: FakeClock, how: dict[str, object]
+) -> None:
+    """The second answer calls cancelled orders not cancellable; the list tells which are cancelled now."""
+    earlier, running, queued = fill(simulator, 2), fill(simulator, 2, RUNNING), fill(simulator, 12_000)
+    await planet.orders.cancel_many(earlier)
+    clock.advance(3600)
+    simulator.requests.clear()
+    simulator.faults.add(Fault(after=True, times=1, when=_holds(queued[0]), **how))  # type: ignore[arg-type]
+    result = await planet.orders.cancel_many([*earlier, *running, *queued])
+    assert by_reason(result) == {"cancelled": queued, "already_final": sorted(earlier + running)}
+    assert simulator.requests[BULK] == 3
+    assert simulator.requests["orders.list"] == 24
+    assert simulator.requests["orders.get"] == 4
+
+
+async def test_a_part_refused_for_good_fails_its_own_ids_only(planet: Planet, simulator: Simulator) -> None:
+    """The others are cancelled; those of the part say why they are not."""
+    ids = fill(simulator, 30_000)
+    refused = ids[10_000:20_000]
+    simulator.faults.add(Fault(status=400, body=b'{"message": "no"}', when=_holds(refused[0])))
+    result = await planet.orders.cancel_many(ids)
+    assert by_reason(result) == {"cancelled": ids[:10_000] + ids[20_000:], "failed": refused}
+    assert "400 no" in result.failures[0].message
+    assert simulator.requests == {BULK: 3}
+
+
+async def test_a_part_that_never_gets_an_answer_is_looked_up(planet: Planet, simulator: Simulator) -> None:
+    """It may have been acted on: what the list shows is cancelled, the others have failed."""
+    ids = fill(simulator, 10_020)
+    last = ids[10_000:]
+    simulator.faults.add(Fault(status=503, after=True, when=_holds(last[0])))
+    result = await planet.orders.cancel_many(ids)
+    assert (result.succeeded, result.failures) == (10_020, ())
+    simulator.faults.clear()
+    more = fill(simulator, 10_020)
+    simulator.faults.add(Fault(status=503, when=_holds(more[-1])))
+    result = await planet.orders.cancel_many(more)
+    assert by_reason(result) == {"cancelled": more[:10_000], "failed": more[10_000:]}
+    assert "503" in result.failures[0].message
+    assert "it is queued" in result.failures[0].message
+
+
+async def test_where_nothing_is_answered_the_error_is_raised(planet: Planet, simulator: Simulator) -> None:
+    """With no part answered there is no result to give."""
+    ids = fill(simulator, 10_001)
+    simulator.faults.add(Fault(operation=BULK, status=500))
+    with pytest.raises(ServerError):
+        await planet.orders.cancel_many(ids)
+    assert not simulator.requests["orders.list"]
+
+
+async def test_who_wants_one_attempt_gets_one(simulator: Simulator, clock: FakeClock) -> None:
+    """`max_attempts` holds here as everywhere."""
+    ids = fill(simulator, 1)
+    simulator.faults.add(Fault(operation=BULK, status=500))
+    config = Config(max_attempts=1)
+    async with Planet(config, credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        with pytest.raises(ServerError):
+            await planet.orders.cancel_many(ids)
+    assert simulator.requests == {BULK: 1}
+
+
+async def test_verify_finds_what_the_server_only_said(planet: Planet, simulator: Simulator) -> None:
+    """An order that is not cancelled, though the answer says so, ends in `failures` with what it is."""
+    ids, running = fill(simulator, 3), fill(simulator, 1, RUNNING)
+    simulator.faults.add(Fault(operation=BULK, body=_answer(4, []), times=1))  # it acts, and lies
+    result = await planet.orders.cancel_many([*ids, *running], verify=True)
+    assert by_reason(result) == {"cancelled": ids, "already_final": running}
+    assert "it is running" in result.failures[0].message
+    more = fill(simulator, 2)
+    simulator.faults.add(Fault(operation=BULK, status=200, body=_answer(2, [])))  # it does not act
+    assert (await planet.orders.cancel_many(more)).succeeded == 2
+    result = await planet.orders.cancel_many(more, verify=True)
+    assert by_reason(result) == {"failed": more}
+    assert "it is queued" in result.failures[0].message
+
+
+async def test_verify_follows_the_list(planet: Planet, simulator: Simulator) -> None:
+    """2,000 orders take four pages, not 2,000 looks."""
+    ids = fill(simulator, 2_000)
+    result = await planet.orders.cancel_many(ids, verify=True)
+    assert (result.succeeded, result.failures) == (2_000, ())
+    assert simulator.requests == {BULK: 1, "orders.list": 4}
+
+
+async def test_verify_waits_for_a_list_that_is_late(planet: Planet, simulator: Simulator) -> None:
+    """The list may lag behind: what it does not show at first is looked for again."""
+    ids = fill(simulator, 400)
+    simulator.faults.add(Fault(operation="orders.list", status=200, body=b'{"orders": []}', times=1))
+    result = await planet.orders.cancel_many(ids, verify=True)
+    assert (result.succeeded, result.failures) == (400, ())
+    assert simulator.requests == {BULK: 1, "orders.list": 2}
+
+
+async def test_what_cannot_be_verified_is_not_called_cancelled(planet: Planet, simulator: Simulator) -> None:
+    """Where the looks fail too, nothing is lost: the ids are told with both reasons."""
+    ids = fill(simulator, 50)
+    simulator.faults.add(Fault(operation="orders.list", status=403))
+    result = await planet.orders.cancel_many(ids, verify=True)
+    assert by_reason(result) == {"failed": ids}
+    assert "cancelled by what the API says" in result.failures[0].message
+    assert "orders.list: 403" in result.failures[0].message
+
+
+@pytest.mark.parametrize("succeeded", [0, 2, 5])
+async def test_an_answer_that_does_not_add_up_is_not_believed(
+    planet: Planet, simulator: Simulator, succeeded: int
+) -> None:
+    """More or fewer cancelled than asked for and not named: the ids are looked up."""
+    ids, running = fill(simulator, 3), fill(simulator, 1, RUNNING)
+    simulator.faults.add(Fault(operation=BULK, body=_answer(succeeded, []), times=1))
+    result = await planet.orders.cancel_many([*ids, *running])
+    assert by_reason(result) == {"cancelled": ids, "already_final": running}
+
+
+async def test_an_answer_about_ids_nobody_asked_for(planet: Planet, simulator: Simulator) -> None:
+    """The result speaks of the ids that were asked for, and of no others."""
+    ids = fill(simulator, 2)
+    strangers = [{"order_id": str(uuid4()), "message": "x"}, {"message": "y"}]
+    simulator.faults.add(Fault(operation=BULK, body=_answer(2, strangers), times=1))
+    result = await planet.orders.cancel_many(ids)
+    assert by_reason(result) == {"cancelled": ids}
+
+
+async def test_a_server_without_a_date_is_asked_one_by_one(clock: FakeClock) -> None:
+    """Our own clock is not trusted with the list: without the server's a few orders are looked at."""
+    ids = ids_of(0, 40)
+    server = _Agrees(dated=False)
+    async with Planet(Config(), credentials=ApiKey("any"), transport=server, clock=clock) as planet:
+        result = await planet.orders.cancel_many(ids, verify=True)
+    assert by_reason(result) == {"cancelled": ids[:30], "failed": ids[30:]}
+    assert server.operations == [BULK, *["orders.get"] * 30]
+
+
+async def test_a_wrong_id_among_many_sends_nothing(planet: Planet, simulator: Simulator) -> None:
+    """All are checked before the first request."""
+    with pytest.raises(InvalidRequest, match="'7' is no order id"):
+        await planet.orders.cancel_many([*fill(simulator, 10_000), "7"])
+    assert not simulator.requests
+
+
+async def test_the_words_of_a_message_become_a_reason(planet: Planet, simulator: Simulator) -> None:
+    """A reason the API may add some day is `failed`, with its words."""
+    (order_id,) = fill(simulator, 1)
+    refusals = [{"order_id": order_id.upper(), "message": "The order is locked"}]
+    simulator.faults.add(Fault(operation=BULK, body=_answer(0, refusals), times=1))
+    (failure,) = (await planet.orders.cancel_many([order_id])).failures
+    assert (failure.order_id, failure.message) == (order_id, "The order is locked")
+    assert failure.reason is CancelReason.FAILED
+
+
+def _answer(succeeded: int, failures: Sequence[dict[str, str]]) -> bytes:
+    failed = {"count": len(failures), "failures": failures}
+    return msgspec.json.encode({"result": {"succeeded": {"count": succeeded}, "failed": failed}})
+
+
+def _holds(order_id: str) -> Callable[..., bool]:
+    """Fit the bulk cancels that name the order."""
+    return lambda call: call.operation == BULK and order_id.encode() in call.body
+
+
+def _first(fault: Fault, operation: str) -> Fault:
+    return Fault(operation=operation, times=1, status=fault.status, drop=fault.drop, refused=fault.refused)
+
+
+class _Agrees:
+    """A server for which all that is asked for is cancelled."""
+
+    def __init__(self, *, dated: bool = True) -> None:
+        self._headers = {"date": "Thu, 01 Jan 2026 00:00:00 GMT"} if dated else {}
+        self.operations: list[str] = []
+
+    async def send(self, request: Request) -> Response:
+        self.operations.append(request.operation)
+        if request.operation == BULK:
+            body = _answer((request.body or b"").count(b"-") // 4, [])
+        else:
+            order = {"id": request.url.rpartition("/")[2], "state": "cancelled"}
+            body = msgspec.json.encode(order)
+        return Response(200, self._headers, body)
+
+    async def aclose(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,106 @@
+"""Several processes with one target: nobody harms another, and a killed one leaves a part to go on from."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from planet_async import ApiKey, Config, Order, OrderRequest, Planet, SceneProduct
+from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
+from planet_async.simulator.server import serve
+
+SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
+PROGRAM = """
+import sys, anyio
+from planet_async import ApiKey, Config, Planet
+
+async def main(url, order_id, folder):
+    async with Planet(Config(base_url=url, rates={}), credentials=ApiKey("any")) as planet:
+        await planet.orders.download(order_id, folder)
+
+anyio.run(main, *sys.argv[1:])
+"""
+SIZE = 3_000_000
+
+
+def simulator() -> Simulator:
+    return Simulator(
+        limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0, run_seconds=0), file_bytes=SIZE
+    )
+
+
+def ordered(url: str) -> Order:
+    async def order() -> Order:
+        async with Planet(Config(base_url=url), credentials=ApiKey("any")) as planet:
+            placed = await planet.orders.create(OrderRequest("field 7", [SCENE]))
+            return await planet.orders.wait(placed.id)
+
+    return anyio.run(order)
+
+
+def downloading(url: str, order: Order, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, url, order.id, str(folder)], stderr=subprocess.PIPE, text=True
+    )
+
+
+def check(folder: Path, order: Order) -> None:
+    """Compare every file with the manifest, as somebody else would; there is no other file."""
+    root = folder / order.id
+    files = json.loads((root / "manifest.json").read_bytes())["files"]
+    for entry in files:
+        content = (root / entry["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["digests"]["sha256"]
+    there = {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there == {entry["path"] for entry in files} | {"manifest.json"}
+
+
+def test_three_processes_at_once(tmp_path: Path) -> None:
+    """All end well, with whole files and no part left; each file is fetched by one of them."""
+    with serve(served := simulator()) as url:
+        order = ordered(url)
+        processes = [downloading(url, order, tmp_path) for _ in range(3)]
+        for process in processes:
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 0, said
+    check(tmp_path, order)
+    # The manifest has no checksum to be known by: each process fetches its own.
+    assert served.requests["storage.get"] == len(order.results) - 1 + 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_process_leaves_a_part_to_go_on_from(tmp_path: Path) -> None:
+    """Killed in the middle, it holds no lock: the next process goes on where it was, byte by byte."""
+    ranges: list[str] = []
+
+    def is_tail(call: Call) -> bool:
+        ranges.append(call.headers.get("range", ""))
+        return False
+
+    with serve(served := simulator()) as url:
+        order = ordered(url)
+        served.faults.add(Fault(operation="storage.get", path="*.tif", cut=SIZE // 2, times=1))
+        # What follows on the cut does not answer, so there is a middle to be killed in.
+        served.faults.add(
+            Fault(operation="storage.get", hang=True, when=lambda call: "range" in call.headers, times=1)
+        )
+        process = downloading(url, order, tmp_path)
+        until = time.monotonic() + 30
+        while not any(path.stat().st_size >= SIZE // 2 for path in tmp_path.rglob("*.tif.part")):
+            assert time.monotonic() < until, "no part came"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        served.faults.clear()
+        served.faults.add(Fault(operation="storage.get", when=is_tail))
+        after = downloading(url, order, tmp_path)
+        _, said = after.communicate(timeout=60)
+        assert after.returncode == 0, said
+    check(tmp_path, order)
+    assert any(each.startswith("bytes=") for each in ranges), "it began anew"

@@ -1,0 +1,507 @@
+"""The webhook endpoint: who may call, what it answers, and that a wait ends with the notification."""
+
+import asyncio
+import base64
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+import uvicorn
+from attrs import field, frozen
+from simulator.simulated import catalog, scenes
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from uvicorn.server import ServerState
+
+from planet_async import (
+    ApiKey,
+    Config,
+    InvalidRequest,
+    OrderEvent,
+    Planet,
+    PlanetError,
+    Request,
+    Response,
+    Schedule,
+    SubscriptionEvent,
+    WebhookEndpoint,
+)
+from planet_async.clock import SystemClock
+from planet_async.simulator import OrderPlan, Simulator, SubscriptionPlan
+from planet_async.testing import FakeClock
+from planet_async.transports.httpx import HttpxTransport
+from planet_async.webhook_endpoint import Message
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "ngWJy2OiIOuDyN59cl4zSt0b_c0T2XLefW8XiiWgfOs"
+ORDER = msgspec.json.encode({"order_id": "o1", "items": []})
+SUBSCRIPTION = msgspec.json.encode({"subscription_id": "s1", "topic": "status.completed"})
+MIB = 1024**2
+
+
+class Told:
+    """Remembers what it was told, in the place of a client; wakes who waits."""
+
+    def __init__(self) -> None:
+        self.orders = _Service()
+        self.subscriptions = _Service()
+
+
+class _Service:
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.heard = anyio.Event()
+
+    def notice(self, changed_id: str, /) -> None:
+        self.ids.append(changed_id)
+        self.heard.set()
+
+
+@frozen
+class Answer:
+    status: int
+    headers: dict[bytes, bytes] = field(factory=dict)
+
+
+async def ask(
+    app: Any,
+    path: str,
+    body: bytes | Iterable[bytes] = ORDER,
+    *,
+    method: str = "POST",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    hang_up: bool = False,
+) -> Answer | None:
+    """Make one call in the bare protocol; None where it was not answered."""
+    pieces = iter([body] if isinstance(body, bytes) else body)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        for piece in pieces:
+            return {"type": "http.request", "body": piece, "more_body": True}
+        return {"type": "http.disconnect"} if hang_up else {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": list(headers)}
+    await app(scope, receive, send)
+    if not sent:
+        return None
+    start, end = sent
+    assert end == {"type": "http.response.body", "body": b""}
+    return Answer(start["status"], dict(start["headers"]))
+
+
+async def status_of(app: Any, path: str, body: bytes | Iterable[bytes] = ORDER, **how: Any) -> int:
+    answer = await ask(app, path, body, **how)
+    assert answer is not None
+    return answer.status
+
+
+def basic(user: str, password: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", b"Basic " + base64.b64encode(f"{user}:{password}".encode()))]
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def app(told: Told) -> WebhookEndpoint:
+    return WebhookEndpoint(told, token=TOKEN)
+
+
+async def test_a_notification_is_handed_on(told: Told) -> None:
+    """Orders and subscriptions each have a path; the waits are told the id, `on_event` gets the event."""
+    events: list[OrderEvent | SubscriptionEvent] = []
+    app = WebhookEndpoint(told, events.append, token=TOKEN)
+    answer = await ask(app, f"/{TOKEN}/orders", ORDER)
+    assert answer == Answer(204)
+    assert await status_of(app, f"/{TOKEN}/subscriptions/", SUBSCRIPTION) == 204
+    assert (told.orders.ids, told.subscriptions.ids) == (["o1"], ["s1"])
+    first, second = events
+    assert isinstance(first, OrderEvent)
+    assert isinstance(second, SubscriptionEvent)
+    assert (first.order_id, second.subscription_id) == ("o1", "s1")
+
+
+async def test_events_alone_will_do() -> None:
+    """Without a client `on_event` is called all the same."""
+    events: list[object] = []
+    assert await status_of(WebhookEndpoint(on_event=events.append, token=TOKEN), f"/{TOKEN}/orders") == 204
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/orders",
+        f"/{TOKEN}",
+        f"/{TOKEN}/",
+        f"/{TOKEN}/other",
+        f"/{TOKEN}x/orders",
+        f"/{TOKEN[:-1]}/orders",
+        f"/{TOKEN.swapcase()}/orders",
+        "/ü\udcff/orders",
+        f"/{TOKEN}/orders/x",
+        f"/{TOKEN}//orders",
+    ],
+)
+async def test_who_does_not_know_the_token_finds_nothing(path: str, told: Told, app: WebhookEndpoint) -> None:
+    """Each other path is a 404, for each method, before any of the body is read."""
+
+    def untouched() -> Iterable[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    for method in ("POST", "GET", "HEAD"):
+        answer = await ask(app, path, untouched(), method=method)
+        assert answer == Answer(404, {b"content-length": b"0"})
+    assert told.orders.ids == []
+
+
+async def test_basic_credentials(told: Told) -> None:
+    """Where a user and a password are asked for, nothing else will do: 401, and what is asked for."""
+    app = WebhookEndpoint(told, basic=("planet", "s3cret:ü"))
+    right = basic("planet", "s3cret:ü")
+    assert await status_of(app, "/hooks/orders", headers=right) == 204
+    assert (
+        await status_of(app, "/orders", headers=[(b"Authorization", right[0][1].replace(b"B", b"b", 1))])
+        == 204
+    )
+    scheme_missing = [(b"authorization", right[0][1].removeprefix(b"Basic "))]
+    bearer = [(b"authorization", right[0][1].replace(b"Basic", b"Bearer"))]
+    for wrong in (
+        [],
+        basic("planet", "s3cret"),
+        basic("", ""),
+        scheme_missing,
+        bearer,
+        [(b"authorization", b"\xff")],
+    ):
+        for method in ("POST", "GET"):
+            answer = await ask(app, "/orders", method=method, headers=wrong)
+            assert answer is not None
+            assert (answer.status, answer.headers[b"www-authenticate"]) == (401, b'Basic realm="planet"')
+    assert told.orders.ids == ["o1", "o1"]
+
+
+async def test_token_and_basic_together(told: Told) -> None:
+    """Both are asked for where both are given; who knows only the password finds nothing."""
+    app = WebhookEndpoint(told, token=TOKEN, basic=("planet", "secret"))
+    right = basic("planet", "secret")
+    assert await status_of(app, f"/{TOKEN}/orders", headers=right) == 204
+    assert await status_of(app, f"/{TOKEN}/orders") == 401
+    assert await status_of(app, "/orders", headers=right) == 404
+
+
+async def test_secrets_are_compared_in_constant_time(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each secret goes through `hmac.compare_digest`, as bytes and whole."""
+    compared: list[tuple[object, object]] = []
+
+    def compare(first: bytes, second: bytes) -> bool:
+        compared.append((first, second))
+        return first == second
+
+    monkeypatch.setattr("planet_async.webhook_endpoint.hmac.compare_digest", compare)
+    app = WebhookEndpoint(told, token=TOKEN, basic=("a", "b"))
+    assert await status_of(app, "/guess/orders") == 404
+    assert await status_of(app, f"/{TOKEN}/orders", headers=basic("a", "c")) == 401
+    token = TOKEN.encode()
+    assert compared == [(b"guess", token), (token, token), (b"YTpj", b"YTpi")]
+
+
+async def test_only_post_is_allowed(told: Told, app: WebhookEndpoint) -> None:
+    """Who looks at the address with a browser is told what it is for."""
+    for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+        answer = await ask(app, f"/{TOKEN}/orders", method=method)
+        assert answer == Answer(405, {b"content-length": b"0", b"allow": b"POST"})
+    assert told.orders.ids == []
+
+
+@pytest.mark.parametrize(("kind", "most"), [("orders", 8 * MIB), ("subscriptions", MIB // 4)])
+async def test_a_body_has_a_limit(kind: str, most: int, told: Told, app: WebhookEndpoint) -> None:
+    """At the limit it is taken, beyond it refused, whether its length is said or found out on the way."""
+    body = SUBSCRIPTION if kind == "subscriptions" else ORDER
+    path, exact = f"/{TOKEN}/{kind}", body + b" " * (most - len(body))
+    assert await status_of(app, path, (exact[:100], exact[100:])) == 204
+    assert await status_of(app, path, (exact, b" ")) == 413
+    answer = await ask(app, path, headers=[(b"content-length", b"%d" % (most + 1))])
+    assert answer == Answer(413, {b"content-length": b"0", b"connection": b"close"})
+    assert await status_of(app, path, headers=[(b"content-length", b"9" * 5000)]) == 413
+    assert len(told.orders.ids + told.subscriptions.ids) == 1
+
+
+async def test_nothing_beyond_the_limit_is_kept(app: WebhookEndpoint) -> None:
+    """A body without end is left after the limit."""
+    pieces = 0
+
+    def endless() -> Iterable[bytes]:
+        nonlocal pieces
+        while True:
+            pieces += 1
+            yield bytes(MIB)
+
+    assert await status_of(app, f"/{TOKEN}/orders", endless()) == 413
+    assert pieces == 9
+
+
+async def test_what_cannot_be_parsed_is_refused(
+    told: Told, app: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400 for a body that names nothing, and a line in the log without secrets."""
+    for body in (b"", b"{}", b"\xff", b'{"x":"?token=AAA.BBB"'):
+        assert await status_of(app, f"/{TOKEN}/orders", body) == 400
+        assert await status_of(app, f"/{TOKEN}/subscriptions", body) == 400
+    assert told.orders.ids == told.subscriptions.ids == []
+    assert "refused a notification" in caplog.text
+    assert "AAA" not in caplog.text
+    assert TOKEN not in caplog.text
+
+
+async def test_what_a_callback_raises_ends_here(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged and answered with 500; the waits have been told all the same."""
+
+    def broken(_: object) -> None:
+        raise RuntimeError("the callback is broken")
+
+    app = WebhookEndpoint(told, broken, token=TOKEN)
+    with caplog.at_level(logging.ERROR):
+        assert await status_of(app, f"/{TOKEN}/orders") == 500
+    assert "the callback is broken" in caplog.text
+    assert TOKEN not in caplog.text
+    assert told.orders.ids == ["o1"]
+
+
+async def test_a_client_that_hangs_up_is_no_error(told: Told, app: WebhookEndpoint) -> None:
+    """In the middle of the body nothing is answered or told; a failing answer changes nothing."""
+    assert await ask(app, f"/{TOKEN}/orders", ORDER[:9], hang_up=True) is None
+    assert told.orders.ids == []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": ORDER}
+
+    async def send(_: Message) -> None:
+        raise OSError("gone")
+
+    await app({"type": "http", "method": "POST", "path": f"/{TOKEN}/orders", "headers": []}, receive, send)
+    assert told.orders.ids == ["o1"]
+
+
+async def test_other_scopes_do_no_harm(app: WebhookEndpoint) -> None:
+    """As the whole application it starts and stops; a websocket is refused; what is unknown is ignored."""
+    messages = iter(["lifespan.startup", "lifespan.shutdown"])
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": next(messages)}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    await app({"type": "lifespan"}, receive, send)
+    await app({"type": "websocket", "path": f"/{TOKEN}/orders"}, receive, send)
+    await app({"type": "something"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"token": ""},
+        {"token": "short"},
+        {"token": "spaces are no part of it"},
+        {"token": "slashes/are/no/part/of/it"},
+        {"token": TOKEN + "\n"},
+        {"basic": ("", "secret")},
+        {"basic": ("planet", "")},
+        {"basic": ("pla:net", "secret")},
+    ],
+)
+def test_an_endpoint_that_anybody_may_call_is_not_made(how: dict[str, Any], told: Told) -> None:
+    """Without a secret, or with one that cannot work, it is refused; the message shows none of it."""
+    with pytest.raises(InvalidRequest) as caught:
+        WebhookEndpoint(told, **how)
+    assert not any(value in str(caught.value) for value in ("pla:net", "slashes", "spaces", TOKEN))
+    with pytest.raises(InvalidRequest, match="nobody"):
+        WebhookEndpoint(token=TOKEN)
+
+
+def test_its_repr_shows_no_secret(told: Told) -> None:
+    """It may be logged."""
+    shown = repr(WebhookEndpoint(told, token=TOKEN, basic=("planet", "s3cret")))
+    assert TOKEN not in shown
+    assert "s3cret" not in shown
+
+
+class InMemory:
+    """A transport that calls an application in process."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.statuses: list[int] = []
+
+    async def send(self, request: Request) -> Response:
+        headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
+        path = "/" + request.url.split("/", 3)[3]
+        answer = await ask(self._app, path, request.body or b"", method=request.method, headers=headers)
+        assert answer is not None
+        self.statuses.append(answer.status)
+        return Response(answer.status, url=request.url)
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("per_order", [True, False])
+async def test_a_notification_comes_when_the_order_ends(per_order: bool, told: Told) -> None:
+    """In virtual time: the endpoint tells at the second of the change, and the order is read back."""
+    clock = FakeClock()
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=60, run_seconds=600))
+    network = InMemory(WebhookEndpoint(told, basic=("planet", "p@ss")))
+    webhook = {"url": "https://planet:p%40ss@example.com/orders", "per_order": per_order}
+    async with (
+        Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(simulator.post_notifications, network)
+        order = await planet.orders.create(scenes(notifications={"webhook": webhook}))
+        await told.orders.heard.wait()
+        while (await planet.orders.get(order.id)).state != "success":
+            told.orders.heard = anyio.Event()
+            await told.orders.heard.wait()
+        tasks.cancel_scope.cancel()
+    assert 660 <= clock.monotonic() <= 661
+    assert set(told.orders.ids) == {order.id}
+    assert (len(told.orders.ids) == 1) == per_order
+    assert set(network.statuses) == {204}
+
+
+async def test_a_subscription_sends_word_too(told: Told) -> None:
+    """A subscription tells of its status on the path for subscriptions."""
+    clock = FakeClock()
+    simulator = Simulator(clock=clock, subscription_plan=SubscriptionPlan(prepare_seconds=30))
+    network = InMemory(WebhookEndpoint(told, token=TOKEN))
+    webhook = {"url": f"https://example.com/{TOKEN}/subscriptions", "topics": ["status.pending"]}
+    async with (
+        Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(simulator.post_notifications, network)
+        subscription = await planet.subscriptions.create(catalog(notifications={"webhook": webhook}))
+        await told.subscriptions.heard.wait()
+        tasks.cancel_scope.cancel()
+    assert told.subscriptions.ids == [subscription.id]
+    assert 30 <= clock.monotonic() <= 31
+
+
+async def test_a_wait_ends_with_the_notification() -> None:
+    """Long before its next look; one that lies changes nothing, since the order is read back."""
+    clock = FakeClock()
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=60, run_seconds=600))
+    config = Config(schedule=Schedule(first=3600, longest=3600))
+    async with (
+        Planet(config, credentials=ApiKey("any"), transport=simulator, clock=clock) as planet,
+        anyio.create_task_group() as tasks,
+    ):
+        app = WebhookEndpoint(planet, token=TOKEN)
+        tasks.start_soon(simulator.post_notifications, InMemory(app))
+        webhook = {"url": f"https://example.com/{TOKEN}/orders", "per_order": True}
+        order = await planet.orders.create(scenes(notifications={"webhook": webhook}))
+
+        async def lie() -> None:
+            await clock.sleep(100)
+            said = {**order.raw, "state": "success"}
+            assert await status_of(app, f"/{TOKEN}/orders", msgspec.json.encode(said)) == 204
+            assert await status_of(app, f"/{TOKEN}/orders", ORDER) == 204
+
+        tasks.start_soon(lie)
+        ended = await planet.orders.wait(order.id)
+        tasks.cancel_scope.cancel()
+    assert ended.state == "success"
+    assert 660 <= clock.monotonic() <= 663
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """Serve an application on loopback with uvicorn, as a user would; give its address."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    listener = socket.create_server(("127.0.0.1", 0))
+    protocol: Any = config.http_protocol_class
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: protocol(config=config, server_state=state, app_state={}), sock=listener
+    )
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        for connection in list(state.connections):
+            connection.transport.abort()
+        server.close()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("mounts", [(), ("/planet",), ("/a", "/b/planet")])
+async def test_mounted_in_starlette_over_http(mounts: tuple[str, ...], told: Told) -> None:
+    """The simulator posts over real HTTP to the endpoint, wherever it is mounted."""
+    app: Any = WebhookEndpoint(told, token=TOKEN)
+    for mount in reversed(mounts):
+        app = Starlette(routes=[Mount(mount, app=app)])
+    simulator = Simulator(clock=SystemClock(), plan=OrderPlan(queue_seconds=0, run_seconds=0))
+    network = HttpxTransport()
+    async with (
+        served(app) as url,
+        Planet(Config(), credentials=ApiKey("any"), transport=simulator) as planet,
+        anyio.create_task_group() as tasks,
+    ):
+        address = f"{url}{''.join(mounts)}/{TOKEN}/orders"
+        tasks.start_soon(simulator.post_notifications, network, 0.01)
+        webhook = {"url": address, "per_order": True}
+        order = await planet.orders.create(scenes(notifications={"webhook": webhook}))
+        with anyio.fail_after(10):
+            await told.orders.heard.wait()
+        get = await network.send(Request("GET", address))
+        assert (get.status, get.headers["allow"], await get.read()) == (405, "POST", b"")
+        wrong = await network.send(Request("POST", f"{url}{''.join(mounts)}/{TOKEN[1:]}/orders", body=ORDER))
+        assert (wrong.status, await wrong.read()) == (404, b"")
+        tasks.cancel_scope.cancel()
+    await network.aclose()
+    assert told.orders.ids == [order.id]
+
+
+async def test_a_receiver_that_is_away_loses_the_call_and_no_more(told: Told) -> None:
+    """The simulator goes on: sending is best effort, and nothing is sent again."""
+
+    class Away(InMemory):
+        async def send(self, request: Request) -> Response:
+            if not self.statuses:
+                self.statuses.append(0)
+                raise PlanetError("away")
+            return await super().send(request)
+
+    clock = FakeClock()
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=0))
+    webhook = {"url": f"https://example.com/{TOKEN}/orders", "per_order": True}
+    async with (
+        Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet,
+        anyio.create_task_group() as tasks,
+    ):
+        await planet.orders.create(scenes(notifications={"webhook": webhook}))
+        last = await planet.orders.create(scenes(notifications={"webhook": webhook}))
+        tasks.start_soon(simulator.post_notifications, Away(WebhookEndpoint(told, token=TOKEN)))
+        await told.orders.heard.wait()
+        tasks.cancel_scope.cancel()
+    assert told.orders.ids == [last.id]

@@ -1,0 +1,89 @@
+"""HTTP/2 on the default network, against a server of h2 on loopback."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import certifi
+import pytest
+from anyio.streams.tls import TLSListener, TLSStream
+
+from planet_async.errors import ConnectionLost
+from planet_async.http import Request
+from planet_async.transports.httpx import HttpxTransport
+
+pytestmark = pytest.mark.anyio
+
+pytest.importorskip("h2")
+trustme = pytest.importorskip("trustme")
+
+from h2.config import H2Configuration  # noqa: E402 - it may not be installed
+from h2.connection import H2Connection  # noqa: E402
+from h2.events import RequestReceived, StreamEnded  # noqa: E402
+
+
+@asynccontextmanager
+async def http2_server(monkeypatch: pytest.MonkeyPatch, trusted: Path) -> AsyncIterator[str]:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(trusted)
+    monkeypatch.setattr(certifi, "where", lambda: str(trusted))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["h2"])
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(TLSListener(listener, context, standard_compatible=False).serve, _serve)
+        yield f"https://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        group.cancel_scope.cancel()
+
+
+async def _serve(stream: TLSStream) -> None:
+    connection = H2Connection(H2Configuration(client_side=False))
+    connection.initiate_connection()
+    paths: dict[int, str] = {}
+    async with stream:
+        await stream.send(connection.data_to_send())
+        while True:
+            try:
+                data = await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return
+            for event in connection.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    paths[event.stream_id] = dict(event.headers)[b":path"].decode()
+                elif isinstance(event, StreamEnded):
+                    if paths[event.stream_id] == "/drop":
+                        return
+                    connection.send_headers(event.stream_id, [(":status", "200"), ("x-version", "2")])
+                    connection.send_data(event.stream_id, paths[event.stream_id].encode(), end_stream=True)
+            await stream.send(connection.data_to_send())
+
+
+async def test_a_server_that_offers_it_is_spoken_to_in_http2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Many at once share one connection; one that drops it makes an error of ours."""
+    async with http2_server(monkeypatch, tmp_path / "ca.pem") as url:
+        network = HttpxTransport()
+        bodies: list[bytes] = []
+
+        async def ask(number: int) -> None:
+            response = await network.send(Request("POST", f"{url}/{number}?a=b", body=b"{}"))
+            assert response.headers["x-version"] == "2"
+            bodies.append(await response.read())
+
+        try:
+            async with anyio.create_task_group() as group:
+                for number in range(20):
+                    group.start_soon(ask, number)
+            assert sorted(bodies) == sorted(f"/{number}?a=b".encode() for number in range(20))
+            with pytest.raises(ConnectionLost):
+                await network.send(Request("GET", f"{url}/drop"))
+            await ask(20)
+        finally:
+            await network.aclose()
