@@ -8,6 +8,7 @@ appears in the time the service needs to list it is the request sent again.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
+from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -80,8 +81,11 @@ class ExactlyOnce(Generic[T]):
                     lost, cause = self._lost(body, begun, error), error
                     name.lost.append(lost)
             try:
-                async with name.alone():
-                    return await self._settle(name, lost, send, cause)
+                deadline = self._config.deadline
+                with self._clock.move_on_after(inf if deadline is None else begun + deadline - lost.failed):
+                    async with name.alone():
+                        return await self._settle(name, lost, send, cause)
+                raise self._unsettled(lost, "there was no time to ask", ()) from cause
             finally:
                 name.lost.remove(lost)
 

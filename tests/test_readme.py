@@ -30,6 +30,7 @@ def planet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulato
     with serve(simulator) as url:
         monkeypatch.setenv("PL_API_KEY", "any")
         monkeypatch.setenv("PL_BASE_URL", url)
+        monkeypatch.setenv("WEBHOOK_TOKEN", "ngWJy2OiIOuDyN59cl4zSt0b_c0T2XLefW8XiiWgfOs")
         # The documented rates would make the examples wait for real.
         monkeypatch.setattr(Config, "from_env", lambda: Config(base_url=url, rates={}))
         monkeypatch.chdir(tmp_path)
@@ -45,8 +46,8 @@ async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> Non
         result = eval(code, names)
         if inspect.isawaitable(result):
             await result
-    assert planet.requests["orders.create"] == 3
-    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 3
+    assert planet.requests["orders.create"] == 5
+    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 5
 
 
 @pytest.mark.usefixtures("planet")
@@ -71,6 +72,14 @@ def test_the_tables_of_methods_are_complete(service: type) -> None:
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert named == {name for name in vars(service) if not name.startswith("_")}
     assert "\n".join(rows) in README
+
+
+def test_every_promise_has_its_test() -> None:
+    """The tests that the table of promises names are there."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", README)
+    assert len(named) > 10
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
 def test_every_dependency_earns_its_place() -> None:

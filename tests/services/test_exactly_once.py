@@ -243,6 +243,15 @@ async def test_clients_of_one_key_know_of_each_other(case: Case, beside: str) ->
     assert len(case.ids) == 2
 
 
+async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:
+    """A deadline bounds the settling, too."""
+    case.simulator.faults.add(Fault(method="POST", drop=True, delay=1))
+    hurried = Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock)
+    with pytest.raises(UnsettledCreate, match="no time to ask"):
+        await hurried.create()
+    assert case.clock.monotonic() == pytest.approx(5)
+
+
 async def test_a_call_out_of_time_does_not_ask(case: Case) -> None:
     """A deadline ends the call though nothing is settled; the error says that the thing may exist."""
     case.simulator.faults.add(Fault(method="POST", hang=True, after=True))
