@@ -14,7 +14,7 @@ PACKAGE = Path(planet_async.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 NETWORK = {"httpx", "httpcore", "aiohttp"}
 LEVELS = (  # each knows those before it, and its own kind
-    ("http", "errors", "clock", "_version"),
+    ("http", "errors", "clock", "_version", "_exports"),
     ("config", "credentials", "_background", "_threads", "bulk", "claims", "part_file", "gunzip"),
     (
         "layers",
@@ -33,8 +33,6 @@ LEVELS = (  # each knows those before it, and its own kind
         "offset_paging",
         "likeness",
         "ledger",
-        "ledger_entry",
-        "ledger_file",
         "exactly_once",
         "waiting",
         "polling",

@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from planet_async.errors import LedgerError
-from planet_async.ledger import FileLedger
-from planet_async.ledger_entry import Entry, KeptFile, Stage
-from planet_async.ledger_file import LedgerFile, read_entries
+from planet_async.ledger.entry import Entry, KeptFile, Stage
+from planet_async.ledger.file import LedgerFile, read_entries
+from planet_async.ledger.ledger import FileLedger
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ import typer
 from planet_async.cli.output import Json, clean, print_json_line, state_text, stdout, table, wants_json
 from planet_async.cli.progress import states_text
 from planet_async.cli.run import reporting
-from planet_async.ledger_entry import Entry
-from planet_async.ledger_file import read_entries
+from planet_async.ledger.entry import Entry
+from planet_async.ledger.file import read_entries
 
 _COLUMNS = ("number", "stage", "id", "state", "files", "bytes", "name", "error")
 

@@ -12,9 +12,9 @@ from planet_async._background import Send
 from planet_async._threads import in_thread
 from planet_async.bulk import Outcome
 from planet_async.clock import Clock
-from planet_async.errors import BadRequest, Conflict, InvalidRequest, LedgerError, PlanetError
-from planet_async.ledger import Ledger
-from planet_async.ledger_entry import Entry, Stage, paths_there
+from planet_async.errors import Conflict, InvalidRequest, LedgerError, PlanetError
+from planet_async.ledger.entry import Entry, Stage, paths_there
+from planet_async.ledger.ledger import Ledger
 from planet_async.models.orders import Order, OrderState
 from planet_async.services._batch_requests import Request
 from planet_async.services._deliveries import Delivery
@@ -24,7 +24,6 @@ _PLACED_AT_ONCE = 8
 _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
 _CLOCK_DOUBT = 60.0  # seconds that this machine's clock may have been set by since a job was killed
 _RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
-_REFUSED = frozenset({BadRequest.__name__, InvalidRequest.__name__})
 _ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 
 Told = Outcome[Delivery]
@@ -105,12 +104,12 @@ class Batch:
         name, body, wrong = request
         entry = await self._ledger.take(name, body)
         told = await self._refused(entry, wrong) or await self._there(entry) or await self._place(entry, body)
-        self._placing.release()
         if told is None:
             group.start_soon(self._follow, entry, send)  # a task of its own, which does not hold the request
         else:
             await send(told)
             self._under_way.release()
+        self._placing.release()
 
     async def _place(self, entry: Entry, body: bytes) -> Told | None:
         """See to it that there is an order, and only one; give the outcome where there is none."""
@@ -124,7 +123,7 @@ class Batch:
             raise
         except PlanetError as error:
             self._queued.release()
-            return await self._failed(entry, Stage.SENDING if error.may_have_acted else Stage.FAILED, error)
+            return await self._failed(entry, entry.stage, error)
         entry.stage, entry.order_id, entry.order_state = Stage.ORDERED, order.id, order.state
         try:
             await self._save(entry)
@@ -154,6 +153,10 @@ class Batch:
                 entry.stage = Stage.INTENDED
                 await self._save(entry)
                 await self._room.wait_after(refusal, times)
+            except PlanetError as error:
+                if not error.may_have_acted:
+                    entry.stage = Stage.FAILED
+                raise
 
     async def _follow(self, entry: Entry, send: Send[Told]) -> None:
         """Wait for the order and fetch its files."""
@@ -171,9 +174,12 @@ class Batch:
             order = await self._calls.wait(entry.order_id or "")
         finally:
             self._queued.release()
-        entry.stage = Stage.FAILED if order.state in _ENDED_BADLY else Stage.FINISHED
         entry.order_state = order.state
-        await self._save(entry)
+        if order.state in _ENDED_BADLY:
+            entry.stage = Stage.FAILED  # noted with the reason, which `download` gives
+        else:
+            entry.stage = Stage.FINISHED
+            await self._save(entry)
         self._on_update(order)
         async with self._downloading:
             paths = tuple(await self._calls.download(order))
@@ -185,9 +191,8 @@ class Batch:
         """Give the outcome of what cannot be ordered, or has ended badly, and is not ordered again."""
         if wrong is not None:
             return await self._failed(entry, Stage.FAILED, wrong)
-        if entry.stage is Stage.FAILED and (entry.order_id is not None or entry.error_type in _REFUSED):
-            if entry.order_id is not None:
-                self._on_update(_known_order(entry))
+        if entry.stage is Stage.FAILED and entry.order_id is not None:
+            self._on_update(_known_order(entry))
             error = PlanetError(
                 (entry.error or "").rstrip("."), hint="An earlier run with this ledger met this."
             )

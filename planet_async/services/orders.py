@@ -26,7 +26,7 @@ from planet_async._background import Stream
 from planet_async.bulk import Outcome
 from planet_async.downloads import OpenFile, ProgressCallback
 from planet_async.errors import Conflict
-from planet_async.ledger import FileLedger, NoLedger
+from planet_async.ledger.ledger import FileLedger, NoLedger
 from planet_async.models.convert import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
@@ -288,9 +288,9 @@ class Orders:
         where no order came of it.  Orders that were placed stay placed when the caller leaves early.
 
         `ledger` is a file that notes what became of each request.  Killed at any moment and called again with
-        the same requests and ledger, the job orders nothing twice, and goes on: what was refused (400) or has
-        failed is told again, without a request; the order of what was downloaded before has only its id, name
-        and state.  Secrets are not written down, and make no difference.
+        the same requests and ledger, the job orders nothing twice, and goes on.  What has failed is told
+        again; what was refused, as for want of quota, is sent again; the order of what was downloaded before
+        has only its id, name and state.  Secrets are not written down, and make no difference.
 
         At most `max_queued` orders are unfinished at a time; where the service's queue is full (409) this
         waits for room.  `concurrency` orders are downloaded at a time.  `on_update` is called with each order

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,14 @@ from planet_async import (
     UnsettledCreate,
 )
 from planet_async.cli.demo.verify import verify_order
-from planet_async.ledger import FileLedger, NoLedger
-from planet_async.ledger_entry import Entry, Stage
-from planet_async.ledger_file import read_entries
+from planet_async.ledger.entry import Entry, Stage
+from planet_async.ledger.file import read_entries
+from planet_async.ledger.ledger import FileLedger, NoLedger
 from planet_async.models.orders import OrderCounts, OrderStats
 from planet_async.services._batch import Batch, Calls
 from planet_async.services._room import Room
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
-from planet_async.testing import FakeClock
+from planet_async.testing import FakeClock, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +53,10 @@ def names(requests: Iterable[OrderRequest]) -> Counter[str]:
 
 
 class Service:
-    """A simulated Planet, a folder and a ledger; each job has a client of its own."""
+    """A simulated Planet, a folder and a ledger; each job has a client of its own.
+
+    Clients of one key share what they know: another key each time makes them as strange as other processes.
+    """
 
     def __init__(self, clock: FakeClock, folder: Path, **settings: Any) -> None:
         self.clock = clock
@@ -63,13 +66,14 @@ class Service:
             file_bytes=64,
             **{"plan": OrderPlan(queue_seconds=10, run_seconds=60), **settings},
         )
+        self.keys: Iterator[str] = map(str, count())
         self.folder = folder / "data"
         self.ledger = folder / "fields.ledger"
 
     def client(self, transport: Any = None) -> Planet:
         return Planet(
             Config(rates={}, max_attempts=2),
-            credentials=ApiKey("any"),
+            credentials=ApiKey(next(self.keys)),
             transport=transport or self.simulator,
             clock=self.clock,
         )
@@ -139,8 +143,8 @@ async def test_a_file_that_is_gone_is_fetched_again(service: Service) -> None:
     service.check_files(3)
 
 
-async def test_what_cannot_be_is_told_again_and_not_sent(service: Service) -> None:
-    """A refused order, a failed one and a wrong request have their reason in the ledger, and keep it."""
+async def test_what_failed_is_told_again_and_what_was_refused_is_sent_again(service: Service) -> None:
+    """All three have their reason in the ledger; only what no order came of can do better the next time."""
     service = Service(
         service.clock,
         service.folder.parent,
@@ -158,9 +162,9 @@ async def test_what_cannot_be_is_told_again_and_not_sent(service: Service) -> No
         "wrong": "InvalidRequest",
     }
     assert all(entry.stage is Stage.FAILED for entry in entries.values())
-    sent = service.simulator.requests.total()
+    service.simulator.requests.clear()
     again = await service.run(iter(requests))
-    assert service.simulator.requests.total() == sent
+    assert service.simulator.requests == {"orders.create": 1}
     assert again.keys() == first.keys() == {failed, "refused", "wrong"}
     assert "no clear pixel" in str(again[failed].error)
     assert "Bad item type" in str(again["refused"].error)
@@ -225,6 +229,7 @@ async def test_killed_at_each_request(clock: FakeClock, tmp_path: Path, after: b
             await service.run(
                 requests, transport=Dying(service.simulator, step, after=after, die=scope.cancel)
             )
+        clock.advance(300)
         outcomes = await service.run(requests)
         assert all(outcome.error is None for outcome in outcomes.values()), outcomes
         assert service.placed == names(requests)
@@ -235,8 +240,9 @@ async def test_killed_at_each_request(clock: FakeClock, tmp_path: Path, after: b
 
 
 @pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("same_process", [False, True])
 async def test_killed_at_each_note(
-    clock: FakeClock, tmp_path: Path, after: bool, monkeypatch: pytest.MonkeyPatch
+    clock: FakeClock, tmp_path: Path, same_process: bool, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ended when it writes its n-th note, before or after, a job can be gone on with; so for each n."""
     requests = [*fields(1), *fields(1)]
@@ -255,6 +261,8 @@ async def test_killed_at_each_note(
         service = Service(clock, tmp_path / str(step))
         service.ledger.parent.mkdir()
         left = step
+        if same_process:
+            service.keys = repeat("key")
         with monkeypatch.context() as patch:
             patch.setattr(FileLedger, "save", dying_save)
             try:
@@ -270,6 +278,22 @@ async def test_killed_at_each_note(
         if done:
             break
     assert step == 4 * len(requests)
+
+
+async def test_what_was_sent_last_may_be_listed_late(service: Service) -> None:
+    """Started again in the second in which it was killed, a job waits until its last order must be listed."""
+    with anyio.CancelScope() as scope:
+        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+    listed_from = service.clock.monotonic() + 9
+
+    class Late(Dying):
+        async def send(self, request: Request) -> Response:
+            if request.operation == "orders.list" and service.clock.monotonic() < listed_from:
+                return reply(json={"orders": []})
+            return await super().send(request)
+
+    await service.run(fields(1), transport=Late(service.simulator, 1_000, after=False, die=scope.cancel))
+    assert service.placed == names(fields(1))
 
 
 async def test_what_cannot_be_settled_is_left_open(service: Service) -> None:

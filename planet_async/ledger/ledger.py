@@ -11,8 +11,8 @@ from attrs import define
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.errors import LedgerError
-from planet_async.ledger_entry import Entry, kept_files
-from planet_async.ledger_file import LedgerFile, reported
+from planet_async.ledger.entry import Entry, kept_files
+from planet_async.ledger.file import LedgerFile, reported
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from planet_async.errors import LedgerError
-from planet_async.ledger_entry import Entry, KeptFile, Stage
+from planet_async.ledger.entry import Entry, KeptFile, Stage
 from planet_async.models.secrets import blacked_out
 
 _SMALLEST = 512  # bytes: what is shorter, SQLite would take for empty

@@ -1,0 +1,1 @@
+"""What became of each order of a long job, kept on disk."""
