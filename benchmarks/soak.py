@@ -28,6 +28,7 @@ from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serving
 
 ORDERS = 40  # in a round
+TIMES = 5  # that a job is begun until all is well
 KILLED_AFTER = (0.5, 4.0)  # seconds
 GROWTH = 1.1  # of the memory after the first rounds: what is called flat
 WARM_UP = 5  # rounds
@@ -57,20 +58,19 @@ def requests(prefix: str) -> Iterator[dict[str, object]]:
 
 
 async def work(url: str, folder: Path, prefix: str) -> None:
-    """Do one round."""
+    """Do one round; what fails for good, such as a link refused twice, the same job does the next time."""
     config = Config(
         base_url=url, rates={}, consistency_delay=1.0, schedule=Schedule(0.2, 1.5, 2.0), max_attempts=20
     )
     async with Planet(config, credentials=ApiKey("soak")) as planet:
-        failed = [
-            str(outcome.error)
-            async for outcome in planet.orders.run(
+        for _ in range(TIMES):
+            job = planet.orders.run(
                 list(requests(prefix)), to=folder / prefix, ledger=folder / f"{prefix}.ledger"
             )
-            if outcome.error
-        ]
-    if failed:
-        sys.exit(f"{len(failed)} failed: {failed[0]}")
+            failed = [str(outcome.error) async for outcome in job if outcome.error]
+            if not failed:
+                return
+    sys.exit(f"{prefix}: {len(failed)} failed: {failed[0]}")
 
 
 async def work_on(url: str, folder: Path) -> None:
@@ -105,7 +105,7 @@ class Soak:
             prefix = f"killed-{number}"
             while (code := await self._one_life(prefix)) != 0:
                 if code != -signal.SIGKILL:
-                    raise SystemExit(f"{prefix}: a worker ended with {code}")
+                    raise RuntimeError(f"{prefix}: a worker ended with {code}")
                 self.totals["kills"] += 1
             await self.account(prefix)
             number += 1
@@ -126,7 +126,7 @@ class Soak:
             while time.monotonic() < until:
                 line = await process.stdout.readline()
                 if not line:
-                    raise SystemExit(f"the steady worker ended with {await process.wait()}")
+                    raise RuntimeError(f"the steady worker ended with {await process.wait()}")
                 told = json.loads(line)
                 self.memory.append(told["kb"])
                 await self.account(told["prefix"])
@@ -186,7 +186,10 @@ def _in_ledger(path: Path) -> set[str]:
 async def soak(minutes: float, seed: int) -> int:
     print(f"seed {seed}")
     simulator = Simulator(
-        limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0.2, run_seconds=1), file_bytes=20_000, seed=seed
+        limits=Limits.unlimited(),
+        plan=OrderPlan(queue_seconds=0.2, run_seconds=1),
+        file_bytes=20_000,
+        seed=seed,
     )
     for fault in FAULTS:
         simulator.faults.add(fault)
@@ -199,7 +202,9 @@ async def soak(minutes: float, seed: int) -> int:
                 group.create_task(run.steady_rounds(until))
     totals, memory = run.totals, run.memory
     print(f"{totals['rounds']} rounds, {totals['kills']} kills, {sum(simulator.requests.values())} requests")
-    print(*(f"{name} {totals[name]}" for name in ("requested", "ordered", "delivered", "verified")), sep=" = ")
+    print(
+        *(f"{name} {totals[name]}" for name in ("requested", "ordered", "delivered", "verified")), sep=" = "
+    )
     if len(memory) > WARM_UP:
         print(f"memory of the steady worker: {memory[WARM_UP]} kB, then {memory[-1]} kB")
     print("wrong" if totals["wrong"] else "right", "and", "flat" if run.is_flat else "growing")
@@ -207,7 +212,9 @@ async def soak(minutes: float, seed: int) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     for name in ("--round", "--steady", "--url", "--folder"):

@@ -22,6 +22,7 @@ from planet_async.errors import (
     DeadlineExceeded,
     DecodeError,
     PlanetError,
+    StatusError,
     UnsettledCreate,
 )
 from planet_async.likeness import Likeness, likeness
@@ -160,7 +161,8 @@ class ExactlyOnce(Generic[T]):
                 return await self._look(name, lost)
             except PlanetError as error:
                 failures += 1
-                if not error.transient or failures >= self._config.max_attempts:
+                refused = isinstance(error, StatusError) and not error.transient
+                if refused or failures >= self._config.max_attempts:
                     raise self._unsettled(lost, "asking failed too", ()) from error
                 await self._clock.sleep(self._config.consistency_delay)
 

@@ -284,6 +284,15 @@ async def test_where_asking_fails_the_error_says_that_it_may_exist(case: Case, a
     assert case.posts == 1
 
 
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": True}, {"body": b"<html>"}])
+async def test_asking_is_tried_again(case: Case, api: Api, fault: dict[str, Any]) -> None:
+    """A list that fails in passing, or is none, is asked for again: nobody else can tell."""
+    case.simulator.faults.add(LOST)
+    case.simulator.faults.add(Fault(operation=api.lists, times=3, **fault))
+    assert {await case.create()} == case.ids
+    assert case.posts == 1
+
+
 async def test_one_lost_again_and_again_is_given_up(case: Case) -> None:
     """A service that loses every request before it acts does not hold the caller for ever: six minutes."""
     case.simulator.faults.add(Fault(method="POST", drop=True))
