@@ -4,8 +4,8 @@
 
 A simulated Planet, whose answers break in every known way, is served over HTTP on this machine.  One worker
 is killed again and again (SIGKILL) while it orders, waits and downloads, and goes on with its ledger; another
-one works on undisturbed, and its memory is watched.  After each round what was requested is compared with what
-was ordered, delivered and verified, byte by byte.  Exits with 1 where they differ.
+one works on undisturbed, and its memory is watched.  After each round what was requested is compared with
+what was ordered, delivered and verified, byte by byte.  Exits with 1 where they differ.
 """
 
 import argparse
@@ -63,6 +63,7 @@ async def work(url: str, folder: Path, prefix: str) -> None:
         base_url=url, rates={}, consistency_delay=1.0, schedule=Schedule(0.2, 1.5, 2.0), max_attempts=20
     )
     async with Planet(config, credentials=ApiKey("soak")) as planet:
+        failed: list[str] = []
         for _ in range(TIMES):
             job = planet.orders.run(
                 list(requests(prefix)), to=folder / prefix, ledger=folder / f"{prefix}.ledger"
@@ -92,6 +93,8 @@ def _memory() -> int:
 
 
 class Soak:
+    """The two workers, and what became of their rounds."""
+
     def __init__(self, simulator: Simulator, url: str, folder: Path, seed: int) -> None:
         self.simulator, self.url, self.folder = simulator, url, folder
         self.random = random.Random(seed)
