@@ -5,6 +5,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+import anyio.lowlevel
 import msgspec
 from attrs import evolve, field, frozen
 
@@ -44,6 +45,7 @@ class _Body(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Body)
+_AT_A_STRETCH = 50  # items decoded, about a millisecond, before others have their turn
 _LONGEST_LINK = 8_000  # characters; servers do not take longer ones
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 
@@ -225,8 +227,12 @@ class _Items(AsyncIterator[T]):
     def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
         self._pages = pages
         self._items: Iterator[T] = iter(())
+        self._given = 0
 
     async def __anext__(self) -> T:
+        self._given += 1
+        if not self._given % _AT_A_STRETCH:
+            await anyio.lowlevel.checkpoint()
         while True:
             for item in self._items:
                 return item

@@ -1,7 +1,8 @@
 """Waiting until things are finished: for one of them, or for many with no task for each."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from math import inf
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from planet_async.waiting.shared import SharedWait
 
 T = TypeVar("T", bound=Identified)
 
-_JOINED_AT_ONCE = 2000  # takes a millisecond or two: others have a right to the event loop
+_AT_ONCE = 500  # ids; takes a millisecond or two: others have a right to the event loop
 _MOMENT = 1e-6  # seconds; sums of floats are not exact
 
 
@@ -40,8 +41,9 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         self._timeout = timeout
         self._deadline = inf if timeout is None else shared.clock.monotonic() + timeout
         self._on_update = on_update
-        self._waiting = dict.fromkeys(ids)
-        self._joining = chunks([*self._waiting], _JOINED_AT_ONCE)
+        self._ids = iter(ids)
+        self._waiting: dict[str, None] = {}
+        self._joining: Iterator[Sequence[str]] | None = None
         self._ended: deque[Outcome[T]] = deque()
         self._updates: deque[T] = deque()
         self._seen: T | None = None
@@ -49,9 +51,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         self.wants_changes = on_update is not None
 
     async def __anext__(self) -> Outcome[T]:
-        for part in self._joining:
-            self._shared.join(self, part)
-            await anyio.lowlevel.checkpoint()
+        await self._join()
         while not self._ended:
             left = self._deadline - self._shared.clock.monotonic()
             if not self._waiting:
@@ -59,6 +59,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
                 raise StopAsyncIteration
             if left <= _MOMENT:
                 self._give_up()
+                await anyio.lowlevel.checkpoint()
             else:
                 with self._shared.clock.move_on_after(left):
                     await self._shared.progress(self)
@@ -66,15 +67,27 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
                 self._on_update(self._updates.popleft())
         return self._ended.popleft()
 
+    async def _join(self) -> None:
+        while some := [*islice(self._ids, _AT_ONCE)]:
+            self._waiting.update(dict.fromkeys(some))
+            await anyio.lowlevel.checkpoint()
+        self._joining = self._joining or chunks([*self._waiting], _AT_ONCE)
+        for part in self._joining:
+            self._shared.join(self, part)
+            await anyio.lowlevel.checkpoint()
+
     def leave(self) -> None:
         """Stop waiting."""
         self._shared.leave(self, self._waiting)
         self._waiting.clear()
 
     def _give_up(self) -> None:
-        for id_ in self._waiting:
+        """Stop waiting for some; the others follow when the caller has taken the outcomes of these."""
+        some = [*islice(self._waiting, _AT_ONCE)]
+        self._shared.leave(self, some)
+        for id_ in some:
+            del self._waiting[id_]
             self._ended.append(Outcome(id_, error=_too_long(id_, self._timeout)))
-        self.leave()
 
     # What `SharedWait` says to a waiter
 

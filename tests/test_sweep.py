@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from account import Account, Seen, Thing, collected, spread
+from account import Account, Seen, Thing, collected, is_done, spread
 from spine import NotingClock, cancelled_at_each_step, settle
 
 from planet_async.errors import (
@@ -22,7 +22,9 @@ from planet_async.errors import (
     WaitTimeout,
 )
 from planet_async.http import Request
+from planet_async.polling import WaitForMany
 from planet_async.testing import FakeClock
+from planet_async.waiting.room import WaitingRoom
 
 pytestmark = pytest.mark.anyio
 
@@ -276,7 +278,7 @@ async def test_a_thousand_waits_cost_what_one_does() -> None:
 
 
 async def test_who_comes_later_is_looked_at_once() -> None:
-    """One look tells how a new one stands; from then on the lists tell of it."""
+    """One look tells how a new one stands; from then on the lists tell of it, and a look now and then."""
     clock = FakeClock()
     account = Account(clock, [*spread(50, 600, 10), *spread(5, 400, 100, "late"), Thing("over", 20)])
 
@@ -288,7 +290,40 @@ async def test_who_comes_later_is_looked_at_once() -> None:
         asked = clock.monotonic()
         assert (await account.wait("over")).state == "done"
         assert clock.monotonic() - asked <= 1
-    assert account.counts["look"] == 6
+    assert account.counts["look"] <= 6 + 5 * 300 / 30
+
+
+async def test_a_thing_of_others_that_comes_later_is_found() -> None:
+    """What no list has, and no roll call has missed yet, is looked at by itself."""
+    clock = FakeClock()
+    account = Account(clock, [*spread(50, 900, 10), Thing("foreign", 150, hidden_from=0)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(account.delays, [f"t{number}" for number in range(50)])
+        await clock.sleep(100)
+        await account.wait("foreign")
+        assert clock.monotonic() <= 150 + 31
+
+
+async def test_many_who_come_one_by_one_cost_a_look_each() -> None:
+    """However many no list has shown yet: together they are looked at as often as a few would be."""
+    clock = FakeClock()
+    account = Account(clock, spread(400, 900, 10))
+    async with anyio.create_task_group() as group:
+        group.start_soon(account.delays, [f"t{number}" for number in range(50)])
+        for number in range(50, 400):
+            await clock.sleep(1)
+            group.start_soon(account.wait, f"t{number}")
+    assert account.counts["look"] <= 350 + 900 * 5 / 30
+
+
+async def test_what_the_lists_do_not_have_is_not_looked_for_again() -> None:
+    """A roll call does not search for those that an earlier one has missed."""
+    others = spread(1000, -1000, 900, "done")
+    foreign = [Thing(f"foreign{number}", 3600, hidden_from=0) for number in range(10)]
+    account = Account(FakeClock(), [*others, *spread(50, 3600, 1), *foreign], page_size=100)
+    await account.delays([f"t{number}" for number in range(50)] + [thing.id for thing in foreign])
+    assert account.counts["unfinished"] >= 5
+    assert account.counts["finished"] <= 10
 
 
 async def test_many_who_come_later_are_found_in_lists() -> None:
@@ -316,6 +351,33 @@ async def test_a_notice_is_heard_at_once() -> None:
         group.start_soon(tell)
         await account.wait("a")
         assert 101 < clock.monotonic() < 101.2
+
+
+async def test_a_thousand_notices_of_one_thing_are_one() -> None:
+    """They take no room, and are one look."""
+    room = WaitingRoom[Seen]()
+    room.join(WaitForMany(Account(FakeClock()).shared, [], is_done), ["a", "b"])
+    for _ in range(1000):
+        room.hurry("a")
+    assert room.take_urgent() == ["a"]
+    assert room.take_urgent() == []
+
+
+async def test_who_has_stopped_waiting_costs_nothing_any_more() -> None:
+    """Also while the caller keeps the error that ended it, and so the frames, and others wait on."""
+    clock = FakeClock()
+    account = Account(clock, spread(4, 500, 1))
+
+    def fail(_: Seen) -> None:
+        raise ZeroDivisionError
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(account.wait, "t0")
+        await settle()
+        with pytest.raises(ZeroDivisionError) as kept:
+            await account.wait("t1", on_update=fail)
+    assert isinstance(kept.value, ZeroDivisionError)
+    assert account.counts["look"] <= 25
 
 
 async def test_a_notice_is_not_believed() -> None:

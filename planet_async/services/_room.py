@@ -6,10 +6,11 @@ import anyio
 
 from planet_async.clock import Clock
 from planet_async.config import Schedule
-from planet_async.errors import Conflict, PlanetError
+from planet_async.errors import Conflict, PlanetError, StatusError
 from planet_async.models.orders import OrderCounts, OrderStats
 
 _TRIED_ANYWAY = 20  # looks, after which an order is sent whatever they showed
+_MOST_SILENT = 6  # looks in a row that were not answered at all
 
 
 class Room:
@@ -22,6 +23,7 @@ class Room:
         self._door = anyio.Lock()
         self._times = 0  # that it was full
         self._looks = 0  # since there last was room
+        self._silent = 0  # looks since there last was an answer
 
     async def wait(self) -> int:
         """Return when the queue may have room; give what `wait_after` wants to know."""
@@ -29,13 +31,20 @@ class Room:
             return self._times
 
     async def wait_after(self, refusal: Conflict, times: int) -> None:
-        """Wait until orders have left the queue that was too full for this one; raise if that was not why."""
+        """Wait until orders have left the queue that was too full for this one.
+
+        Raises the refusal where that was not why, or where the service tells nothing any more.
+        """
         async with self._door:
-            if times != self._times:
-                return  # another one has waited for it
+            if times != self._times:  # another one has waited for it
+                if self._silent >= _MOST_SILENT:
+                    raise refusal
+                return
             self._times += 1
             before = await self._counts()
             if before is not None and not before.queued_orders + before.running_orders:
+                raise refusal
+            if self._silent >= _MOST_SILENT:
                 raise refusal
             while True:
                 self._looks += 1
@@ -49,9 +58,14 @@ class Room:
 
     async def _counts(self) -> OrderCounts | None:
         try:
-            return (await self._stats()).organization
+            counts = (await self._stats()).organization
+        except StatusError:
+            counts = None
         except PlanetError:
+            self._silent += 1
             return None
+        self._silent = 0
+        return counts
 
 
 def _has_moved(before: OrderCounts, now: OrderCounts) -> bool:

@@ -2,12 +2,13 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import inf
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet, ref
 
-from attrs import define
+import msgspec
 
 from planet_async.errors import PlanetError
 
@@ -44,16 +45,15 @@ class Waiter(Protocol[T_contra]):
         ...
 
 
-@define(eq=False)
-class Entry(Generic[T]):
+class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
     """A thing that is waited for.  Waiters are held weakly: who drops one has stopped waiting.
 
     `listed`: the lists will tell of it (True), do not have it (False), or that is not known (None).
+    It is in no circle, and so no burden to the collector of garbage, which stops the event loop.
     """
 
     waiters: "tuple[ref[Waiter[T]], ...]"
     listed: bool | None = None
-    urgent: bool = False
     looks: int = 0
     due: float = inf
 
@@ -67,13 +67,14 @@ class WaitingRoom(Generic[T]):
 
     def __init__(self) -> None:
         self._waiters: WeakSet[Waiter[T]] = WeakSet()
+        self._watchers: WeakSet[Waiter[T]] = WeakSet()  # those of them who want to hear of changes
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
         self.unlisted: dict[str, None] = {}  # those of which it is not known whether the lists have them
-        self._urgent = deque[str]()
+        self._urgent: dict[str, None] = {}
         self._new = deque[str]()
         self._later: list[tuple[float, str]] = []  # a heap; only `due` of the entry counts
 
@@ -85,11 +86,18 @@ class WaitingRoom(Generic[T]):
     @property
     def wants_changes(self) -> bool:
         """Somebody wants to hear of every change."""
-        return any(waiter.wants_changes for waiter in self._waiters)
+        return bool(self._watchers)
+
+    @property
+    def postponed(self) -> int:
+        """About so many things are to be looked at later."""
+        return len(self._later)
 
     def join(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
         """Let somebody wait for these."""
         self._waiters.add(waiter)
+        if waiter.wants_changes:
+            self._watchers.add(waiter)
         alone = (ref(waiter),)
         for id_ in ids:
             entry = self.entries.get(id_)
@@ -106,6 +114,7 @@ class WaitingRoom(Generic[T]):
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
         """Let somebody wait for these no longer."""
         self._waiters.discard(waiter)
+        self._watchers.discard(waiter)
         for id_ in ids:
             entry = self.entries.get(id_)
             if entry is not None:
@@ -130,12 +139,16 @@ class WaitingRoom(Generic[T]):
         for waiter in entry.alive() if entry is not None else ():
             waiter.fail(id_, error)
 
-    def drop_abandoned(self) -> None:
-        """Forget the things whose waiters are gone."""
-        gone = [id_ for id_, entry in self.entries.items() if entry.waiters[0]() is None]
-        abandoned = [id_ for id_ in gone if not self.entries[id_].alive()]
-        for id_ in abandoned:
-            self._keep(id_, self.entries[id_], [])
+    def expected(self, ids: Iterable[str]) -> Iterator[str]:
+        """Give those of these that lists may have; forget those whose waiters are gone."""
+        for id_ in ids:
+            entry = self.entries.get(id_)
+            if entry is None:
+                continue
+            if entry.waiters[0]() is None and not entry.alive():
+                self._keep(id_, entry, [])
+            elif entry.listed is not False:
+                yield id_
 
     def _keep(self, id_: str, entry: Entry[T], waiters: list[Waiter[T]]) -> None:
         if not waiters:
@@ -163,11 +176,10 @@ class WaitingRoom(Generic[T]):
 
     def hurry(self, id_: str) -> bool:
         """Have it looked at before all else; False where nobody waits for it."""
-        entry = self.entries.get(id_)
-        if entry is not None and not entry.urgent:
-            entry.urgent = True
-            self._urgent.append(id_)
-        return entry is not None
+        if id_ not in self.entries:
+            return False
+        self._urgent[id_] = None
+        return True
 
     def postpone(self, id_: str, entry: Entry[T], due: float) -> None:
         """Have it looked at then."""
@@ -187,21 +199,19 @@ class WaitingRoom(Generic[T]):
 
     def take_urgent(self) -> list[str]:
         """Give some of what is to be looked at before all else."""
-        return self._take(self._urgent, urgent=True)
+        some = [*islice(self._urgent, _AT_ONCE)]
+        for id_ in some:
+            del self._urgent[id_]
+        return [id_ for id_ in some if id_ in self.entries]
 
     def take_due(self, now: float) -> list[str]:
         """Give some of what is to be looked at now: what is new, and what has been postponed until now."""
-        some = self._take(self._new, urgent=False)
+        some: list[str] = []
+        while self._new and len(some) < _AT_ONCE:
+            id_ = self._new.popleft()
+            entry = self.entries.get(id_)
+            if entry is not None and entry.listed is None and entry.looks == 0:
+                some.append(id_)
         while len(some) < _AT_ONCE and self.next_due() <= now:
             some.append(heapq.heappop(self._later)[1])
-        return some
-
-    def _take(self, queue: deque[str], *, urgent: bool) -> list[str]:
-        some: list[str] = []
-        while queue and len(some) < _AT_ONCE:
-            id_ = queue.popleft()
-            entry = self.entries.get(id_)
-            if entry is not None and (entry.urgent if urgent else entry.listed is None and entry.looks == 0):
-                entry.urgent = False
-                some.append(id_)
         return some

@@ -9,7 +9,7 @@ import anyio
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import PlanetError
-from planet_async.waiting.roll_call import Identified, Lists
+from planet_async.waiting.roll_call import FEW, Identified, Lists
 from planet_async.waiting.room import Waiter, WaitingRoom
 from planet_async.waiting.sweep import Sweep
 
@@ -92,7 +92,7 @@ class SharedWait(Generic[T]):
         if ids := self._room.take_urgent():
             await self._look_at(ids)
         elif self._sweep is not None and page_due <= now:
-            await self._sweep.read(now)
+            await self._sweep.work(now)
         elif ids := self._room.take_due(now):
             await self._look_at(ids)
         else:
@@ -133,8 +133,11 @@ class SharedWait(Generic[T]):
         if entry is None:
             if self._sweep is not None:
                 self._sweep.found(id_)
-        elif entry.listed is None and self._sweep is not None and self._sweep.is_on:
-            self._room.trust(id_, entry)  # the next roll call will tell if that is wrong
         elif not entry.listed:
-            due = self.clock.monotonic() + self._schedule.pause(entry.looks + 1)
-            self._room.postpone(id_, entry, due)
+            pause = self._schedule.pause(entry.looks + 1)
+            if entry.listed is None and self._sweep is not None and self._sweep.is_on:
+                # The lists are going to tell of it, unless it is another user's.  Until one has, it is looked
+                # at now and then; many of these cost no more looks than a few.
+                self._room.unlisted.pop(id_, None)
+                pause = self._schedule.longest * max(1.0, self._room.postponed / FEW)
+            self._room.postpone(id_, entry, self.clock.monotonic() + pause)

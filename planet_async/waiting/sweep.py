@@ -1,14 +1,18 @@
 """`Sweep`: one list request answers for everything that is waited for."""
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from math import inf
 from typing import Generic, TypeVar
 
+import anyio.lowlevel
+
+from planet_async.bulk import chunks
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import BadRequest, ClientClosed, DecodeError, Forbidden, PlanetError, Unauthorized
-from planet_async.paging import Page
 from planet_async.waiting.roll_call import FEW, Identified, Lists, Reading, RollCall, readable
 from planet_async.waiting.room import WaitingRoom
 
@@ -20,6 +24,11 @@ _OVERLAP = timedelta(seconds=10)  # how late a change may show up in the lists
 _FATAL = (Unauthorized, Forbidden, ClientClosed)
 _MOST_FAILURES = 3  # in a row, until everything is looked at one by one
 _MOST_POWERS = 64
+
+# A millisecond or two of work, since others have a right to the event loop:
+_SHOWN_AT_ONCE = 100
+_FAILED_AT_ONCE = 500
+_CALLED_AT_ONCE = 1000
 
 # In shares of the `Schedule` by which single things are looked at:
 _PAUSE = 1.5  # of `first`: between sweeps while something ends
@@ -53,6 +62,9 @@ class Sweep(Generic[T]):
         """Forget what was known, when everything is going to be looked at anew."""
         self._since: datetime | None = None
         self._reading: Reading[T] | None = None
+        self._unshown: Iterator[T] | None = None  # what is left of the page that was read last
+        self._is_roll = False  # that page is of the roll call
+        self._found = 0  # of those missing, on that page
         self._due = inf  # the next page of a sweep
         self._swept = 0.0  # the end of the last one
         self._quiet = 0
@@ -68,7 +80,9 @@ class Sweep(Generic[T]):
         return self._since is not None
 
     def next_due(self) -> float:
-        """Give the moment when a page is to be read."""
+        """Give the moment when there is `work`."""
+        if self._unshown is not None:
+            return -inf
         urgent = self._is_crowded if self._roll is None else self._roll.urgent
         return min(self._due, self._allowed_from if urgent or self._may_call else inf)
 
@@ -82,8 +96,15 @@ class Sweep(Generic[T]):
         if self._roll is not None:
             self._roll.missing.discard(id_)
 
-    async def read(self, now: float) -> None:
-        """Read the page that is due."""
+    async def work(self, now: float) -> None:
+        """Read the page that is due, or show some of the one that was read."""
+        if self._unshown is None:
+            await self._read(now)
+        else:
+            self._show(self._unshown)
+            await anyio.lowlevel.checkpoint()
+
+    async def _read(self, now: float) -> None:
         roll = None
         if self._since is not None and self._due <= now:
             if self._reading is None:
@@ -91,33 +112,44 @@ class Sweep(Generic[T]):
                 self._news = False
             reading = self._reading
         else:
-            roll = self._roll = self._roll or self._call()
+            roll = self._roll = self._roll or await self._call()
             reading = roll.reading
         try:
             page = await reading.page()
             if reading.date is None:
                 raise DecodeError("a list without the server's time, which the next one has to begin at")
         except _FATAL as error:
-            for id_ in [*self._room.entries]:
-                self._room.fail(id_, error)
+            for ids in chunks([*self._room.entries], _FAILED_AT_ONCE):
+                for id_ in ids:
+                    self._room.fail(id_, error)
+                await anyio.lowlevel.checkpoint()
         except PlanetError as error:
             # Further on than the first page, it may be a link that has grown stale.
             refused = isinstance(error, BadRequest) and reading.pages == 0
             self._set_back(error, refused=refused)
         else:
             self._failures = 0
-            if roll is None:
-                self._note_changes(reading, page)
-            else:
-                self._note_presence(roll, page)
+            self._unshown, self._is_roll, self._found = readable(page), roll is not None, 0
+            if self._since is None and reading.date is not None:
+                self._since = reading.date - _OVERLAP
+                self._swept = self._clock.monotonic()
+                self._due = self._swept + self._pause()
 
-    def _show(self, page: Page[T]) -> None:
-        for thing in readable(page):
-            self.found(thing.id)
+    def _show(self, unshown: Iterator[T]) -> None:
+        missing = set[str]() if self._roll is None else self._roll.missing
+        before, things = len(missing), [*islice(unshown, _SHOWN_AT_ONCE)]
+        for thing in things:
+            missing.discard(thing.id)
             self._news |= self._room.show(thing.id, thing, listed=True)
+        self._found += before - len(missing)
+        if len(things) < _SHOWN_AT_ONCE:
+            self._unshown = None
+            if self._is_roll and self._roll is not None:
+                self._note_presence(self._roll)
+            elif self._reading is not None:
+                self._note_changes(self._reading)
 
-    def _note_changes(self, reading: Reading[T], page: Page[T]) -> None:
-        self._show(page)
+    def _note_changes(self, reading: Reading[T]) -> None:
         if reading.ended and reading.date is not None and self._since is not None:
             now = self._clock.monotonic()
             before, self._since = self._since, reading.date - _OVERLAP
@@ -135,21 +167,18 @@ class Sweep(Generic[T]):
         pause = _PAUSE * self._schedule.first * self._schedule.factor**powers
         return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
 
-    def _call(self) -> RollCall[T]:
+    async def _call(self) -> RollCall[T]:
         urgent = self._is_crowded
-        self._room.drop_abandoned()
-        missing = {id_ for id_, entry in self._room.entries.items() if entry.listed is not False}
+        missing = set[str]()
+        for ids in chunks([*self._room.entries], _CALLED_AT_ONCE):
+            missing.update(self._room.expected(ids))
+            await anyio.lowlevel.checkpoint()
+        missing.update(self._room.unlisted)  # those who have come meanwhile
         self._room.call_off()
         return RollCall(self._lists, missing, urgent=urgent)
 
-    def _note_presence(self, roll: RollCall[T], page: Page[T]) -> None:
-        if self._since is None and roll.reading.date is not None:
-            self._since = roll.reading.date - _OVERLAP
-            self._swept = self._clock.monotonic()
-            self._due = self._swept + self._pause()
-        missing = len(roll.missing)
-        self._show(page)
-        roll.note(missing - len(roll.missing))
+    def _note_presence(self, roll: RollCall[T]) -> None:
+        roll.note(self._found)
         self._may_call = False
         if roll.ended:
             self._roll = None

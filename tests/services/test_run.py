@@ -26,6 +26,7 @@ from planet_async import (
     Request,
     Response,
     SceneProduct,
+    TransportTimeout,
     UnsettledCreate,
 )
 from planet_async.cli.demo.verify import verify_order
@@ -359,6 +360,27 @@ async def test_a_conflict_that_is_not_about_the_queue(service: Service) -> None:
     service.simulator.faults.add(Fault(operation="orders.create", status=409))
     outcomes = await service.run(fields(2))
     assert [type(outcome.error) for outcome in outcomes.values()] == [Conflict, Conflict]
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_service_that_falls_silent_ends_the_job(clock: FakeClock, tmp_path: Path, full: bool) -> None:
+    """Each request has an error for outcome in the end, also where only "the queue is full" ever comes."""
+
+    class Silent:
+        async def send(self, request: Request) -> Response:
+            await clock.sleep(1 if full else 60)
+            if full and request.operation == "orders.create":
+                return reply(409, json={"message": "too many orders"})
+            raise TransportTimeout("no answer", request=request)
+
+        async def aclose(self) -> None:
+            pass
+
+    expected = Conflict if full else UnsettledCreate
+    with clock.move_on_after(3600) as scope:
+        outcomes = await Service(clock, tmp_path).run(fields(20), transport=Silent())
+        assert [type(outcome.error) for outcome in outcomes.values()] == [expected] * 20
+    assert not scope.cancelled_caught
 
 
 async def test_max_queued_is_the_most_at_the_service(clock: FakeClock, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from planet_async.cli.demo.verify import verify_order
-from planet_async.ledger_entry import Stage
-from planet_async.ledger_file import read_entries
+from planet_async.ledger.entry import Stage
+from planet_async.ledger.file import read_entries
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
