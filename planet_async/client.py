@@ -12,7 +12,7 @@ from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.credentials import ApiKey, Credentials
 from planet_async.errors import InvalidRequest
-from planet_async.http import Response, Transport
+from planet_async.http import Response, Transport, without_query
 from planet_async.layers.auth import Auth
 from planet_async.layers.budget import SharedBudget
 from planet_async.layers.rate_limit import RateLimit
@@ -164,5 +164,6 @@ class _View(Planet):
 
 def _api_of(path: str) -> str:
     """Name the API that a path belongs to, whose rate it shares: /tasking/v2/orders/ is "tasking"."""
+    path = without_query(path)  # the operation is shown
     first = path.partition("://")[2].partition("/")[2] if "://" in path else path.lstrip("/")
     return _APIS.get(first.partition("/")[0], first.partition("/")[0])

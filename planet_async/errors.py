@@ -37,7 +37,9 @@ for) and `may_have_acted` (the server may have done what was asked, though nothi
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from planet_async.http import Request
+from attrs import evolve
+
+from planet_async.http import NO_HEADERS, Request
 
 _NO_FIELDS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -45,8 +47,9 @@ _NO_FIELDS: Mapping[str, Sequence[str]] = MappingProxyType({})
 class PlanetError(Exception):
     """Base of all errors of this package; `str()` says what happened, to which request, and what to do.
 
-    `request` is the request it happened to, or None where nothing was about to be sent; `elapsed` is how many
-    seconds that had been with the network when it failed, or None where it had not got there.
+    `request` is the request it happened to, without its headers and its body, which may hold secrets; it is
+    None where nothing was about to be sent.  `elapsed` is how many seconds it had been with the network when
+    it failed, or None where it had not got there.
     """
 
     transient: bool = False
@@ -59,6 +62,15 @@ class PlanetError(Exception):
         self.message = message
         self.request = request
         self.hint = hint
+
+    @property
+    def request(self) -> Request | None:
+        """The request, as an error may keep it: errors are stored, sent on and pickled."""
+        return self._request
+
+    @request.setter
+    def request(self, request: Request | None) -> None:
+        self._request = request and evolve(request, headers=NO_HEADERS, body=None)
 
     def __str__(self) -> str:
         if self.request is None:

@@ -20,9 +20,10 @@ from spine import cancelled_at_each_step, settle
 
 from planet_async import ApiKey, Config, Planet
 from planet_async._background import on_asyncio
-from planet_async.downloads import RemoteFile, download
+from planet_async.downloads import download
 from planet_async.http import Request, Response, Transport
 from planet_async.part_file import PartFile
+from planet_async.remote_files import RemoteFile
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions

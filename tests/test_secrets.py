@@ -1,11 +1,14 @@
 """Nothing secret is shown, logged, or sent to anybody but the API, whatever the call and what goes wrong."""
 
+import asyncio
+import gc
 import logging
 import traceback
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +24,7 @@ from planet_async import (
     BearerToken,
     ClientCredentials,
     Config,
+    ConnectError,
     Credentials,
     InvalidRequest,
     OrderRequest,
@@ -30,13 +34,16 @@ from planet_async import (
     Response,
     SceneProduct,
     StatusError,
+    TransportTimeout,
     Unauthorized,
 )
+from planet_async._background import on_asyncio
 from planet_async.http import Transport, origin, without_query
 from planet_async.layers.auth import Auth
 from planet_async.models.convert import from_mapping
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
+from planet_async.transports.named import TransportName
 
 KEY = "PLAKexample0123456789secret"
 BASIC = b64encode(f"{KEY}:".encode()).decode()
@@ -166,6 +173,8 @@ async def test_a_server_that_repeats_all_it_was_sent(
     assert len(errors) > 40
     for error in errors:
         assert_hidden([*texts_of(error)], SIGNATURE)
+        assert isinstance(error, PlanetError)
+        assert error.request is None or error.request.body is None
     assert_hidden([caplog.text], SIGNATURE)
 
 
@@ -365,11 +374,17 @@ def straight(link: str) -> Any:
 # --- over real sockets
 
 
-@pytest.mark.usefixtures("anyio_backend")
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.fixture(params=["httpx", "aiohttp"])
+def network(request: pytest.FixtureRequest, anyio_backend: str) -> TransportName:
+    if request.param == "aiohttp" and anyio_backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
+    name: TransportName = request.param
+    return name
+
+
 @pytest.mark.anyio
 async def test_the_environment_changes_no_credential_and_no_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: TransportName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proxies, a .netrc and certificates of the environment are not looked at: our header arrives, once."""
     seen: list[bytes] = []
@@ -383,34 +398,92 @@ async def test_the_environment_changes_no_credential_and_no_way(
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
         config = Config(base_url=f"http://127.0.0.1:{port}")
-        async with Planet(config, credentials=ApiKey(KEY)) as planet:
+        async with Planet(config, credentials=ApiKey(KEY), transport=network) as planet:
             await planet.request("GET", "/x")
     assert not proxied
     header = [line for line in seen[0].split(b"\r\n") if line.lower().startswith(b"authorization")]
     assert header == [f"authorization: Basic {BASIC}".encode()]
 
 
+HEAD = b"content-length: 0\r\nconnection: close\r\n"
+SAID: Mapping[str, bytes] = {
+    "a redirect": b"HTTP/1.1 302 Found\r\n" + HEAD + b"location: /y?signature=abc\r\n\r\n",
+    "no HTTP": f"Authorization: Basic {BASIC}\r\n\r\n".encode(),
+    "no HTTP, and no colon": f"{BASIC} {KEY}\r\n\r\n".encode(),
+    "a header repeated": b"HTTP/1.1 404 No\r\n" + HEAD + f"x-seen: Basic {BASIC}\r\n\r\n".encode(),
+    "a reason repeated": f"HTTP/1.1 404 Basic {BASIC}\r\n".encode() + HEAD + b"\r\n",
+    "no header": f"HTTP/1.1 200 OK\r\n{BASIC} {KEY}\r\n\r\n".encode(),
+    "no length": f"HTTP/1.1 200 OK\r\ncontent-length: {BASIC}\r\n\r\n".encode(),
+    "no chunk": f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{BASIC}\r\n".encode(),
+    "half a body": f"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{BASIC}".encode(),
+    "nothing": b"",
+}
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize("answer", ["redirect", "no HTTP", "echoing header", "echoing reason"])
-async def test_what_libraries_log_and_say_is_clean_too(answer: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("answer", SAID)
+async def test_what_libraries_log_and_say_is_clean_too(
+    answer: str, network: TransportName, caplog: pytest.LogCaptureFixture
+) -> None:
     """No library's log has a header of an answer or a signature, and none quotes a server that is none."""
-    caplog.set_level(1)
     seen: list[bytes] = []
-    head = b"content-length: 0\r\nconnection: close\r\n"
-    said = {
-        "redirect": b"HTTP/1.1 302 Found\r\n" + head + b"location: /y?signature=abc\r\n\r\n",
-        "no HTTP": f"Authorization: Basic {BASIC}\r\n\r\n".encode(),
-        "echoing header": b"HTTP/1.1 404 No\r\n" + head + f"x-seen: Basic {BASIC}\r\n\r\n".encode(),
-        "echoing reason": f"HTTP/1.1 404 Basic {BASIC}\r\n".encode() + head + b"\r\n",
-    }[answer]
-    async with answering(seen, said) as port:
-        config = Config(base_url=f"http://127.0.0.1:{port}", max_attempts=1)
-        async with Planet(config, credentials=ApiKey(KEY)) as planet:
-            with pytest.raises(PlanetError) as caught:
-                await planet.request("GET", "/x")
+    with all_logged(caplog):
+        async with answering(seen, SAID[answer]) as port:
+            error = await failure_of(f"http://127.0.0.1:{port}", network)
     assert seen
-    assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
-    assert_hidden([*texts_of(caught.value), caplog.text], SIGNATURE)
+    if network == "httpx":
+        assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
+    assert_hidden([*texts_of(error), caplog.text], SIGNATURE)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["refused", "slow to connect", "slow to answer", "no TLS", "no such host"])
+async def test_errors_of_the_network_are_clean_too(
+    kind: str, network: TransportName, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor has one of a connection that does not come about, or on which nothing moves."""
+    with all_logged(caplog), socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{listener.getsockname()[1]}"
+        if kind in {"slow to connect", "slow to answer"}:
+            listener.listen()  # it accepts, and says nothing: to TLS that is no connection
+        scheme = "https" if kind in {"slow to connect", "no TLS"} else "http"
+        if kind == "no TLS":
+            async with answering([], b"HTTP/1.1 400 No\r\n\r\n") as port:
+                error = await failure_of(f"https://127.0.0.1:{port}", network)
+        elif kind == "no such host":
+            error = await failure_of(f"http://{'x' * 64}.invalid", network)
+        else:
+            error = await failure_of(f"{scheme}://{url}", network)
+    expected = TransportTimeout if kind == "slow to answer" else ConnectError | InvalidRequest
+    assert isinstance(error, expected)
+    assert_hidden([*texts_of(error), caplog.text], SIGNATURE)
+
+
+async def failure_of(url: str, network: TransportName) -> PlanetError:
+    """Ask for a signed address, with a secret in the body; give the error, which keeps no secret."""
+    config = Config(base_url=url, max_attempts=1, connect_timeout=0.05, read_timeout=0.05)
+    async with Planet(config, credentials=ApiKey(KEY), transport=network) as planet:
+        with pytest.raises(PlanetError) as caught:
+            await planet.request("GET", f"/x?{SIGNATURE}abc", json={"delivery": S3})
+    assert caught.value.request is not None
+    assert caught.value.request.operation == "x.request"
+    assert_hidden([repr(caught.value.request.headers), repr(caught.value.request.body)])
+    return caught.value
+
+
+@contextmanager
+def all_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Log all that any library logs, asyncio included, until the end of what it tells of what is dropped."""
+    caplog.set_level(1)
+    loop = asyncio.get_running_loop() if on_asyncio() else None
+    if loop is not None:
+        loop.set_debug(True)
+        loop.slow_callback_duration = 0  # each counts as slow, and is told of
+    yield
+    gc.collect()
+    if loop is not None:
+        loop.set_debug(False)
 
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"

@@ -35,6 +35,7 @@ from planet_async import (
     Window,
     standard_stack,
 )
+from planet_async import Plant  # type: ignore[attr-defined]  # a name that is none is seen
 from planet_async.simulator import Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 

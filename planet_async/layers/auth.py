@@ -1,7 +1,5 @@
 """`Auth` puts the credential on requests to the API's own origin, and on no others."""
 
-from attrs import evolve
-
 from planet_async.clock import Clock
 from planet_async.credentials import Credentials
 from planet_async.errors import PlanetError
@@ -27,7 +25,8 @@ class Auth:
         try:
             return await self._signed.send(request)
         except PlanetError as error:
-            error.request = _unsigned(error.request, request)
+            if error.request is not None and error.request.operation == request.operation:
+                error.request = request  # a signature may be part of the address
             raise
 
     async def aclose(self) -> None:
@@ -48,10 +47,3 @@ class _Noting:
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-
-def _unsigned(failed: Request | None, request: Request) -> Request | None:
-    """Give the request that failed as an error may keep it: errors are stored, sent on and pickled."""
-    if failed is None or failed.operation == request.operation:
-        return failed and request
-    return evolve(failed, headers={}, body=None)  # one of the credential's own, such as for a token

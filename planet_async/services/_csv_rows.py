@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import io
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from planet_async._background import Send, Stream
@@ -25,7 +26,7 @@ class CsvParser:
         self._request = request
         self._needed = needed
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._rest = ""  # of a line
+        self._rest = io.StringIO()  # of a line: to join it with each chunk would be quadratic
         self._lines: list[str] = []  # of a row, where a quoted cell has line ends
         self._held = 0
         self._header: list[str] | None = None
@@ -34,17 +35,20 @@ class CsvParser:
     def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[Row]:
         """Yield the rows that are whole now."""
         try:
-            text = self._rest + self._decode(chunk, final)
+            *lines, rest = self._decode(chunk, final).split("\n")
         except UnicodeDecodeError as error:
             raise self._wrong(f"it is not UTF-8 ({error.reason})") from None
-        *lines, self._rest = text.split("\n")
-        if final and self._rest:
-            lines.append(self._rest)
-            self._rest = ""
+        if lines:
+            lines[0] = self._rest.getvalue() + lines[0]
+            self._rest = io.StringIO()
+        self._rest.write(rest)
+        if final and (last := self._rest.getvalue()):
+            lines.append(last)
+            self._rest = io.StringIO()
         yield from self._rows(f"{line}\n" for line in lines)
         if final and self._lines:
             raise self._wrong("it ends within a quoted cell")
-        if len(self._rest) + self._held > _LONGEST_ROW:
+        if self._rest.tell() + self._held > _LONGEST_ROW:
             raise self._wrong("a row does not end")
 
     def _rows(self, lines: Iterable[str]) -> Iterator[Row]:

@@ -20,6 +20,7 @@ from planet_async._background import on_asyncio
 from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
 from planet_async.http import Request, Response
+from planet_async.transports.discreet import without_quotes
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
 _BUFFER = 1 << 18  # bytes of a body that wait for their reader; twice that at most
@@ -52,12 +53,16 @@ class AiohttpTransport:
         await self._gate.acquire()
         try:
             answer = await self._send(session, request, address)
-        except _ERRORS as error:
+        except BaseException as error:
             self._gate.release()
-            raise _translated(error, request) from _shown(error)
-        except BaseException:
-            self._gate.release()
-            raise
+            if not isinstance(error, _ERRORS):
+                raise
+            failure = _translated(error, request)
+        else:
+            return self._response(request, answer)
+        raise failure  # outside of the handler: it would keep, as its context, what aiohttp said
+
+    def _response(self, request: Request, answer: aiohttp.ClientResponse) -> Response:
         body = _Body(answer.content, request)
 
         def close() -> None:
@@ -159,10 +164,12 @@ class _Body(AsyncIterator[bytes]):
             if chunk := self._content.read_nowait():
                 self._content.set_exception(error)
                 return chunk
-            raise _translated(error, self._request) from _shown(error)
-        if chunk:
-            return chunk
-        raise StopAsyncIteration
+            failure = _translated(error, self._request)
+        else:
+            if chunk:
+                return chunk
+            raise StopAsyncIteration
+        raise failure  # outside of the handler, as in `send`
 
 
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
@@ -176,24 +183,19 @@ def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 def _translated(error: Exception, request: Request) -> PlanetError:
-    what = _words(error)
+    """Make the error; it keeps a cause of the machine, but none that repeats the address or what came."""
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return not_an_address(request, type(error).__name__)
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return ConnectError(f"could not connect: {what}", request=request)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ConnectError("could not connect: it took too long", request=request)
     if isinstance(error, TimeoutError):
-        return TransportTimeout(f"nothing moved for too long: {what}", request=request)
+        return TransportTimeout("nothing moved for too long", request=request)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        failure: PlanetError = ConnectError(f"could not connect: {error}", request=request)
+        failure.__cause__ = error
+        return failure
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    what = without_quotes(said) or type(error).__name__
     if isinstance(error, ValueError):  # met before a byte is sent: what HTTP or DNS cannot express
         return InvalidRequest(f"not a request that can be sent: {what}", request=request)
     return ConnectionLost(f"the connection broke off: {what}", request=request)
-
-
-def _words(error: Exception) -> str:
-    # Those of a bad answer go on with the whole address and what the server said, which may be secret.
-    what = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    return (what if _shown(error) else what.partition(":")[0]) or type(error).__name__
-
-
-def _shown(error: Exception) -> Exception | None:
-    """Give the cause to be kept: one of the machine, not one that repeats addresses or what came."""
-    return error if isinstance(error, OSError) else None

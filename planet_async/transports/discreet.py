@@ -7,6 +7,7 @@ does not speak HTTP; hpack (HTTP/2) logs all headers, the credential included.
 import logging
 import re
 
+_QUOTED = re.compile(r"[:'\"\n].*", re.DOTALL)
 _CAME = re.compile(r"( return_value=| exception=\w+).*", re.DOTALL)
 
 
@@ -27,12 +28,17 @@ def _above_debug(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-def without_words_of_the_server(error: BaseException) -> str:
-    """Give what is wrong; take out of the error and its causes what the server said, which follows a colon.
+def without_quotes(text: str) -> str:
+    """Cut off what the server said, which follows a colon or stands in quotes; it may be what it was sent.
 
-    A server may say what it was sent: `illegal status line: bytearray(b'Authorization: ...')`.
+    Such as `illegal status line: bytearray(b'Authorization: ...')`.
     """
-    what = str(error).partition(":")[0]
+    return _QUOTED.sub("", text).strip()
+
+
+def without_words_of_the_server(error: BaseException) -> str:
+    """Give what is wrong; take out of the error and its causes what the server said."""
+    what = without_quotes(str(error))
     cause: BaseException | None = error
     while cause is not None:
         cause.args = (what,)

@@ -177,7 +177,7 @@ def test_useless_answer(body: bytes, says: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(Order, body, request=REQUEST)
     assert says in str(caught.value)
-    assert caught.value.request is REQUEST
+    assert caught.value.request == REQUEST
     assert len(caught.value.message) < 400
 
 

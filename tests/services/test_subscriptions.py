@@ -1,6 +1,7 @@
 """Subscriptions: each method against the simulator, or against answers written down."""
 
 import math
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -626,6 +627,24 @@ def test_any_csv_in_any_pieces(table: list[list[str]], sizes: list[int], line_en
         start, turn = start + size, turn + 1
     rows += list(parser.feed(b"", final=True))
     assert rows == [dict(zip(header, row, strict=True)) for row in table]
+
+
+@pytest.mark.parametrize("start", [b"a,b\n", b'a,b\n"\n'], ids=["a line", "a quoted cell"])
+def test_a_long_line_in_small_chunks_is_not_copied_for_each(start: bytes) -> None:
+    """The work grows with the bytes, not with their square: a chunk that ends no line costs its own size."""
+    parser = CsvParser()
+    list(parser.feed(start + b"x" * (1 << 20)))
+    copied = 0
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            list(parser.feed(b"y"))
+            copied += tracemalloc.get_traced_memory()[1] - before > 1 << 18
+    finally:
+        tracemalloc.stop()
+    assert copied <= 1, "once it may need more room"
 
 
 async def test_wait_gives_the_subscription_in_that_status(planet: Planet) -> None:
