@@ -19,17 +19,17 @@ def order(number: int, **fields: Any) -> dict[str, Any]:
     """Give an order."""
     chance = random.Random(number)
     west, south = round(chance.uniform(-180, 179), 5), round(chance.uniform(-80, 79), 5)
-    ring = [[round(west + step / 97, 5), round(south + step / 89, 5)] for step in range(38)]
+    ring = [[round(west + step / 97, 5), round(south + step / 89, 5)] for step in range(5)]
     own = order_id(number)
     items = [f"202604{day:02}_101502_33_{chance.randrange(1 << 16):04x}" for day in range(1, 6)]
     files = [
         {
             "name": f"{own}/PSScene/{item}_3B_AnalyticMS_clip.tif",
             "delivery": "success",
-            "location": f"https://api.planet.com/compute/ops/download/?token={chance.getrandbits(640):x}",
+            "location": f"https://api.planet.com/compute/ops/download/?token={chance.getrandbits(320):x}",
             "expires_at": "2026-04-21T08:30:00.250Z",
         }
-        for item in items[:2]
+        for item in items
     ]
     return {
         "_links": {"_self": f"https://api.planet.com/compute/ops/orders/v2/{own}", "results": files},
@@ -42,7 +42,10 @@ def order(number: int, **fields: Any) -> dict[str, Any]:
         "last_modified": f"2026-04-20T10:{number % 60:02}:59.104Z",
         "metadata": {"stac": {}},
         "name": f"field {number}, vineyard",
-        "notifications": {"email": True, "webhook": {"per_order": True, "url": "https://hooks.example/planet"}},
+        "notifications": {
+            "email": True,
+            "webhook": {"per_order": True, "url": "https://hooks.example/planet"},
+        },
         "order_type": "partial",
         "products": [{"item_ids": items, "item_type": "PSScene", "product_bundle": "analytic_udm2"}],
         "source_type": "scenes",
@@ -54,7 +57,7 @@ def order(number: int, **fields: Any) -> dict[str, Any]:
             {"reproject": {"projection": "EPSG:32632", "resolution": 3.0, "kernel": "cubic"}},
             {"toar": {"scale_factor": 10000}},
         ],
-        "a_field_of_2031": {"tags": ["vineyard", "été"], "weights": [0.25, 0.5]},
+        "a_field_of_2031": {"tags": ["vineyard", "summer"], "weights": [0.25, 0.5]},
         **fields,
     }
 

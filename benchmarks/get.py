@@ -1,6 +1,6 @@
 """Getting one order, at 1, 10 and 100 at once: ours, the official client, and the bare network libraries.
 
-    python benchmarks/get.py
+python benchmarks/get.py
 """
 
 import asyncio
@@ -48,9 +48,7 @@ async def _ours(url: str, transport: str) -> Figures:
     from planet_async.transports.named import TransportName
 
     name: TransportName = "aiohttp" if transport == "aiohttp" else "httpx"
-    async with Planet(
-        Config(base_url=url, rates={}), credentials=ApiKey("any"), transport=name
-    ) as planet:
+    async with Planet(Config(base_url=url, rates={}), credentials=ApiKey("any"), transport=name) as planet:
         return await _rates(lambda: planet.orders.get(_ID))
 
 

@@ -61,7 +61,9 @@ class Goal:
 HEADINGS = ("what", "goal", "measured", "in CPU time", "")
 
 
-def run(script: str, clients: Mapping[str, Client], goals: Callable[[int], Sequence[Goal]], rounds: int) -> None:
+def run(
+    script: str, clients: Mapping[str, Client], goals: Callable[[int], Sequence[Goal]], rounds: int
+) -> None:
     """Be one of the measured, on one core, or measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=rounds)

@@ -5,7 +5,7 @@ It has a process, and where the system can say so a core, of its own.
     /compute/ops/orders/v2/ID     an order; an ID that `with_files` made lists files to download
     /compute/ops/orders/v2        200 pages of 500 orders, or as many as `user_id` says
     /compute/ops/orders/v2?last_modified=...    a hundred more of those orders have succeeded, each time
-    /tasking/v2/orders/           10,000 orders by limit and offset
+    /tasking/v2/orders/           100,000 orders by limit and offset
     /files/MEGABYTES/...          a file
 """
 
@@ -25,7 +25,7 @@ import bodies
 import msgspec
 
 MEGABYTE = 1 << 20
-TASKING_ORDERS = 10_000
+TASKING_ORDERS = 100_000
 _ORDERS = "/compute/ops/orders/v2"
 _DIFFERENT = 4  # pages of orders; a client may refuse the same one twice in a row
 _SLICE = 1 << 17  # bytes that a limited connection gets at a time
@@ -73,7 +73,7 @@ def _serve(connection: Connection, latency: float, bytes_per_second: float) -> N
         server = await loop.create_server(
             lambda: _Connection(site, latency, bytes_per_second), "127.0.0.1", 0, backlog=300
         )
-        site.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        site.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         connection.send(site.url)
         await server.serve_forever()
 
@@ -185,10 +185,10 @@ class _Site:
         content = memoryview(_content(megabytes))
         wanted = [line for line in head.split(b"\r\n") if line.lower().startswith(b"range: bytes=")]
         if not wanted:
-            return _head("200 OK", len(content), "etag: \"made-up\"\r\naccept-ranges: bytes\r\n"), content
+            return _head("200 OK", len(content), 'etag: "made-up"\r\naccept-ranges: bytes\r\n'), content
         start, _, end = wanted[0].partition(b"=")[2].decode().partition("-")
         first, last = int(start), int(end) if end else len(content) - 1
-        span = f"content-range: bytes {first}-{last}/{len(content)}\r\netag: \"made-up\"\r\n"
+        span = f'content-range: bytes {first}-{last}/{len(content)}\r\netag: "made-up"\r\n'
         return _head("206 Partial Content", last + 1 - first, span), content[first : last + 1]
 
 

@@ -40,7 +40,9 @@ class SimulatedPlanet:
 
 
 @contextmanager
-def simulated_planet(*, limited: bool, plan: "OrderPlan", file_bytes: int = 4096) -> Generator[SimulatedPlanet]:
+def simulated_planet(
+    *, limited: bool, plan: "OrderPlan", file_bytes: int = 4096
+) -> Generator[SimulatedPlanet]:
     """Run a simulator in a child process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()

@@ -1,96 +1,21 @@
 """From a file of the service to a safe file on disk: name checked, resumed, checksum compared, renamed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
-import anyio
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve
 
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
-from planet_async.errors import (
-    ChecksumMismatch,
-    DownloadError,
-    StatusError,
-    TransportError,
-    UnsafeName,
-)
+from planet_async.errors import ChecksumMismatch, DownloadError, StatusError, TransportError
 from planet_async.http import Request, Response, Transport
+from planet_async.insisting import insist
 from planet_async.part_file import PartFile, has_checksum
+from planet_async.ranges import fetch_ranges
+from planet_async.remote_files import OpenFile, Progress, ProgressCallback, RemoteFile, safe_path, strong_etag
+from planet_async.write_behind import write_behind
 
-_BATCH = 1 << 20  # bytes handed to a thread at a time: hashing them takes about a millisecond
-_MOST_CUTS = 5  # in a row, without a byte between them
-_FIRST_PAUSE = 0.5  # seconds after the first cut; doubled each time
 _OTHERS_PAUSE = 1.0  # seconds between looks at a file that another process is fetching
-_REFUSED_LINK = frozenset({401, 403, 404, 410})
 _PARTIAL_CONTENT, _NO_SUCH_RANGE = 206, 416
-
-
-@frozen
-class Progress:
-    """How far one file has come: `received` of `size` bytes, where the size is known."""
-
-    name: str
-    received: int
-    size: int | None
-
-
-ProgressCallback = Callable[[Progress], None]
-
-
-@frozen
-class RemoteFile:
-    """A file to fetch: its name below the target folder, where it is, and what its bytes must be.
-
-    `renew` gives another request for it, for when the link of this one has expired.
-    """
-
-    name: str
-    request: Request
-    size: int | None = None
-    digests: Mapping[str, str] = field(factory=dict)
-    renew: Callable[[Request], Awaitable[Request]] | None = None
-
-    @property
-    def checksum(self) -> tuple[str, str] | None:
-        """The algorithm and hex digest to check, the stronger one where there are several."""
-        for algorithm in ("sha256", "md5"):
-            if self.digests.get(algorithm):
-                return algorithm, self.digests[algorithm].lower()
-        return None
-
-
-class OpenFile:
-    """A file of the service, open for reading: iterate it for its bytes as they arrive.
-
-    `size` is in bytes, None where the server does not say.
-    """
-
-    def __init__(self, name: str, response: Response) -> None:
-        length = response.headers.get("content-length", "")
-        self.name = name
-        self.size = int(length) if length.isascii() and length.isdigit() else None
-        self._response = response
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._response.chunks()
-
-
-def safe_path(folder: Path, name: str) -> Path:
-    """Give the path of a server's file name below the folder; UnsafeName where it would lead out of it."""
-    parts = PurePosixPath(name).parts
-    unsafe = (
-        not parts
-        or name.startswith("/")
-        or name.endswith("/")
-        or ".." in parts
-        or "\\" in name
-        or bool(PureWindowsPath(name).drive)
-        or not name.isprintable()
-    )
-    if unsafe:
-        raise UnsafeName(f"the server named a file {name[:200]!r}, which could land outside {folder}")
-    return folder.joinpath(*parts)
 
 
 async def download(
@@ -100,13 +25,15 @@ async def download(
     *,
     clock: Clock,
     overwrite: bool = False,
+    ranges: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Fetch one file into the folder and give its path; one that is there with the right checksum is kept.
 
     While it arrives it is called `NAME.part`.  A connection that breaks off is resumed from there, now or by
     a later call; an expired link is renewed; a file that comes with the wrong checksum is fetched once more.
-    Where another process is fetching the same file, this waits for it.
+    Where another process is fetching the same file, this waits for it.  A large one comes by up to `ranges`
+    requests side by side.
 
     Raises UnsafeName, ChecksumMismatch, the TransportError or StatusError that would not go away, or
     DownloadError where the disk refuses or another file of that name is in the way.
@@ -124,6 +51,8 @@ async def download(
             if not overwrite and await in_thread(_is_there, file, path):
                 await in_thread(part.discard)  # another process has finished it between the two looks
                 return path
+            await fetch_ranges(transport, file, part, ranges, clock=clock, progress=progress)
+            await in_thread(part.begin)
             await _Download(transport, file, part, clock, progress).complete()
             await in_thread(part.accept)
         finally:
@@ -173,24 +102,9 @@ class _Download:
 
     async def _arrive(self) -> str:
         """Fetch what is missing, however often that breaks off; give what is wrong with it in the end."""
-        request, cuts, renewed_at = self.file.request, 0, -1
-        while True:
-            before = self.part.size
-            try:
-                await self._fetch(request)
-            except TransportError:
-                cuts = 1 if self.part.size > before else cuts + 1
-                if cuts >= _MOST_CUTS:
-                    raise
-                await self.clock.sleep(_FIRST_PAUSE * 2.0 ** (cuts - 1))
-            except StatusError as error:
-                # A fresh link that is refused too, with nothing received by it, is not about its age.
-                if error.status not in _REFUSED_LINK or not self.file.renew or renewed_at == self.part.size:
-                    raise
-                renewed_at = self.part.size
-                request = await self.file.renew(request)
-            else:
-                return self._problem()
+        if self.part.size == 0 or self.part.size != self.file.size:
+            await insist(self.file, self._fetch, lambda: self.part.size, self.clock)
+        return self._problem()
 
     def _problem(self) -> str:
         size, checksum = self.file.size, self.file.checksum
@@ -215,8 +129,7 @@ class _Download:
         try:
             if not _continues(response, self.part.size):
                 await in_thread(self.part.restart)
-            etag = response.headers.get("etag", "")
-            self.etag = "" if etag.startswith("W/") else etag
+            self.etag = strong_etag(response)
             await self._take_in(OpenFile(self.file.name, response))
         finally:
             await response.aclose()
@@ -229,20 +142,15 @@ class _Download:
         size = self.file.size
         if size is None and source.size is not None:
             size = self.part.size + source.size
-        batch: list[bytes] = []
         received = self.part.size
-        try:
-            async for chunk in source:
-                batch.append(chunk)
-                received += len(chunk)
-                if received - self.part.size >= _BATCH:
-                    full, batch = batch, []
-                    await in_thread(self.part.write, full)
-                if self.progress is not None:
-                    self.progress(Progress(self.file.name, received, size))
-        finally:
-            with anyio.CancelScope(shield=True):
-                await in_thread(self.part.write, batch)
+
+        def told(count: int) -> None:
+            nonlocal received
+            received += count
+            if self.progress is not None:
+                self.progress(Progress(self.file.name, received, size))
+
+        await write_behind(source, self.part.write, told)
 
 
 def _continues(response: Response, size: int) -> bool:

@@ -24,6 +24,7 @@ class PartFile:
 
     def __init__(self, path: Path, checksum: tuple[str, str] | None) -> None:
         self._path = path
+        self.path = path.with_name(path.name + ".part")
         self._checksum = checksum
         self._descriptor: int | None = None
         self.size = 0
@@ -31,26 +32,35 @@ class PartFile:
     def claim(self) -> bool:
         """Open or make it; False while another process has it.  Whoever asks has to `close`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = _part_of(self._path)
-        self._descriptor = os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        if _locked(self._descriptor) and _is_at(self._descriptor, part):
-            self._begin()
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        if _locked(self._descriptor) and _is_at(self._descriptor, self.path):
             return True
         self.close()
         return False
 
+    def begin(self) -> None:
+        """Take in what is there, up to the end; to be called before any of those below."""
+        self._hash = hashlib.new(self._checksum[0] if self._checksum else "md5", usedforsecurity=False)
+        self.size = 0
+        if self._checksum is None:
+            os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        while data := os.read(self._file, _BLOCK):
+            self._add(data)
+
     def write(self, batch: Sequence[bytes]) -> None:
         """Add bytes to the end."""
-        data = memoryview(b"".join(batch))
-        while data:
-            written = os.write(self._file, data)
-            self._add(data[:written])
-            data = data[written:]
+        for chunk in batch:
+            data = memoryview(chunk)
+            while data:
+                written = os.write(self._file, data)
+                self._add(data[:written])
+                data = data[written:]
 
     def restart(self) -> None:
         """Forget what has arrived."""
         os.ftruncate(self._file, 0)
-        self._begin()
+        self.begin()
 
     @property
     def is_right(self) -> bool:
@@ -59,11 +69,11 @@ class PartFile:
 
     def accept(self) -> None:
         """Give the file its name."""
-        _part_of(self._path).replace(self._path)
+        self.path.replace(self._path)
 
     def discard(self) -> None:
         """Remove it: what has arrived is of no use."""
-        _part_of(self._path).unlink()
+        self.path.unlink()
 
     def close(self) -> None:
         """Let go of it; the part stays."""
@@ -76,16 +86,6 @@ class PartFile:
         if self._descriptor is None:
             raise ValueError("it has not been claimed")
         return self._descriptor
-
-    def _begin(self) -> None:
-        """Take in what is there, up to the end."""
-        self._hash = hashlib.new(self._checksum[0] if self._checksum else "md5", usedforsecurity=False)
-        self.size = 0
-        if self._checksum is None:
-            os.ftruncate(self._file, 0)
-        os.lseek(self._file, 0, os.SEEK_SET)
-        while data := os.read(self._file, _BLOCK):
-            self._add(data)
 
     def _add(self, data: bytes | memoryview) -> None:
         if self._checksum is not None:
@@ -101,10 +101,6 @@ def has_checksum(path: Path, checksum: tuple[str, str]) -> bool:
             hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
             == digest
         )
-
-
-def _part_of(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
 
 
 def _locked(descriptor: int) -> bool:

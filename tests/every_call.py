@@ -45,7 +45,13 @@ FEATURES = {
     "delivery": SUBSCRIPTION["delivery"],
 }
 TASKING_ORDER = {"name": "harbour", "geometry": POINT}
+SLOW_TASKING_ORDER = {"name": "slow", "geometry": POINT}
 WINDOWS = {"geometry": POINT, "pl_number": "PL-1", "product": "Assured Tasking"}
+
+
+def _tasking_plan(request: Mapping[str, Any], _: int) -> TaskingPlan:
+    days = 0.01 if request["name"] == SLOW_TASKING_ORDER["name"] else 0
+    return TaskingPlan(received_days=0, pending_days=0, in_progress_days=days)
 
 
 def simulated(clock: Clock, **settings: Any) -> Simulator:
@@ -55,7 +61,7 @@ def simulated(clock: Clock, **settings: Any) -> Simulator:
         limits=Limits.unlimited(),
         plan=OrderPlan(queue_seconds=0.5, run_seconds=0.5),
         subscription_plan=SubscriptionPlan(run_seconds=math.inf, results=5, result_seconds=1),
-        tasking_plan=TaskingPlan(received_days=0, pending_days=0, in_progress_days=0),
+        tasking_plan=_tasking_plan,
         report_plan=ReportPlan(rows=4, part_rows=2, days=3),
         file_bytes=64,
         page_size=2,
@@ -137,6 +143,15 @@ async def _kept(call: Awaitable[object]) -> object:
         return error
 
 
+async def _wait_for_new(service: Any, request: Mapping[str, object]) -> object:
+    """Wait for what is not finished yet."""
+    return await service.wait((await service.create(request)).id)
+
+
+async def _wait_for_new_ones(service: Any, request: Mapping[str, object]) -> object:
+    return await _outcomes(service.wait_many([(await service.create(request)).id for _ in range(2)]))
+
+
 async def _created_many(scene: Scene) -> object:
     return await (await scene.planet.subscriptions.create_bulk([FEATURES])).first()
 
@@ -154,6 +169,8 @@ ORDERS: Mapping[str, Call] = {
     "orders.stats": lambda s: s.planet.orders.stats(),
     "orders.wait": lambda s: s.planet.orders.wait(s.order.id),
     "orders.wait_many": lambda s: _outcomes(s.planet.orders.wait_many([s.order.id])),
+    "orders.wait, for a new one": lambda s: _wait_for_new(s.planet.orders, ORDER),
+    "orders.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.orders, ORDER),
     "orders.download": lambda s: s.planet.orders.download(s.order.id, s.to()),
     "orders.open": lambda s: _read(s.planet.orders.open(s.order.results[0])),
     "orders.run": lambda s: _outcomes(s.planet.orders.run([ORDER], s.to())),
@@ -190,6 +207,8 @@ TASKING: Mapping[str, Call] = {
     "tasking.cancel": lambda s: _kept(s.planet.tasking.cancel(s.tasking)),
     "tasking.wait": lambda s: s.planet.tasking.wait(s.tasking),
     "tasking.wait_many": lambda s: _outcomes(s.planet.tasking.wait_many([s.tasking])),
+    "tasking.wait, for a new one": lambda s: _wait_for_new(s.planet.tasking, SLOW_TASKING_ORDER),
+    "tasking.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.tasking, SLOW_TASKING_ORDER),
     "tasking.pricing": lambda s: s.planet.tasking.pricing(s.tasking),
     "tasking.preview_pricing": lambda s: s.planet.tasking.preview_pricing(TASKING_ORDER),
     "tasking.preview_pricing_many": lambda s: s.planet.tasking.preview_pricing_many([TASKING_ORDER]),

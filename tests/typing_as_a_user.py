@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, assert_type
 
+import planet_async
 from planet_async import (
     ApiKey,
     BearerToken,
@@ -35,7 +36,6 @@ from planet_async import (
     Window,
     standard_stack,
 )
-from planet_async import Plant  # type: ignore[attr-defined]  # a name that is none is seen
 from planet_async.simulator import Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -143,3 +143,8 @@ def fakes() -> None:
     clock: Clock = FakeClock()
     for transport in (FakeTransport([reply(503)]), Simulator(clock=clock), Mine()):
         Planet(credentials=ApiKey("..."), transport=transport, clock=clock)
+
+
+def a_mistyped_name() -> None:
+    """Names are loaded late, and known early all the same."""
+    raise planet_async.NotFond  # type: ignore[attr-defined]

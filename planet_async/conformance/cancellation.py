@@ -104,12 +104,13 @@ class Stepped(Awaitable[object]):
         self.reached = False
 
     def __await__(self) -> Generator[Any, Any, object]:
-        value: Any = None
+        # Popped: a frame that kept an error would be kept by it, with all that the call held; trio sends its
+        # errors, packed.
+        sent: list[Any] = [None]
         raised: list[BaseException] = []
         while True:
             try:
-                # Popped: a frame that kept the error would be kept by it, with all that the call held.
-                waited_for = self._call.throw(raised.pop()) if raised else self._call.send(value)
+                waited_for = self._call.throw(raised.pop()) if raised else self._call.send(sent.pop())
             except StopIteration as end:
                 return end.value
             if self._left == 0:
@@ -117,6 +118,6 @@ class Stepped(Awaitable[object]):
                 self._act()
             self._left -= 1
             try:
-                value = yield waited_for
+                sent.append((yield waited_for))
             except BaseException as error:  # noqa: BLE001 - all of them are the coroutine's
                 raised.append(error)

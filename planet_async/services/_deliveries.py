@@ -9,12 +9,13 @@ import anyio
 import anyio.to_thread
 from attrs import frozen
 
-from planet_async.downloads import OpenFile, ProgressCallback, RemoteFile, download
+from planet_async.downloads import download
 from planet_async.errors import BodyTooLarge, DecodeError, OrderNotDownloadable, PlanetError
 from planet_async.http import Request, link_target
 from planet_async.models.convert import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
+from planet_async.remote_files import OpenFile, ProgressCallback, RemoteFile
 from planet_async.services._api import Api
 
 _MANIFEST = "manifest.json"
@@ -37,6 +38,7 @@ async def download_order(
     *,
     overwrite: bool,
     concurrency: int,
+    ranges: int,
     progress: ProgressCallback | None,
 ) -> list[Path]:
     """Fetch the manifest, then all other files; see `Orders.download`."""
@@ -61,7 +63,13 @@ async def download_order(
         async with limit:
             try:
                 path = await download(
-                    api.transport, file, folder, clock=api.clock, overwrite=overwrite, progress=progress
+                    api.transport,
+                    file,
+                    folder,
+                    clock=api.clock,
+                    overwrite=overwrite,
+                    ranges=ranges,
+                    progress=progress,
                 )
             except PlanetError as error:
                 errors.append(error)

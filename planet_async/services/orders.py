@@ -24,8 +24,7 @@ from uuid import UUID
 
 from planet_async._background import Stream
 from planet_async.bulk import Outcome
-from planet_async.downloads import OpenFile, ProgressCallback
-from planet_async.errors import Conflict
+from planet_async.errors import Conflict, InvalidRequest
 from planet_async.ledger.ledger import FileLedger, NoLedger
 from planet_async.models.convert import checked_body
 from planet_async.models.order_request import OrderRequest
@@ -39,6 +38,7 @@ from planet_async.models.orders import (
 )
 from planet_async.paging import ORDERS_PAGES, Paginator
 from planet_async.polling import WaitForMany, wait_for
+from planet_async.remote_files import OpenFile, ProgressCallback
 from planet_async.services._api import Api
 from planet_async.services._batch import Batch, Calls
 from planet_async.services._batch_requests import Asked, checked_requests
@@ -235,6 +235,7 @@ class Orders:
         *,
         overwrite: bool = False,
         concurrency: int = 4,
+        ranges: int = 1,
         progress: ProgressCallback | None = None,
     ) -> "builtins.list[Path]":
         """Download all files of a finished order below the folder `to`, and give their paths.
@@ -244,9 +245,14 @@ class Orders:
         unless `overwrite`.  All files are tried before the first error is raised: call again for what is
         missing.
 
+        `concurrency` files are fetched at a time.  Where each connection is slow, `ranges` fetches a file of
+        32 MiB or more by that many at once, within `Config.max_connections`.
+
         Raises OrderNotDownloadable (failed, unfinished, or delivered to a cloud), ChecksumMismatch,
         UnsafeName, DownloadError.
         """
+        if min(concurrency, ranges) < 1:
+            raise InvalidRequest("concurrency and ranges must be at least 1")
         if isinstance(order, str | UUID):
             order = await self.get(order)
         return await download_order(
@@ -256,6 +262,7 @@ class Orders:
             Path(to),
             overwrite=overwrite,
             concurrency=concurrency,
+            ranges=ranges,
             progress=progress,
         )
 

@@ -32,8 +32,8 @@ from planet_async import (
     SentinelHub,
     UnsafeName,
 )
-from planet_async.downloads import safe_path
 from planet_async.http import Request, Response
+from planet_async.remote_files import safe_path
 from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 

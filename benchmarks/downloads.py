@@ -1,0 +1,134 @@
+"""Downloading on one core: speed, CPU and memory of ours and the official client.
+
+    python benchmarks/downloads.py
+
+One order has one file of 256 MB, or sixteen of 16 MB.  They are written to memory where the system has a file
+system for that, so that no disk is measured.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from goals import Goal, interleaved, measuring, median, print_table, ratio, run
+from raw_server import raw_server, with_files
+from side_by_side import Figures
+
+_MEGABYTES = 256
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+_AT_ONCE = (1, 4, 16)
+
+
+async def _ours(url: str, transport: str, at_once: int, checked: bool) -> Figures:
+    from planet_async import ApiKey, Config, Planet
+    from planet_async.transports.named import TransportName
+
+    name: TransportName = "aiohttp" if transport == "aiohttp" else "httpx"
+    order_id, figures = with_files(at_once, _MEGABYTES // at_once, checked=checked), Figures()
+    config = Config(base_url=url, rates={})
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+        with measuring(figures):
+            async with Planet(config, credentials=ApiKey("any"), transport=name) as planet:
+                await planet.orders.download(order_id, to=folder, concurrency=at_once)
+        figures["CPU s a GB"] = figures["CPU s"] * 1024 / _MEGABYTES
+    return figures
+
+
+async def ours_httpx(url: str, at_once: int) -> Figures:
+    """Ours by default."""
+    return await _ours(url, "httpx", at_once, checked=False)
+
+
+async def ours_aiohttp(url: str, at_once: int) -> Figures:
+    """Ours on aiohttp."""
+    return await _ours(url, "aiohttp", at_once, checked=False)
+
+
+async def verified_httpx(url: str, at_once: int) -> Figures:
+    """Ours by default, sha256 verified."""
+    return await _ours(url, "httpx", at_once, checked=True)
+
+
+async def verified_aiohttp(url: str, at_once: int) -> Figures:
+    """Ours on aiohttp, sha256 verified."""
+    return await _ours(url, "aiohttp", at_once, checked=True)
+
+
+async def official(url: str, at_once: int) -> Figures:
+    """The official client, its limiter off; it verifies nothing on the way."""
+    from planet import Auth, OrdersClient, Session
+    from planet.http import _Limiter
+
+    order_id, figures = with_files(at_once, _MEGABYTES // at_once, checked=False), Figures()
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+        with measuring(figures):
+            async with Session(auth=Auth.from_key("any")) as session:
+                session._limiter = _Limiter(0, 0)
+                client = OrdersClient(session, base_url=f"{url}/compute/ops")
+                order = await client.get_order(order_id)
+                await asyncio.gather(
+                    *(
+                        client.download_asset(
+                            result["location"],
+                            filename=Path(result["name"]).name,
+                            directory=Path(folder),
+                            progress_bar=False,
+                        )
+                        for result in order["_links"]["results"]
+                    )
+                )
+        figures["CPU s a GB"] = figures["CPU s"] * 1024 / _MEGABYTES
+    return figures
+
+
+CLIENTS = {
+    "ours, httpx": ours_httpx,
+    "ours, aiohttp": ours_aiohttp,
+    "sha256, httpx": verified_httpx,
+    "sha256, aiohttp": verified_aiohttp,
+    "planet 3.7.0": official,
+}
+
+
+def goals(rounds: int) -> Sequence[Goal]:
+    """Measure."""
+    memory: list[Goal] = []
+    if shutil.disk_usage(_MEMORY or tempfile.gettempdir()).free < 3 * _MEGABYTES << 20:
+        raise SystemExit("there is no room for the files")
+    with raw_server() as url:
+        one = interleaved(__file__, list(CLIENTS), rounds, url, 1)
+        print_table(f"download one file of {_MEGABYTES} MB", one)
+        for at_once in _AT_ONCE:
+            names = ["ours, httpx", "sha256, httpx", "sha256, aiohttp"]
+            found = one if at_once == 1 else interleaved(__file__, names, 1, url, at_once)
+            if found is not one:
+                print_table(f"download {at_once} files at once, {_MEGABYTES} MB in all", found)
+            memory += [
+                Goal(
+                    f"memory above import while downloading, {name}, {at_once} at once",
+                    median(found, "MB above start", name),
+                    most=12,
+                    unit="MB",
+                )
+                for name in names
+            ]
+
+    def against_official(ours: str, least: float) -> Goal:
+        what = f"download, {ours}, against planet 3.7.0"
+        wall, cpu = (ratio(one, key, "planet 3.7.0", ours) for key in ("s", "CPU s"))
+        return Goal(what, wall, least=least, by_cpu=cpu)
+
+    cost = ratio(one, "CPU s", "ours, aiohttp", "planet 3.7.0")
+    return [
+        against_official("ours, httpx", 1.05),
+        against_official("ours, aiohttp", 2.7),
+        Goal("download, ours, aiohttp, CPU a GB against planet 3.7.0", cost, most=0.4),
+        against_official("sha256, aiohttp", 2),
+        *memory,
+    ]
+
+
+if __name__ == "__main__":
+    run(__file__, CLIENTS, goals, rounds=4)

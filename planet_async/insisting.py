@@ -1,0 +1,37 @@
+"""`insist`: fetch, and fetch again what is missing, through cut connections and expired links."""
+
+from collections.abc import Awaitable, Callable
+
+from planet_async.clock import Clock
+from planet_async.errors import StatusError, TransportError
+from planet_async.http import Request
+from planet_async.remote_files import RemoteFile
+
+_MOST_CUTS = 5  # in a row, without a byte between them
+_FIRST_PAUSE = 0.5  # seconds after the first cut; doubled each time
+_REFUSED_LINK = frozenset({401, 403, 404, 410})
+
+
+async def insist(
+    file: RemoteFile, fetch: Callable[[Request], Awaitable[None]], arrived: Callable[[], int], clock: Clock
+) -> None:
+    """Call `fetch` with the request for the file until it returns; `arrived` gives the bytes that are there.
+
+    Raises the TransportError or StatusError that would not go away.
+    """
+    request, cuts, renewed_at = file.request, 0, -1
+    while True:
+        before = arrived()
+        try:
+            return await fetch(request)
+        except TransportError:
+            cuts = 1 if arrived() > before else cuts + 1
+            if cuts >= _MOST_CUTS:
+                raise
+            await clock.sleep(_FIRST_PAUSE * 2.0 ** (cuts - 1))
+        except StatusError as error:
+            # A fresh link that is refused too, with nothing received by it, is not about its age.
+            if error.status not in _REFUSED_LINK or not file.renew or renewed_at == arrived():
+                raise
+            renewed_at = arrived()
+            request = await file.renew(request)

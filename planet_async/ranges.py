@@ -1,0 +1,127 @@
+"""`fetch_ranges`: one large file by several requests side by side, for a path on which each is slow."""
+
+import anyio
+from attrs import define, evolve, field
+
+from planet_async._threads import in_thread
+from planet_async.clock import Clock
+from planet_async.errors import ConnectionLost, StatusError
+from planet_async.http import Request, Response, Transport
+from planet_async.insisting import insist
+from planet_async.part_file import PartFile
+from planet_async.remote_files import Progress, ProgressCallback, RemoteFile, strong_etag
+from planet_async.stretches import Stretch, divide, undivide
+from planet_async.write_behind import write_behind
+
+_PARTIAL_CONTENT, _NO_SUCH_RANGE = 206, 416
+
+
+async def fetch_ranges(
+    transport: Transport,
+    file: RemoteFile,
+    part: PartFile,
+    ranges: int,
+    *,
+    clock: Clock,
+    progress: ProgressCallback | None,
+) -> None:
+    """Fill the part by at most `ranges` requests at a time, where the file is large and can be checked.
+
+    Else, and where the server does not give ranges of one version of the file, it is left for one request
+    to fetch.  What an earlier run has left divided is gone on with by any number of `ranges`.
+
+    Raises the TransportError, StatusError or OSError that would not go away; what arrived is kept.
+    """
+    if file.size is None or file.checksum is None:
+        return
+    stretches = await in_thread(divide, part.path, file.size, ranges)
+    if not stretches:
+        return
+    missing = sum(stretch.stop - stretch.at for stretch in stretches)
+    filling = _Filling(transport, file, clock, progress, file.size, file.size - missing, ranges)
+    await filling.fill([stretch for stretch in stretches if stretch.at < stretch.stop])
+    if filling.failure is not None:
+        raise filling.failure
+    await in_thread(lambda: undivide(part.path, whole=not filling.refused))
+
+
+@define
+class _Filling:
+    """A divided file on its way."""
+
+    transport: Transport
+    file: RemoteFile
+    clock: Clock
+    progress: ProgressCallback | None
+    size: int
+    received: int
+    ranges: int
+    etag: str | None = None  # of the version that the first answer was of, "" where it did not say
+    refused: bool = False
+    failure: Exception | None = None
+    first: anyio.Event = field(factory=anyio.Event)  # set when it is known whether there are ranges
+
+    async def fill(self, stretches: list[Stretch]) -> None:
+        """Return when all is there, or `refused` or `failure` is set."""
+        limit = anyio.Semaphore(self.ranges)
+        async with anyio.create_task_group() as group:
+
+            async def fetch(stretch: Stretch) -> None:
+                async with limit:
+                    try:
+                        await insist(
+                            self.file,
+                            lambda request: self._fetch(stretch, request),
+                            lambda: stretch.at,
+                            self.clock,
+                        )
+                    except _NoRangesError:
+                        self.refused = True
+                        group.cancel_scope.cancel()
+                    except Exception as error:  # noqa: BLE001 - raised by whoever started this
+                        self.failure = self.failure or error
+                        group.cancel_scope.cancel()
+                self.first.set()
+
+            for number, stretch in enumerate(stretches):
+                group.start_soon(fetch, stretch)
+                if number == 0:
+                    await self.first.wait()
+
+    async def _fetch(self, stretch: Stretch, request: Request) -> None:
+        headers = {**request.headers, "range": f"bytes={stretch.at}-{stretch.stop - 1}"}
+        if self.etag:
+            headers["if-range"] = self.etag
+        try:
+            response = await self.transport.send(evolve(request, headers=headers))
+        except StatusError as error:
+            if error.status == _NO_SUCH_RANGE:
+                raise _NoRangesError from None
+            raise
+        try:
+            self._check(stretch, response)
+            self.first.set()
+            await write_behind(response.chunks(), stretch.write, self._tell)
+        finally:
+            await response.aclose()
+        if stretch.at < stretch.stop:
+            raise ConnectionLost("the answer ended early", request=request)
+
+    def _check(self, stretch: Stretch, response: Response) -> None:
+        span = f"bytes {stretch.at}-{stretch.stop - 1}/{self.size}"
+        if response.status != _PARTIAL_CONTENT or response.headers.get("content-range") != span:
+            raise _NoRangesError
+        etag = strong_etag(response)
+        if self.etag is None:
+            self.etag = etag
+        elif etag != self.etag:
+            raise _NoRangesError
+
+    def _tell(self, count: int) -> None:
+        self.received += count
+        if self.progress is not None:
+            self.progress(Progress(self.file.name, self.received, self.size))
+
+
+class _NoRangesError(Exception):
+    """The server does not give ranges of the version that the others are of."""

@@ -1,0 +1,82 @@
+"""A file of the service: what it is called, where it is, what its bytes must be; and how far it has come."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from attrs import field, frozen
+
+from planet_async.errors import UnsafeName
+from planet_async.http import Request, Response
+
+
+@frozen
+class Progress:
+    """How far one file has come: `received` of `size` bytes, where the size is known."""
+
+    name: str
+    received: int
+    size: int | None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@frozen
+class RemoteFile:
+    """A file to fetch: its name below the target folder, where it is, and what its bytes must be.
+
+    `renew` gives another request for it, for when the link of this one has expired.
+    """
+
+    name: str
+    request: Request
+    size: int | None = None
+    digests: Mapping[str, str] = field(factory=dict)
+    renew: Callable[[Request], Awaitable[Request]] | None = None
+
+    @property
+    def checksum(self) -> tuple[str, str] | None:
+        """The algorithm and hex digest to check, the stronger one where there are several."""
+        for algorithm in ("sha256", "md5"):
+            if self.digests.get(algorithm):
+                return algorithm, self.digests[algorithm].lower()
+        return None
+
+
+class OpenFile:
+    """A file of the service, open for reading: iterate it for its bytes as they arrive.
+
+    `size` is in bytes, None where the server does not say.
+    """
+
+    def __init__(self, name: str, response: Response) -> None:
+        length = response.headers.get("content-length", "")
+        self.name = name
+        self.size = int(length) if length.isascii() and length.isdigit() else None
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._response.chunks()
+
+
+def safe_path(folder: Path, name: str) -> Path:
+    """Give the path of a server's file name below the folder; UnsafeName where it would lead out of it."""
+    parts = PurePosixPath(name).parts
+    unsafe = (
+        not parts
+        or name.startswith("/")
+        or name.endswith("/")
+        or ".." in parts
+        or "\\" in name
+        or bool(PureWindowsPath(name).drive)
+        or not name.isprintable()
+    )
+    if unsafe:
+        raise UnsafeName(f"the server named a file {name[:200]!r}, which could land outside {folder}")
+    return folder.joinpath(*parts)
+
+
+def strong_etag(response: Response) -> str:
+    """Give what names this very version of the bytes; empty where the server does not say."""
+    etag = response.headers.get("etag", "")
+    return "" if etag.startswith("W/") else etag
