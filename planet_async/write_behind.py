@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterable, Callable, Sequence
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.to_thread
 
-from planet_async._threads import in_thread
-
-_BATCH = 1 << 18  # bytes handed to a thread at a time; a download holds two batches, sixteen of them 8 MB
+_BATCH = 1 << 18  # bytes handed to a thread at a time; at most two batches wait to be written
 
 Write = Callable[[Sequence[bytes]], None]
 
@@ -28,49 +26,37 @@ async def write_behind(source: AsyncIterable[bytes], write: Write, told: Callabl
                 batch.append(chunk)
                 size += len(chunk)
                 if size >= _BATCH:
-                    await writer.ready()
-                    writer.begin(group, batch)
+                    await writer.written.wait()
+                    if writer.failure is not None:
+                        break
+                    group.start_soon(writer.write, batch)
                     batch, size = [], 0
                 told(len(chunk))
         except Exception as error:  # noqa: BLE001 - raised below
             failure = error
         finally:
-            await writer.end(batch)
+            group.start_soon(writer.write, batch)
     if failure := writer.failure or failure:
         raise failure
 
 
 class _Writer:
-    """Writes one batch in a thread while its owner goes on."""
+    """Writes a batch in a thread after the one before; none after one that failed."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._ready = anyio.Event()
-        self._ready.set()
+        self.written = anyio.Event()  # all that was begun
+        self.written.set()
         self.failure: Exception | None = None
 
-    async def ready(self) -> None:
-        """Wait for the batch before; raises what was wrong with it."""
-        await self._ready.wait()
-        if self.failure is not None:
-            raise self.failure
-
-    def begin(self, group: TaskGroup, batch: Sequence[bytes]) -> None:
-        self._ready = anyio.Event()
-        group.start_soon(self._run, batch)
-
-    async def end(self, batch: Sequence[bytes]) -> None:
-        """Write the last batch, also while being cancelled."""
+    async def write(self, batch: Sequence[bytes]) -> None:
+        before, self.written = self.written, anyio.Event()
+        # Nobody but the group knows this task, so this also holds against the cancellation of asyncio.
         with anyio.CancelScope(shield=True):
-            await self._ready.wait()
+            await before.wait()
             if batch and self.failure is None:
-                await self._run(batch)
-
-    async def _run(self, batch: Sequence[bytes]) -> None:
-        try:
-            with anyio.CancelScope(shield=True):
-                await in_thread(self._write, batch)
-        except Exception as error:  # noqa: BLE001 - raised by `ready`, or in the end
-            self.failure = error
-        finally:
-            self._ready.set()
+                try:
+                    await anyio.to_thread.run_sync(self._write, batch)
+                except Exception as error:  # noqa: BLE001 - raised by `write_behind`
+                    self.failure = error
+        self.written.set()

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 
+
 def test_every_method_is_here() -> None:
     """What follows is about every public method of the four services."""
     services = {"orders": Orders, "subscriptions": Subscriptions, "tasking": Tasking, "reports": Reports}

@@ -144,7 +144,12 @@ async def make_every_call(
         scene = await Scene.prepared(planet, folder)
         begin()
         for name, call in CALLS.items():
-            if name.partition(",")[0] in {"orders.run", "orders.wait_many", "tasking.wait", "tasking.wait_many"}:
+            if name.partition(",")[0] in {
+                "orders.run",
+                "orders.wait_many",
+                "tasking.wait",
+                "tasking.wait_many",
+            }:
                 continue  # they wait for the service to come back; what they call is called by others here
             try:
                 found = await call(scene)

@@ -186,3 +186,295 @@ async def test_no_ranges_are_none(planet: Planet, tmp_path: Path, number: int) -
     """One is the least."""
     with pytest.raises(InvalidRequest, match="at least 1"):
         await planet.orders.download(await finished(planet), tmp_path, ranges=number)
+
+
+async def test_a_large_file_comes_by_ranges_side_by_side(
+    planet: Planet, network: Counted, tmp_path: Path
+) -> None:
+    """Each asks for its piece of the version that the first has met; not a byte comes twice."""
+    order = await finished(planet)
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+    quarter = SIZE // 4
+    assert sorted(network.ranges) == sorted(
+        f"bytes={start}-{start + quarter - 1}" for start in range(0, SIZE, quarter)
+    )
+    assert network.received == SIZE
+    assert network.most_open >= 4
+    assert sorted(network.conditions.values()) == [1, 3]
+
+
+async def test_it_is_off_by_default(planet: Planet, network: Counted, tmp_path: Path) -> None:
+    """One request a file."""
+    order = await finished(planet)
+    await planet.orders.download(order, tmp_path)
+    assert network.ranges == [""]
+
+
+async def test_a_small_file_is_not_divided(
+    planet: Planet, network: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is gained by it."""
+    monkeypatch.setattr("planet_async.stretches._LEAST", SIZE + 1)
+    order = await finished(planet)
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+    assert network.ranges == [""]
+
+
+async def test_a_number_that_makes_no_sense(planet: Planet, tmp_path: Path) -> None:
+    """No ranges at all would be no download."""
+    order = await finished(planet)
+    for wrong in ({"ranges": 0}, {"concurrency": 0}):
+        with pytest.raises(InvalidRequest, match="at least 1"):
+            await planet.orders.download(order, tmp_path, **wrong)
+
+
+async def test_progress_is_that_of_the_file(planet: Planet, tmp_path: Path) -> None:
+    """All ranges count together, up to the size of the file."""
+    order = await finished(planet)
+    told: list[Progress] = []
+    await planet.orders.download(order, tmp_path, ranges=4, progress=told.append)
+    mine = [progress.received for progress in told if is_scene(progress.name)]
+    assert mine == sorted(set(mine))
+    assert mine[-1] == SIZE
+
+
+async def test_a_cut_in_each_range(
+    planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Each goes on where it was cut off."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(when=of_scene, cut=100_000, times=8))
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+    assert len(network.ranges) == 12
+    assert network.received == SIZE
+
+
+async def test_what_an_answer_has_beyond_its_range_is_dropped(
+    planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """It does not land in the piece of another."""
+    order = await finished(planet)
+    await planet.orders.download(order, tmp_path / "1")
+    content = scene(tmp_path / "1", order).read_bytes()
+    second = f"bytes={SIZE // 4}-{SIZE // 2 - 1}"
+    network.ranges.clear()
+    simulator.faults.add(
+        Fault(
+            when=lambda call: of_scene(call) and call.headers.get("range") == second,
+            body=content[SIZE // 4 : SIZE // 2] + b"?" * SIZE,
+            delay=5.0,
+            times=1,
+        )
+    )
+    await planet.orders.download(order, tmp_path / "2", ranges=4)
+    check(tmp_path / "2", order)
+    assert len(network.ranges) == 4
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"status": 200}, {"status": 416}, {"headers": {"content-range": "bytes 0-1/2"}}]
+)
+async def test_a_server_without_ranges(
+    spoilt: dict[str, object], planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """The first answer tells: one request fetches the whole file, which comes once."""
+    order = await finished(planet)
+
+    def ranged(call: Call) -> bool:
+        return of_scene(call) and "range" in call.headers
+
+    simulator.faults.add(Fault(when=ranged, **spoilt))  # type: ignore[arg-type]
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+    assert len(network.ranges) == 2
+    assert network.ranges[-1] == ""
+    assert network.received == SIZE
+
+
+async def test_a_file_that_changes_in_the_middle(
+    planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Pieces of two versions are not put together: it starts over, by one request."""
+    order = await finished(planet)
+    third = f"bytes={SIZE // 2}-"
+    simulator.faults.add(
+        Fault(
+            when=lambda call: call.headers.get("range", "").startswith(third), headers={"etag": '"another"'}
+        )
+    )
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+    assert network.ranges[-1] == ""
+    assert network.received <= 2 * SIZE
+
+
+async def test_wrong_bytes_once_are_fetched_again(
+    planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """One checksum at the end; where it is wrong the file comes once more, by one request."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(when=of_scene, body=b"?" * (SIZE // 4), times=1))
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+    assert len(network.ranges) == 5
+    assert network.ranges[-1] == ""
+
+
+async def test_an_expired_link_is_renewed_once_for_all(
+    planet: Planet, network: Counted, simulator: Simulator, clock: FakeClock, tmp_path: Path
+) -> None:
+    """Links die while all ranges are under way, and each is cut off: the order is read again once."""
+    order = await finished(planet)
+    looks = simulator.requests["orders.get"]
+    simulator.faults.add(Fault(when=of_scene, cut=100_000, times=4))
+    late = iter([301.0])
+
+    def expire(progress: Progress) -> None:
+        if progress.received > 300_000:
+            clock.advance(next(late, 0.0))
+
+    await planet.orders.download(order, tmp_path, ranges=4, progress=expire)
+    check(tmp_path, order)
+    assert simulator.requests["orders.get"] == looks + 1
+    assert simulator.answers["storage.get", 403] >= 2
+    assert network.received == SIZE
+
+
+async def test_one_range_that_stays_broken(
+    planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """It is raised, the others end; what came is kept and gone on with, by any number of ranges."""
+    order = await finished(planet)
+    third = f"bytes={SIZE // 2}-"
+    simulator.faults.add(Fault(when=lambda call: call.headers.get("range", "").startswith(third), drop=True))
+    with pytest.raises(ConnectionLost):
+        await planet.orders.download(order, tmp_path, ranges=4)
+    assert network.received >= SIZE // 4
+    simulator.faults.clear()
+    await planet.orders.download(order, tmp_path)
+    check(tmp_path, order)
+    assert network.received == SIZE
+
+
+async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space left is a DownloadError that says so; the part stays for when there is."""
+    order = await finished(planet)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("planet_async.stretches.Stretch.write", full)
+        with pytest.raises(DownloadError, match="No space left"):
+            await planet.orders.download(order, tmp_path, ranges=4)
+    assert list(tmp_path.rglob("*.part"))
+    await planet.orders.download(order, tmp_path, ranges=4)
+    check(tmp_path, order)
+
+
+@pytest.mark.parametrize("ranges", [1, 2, 4])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
+async def test_cancelled_anywhere_it_goes_on_from_there(
+    ranges: int, share: float, planet: Planet, network: Counted, tmp_path: Path
+) -> None:
+    """No final file, no open response; the next call fetches what is missing, by any number of ranges."""
+    order = await finished(planet)
+
+    def cancel(progress: Progress) -> None:
+        if is_scene(progress.name) and progress.received > share * SIZE:
+            scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        await planet.orders.download(order, tmp_path, ranges=4, progress=cancel)
+    assert scope.cancelled_caught
+    assert not scene(tmp_path, order).exists()
+    network.most_open = 0
+    await planet.orders.download(order, tmp_path, ranges=ranges, concurrency=1)
+    check(tmp_path, order)
+    assert network.received == SIZE
+    assert network.most_open <= ranges
+
+
+async def test_what_one_request_has_begun_is_gone_on_with(
+    planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
+) -> None:
+    """An ordinary part is the beginning; what is missing is divided."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(when=of_scene, cut=SIZE // 2, times=1))
+    simulator.faults.add(Fault(when=of_scene, drop=True))
+    with pytest.raises(ConnectionLost):
+        await planet.orders.download(order, tmp_path)
+    simulator.faults.clear()
+    network.ranges.clear()
+    await planet.orders.download(order, tmp_path, ranges=2)
+    check(tmp_path, order)
+    assert sorted(network.ranges) == [
+        f"bytes={SIZE // 2}-{SIZE * 3 // 4 - 1}",
+        f"bytes={SIZE * 3 // 4}-{SIZE - 1}",
+    ]
+
+
+SHORT = 10_000
+
+
+@pytest.fixture
+def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("planet_async.stretches._LEAST", 1000)
+    path = tmp_path / "a.part"
+    path.touch()
+    return path
+
+
+def left(part: Path, ranges: int = 1) -> list[tuple[int, int]]:
+    return [(stretch.at, stretch.stop) for stretch in divide(part, SHORT, ranges)]
+
+
+def test_killed_between_any_two_steps(part: Path) -> None:
+    """Notes never tell of bytes that are not there, and no part looks whole that is not."""
+    first, second = divide(part, SHORT, 2)
+    assert part.stat().st_size == SHORT
+    first.write([b"a" * 3000, b"b" * 500])
+    second.write([b"c" * 9000])  # more than it was to bring
+    assert left(part) == left(part, 7) == [(3500, 5000), (10_000, 10_000)]
+    assert part.read_bytes() == b"a" * 3000 + b"b" * 500 + bytes(1500) + b"c" * 5000
+    notes = part.with_name("a.part.ranges")
+    part.write_bytes(b"a" * 3500)  # notes were written, and the part is not divided yet
+    assert left(part) == []
+    assert not notes.exists()
+    assert part.stat().st_size == 3500
+
+
+def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two, the bytes are fetched again."""
+    stretch, _ = divide(part, SHORT, 2)
+    stretch.write([b"a" * 1000])
+    with monkeypatch.context() as patch:
+        patch.setattr("planet_async.stretches._notes", lambda _: part.with_name("gone"))
+        with pytest.raises(FileNotFoundError):
+            stretch.write([b"b" * 1000])
+    assert left(part) == [(1000, 5000), (5000, 10_000)]
+    assert part.read_bytes()[:2000] == b"a" * 1000 + b"b" * 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1 2\n", f"{0:020d} {SHORT + 1:020d}\n", f"{9:020d} {5:020d}\n{5:020d} {SHORT:020d}\n"]
+)
+def test_notes_that_make_no_sense(text: str, part: Path) -> None:
+    """They are dropped; the checksum tells what the part is worth."""
+    part.write_bytes(bytes(SHORT))
+    part.with_name("a.part.ranges").write_text(text)
+    assert left(part) == []
+    assert [path.name for path in part.parent.iterdir()] == ["a.part"]
+
+
+def test_given_up_it_is_an_empty_part(part: Path) -> None:
+    """And done, a whole one; either way without notes."""
+    for whole, size in ((True, SHORT), (False, 0)):
+        part.write_bytes(b"")
+        divide(part, SHORT, 2)
+        undivide(part, whole=whole)
+        assert part.stat().st_size == size
+        assert [path.name for path in part.parent.iterdir()] == ["a.part"]

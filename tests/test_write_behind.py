@@ -1,0 +1,178 @@
+"""Written behind: in order, in threads, never more than two batches held, nothing lost and nothing left."""
+
+import asyncio
+import errno
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import pytest
+
+from planet_async.errors import ConnectionLost
+from planet_async.write_behind import write_behind
+
+pytestmark = pytest.mark.anyio
+
+CHUNKS = [bytes([number]) * 1000 for number in range(100)]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planet_async.write_behind._BATCH", 3000)
+
+
+class Source(AsyncIterator[bytes]):
+    """The chunks, and at the end an error; it counts what it has given."""
+
+    def __init__(self, *, error: Exception | None = None, stop_after: int = len(CHUNKS)) -> None:
+        self.given = 0
+        self._error = error
+        self._stop_after = stop_after
+
+    async def __anext__(self) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        if self.given == self._stop_after:
+            raise self._error or StopAsyncIteration
+        self.given += 1
+        return CHUNKS[self.given - 1]
+
+
+class Sink:
+    """Takes what is written; holds up each write until `gate` is open, and fails at one of them."""
+
+    def __init__(self, *, fails_at: int = -1) -> None:
+        self.batches: list[list[bytes]] = []
+        self.threads: set[int] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = 0
+        self.at_work = 0
+        self._fails_at = fails_at
+
+    def write(self, batch: Sequence[bytes]) -> None:
+        self.begun += 1
+        self.at_work += 1
+        assert self.at_work == 1
+        self.gate.wait(10)
+        self.threads.add(threading.get_ident())
+        self.at_work -= 1
+        if len(self.batches) == self._fails_at:
+            raise OSError(errno.ENOSPC, "full")
+        self.batches.append(list(batch))
+
+    @property
+    def written(self) -> list[bytes]:
+        return [chunk for batch in self.batches for chunk in batch]
+
+
+def ignore(_: int) -> None:
+    pass
+
+
+async def looked_at_until(condition: object, count: int = 2000) -> None:
+    for _ in range(count):
+        if callable(condition) and condition():
+            return
+        await anyio.sleep(0.001)
+    raise AssertionError("it does not come to that")
+
+
+async def test_all_is_written_in_order_in_threads() -> None:
+    """Every byte once, in batches, and none in the thread of the event loop."""
+    sink, told = Sink(), list[int]()
+    await write_behind(Source(), sink.write, told.append)
+    assert sink.written == CHUNKS
+    assert {len(batch) for batch in sink.batches[:-1]} == {3}
+    assert threading.get_ident() not in sink.threads
+    assert told == [1000] * 100
+
+
+async def test_nothing_is_written_where_nothing_comes() -> None:
+    """An empty body costs no thread."""
+    sink = Sink()
+    await write_behind(Source(stop_after=0), sink.write, ignore)
+    assert not sink.begun
+
+
+async def test_the_next_batch_arrives_meanwhile_and_no_more_than_that() -> None:
+    """A slow disk does not stop the reading of one more batch, and does stop that of a third one."""
+    sink, source = Sink(), Source()
+    sink.gate.clear()
+    async with anyio.create_task_group() as group:
+        group.start_soon(write_behind, source, sink.write, ignore)
+        await looked_at_until(lambda: source.given == 6)
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        assert (source.given, sink.begun) == (6, 1)
+        sink.gate.set()
+    assert sink.written == CHUNKS
+
+
+@pytest.mark.parametrize("fails_at", [0, 5, 33])
+async def test_what_the_disk_refuses_is_raised_as_it_is(fails_at: int) -> None:
+    """The error itself, no group; nothing is written after it, and reading stops soon."""
+    sink, source = Sink(fails_at=fails_at), Source()
+    with pytest.raises(OSError, match="full"):
+        await write_behind(source, sink.write, ignore)
+    assert sink.begun == fails_at + 1
+    assert source.given <= 3 * (fails_at + 2)
+
+
+async def test_what_came_before_a_cut_is_written() -> None:
+    """A broken connection is raised as it is, when all that it brought is on disk."""
+    sink = Sink()
+    with pytest.raises(ConnectionLost):
+        await write_behind(Source(error=ConnectionLost("cut"), stop_after=8), sink.write, ignore)
+    assert sink.written == CHUNKS[:8]
+
+
+async def test_an_error_of_the_progress_callback() -> None:
+    """It ends the download as it is."""
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    sink = Sink()
+    with pytest.raises(ZeroDivisionError):
+        await write_behind(Source(), sink.write, fail)
+    assert sink.written == CHUNKS[:1]
+
+
+@pytest.mark.parametrize("after", [1, 3, 4, 6, 7, 99])
+async def test_what_came_before_a_cancellation_is_written(after: int) -> None:
+    """Also the batch that is being gathered, and that which waits for the one before."""
+    sink, came = Sink(), 0
+
+    def count(_: int) -> None:
+        nonlocal came
+        came += 1
+        if came == after:
+            scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        await write_behind(Source(), sink.write, count)
+    assert scope.cancelled_caught
+    assert sink.written == CHUNKS[:after]
+    assert not sink.at_work
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
+    """`task.cancel()`, even twice, while a thread writes: the task ends after the thread."""
+    sink = Sink()
+    sink.gate.clear()
+    task = asyncio.ensure_future(write_behind(Source(), sink.write, ignore))
+    await looked_at_until(lambda: sink.begun == 1)
+    for _ in range(2):
+        task.cancel()
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        assert not task.done(), "a thread was left behind"
+    sink.gate.set()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert not sink.at_work
