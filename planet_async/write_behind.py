@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, Callable, Sequence
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 _BATCH = 1 << 18  # bytes handed to a thread at a time; at most two batches wait to be written
 
@@ -29,34 +30,39 @@ async def write_behind(source: AsyncIterable[bytes], write: Write, told: Callabl
                     await writer.written.wait()
                     if writer.failure is not None:
                         break
-                    group.start_soon(writer.write, batch)
+                    writer.begin(group, batch)
                     batch, size = [], 0
                 told(len(chunk))
         except Exception as error:  # noqa: BLE001 - raised below
             failure = error
         finally:
-            group.start_soon(writer.write, batch)
+            writer.begin(group, batch)
     if failure := writer.failure or failure:
         raise failure
 
 
 class _Writer:
-    """Writes a batch in a thread after the one before; none after one that failed."""
+    """Writes one batch after the other in threads; none after one that failed."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self.written = anyio.Event()  # all that was begun
+        self.written = anyio.Event()  # the last batch that was begun
         self.written.set()
         self.failure: Exception | None = None
 
-    async def write(self, batch: Sequence[bytes]) -> None:
+    def begin(self, group: TaskGroup, batch: Sequence[bytes]) -> None:
+        """Have a batch written when the one before is, also while the group is being cancelled."""
         before, self.written = self.written, anyio.Event()
+        if batch:
+            group.start_soon(self._run, batch, before, self.written)
+
+    async def _run(self, batch: Sequence[bytes], before: anyio.Event, written: anyio.Event) -> None:
         # Nobody but the group knows this task, so this also holds against the cancellation of asyncio.
         with anyio.CancelScope(shield=True):
             await before.wait()
-            if batch and self.failure is None:
+            if self.failure is None:
                 try:
                     await anyio.to_thread.run_sync(self._write, batch)
                 except Exception as error:  # noqa: BLE001 - raised by `write_behind`
                     self.failure = error
-        self.written.set()
+        written.set()

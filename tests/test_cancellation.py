@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import inspect
+import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,21 +17,29 @@ import anyio.to_thread
 import pytest
 import trio
 from attrs import define
-from every_call import CALLS, Call, Scene, simulated
-from spine import cancelled_at_each_step, settle
+from every_call import CALLS, ORDER, Call, Scene, simulated
+from spine import budget, cancelled_at_each_step, get, settle
 
-from planet_async import ApiKey, Config, Planet
+from planet_async import ApiKey, ClientClosed, Config, Planet
 from planet_async._background import on_asyncio
+from planet_async.config import DOCUMENTED_RATES
+from planet_async.conformance.cancellation import Stepped
+from planet_async.conformance.cancellation import cancelled_at_each_step as steps_over_loopback
+from planet_async.conformance.promise import eventually
 from planet_async.downloads import download
 from planet_async.http import Request, Response, Transport
+from planet_async.layers.rate_limit import RateLimit
 from planet_async.part_file import PartFile
 from planet_async.remote_files import RemoteFile
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
-from planet_async.simulator import Simulator
+from planet_async.simulator import Limits, OrderPlan, Simulator
+from planet_async.simulator.server import serve
 from planet_async.testing import FakeClock, FakeTransport, reply
+from planet_async.transports.aiohttp import AiohttpTransport
+from planet_async.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -57,11 +67,13 @@ class Moments:
     passed: int = 0
     cancel: Callable[[], object] = lambda: None
 
-    def here(self) -> None:
-        """Pass one; between two of them nothing waits but on another task of the call."""
-        if self.passed == self.wanted:
+    def here(self) -> bool:
+        """Pass one, and tell whether it was it; between two nothing waits but on another task of the call."""
+        wanted = self.passed == self.wanted
+        if wanted:
             self.cancel()
         self.passed += 1
+        return wanted
 
 
 class MomentClock(FakeClock):
@@ -84,7 +96,8 @@ class MomentTransport:
         self._moments = moments
 
     async def send(self, request: Request) -> Response:
-        self._moments.here()
+        if self._moments.here():
+            await settle()  # a closing needs a task's turn before it is heard
         response = await self._inner.send(request)
         self._moments.here()
         inside = response.chunks()
@@ -102,10 +115,27 @@ class MomentTransport:
 
 
 @define
+class Closable:
+    """A network that is shared, but not used by a client that has closed it."""
+
+    inner: Transport
+    closed: bool = False
+
+    async def send(self, request: Request) -> Response:
+        assert not self.closed, f"{request} is sent after closing"
+        return await self.inner.send(request)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@define
 class World:
     """A client over the simulator, and what must be as it was after each cancellation."""
 
     simulator: Simulator
+    network: Transport
+    clock: FakeClock
     scene: Scene
     moments: Moments
     whole: dict[str, bytes]
@@ -119,12 +149,25 @@ class World:
                 name = path.relative_to(self.scene.folder).as_posix().partition("/")[2]
                 assert path.read_bytes() == self.whole.get(name, path.read_bytes()), f"{path} is not whole"
 
+    async def check_when_settled(self) -> None:
+        await settle()
+        for _ in range(500):
+            if tasks_alive() == self.tasks:
+                break
+            await anyio.sleep(0.001)  # a thread that is at work ends it first
+            await settle()
+        self.check()
+
 
 def tasks_alive() -> int:
     gc.collect(0)  # an iterator that was dropped ends its task
     if on_asyncio():
         return len(asyncio.all_tasks())
     return trio.lowlevel.current_statistics().tasks_living
+
+
+def client(network: Transport, clock: FakeClock) -> Planet:
+    return Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock)
 
 
 @asynccontextmanager
@@ -141,7 +184,7 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
     monkeypatch.setattr("anyio.to_thread.run_sync", run_sync)
     network = MomentTransport(simulator, moments)
-    async with Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock) as planet:
+    async with client(network, clock) as planet:
         scene = await Scene.prepared(planet, folder)
         folders = [folder / "order", folder / "report"]
         await planet.orders.download(scene.order, folders[0])
@@ -153,7 +196,7 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             if path.is_file()
         }
         assert len(whole) > 4
-        found = World(simulator, scene, moments, whole)
+        found = World(simulator, network, clock, scene, moments, whole)
         await settle()
         found.tasks = tasks_alive()
         yield found
@@ -184,13 +227,7 @@ async def cancelled_at_each_moment(
         await cancelled(call(), moments)
         reached = moments.passed > number
         moments.wanted = -1
-        await settle()
-        for _ in range(500):
-            if tasks_alive() == world.tasks:
-                break
-            await anyio.sleep(0.001)  # a thread that is at work ends it first
-            await settle()
-        world.check()
+        await world.check_when_settled()
         if not reached:
             return number
     raise AssertionError("unreachable")
@@ -207,6 +244,36 @@ async def test_cancelled_anywhere_nothing_is_left(
         assert await cancelled_at_each_step(lambda: call(here.scene), here.check) > 0
         if on_asyncio():
             assert await cancelled_at_each_moment(lambda: call(here.scene), here, by_asyncio) > 1
+
+
+GO_ON = {
+    *("list", "list_captures", "results", "results_csv", "rows", "open"),
+    *("wait", "wait_many", "run", "download"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if re.split("[.,]", f"{name}.")[1] in GO_ON])
+async def test_closed_anywhere_the_call_ends(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client closed while a list is read, or a call makes several requests, ends it as ClientClosed."""
+    async with world(tmp_path, monkeypatch) as here:
+        moments, closed = here.moments, 0
+        for number in count():
+            here.scene.planet = planet = client(Closable(here.network), here.clock)
+            async with anyio.create_task_group() as group:
+                moments.cancel = partial(group.start_soon, planet.aclose)
+                moments.wanted, moments.passed = number, 0
+                try:
+                    await CALLS[name](here.scene)
+                except ClientClosed:
+                    closed += 1
+                reached = moments.passed > number
+                moments.wanted = -1
+            await here.check_when_settled()
+            if not reached:
+                break
+        assert closed > 0
 
 
 @pytest.mark.usefixtures("anyio_backend")
@@ -238,3 +305,72 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     other = PartFile(tmp_path / "a", None)
     assert other.claim(), "the part is still locked"
     other.close()
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED_RATES)
+async def test_who_gives_up_in_line_takes_no_turn(kind: str) -> None:
+    """Cancelled wherever it waits for its turn, a request delays none: the next goes when it would have."""
+    operation = kind if "." in kind else f"{kind}.request"
+    [*_, undisturbed] = await times_sent(operation, None)
+    for step in count():
+        times = await times_sent(operation, step)
+        if len(times) > 3:  # it waited no more, and was sent
+            break
+        assert times[-1] == undisturbed
+    assert step > 1
+
+
+async def times_sent(operation: str, step: int | None) -> list[float]:
+    """Send three of that class, and before the last one another that is cancelled at that step; give when."""
+    clock, times = FakeClock(), list[float]()
+
+    class Noting(FakeTransport):
+        async def send(self, request: Request) -> Response:
+            times.append(clock.monotonic())
+            return await super().send(request)
+
+    limited = RateLimit(Noting(lambda _: reply()), budget(clock))
+
+    async def cancelled(step: int) -> None:
+        with anyio.CancelScope() as scope:
+            await Stepped(limited.send(get(operation=operation)), step, scope.cancel)
+
+    async with anyio.create_task_group() as group:
+        for turn in range(4):
+            if turn != 2:
+                group.start_soon(limited.send, get(operation=operation))
+            elif step is not None:
+                group.start_soon(cancelled, step)
+            await settle()
+    return times
+
+
+REACHED: Mapping[str, Call] = {
+    name: CALLS[name] for name in ("orders.get", "orders.list", "orders.list, left", "orders.download")
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+@pytest.mark.parametrize("make", [HttpxTransport, AiohttpTransport])
+async def test_over_real_sockets_no_connection_stays_taken(
+    make: type[HttpxTransport | AiohttpTransport], name: str, tmp_path: Path, anyio_backend: str
+) -> None:
+    """Cancelled at each step over loopback, every connection that there may be is free again."""
+    if make is AiohttpTransport and anyio_backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
+    simulator = Simulator(
+        limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0, run_seconds=0), file_bytes=64, page_size=2
+    )
+    with serve(simulator) as url:
+        config = Config(base_url=url, rates={}, max_connections=4)
+        network = make(config)
+        async with Planet(config, credentials=ApiKey("any"), transport=network) as planet:
+            orders = [await planet.orders.create(ORDER) for _ in range(3)]  # the list has a second page
+            parts = ("",) * 6
+            scene = Scene(planet, tmp_path, orders[0], *parts)
+
+            async def check() -> None:
+                gc.collect(0)
+                await eventually(lambda: network._gate.value == 4, "every connection is free")
+
+            assert await steps_over_loopback(lambda: REACHED[name](scene), check) > 0

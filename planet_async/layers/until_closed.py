@@ -1,25 +1,50 @@
 """`UntilClosed` ends the calls under way when the client is closed."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
 import anyio
 
 from planet_async.errors import ClientClosed
 from planet_async.http import Request, Response, Transport
 
+T = TypeVar("T")
+
 
 class Closing:
-    """The end of a client, and of all its views: the calls that are under way, and whether it has come."""
+    """The end of a client, and of all its views: what is under way, and whether it has come."""
 
     def __init__(self) -> None:
         self.closed = False
-        self.running: set[anyio.CancelScope] = set()
-        self.last_ended = anyio.Event()
+        self._running: set[anyio.CancelScope] = set()
+        self._last_ended = anyio.Event()
+
+    async def unless_closed(self, act: Callable[[], Awaitable[T]], request: Request) -> T:
+        """Do it; ClientClosed where the client is closed meanwhile."""
+        with anyio.CancelScope() as scope:
+            self._running.add(scope)
+            try:
+                return await act()
+            finally:
+                self._running.discard(scope)
+                if self.closed and not self._running:
+                    self._last_ended.set()
+        raise _closed(request)
+
+    async def end(self) -> None:
+        """End what is under way, and wait until it has ended."""
+        self.closed = True
+        for scope in self._running:
+            scope.cancel()
+        if self._running:
+            await self._last_ended.wait()
 
 
 class UntilClosed:
     """Sends until it is closed: then the calls under way end as ClientClosed, and so does every later one.
 
-    Only when they have ended is the transport inside closed, so that none of them meets a network half gone.
-    Those with one `Closing` are closed together.
+    The same goes for reading what is streamed.  Only when all have ended is the transport inside closed, so
+    that none of them meets a network half gone.  Those with one `Closing` are closed together.
     """
 
     def __init__(self, inner: Transport, closing: Closing | None = None) -> None:
@@ -33,22 +58,32 @@ class UntilClosed:
             error = ClientClosed("the client is closed", request=request, hint="Nothing was sent.")
             error.may_have_acted = False
             raise error
-        with anyio.CancelScope() as scope:
-            closing.running.add(scope)
-            try:
-                return await self._inner.send(request)
-            finally:
-                closing.running.discard(scope)
-                if closing.closed and not closing.running:
-                    closing.last_ended.set()
-        raise ClientClosed("the client was closed before the answer came", request=request)
+        response = await closing.unless_closed(lambda: self._inner.send(request), request)
+        if not request.stream:
+            return response
+        body = _Body(response.chunks(), closing, request)
+        return Response(response.status, response.headers, body, url=response.url, close=response.aclose)
 
     async def aclose(self) -> None:
         """End the calls under way, then close the transport inside."""
-        self._closing.closed = True
-        for scope in self._closing.running:
-            scope.cancel()
         with anyio.CancelScope(shield=True):
-            if self._closing.running:
-                await self._closing.last_ended.wait()
+            await self._closing.end()
             await self._inner.aclose()
+
+
+class _Body(AsyncIterator[bytes]):
+    """A streamed body.  A network that is closed meanwhile may never wake its reader (aiohttp does not)."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], closing: Closing, request: Request) -> None:
+        self._chunks = chunks
+        self._closing = closing
+        self._request = request
+
+    async def __anext__(self) -> bytes:
+        if self._closing.closed:
+            raise _closed(self._request)
+        return await self._closing.unless_closed(self._chunks.__anext__, self._request)
+
+
+def _closed(request: Request) -> ClientClosed:
+    return ClientClosed("the client was closed before the answer came", request=request)

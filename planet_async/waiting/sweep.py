@@ -27,7 +27,7 @@ _MOST_POWERS = 64
 
 # A millisecond or two of work, since others have a right to the event loop:
 _SHOWN_AT_ONCE = 100
-_FAILED_AT_ONCE = 500
+_ENTRIES_AT_ONCE = 500
 _CALLED_AT_ONCE = 1000
 
 # In shares of the `Schedule` by which single things are looked at:
@@ -65,6 +65,7 @@ class Sweep(Generic[T]):
         self._unshown: Iterator[T] | None = None  # what is left of the page that was read last
         self._is_roll = False  # that page is of the roll call
         self._found = 0  # of those missing, on that page
+        self._doubts: list[str] = []  # those of whom a list that failed would have told
         self._due = inf  # the next page of a sweep
         self._swept = 0.0  # the end of the last one
         self._quiet = 0
@@ -81,7 +82,7 @@ class Sweep(Generic[T]):
 
     def next_due(self) -> float:
         """Give the moment when there is `work`."""
-        if self._unshown is not None:
+        if self._doubts or self._unshown is not None:
             return -inf
         urgent = self._is_crowded if self._roll is None else self._roll.urgent
         return min(self._due, self._allowed_from if urgent or self._may_call else inf)
@@ -98,11 +99,13 @@ class Sweep(Generic[T]):
 
     async def work(self, now: float) -> None:
         """Read the page that is due, or show some of the one that was read."""
-        if self._unshown is None:
-            await self._read(now)
-        else:
+        if self._doubts:
+            self._doubt_some()
+        elif self._unshown is not None:
             self._show(self._unshown)
-            await anyio.lowlevel.checkpoint()
+        else:
+            await self._read(now)
+        await anyio.lowlevel.checkpoint()
 
     async def _read(self, now: float) -> None:
         roll = None
@@ -119,7 +122,7 @@ class Sweep(Generic[T]):
             if reading.date is None:
                 raise DecodeError("a list without the server's time, which the next one has to begin at")
         except _FATAL as error:
-            for ids in chunks([*self._room.entries], _FAILED_AT_ONCE):
+            for ids in chunks([*self._room.entries], _ENTRIES_AT_ONCE):
                 for id_ in ids:
                     self._room.fail(id_, error)
                 await anyio.lowlevel.checkpoint()
@@ -207,7 +210,12 @@ class Sweep(Generic[T]):
             self.start_over()
         self._roll = self._reading = None
         self._due = max(self._due, self._allowed_from)
-        for id_ in missing:
+        self._doubts = [*missing]
+
+    def _doubt_some(self) -> None:
+        some = self._doubts[-_ENTRIES_AT_ONCE:]
+        del self._doubts[-_ENTRIES_AT_ONCE:]
+        for id_ in some:
             entry = self._room.entries.get(id_)
             if entry is not None and (entry.listed is None or not self.is_on):
                 self._room.doubt(id_, entry)
