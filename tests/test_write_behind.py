@@ -103,7 +103,7 @@ async def test_the_next_batch_arrives_meanwhile_and_no_more_than_that() -> None:
     sink.gate.clear()
     async with anyio.create_task_group() as group:
         group.start_soon(write_behind, source, sink.write, ignore)
-        await looked_at_until(lambda: source.given == 6)
+        await looked_at_until(lambda: source.given == 6 and sink.begun == 1)
         for _ in range(50):
             await anyio.lowlevel.checkpoint()
         assert (source.given, sink.begun) == (6, 1)

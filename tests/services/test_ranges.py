@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
@@ -11,6 +11,7 @@ import pytest
 
 from planet_async import (
     ApiKey,
+    BadRequest,
     Config,
     ConnectionLost,
     DownloadError,
@@ -519,3 +520,20 @@ async def test_a_server_without_ranges_has_its_second_try(
     simulator.faults.add(Fault(when=of_scene, body=b"?" * SIZE, times=1))
     await planet.orders.download(order, tmp_path, ranges=4)
     check(tmp_path, order)
+
+
+async def test_one_range_that_fails_ends_the_others(
+    planet: Planet, network: Counted, simulator: Simulator, clock: FakeClock, tmp_path: Path
+) -> None:
+    """The error is told at once, and not after hours, when the slow ones have come."""
+    order = await finished(planet)
+
+    def begins(start: int) -> Callable[[Call], bool]:
+        return lambda call: call.headers.get("range", "").startswith(f"bytes={start}-")
+
+    simulator.faults.add(Fault(when=begins(SIZE // 4), status=400))
+    simulator.faults.add(Fault(when=begins(SIZE // 2), delay=10_000.0))
+    began = clock.monotonic()
+    with pytest.raises(BadRequest):
+        await planet.orders.download(order, tmp_path, ranges=4)
+    assert clock.monotonic() - began < 1000
