@@ -523,7 +523,7 @@ async def test_a_server_without_ranges_has_its_second_try(
 
 
 async def test_one_range_that_fails_ends_the_others(
-    planet: Planet, network: Counted, simulator: Simulator, clock: FakeClock, tmp_path: Path
+    planet: Planet, simulator: Simulator, clock: FakeClock, tmp_path: Path
 ) -> None:
     """The error is told at once, and not after hours, when the slow ones have come."""
     order = await finished(planet)
