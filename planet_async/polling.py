@@ -23,8 +23,9 @@ _MOMENT = 1e-6  # seconds; sums of floats are not exact
 class WaitForMany(AsyncIterator[Outcome[T]]):
     """One outcome for each id, as they finish; whatever fails for one stops no other.
 
-    Ids not finished in time end as a WaitTimeout.  Nothing runs while the caller holds an outcome, and this
-    is no generator, so that leaving the loop is always safe.
+    Ids not finished in time end as a WaitTimeout.  All `ids` are read before anything is asked for: some at
+    once, the others bit by bit.  Nothing runs while the caller holds an outcome, and this is no generator, so
+    that leaving the loop is always safe.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         self._deadline = inf if timeout is None else shared.clock.monotonic() + timeout
         self._on_update = on_update
         self._ids = iter(ids)
-        self._waiting: dict[str, None] = {}
+        self._waiting: dict[str, None] = dict.fromkeys(islice(self._ids, _AT_ONCE))
         self._joining: Iterator[Sequence[str]] | None = None
         self._ended: deque[Outcome[T]] = deque()
+        self._given = 0
         self._updates: deque[T] = deque()
         self._seen: T | None = None
         self._news: anyio.Event | None = None
@@ -65,16 +67,26 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
                     await self._shared.progress(self)
             while self._on_update is not None and self._updates:
                 self._on_update(self._updates.popleft())
+        self._given += 1
+        if not self._given % _AT_ONCE:  # a hundred thousand may have ended at once
+            await anyio.lowlevel.checkpoint()
         return self._ended.popleft()
 
     async def _join(self) -> None:
-        while some := [*islice(self._ids, _AT_ONCE)]:
-            self._waiting.update(dict.fromkeys(some))
+        while some := self._more_ids():
+            self._waiting.update(some)
             await anyio.lowlevel.checkpoint()
         self._joining = self._joining or chunks([*self._waiting], _AT_ONCE)
         for part in self._joining:
             self._shared.join(self, part)
             await anyio.lowlevel.checkpoint()
+
+    def _more_ids(self) -> dict[str, None]:
+        try:
+            return dict.fromkeys(islice(self._ids, _AT_ONCE))
+        except BaseException:
+            self._waiting.clear()  # one of them is wrong: none is waited for
+            raise
 
     def leave(self) -> None:
         """Stop waiting."""

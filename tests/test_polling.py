@@ -1,6 +1,6 @@
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Self
 
 import anyio
@@ -60,7 +60,7 @@ class Things:
     def shared(self) -> SharedWait[Thing]:
         return SharedWait(self.look, clock=self.clock, schedule=SCHEDULE)
 
-    def wait_many(self, ids: list[str], timeout: float | None = None) -> AsyncIterator[Outcome[Thing]]:
+    def wait_many(self, ids: Iterable[str], timeout: float | None = None) -> AsyncIterator[Outcome[Thing]]:
         return WaitForMany(self.shared(), ids, _done, timeout=timeout)
 
     async def wait(
@@ -142,6 +142,50 @@ async def test_no_ids_no_looks() -> None:
     """Waiting for nothing is over at once."""
     things = Things(FakeClock(), {})
     assert [outcome async for outcome in things.wait_many([])] == []
+    assert things.looks == []
+
+
+async def test_a_hundred_thousand_ids_are_read_bit_by_bit() -> None:
+    """Reading them, which checks each, does not hold the event loop: others have their turns between."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    def ids() -> Iterator[str]:
+        for number in range(100_000):
+            assert turns >= number // 500 - 3
+            yield f"{number}"
+        raise ZeroDivisionError
+
+    things = Things(FakeClock(), {})
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        with pytest.raises(ZeroDivisionError):
+            await anext(things.wait_many(ids()))
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("good", [0, 499, 500, 1300])
+async def test_one_wrong_id_is_the_end_of_it(good: int) -> None:
+    """Wherever it stands: it is raised, nothing is looked at, and none of the others is waited for."""
+
+    def ids() -> Iterator[str]:
+        yield from map(str, range(good))
+        raise ZeroDivisionError
+
+    things = Things(FakeClock(), {})
+    if good < 500:
+        with pytest.raises(ZeroDivisionError):
+            things.wait_many(ids())
+    else:
+        waiting = things.wait_many(ids())
+        with pytest.raises(ZeroDivisionError):
+            await anext(waiting)
+        assert [outcome async for outcome in waiting] == []
     assert things.looks == []
 
 

@@ -25,6 +25,7 @@ from planet_async.http import Request
 from planet_async.polling import WaitForMany
 from planet_async.testing import FakeClock
 from planet_async.waiting.room import WaitingRoom
+from planet_async.waiting.sweep import Sweep
 
 pytestmark = pytest.mark.anyio
 
@@ -245,6 +246,59 @@ async def test_who_may_not_ask_is_told(refusal: PlanetError) -> None:
     outcomes = await collected(account.wait_many(account.things))
     assert {outcome.error for outcome in outcomes} == {refusal}
     assert len(outcomes) == 30
+
+
+async def test_ten_thousand_outcomes_at_once_leave_others_their_turn() -> None:
+    """Who takes them one after the other does not hold the event loop; nor is one lost where that ends."""
+    account = Account(FakeClock(), spread(10_000, 1000, 100))
+    account.trouble = partial(_refusing, "unfinished", Unauthorized("401", status=401))
+    waiting = account.wait_many(account.things)
+    found = [(await anext(waiting)).id]
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        while len(found) < 10_000:
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                found.append((await anext(waiting)).id)
+            if scope.cancelled_caught:
+                found.append((await anext(waiting)).id)
+        group.cancel_scope.cancel()
+    assert turns >= 10
+    assert sorted(found) == sorted(account.things)
+
+
+async def test_ten_thousand_that_no_list_has_leave_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a roll call has not found is dealt with bit by bit: no step of the sweep takes on all of it."""
+    hurried, steps = 0, list[int]()
+    work, hurry = Sweep.work, WaitingRoom.hurry
+
+    async def counted_work(sweep: Sweep[Seen], now: float) -> None:
+        nonlocal hurried
+        hurried = 0
+        await work(sweep, now)
+        steps.append(hurried)
+
+    def counted_hurry(room: WaitingRoom[Seen], id_: str) -> bool:
+        nonlocal hurried
+        hurried += 1
+        return hurry(room, id_)
+
+    monkeypatch.setattr(Sweep, "work", counted_work)
+    monkeypatch.setattr(WaitingRoom, "hurry", counted_hurry)
+    account = Account(FakeClock(), (Thing(f"t{number}", 0, hidden_from=0) for number in range(10_000)))
+    assert len(await account.delays(account.things)) == 10_000
+    assert sum(steps) == 10_000
+    assert max(steps) <= 500
 
 
 async def test_time_is_up_for_one_and_not_for_others() -> None:

@@ -1,7 +1,7 @@
 """Arguments of a call as query parameters, checked before anything is sent."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -42,6 +42,14 @@ def checked_id(value: str | UUID, what: str = "order") -> str:
     if not _UUID.fullmatch(text):
         raise InvalidRequest(f"{text[:100]!r} is no {what} id: a UUID was expected; nothing was sent")
     return text
+
+
+def checked_ids(values: Iterable[str | UUID]) -> Iterator[str]:
+    """Give ids in lower case, as the API writes them, each checked when it is asked for.
+
+    They are taken now, so that nothing changes if the caller's list does.
+    """
+    return (checked_id(value).lower() for value in [*values])
 
 
 def positive(name: str, value: int | None) -> int | None:

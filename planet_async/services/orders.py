@@ -45,7 +45,15 @@ from planet_async.services._batch_requests import Asked, checked_requests
 from planet_async.services._bulk_cancel import cancel_each, cancel_request
 from planet_async.services._creating import creating_orders
 from planet_async.services._deliveries import Delivery, download_order, open_result
-from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
+from planet_async.services._query import (
+    TimeFilter,
+    checked_id,
+    checked_ids,
+    comma_list,
+    positive,
+    query,
+    time_filter,
+)
 from planet_async.services._room import Room
 from planet_async.waiting.roll_call import Lists
 
@@ -207,8 +215,7 @@ class Orders:
             async for outcome in planet.orders.wait_many(ids):
                 print(outcome.id, outcome.error or outcome.unwrap().state)
         """
-        ids = [checked_id(order_id).lower() for order_id in order_ids]
-        return WaitForMany(self._waits, ids, _finished, timeout=timeout)
+        return WaitForMany(self._waits, checked_ids(order_ids), _finished, timeout=timeout)
 
     def notice(self, order_id: str) -> None:
         """Look at an order at once if somebody waits for it, as when a webhook has told of it.

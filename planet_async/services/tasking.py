@@ -43,7 +43,7 @@ from planet_async.polling import WaitForMany, wait_for
 from planet_async.services._api import Api
 from planet_async.services._creating import creating_tasking_orders
 from planet_async.services._imaging_windows import get_window, search_windows
-from planet_async.services._query import checked_id
+from planet_async.services._query import checked_id, checked_ids
 from planet_async.services._tasking_bulk import create_bulk, get_bulk
 from planet_async.services._tasking_pricing import preview_many, preview_one
 from planet_async.services._tasking_query import tasking_query
@@ -225,8 +225,7 @@ class Tasking:
         for those not finished after `timeout` seconds), which stops none of the others.  However many there
         are, one list request every few minutes answers for all waits of this client.
         """
-        ids = [checked_id(order_id).lower() for order_id in order_ids]
-        return WaitForMany(self._waits, ids, _finished, timeout=timeout)
+        return WaitForMany(self._waits, checked_ids(order_ids), _finished, timeout=timeout)
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[TaskingOrder]:
         status = _FINAL if ended else None

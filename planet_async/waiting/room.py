@@ -15,7 +15,7 @@ from planet_async.errors import PlanetError
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
-_AT_ONCE = 10  # looks under way at a time
+AT_ONCE = 10  # looks under way at a time
 
 
 class Waiter(Protocol[T_contra]):
@@ -68,12 +68,13 @@ class WaitingRoom(Generic[T]):
     def __init__(self) -> None:
         self._waiters: WeakSet[Waiter[T]] = WeakSet()
         self._watchers: WeakSet[Waiter[T]] = WeakSet()  # those of them who want to hear of changes
+        self.arrivals = 0  # of things of which nothing is known
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
-        self.unlisted: dict[str, None] = {}  # those of which it is not known whether the lists have them
+        self.unlisted = set[str]()  # those of which it is not known whether the lists have them
         self._urgent: dict[str, None] = {}
         self._new = deque[str]()
         self._later: list[tuple[float, str]] = []  # a heap; only `due` of the entry counts
@@ -135,7 +136,7 @@ class WaitingRoom(Generic[T]):
     def fail(self, id_: str, error: PlanetError) -> None:
         """End the waiting for a thing with an error."""
         entry = self.entries.pop(id_, None)
-        self.unlisted.pop(id_, None)
+        self.unlisted.discard(id_)
         for waiter in entry.alive() if entry is not None else ():
             waiter.fail(id_, error)
 
@@ -153,20 +154,21 @@ class WaitingRoom(Generic[T]):
     def _keep(self, id_: str, entry: Entry[T], waiters: list[Waiter[T]]) -> None:
         if not waiters:
             del self.entries[id_]
-            self.unlisted.pop(id_, None)
+            self.unlisted.discard(id_)
         elif len(waiters) < len(entry.waiters):
             entry.waiters = tuple(map(ref, waiters))
 
     def trust(self, id_: str, entry: Entry[T]) -> None:
         """Rely on the lists to tell of it."""
         entry.listed = True
-        self.unlisted.pop(id_, None)
+        self.unlisted.discard(id_)
 
     def doubt(self, id_: str, entry: Entry[T]) -> None:
         """Take it for new: nothing is known of it."""
         entry.listed, entry.looks = None, 0
         if id_ not in self.unlisted:
-            self.unlisted[id_] = None
+            self.arrivals += 1
+            self.unlisted.add(id_)
             self._new.append(id_)
 
     def call_off(self) -> None:
@@ -197,9 +199,9 @@ class WaitingRoom(Generic[T]):
         entry = self.entries.get(id_)
         return entry is not None and entry.due == due and not entry.listed
 
-    def take_urgent(self) -> list[str]:
+    def take_urgent(self, most: int = AT_ONCE) -> list[str]:
         """Give some of what is to be looked at before all else."""
-        some = [*islice(self._urgent, _AT_ONCE)]
+        some = [*islice(self._urgent, most)]
         for id_ in some:
             del self._urgent[id_]
         return [id_ for id_ in some if id_ in self.entries]
@@ -207,11 +209,11 @@ class WaitingRoom(Generic[T]):
     def take_due(self, now: float) -> list[str]:
         """Give some of what is to be looked at now: what is new, and what has been postponed until now."""
         some: list[str] = []
-        while self._new and len(some) < _AT_ONCE:
+        while self._new and len(some) < AT_ONCE:
             id_ = self._new.popleft()
             entry = self.entries.get(id_)
             if entry is not None and entry.listed is None and entry.looks == 0:
                 some.append(id_)
-        while len(some) < _AT_ONCE and self.next_due() <= now:
+        while len(some) < AT_ONCE and self.next_due() <= now:
             some.append(heapq.heappop(self._later)[1])
         return some

@@ -10,7 +10,7 @@ from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import PlanetError
 from planet_async.waiting.roll_call import FEW, Identified, Lists
-from planet_async.waiting.room import Waiter, WaitingRoom
+from planet_async.waiting.room import AT_ONCE, Waiter, WaitingRoom
 from planet_async.waiting.sweep import Sweep
 
 T = TypeVar("T", bound=Identified)
@@ -38,6 +38,7 @@ class SharedWait(Generic[T]):
         self._room = WaitingRoom[T]()
         self._sweep = None if lists is None else Sweep(lists, self._room, clock=clock, schedule=schedule)
         self._leading = False
+        self._is_turn_of_page = False
         self._followers: dict[Waiter[T], None] = {}
         self._nap: anyio.CancelScope | None = None
 
@@ -89,10 +90,17 @@ class SharedWait(Generic[T]):
         """Do one thing, small enough to hand over after it: some looks, a page of a list, or a nap."""
         now = self.clock.monotonic() + _SOON
         page_due = inf if self._sweep is None else self._sweep.next_due()
-        if ids := self._room.take_urgent():
+        is_page_due = page_due <= now
+        # The looks may be thousands, at a few a second: neither they nor the lists may wait for all of the
+        # other, so that one takes turns with one.
+        if not (is_page_due and self._is_turn_of_page) and (
+            ids := self._room.take_urgent(1 if is_page_due else AT_ONCE)
+        ):
+            self._is_turn_of_page = True
             await self._look_at(ids)
-        elif self._sweep is not None and page_due <= now:
+        elif self._sweep is not None and is_page_due:
             await self._sweep.work(now)
+            self._is_turn_of_page = self._sweep.has_begun
         elif ids := self._room.take_due(now):
             await self._look_at(ids)
         else:
@@ -138,6 +146,6 @@ class SharedWait(Generic[T]):
             if entry.listed is None and self._sweep is not None and self._sweep.is_on:
                 # The lists are going to tell of it, unless it is another user's.  Until one has, it is looked
                 # at now and then; many of these cost no more looks than a few.
-                self._room.unlisted.pop(id_, None)
+                self._room.unlisted.discard(id_)
                 pause = self._schedule.longest * max(1.0, self._room.postponed / FEW)
             self._room.postpone(id_, entry, self.clock.monotonic() + pause)

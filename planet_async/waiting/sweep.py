@@ -65,7 +65,8 @@ class Sweep(Generic[T]):
         self._unshown: Iterator[T] | None = None  # what is left of the page that was read last
         self._is_roll = False  # that page is of the roll call
         self._found = 0  # of those missing, on that page
-        self._doubts: list[str] = []  # those of whom a list that failed would have told
+        self._unsettled: list[str] = []  # those of whom a list that has failed, or ended, has not told
+        self._verdict: bool | None = None  # whether the lists will tell of these, where that is known
         self._due = inf  # the next page of a sweep
         self._swept = 0.0  # the end of the last one
         self._quiet = 0
@@ -80,9 +81,14 @@ class Sweep(Generic[T]):
         """What the lists have is left to them."""
         return self._since is not None
 
+    @property
+    def has_begun(self) -> bool:
+        """There is `work` at once, which takes no request."""
+        return bool(self._unsettled) or self._unshown is not None
+
     def next_due(self) -> float:
         """Give the moment when there is `work`."""
-        if self._doubts or self._unshown is not None:
+        if self.has_begun:
             return -inf
         urgent = self._is_crowded if self._roll is None else self._roll.urgent
         return min(self._due, self._allowed_from if urgent or self._may_call else inf)
@@ -99,8 +105,8 @@ class Sweep(Generic[T]):
 
     async def work(self, now: float) -> None:
         """Read the page that is due, or show some of the one that was read."""
-        if self._doubts:
-            self._doubt_some()
+        if self._unsettled:
+            self._settle_some()
         elif self._unshown is not None:
             self._show(self._unshown)
         else:
@@ -171,12 +177,13 @@ class Sweep(Generic[T]):
         return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
 
     async def _call(self) -> RollCall[T]:
-        urgent = self._is_crowded
+        urgent, arrivals = self._is_crowded, self._room.arrivals
         missing = set[str]()
         for ids in chunks([*self._room.entries], _CALLED_AT_ONCE):
             missing.update(self._room.expected(ids))
             await anyio.lowlevel.checkpoint()
-        missing.update(self._room.unlisted)  # those who have come meanwhile
+        if self._room.arrivals != arrivals:
+            missing.update(self._room.unlisted)  # those who have come meanwhile are among them
         self._room.call_off()
         return RollCall(self._lists, missing, urgent=urgent)
 
@@ -189,15 +196,9 @@ class Sweep(Generic[T]):
             requests = roll.pages + len(roll.missing)
             pause = max(_ROLL_CALL * self._schedule.longest, _SHARE * requests * self._pause())
             self._roll_due = self._clock.monotonic() + pause
-            for id_ in roll.missing:
-                entry = self._room.entries.get(id_)
-                if entry is not None:
-                    entry.listed = not roll.is_whole
-                    self._room.unlisted.pop(id_, None)
-                    self._room.hurry(id_)
+            self._unsettled, self._verdict = [*roll.missing], not roll.is_whole
 
     def _set_back(self, error: PlanetError, *, refused: bool) -> None:
-        missing = set[str]() if self._roll is None else self._roll.missing
         self._failures += 1
         if refused:
             logger.info("the list cannot be used to wait by: %s; all is looked at one by one", error)
@@ -205,17 +206,24 @@ class Sweep(Generic[T]):
         else:
             self._allowed_from = self._clock.monotonic() + self._schedule.longest
             logger.info("%s; waiting goes on without that list for %g s", error, self._schedule.longest)
+        missing = [] if self._roll is None else [*self._roll.missing]
         if refused or self._failures >= _MOST_FAILURES:
-            missing = set(self._room.entries)
+            missing = [*self._room.entries]
             self.start_over()
         self._roll = self._reading = None
         self._due = max(self._due, self._allowed_from)
-        self._doubts = [*missing]
+        self._unsettled, self._verdict = missing, None
 
-    def _doubt_some(self) -> None:
-        some = self._doubts[-_ENTRIES_AT_ONCE:]
-        del self._doubts[-_ENTRIES_AT_ONCE:]
+    def _settle_some(self) -> None:
+        some = self._unsettled[-_ENTRIES_AT_ONCE:]
+        del self._unsettled[-_ENTRIES_AT_ONCE:]
         for id_ in some:
             entry = self._room.entries.get(id_)
-            if entry is not None and (entry.listed is None or not self.is_on):
+            if entry is None:
+                continue
+            if self._verdict is not None:
+                entry.listed = self._verdict
+                self._room.unlisted.discard(id_)
+                self._room.hurry(id_)
+            elif entry.listed is None or not self.is_on:
                 self._room.doubt(id_, entry)

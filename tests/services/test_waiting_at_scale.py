@@ -6,12 +6,13 @@ from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
+from uuid import UUID
 
 import anyio
 import msgspec
 import pytest
 
-from planet_async import ApiKey, Config, Order, Planet
+from planet_async import ApiKey, Config, InvalidRequest, Order, Planet
 from planet_async.http import Request
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator, SubscriptionPlan, TaskingPlan
 from planet_async.simulator.limits import DOCUMENTED
@@ -86,6 +87,23 @@ async def test_five_thousand_orders() -> None:
     assert max(delays.seconds) <= 15
 
 
+@pytest.mark.parametrize("service", ["orders", "tasking"])
+async def test_many_ids_are_checked_bit_by_bit(service: str) -> None:
+    """Not all within the call, which would hold the event loop; a wrong one is told before any request."""
+    clock = FakeClock()
+    simulator = simulated(clock, 1, 1)
+    ids = [str(UUID(int=number)) for number in range(2_000)]
+    async with client(simulator, clock) as planet:
+        waiting = getattr(planet, service).wait_many([*ids, "7"])
+        with pytest.raises(InvalidRequest, match="'7' is no"):
+            await anext(waiting)
+        again = [*ids]
+        waiting = getattr(planet, service).wait_many(again, timeout=0)
+        again.clear()  # what the caller does with its list is no matter
+        assert [outcome.id async for outcome in waiting] == ids
+    assert not simulator.requests
+
+
 async def test_a_thousand_callers_share_the_lists() -> None:
     """A thousand waits for an order each, half of them of a view, ask as often as one for all."""
     requests = {}
@@ -132,6 +150,35 @@ async def test_an_order_that_lists_leave_out() -> None:
         group.start_soon(disturb)
         found = [outcome.unwrap().id async for outcome in planet.orders.wait_many(ids)]
     assert sorted(found) == sorted(ids)
+
+
+@pytest.mark.parametrize("cause", ["other users", "webhooks"])
+async def test_looks_do_not_hold_up_the_lists(cause: str) -> None:
+    """However much is to be looked at, at three a second: of what the lists show, all hear within 15 s."""
+    clock = FakeClock()
+    simulator = simulated(clock, 150, 300)
+    ids, others = await placed(simulator, 150), await placed(simulator, 450)
+    delays = Delays(simulator, clock)
+    for order_id in others:
+        simulator.orders[order_id].hidden = True
+
+    async with client(simulator, clock) as planet, anyio.create_task_group() as group:
+
+        async def notify() -> None:
+            while True:
+                await clock.sleep(1)
+                for order_id in ids:
+                    planet.orders.notice(order_id)
+
+        asked = [*others, *ids] if cause == "other users" else ids
+        if cause == "webhooks":
+            group.start_soon(notify)
+        async for outcome in planet.orders.wait_many(asked):
+            if outcome.id in ids:
+                delays.note(outcome.id)
+        group.cancel_scope.cancel()
+    assert len(delays.seconds) == 150
+    assert max(delays.seconds) <= 15
 
 
 async def test_a_cancelled_order_after_the_clock_went_back() -> None:
