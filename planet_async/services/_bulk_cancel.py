@@ -68,12 +68,15 @@ async def cancel_each(
     errors = [part.error for part in parts if part.error is not None]
     if errors and len(errors) == len(parts):
         raise errors[0]
-    cancelled = [order_id for part in parts for order_id in part.cancelled]
-    failures = [failure for part in parts for failure in part.failures]
-    doubts = {order_id: doubt for part in parts for order_id, doubt in part.doubts.items()}
-    if verify:
-        doubts.update(dict.fromkeys(cancelled, _UNSEEN))
-        cancelled = []
+    cancelled, failures, doubts = list[str](), list[CancelFailure](), Doubts()
+    for part in parts:
+        failures += part.failures
+        doubts.update(part.doubts)
+        if verify:
+            doubts.update(dict.fromkeys(part.cancelled, _UNSEEN))
+        else:
+            cancelled += part.cancelled
+        await checkpoint()  # a millisecond or two for ten thousand
     if doubts:
         since = min((part.since for part in parts if part.since is not None), default=None)
         search = _Search(doubts, since, get, list_)
@@ -107,7 +110,7 @@ class _Part:
         request = cancel_request(api, {"order_ids": self.ids})
         try:
             response, again = await _send(api, request)
-            reply = decode(BulkCancelReply, await response.read(), request=request).cancelled
+            reply = decode(BulkCancelReply, await response.read(), request=request)
         except PlanetError as error:
             self.error, message = error, str(error)
             if error.may_have_acted:
@@ -117,7 +120,8 @@ class _Part:
             return
         if date := http_date(response.headers.get("date")):
             self.since = date - timedelta(seconds=api.clock.monotonic() - started) - _MARGIN
-        self._account(reply, again=again)
+        await checkpoint()
+        self._account(reply.cancelled, again=again)
 
     def _account(self, reply: CancelResult, *, again: bool) -> None:
         told = {failure.order_id.lower(): failure for failure in reply.failures}
@@ -128,7 +132,8 @@ class _Part:
             elif again and failure.reason is CancelReason.ALREADY_FINAL:
                 self.doubts[order_id] = failure.message, failure.reason  # the first try may have done it
             else:
-                self.failures.append(evolve(failure, order_id=order_id))
+                is_as_asked = failure.order_id == order_id  # to make ten thousand anew takes 15 ms
+                self.failures.append(failure if is_as_asked else evolve(failure, order_id=order_id))
         if len(self.cancelled) != reply.succeeded:
             self.doubts.update(dict.fromkeys(self.cancelled, _UNTOLD))
             self.cancelled = []
