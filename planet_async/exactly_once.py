@@ -5,6 +5,7 @@ on is looked for by its name, from just before it was sent; what is found is ado
 appears in the time the service needs to list it is the request sent again.
 """
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
@@ -72,23 +73,41 @@ class ExactlyOnce(Generic[T]):
     async def create(self, body: bytes, send: Callable[[], Awaitable[T]]) -> T:
         """Send, and settle what became of it where the answer is lost; `send` posts the JSON `body`."""
         async with self._claims().using(_name_of(body)) as name:
-            begun = self._clock.monotonic()
+            asked = self._clock.monotonic()
+            found = await self._send(name, body, send)
+            if not isinstance(found, Lost):
+                return self._claim(found)  # at once: nothing of that name was looked for meanwhile
+            try:
+                deadline = self._config.deadline
+                left = inf if deadline is None else asked + deadline - found.failed
+                with self._clock.move_on_after(left):
+                    async with name.alone():
+                        return await self._settle(name, found, send)
+                raise self._unsettled(found, "there was no time to ask", ()) from found.cause
+            finally:
+                name.lost.remove(found)
+
+    async def _send(self, name: Name, body: bytes, send: Callable[[], Awaitable[T]]) -> T | Lost:
+        """Send; a lost answer is noted with the name before another one of that name is settled."""
+        deadline, begun = self._config.deadline, None
+        # One that need not wait for its name is ended by the deadline of the request.
+        with self._clock.move_on_after(deadline if deadline and name.is_taken else inf):
             async with name.sending():
+                begun = self._clock.monotonic()
                 try:
-                    return self._claim(await send())
+                    return await send()
                 except PlanetError as error:
                     if not _ambiguous(error):
                         raise
-                    lost, cause = self._lost(body, begun, error), error
+                    lost = self._lost(body, begun, error)
                     name.lost.append(lost)
-            try:
-                deadline = self._config.deadline
-                with self._clock.move_on_after(inf if deadline is None else begun + deadline - lost.failed):
-                    async with name.alone():
-                        return await self._settle(name, lost, send, cause)
-                raise self._unsettled(lost, "there was no time to ask", ()) from cause
-            finally:
-                name.lost.remove(lost)
+                    return lost
+        late = DeadlineExceeded(
+            f"not done within {deadline:g} s: another {self._kind.noun} of that name was looked for first",
+            hint="A name of its own for each need not wait.",
+        )
+        late.may_have_acted = begun is not None
+        raise late
 
     async def find(self, body: bytes, seconds_ago: float, taken: Iterable[str] = ()) -> T | None:
         """Say what became of a create sent that long ago whose answer nobody has, as after a crash.
@@ -111,16 +130,16 @@ class ExactlyOnce(Generic[T]):
         self._claims().remove(id_)
 
     def _claim(self, created: T) -> T:
+        self._claims().answered()
         self.claim_ids([created.id])
         return created
 
     def _lost(self, body: bytes, begun: float, error: PlanetError) -> Lost:
         now = self._clock.monotonic()
-        return Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now)
+        self._claims().lost_one()
+        return Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now, error)
 
-    async def _settle(
-        self, name: Name, lost: Lost, send: Callable[[], Awaitable[T]], cause: PlanetError
-    ) -> T:
+    async def _settle(self, name: Name, lost: Lost, send: Callable[[], Awaitable[T]]) -> T:
         first_failure = lost.failed
         # Each try is as harmless as the first one, so it is both the attempts and the seconds that end them.
         for attempt in count():
@@ -131,13 +150,17 @@ class ExactlyOnce(Generic[T]):
                 found = await self._look_until_sure(name, lost)
                 return self._claim(await send() if found is None else found)
             except UnsettledCreate as unsettled:
-                raise unsettled from cause
+                raise unsettled from lost.cause
             except PlanetError as error:
                 if not _ambiguous(error):
                     raise
-                cause = error
-                lost.failed = self._clock.monotonic()
-        raise self._unsettled(lost, "again and again no answer came", ()) from cause
+                lost.failed, lost.cause = self._clock.monotonic(), error
+                await self._clock.sleep(self._pause(attempt))
+        raise self._unsettled(lost, "again and again no answer came", ()) from lost.cause
+
+    def _pause(self, attempt: int) -> float:
+        grown = self._config.consistency_delay * 2.0 ** min(attempt, 16)
+        return random.uniform(0, min(self._config.longest_backoff, grown))  # noqa: S311 - spreads load
 
     async def _look_until_sure(self, name: Name, lost: Lost) -> T | None:
         doubtful: list[str] = []
@@ -154,17 +177,28 @@ class ExactlyOnce(Generic[T]):
         return None
 
     async def _look_persistently(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
-        """Look until the list comes: a service that loses answers has more to do than this one."""
-        failures = 0
-        while True:
-            try:
-                return await self._look(name, lost)
-            except PlanetError as error:
-                failures += 1
-                refused = isinstance(error, StatusError) and not error.transient
-                if refused or failures >= self._config.max_attempts:
-                    raise self._unsettled(lost, "asking failed too", ()) from error
+        """Look until the list comes: a service that loses answers has more to do than this one.
+
+        One that answers nothing is asked by few, and the others wait for one of those to be answered.
+        """
+        claims, failure = self._claims(), lost.cause
+        for attempt in range(self._config.max_attempts):
+            if attempt:
                 await self._clock.sleep(self._config.consistency_delay)
+            async with claims.asking:
+                if not claims.may_ask():
+                    continue
+                try:
+                    found = await self._look(name, lost)
+                except PlanetError as error:
+                    failure = error
+                    if isinstance(error, ClientClosed | StatusError) and not error.transient:
+                        break
+                else:
+                    claims.answered()
+                    return found
+        why = "the client was closed" if isinstance(failure, ClientClosed) else "asking failed too"
+        raise self._unsettled(lost, why, ()) from failure
 
     async def _look(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
         """Give the one that is surely this create, or those that may be."""

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from planet_async.claims import claims_here
 from planet_async.exactly_once import Created, ExactlyOnce, Kind
+from planet_async.http import origin
 from planet_async.models.orders import Order
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tasking import TaskingOrder
@@ -55,7 +57,8 @@ def creating_tasking_orders(
 
 
 def _exactly_once(api: Api, kind: Kind[T]) -> ExactlyOnce[T]:
-    return ExactlyOnce(kind, api.config, api.clock, lambda: api.budget.here().claims(kind.noun))
+    address = origin(api.config.base_url)
+    return ExactlyOnce(kind, api.config, api.clock, lambda: claims_here(api.clock, address, kind.noun))
 
 
 def _subscription_as_asked(subscription: Subscription) -> Mapping[str, Any]:

@@ -1,8 +1,10 @@
 """Creating exactly once, in all three APIs that create: what is lost is found, and sent again only if not."""
 
+import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import anyio
@@ -17,9 +19,11 @@ from planet_async import (
     Forbidden,
     Planet,
     PlanetError,
+    Request,
+    Response,
     UnsettledCreate,
 )
-from planet_async.clock import Clock
+from planet_async.claims import MARGIN, claims_here
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock
 
@@ -96,9 +100,10 @@ class SkewedClock(FakeClock):
         return self._right.now() + self._skew
 
 
-def another(simulator: Simulator, clock: Clock) -> Planet:
-    """Give the client of another program."""
-    return Planet(Config(), credentials=ApiKey("another"), transport=simulator, clock=clock)
+def another(simulator: Simulator, clock: FakeClock) -> Planet:
+    """Give the client of another program, which has a clock of its own and shares nothing with this one."""
+    mine = SkewedClock(clock, 0)
+    return Planet(Config(), credentials=ApiKey("another"), transport=simulator, clock=mine)
 
 
 class Case:
@@ -228,19 +233,79 @@ async def test_identical_ones_at_once_get_one_each(case: Case, fault: Fault) -> 
     assert {*ids} == case.ids
 
 
-@pytest.mark.parametrize("beside", ["a view", "a client of the same key"])
-async def test_clients_of_one_key_know_of_each_other(case: Case, beside: str) -> None:
+def client_of(case: Case, config: Config | None = None, key: ApiKey | None = None) -> Planet:
+    """Give one more client, whose closing leaves the simulator open."""
+    shared = Shared(case.simulator)
+    return Planet(config or Config(), credentials=key or ApiKey("any"), transport=shared, clock=case.clock)
+
+
+BESIDE: dict[str, Callable[[Case], Planet]] = {
+    "a view": lambda case: case.planet.with_options(max_attempts=2),
+    "a client of the same key": client_of,
+    "a client with other rates": lambda case: client_of(case, Config(rates={})),
+    "a client with the key in another form": lambda case: client_of(case, key=ApiKey("any", "api-key")),
+}
+
+
+@frozen
+class Shared:
+    """A network that is not one client's own."""
+
+    inner: Simulator
+
+    async def send(self, request: Request) -> Response:
+        return await self.inner.send(request)
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+async def test_clients_of_one_address_know_of_each_other(case: Case, beside: str) -> None:
     """What one has created is nobody else's, be it through a view or another client."""
-    other_planet = (
-        case.planet.with_options(max_attempts=2)
-        if beside == "a view"
-        else Planet(Config(), credentials=ApiKey("any"), transport=case.simulator, clock=case.clock)
-    )
-    other = Case(case.api, other_planet, case.simulator, case.clock)
+    other = Case(case.api, BESIDE[beside](case), case.simulator, case.clock)
     first = await case.create()
     case.simulator.faults.add(NEVER_CAME)
     assert {first, await other.create()} == case.ids
     assert len(case.ids) == 2
+
+
+async def test_a_client_for_each_call_knows_of_the_one_before(case: Case) -> None:
+    """Where a backend makes a client for each of its requests, two alike in a row are two."""
+    found = set()
+    for fault in (None, NEVER_CAME):
+        if fault is not None:
+            case.simulator.faults.add(fault)
+        async with client_of(case) as planet:
+            found.add(await Case(case.api, planet, case.simulator, case.clock).create())
+        del planet
+        gc.collect()  # nothing is left of the client
+    assert len(found) == 2
+    assert found == case.ids
+
+
+async def test_what_was_created_is_not_remembered_for_ever() -> None:
+    """The memory of an address that nobody has used for long makes room for that of another one."""
+    clock = FakeClock()
+    first = claims_here(clock, "a", "order")
+    first.add(["7"])
+    await clock.sleep(2 * MARGIN)
+    assert claims_here(clock, "b", "order") is not first
+    assert claims_here(clock, "a", "order") is first
+    await clock.sleep(1)
+    claims_here(clock, "c", "order")
+    assert "7" not in claims_here(clock, "a", "order")
+
+
+async def test_a_clock_that_cannot_be_hashed_will_do() -> None:
+    """A clock of one's own may be any object."""
+
+    class Unhashable(FakeClock):
+        __hash__ = None  # type: ignore[assignment]  # as a class with `__eq__` has it
+
+    clock = Unhashable()
+    assert claims_here(clock, "a", "order") is claims_here(clock, "a", "order")
+    assert claims_here(clock, "a", "order") is not claims_here(Unhashable(), "a", "order")
 
 
 async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:
@@ -259,6 +324,111 @@ async def test_a_call_out_of_time_does_not_ask(case: Case) -> None:
         await Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock).create()
     assert caught.value.may_have_acted
     assert case.clock.monotonic() == 5
+
+
+async def failure_of(call: Awaitable[object]) -> PlanetError | None:
+    """Give the error: inside of a task group a failed `pytest.raises` would end the whole run."""
+    try:
+        await call
+    except PlanetError as error:
+        return error
+    return None
+
+
+async def test_a_deadline_bounds_the_wait_for_another_one_of_that_name(case: Case) -> None:
+    """While one is looked for, its name is taken; who has no time for that hears so, and nothing was sent."""
+    case.simulator.faults.add(NEVER_CAME)
+    hurried = Case(case.api, case.planet.with_options(deadline=3), case.simulator, case.clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(case.create)
+        await case.clock.sleep(1)
+        error = await failure_of(hurried.create())
+        ended = case.clock.monotonic()
+    assert isinstance(error, DeadlineExceeded)
+    assert "of that name" in str(error)
+    assert not error.may_have_acted
+    assert ended == pytest.approx(4)
+    assert len(case.ids) == 1
+
+
+async def test_a_deadline_goes_on_once_the_name_is_free(case: Case) -> None:
+    """What was waited before it was sent is part of the call; what was sent then may exist."""
+    case.simulator.faults.add(NEVER_CAME)
+    hurried = Case(case.api, case.planet.with_options(deadline=12), case.simulator, case.clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(case.create)
+        await case.clock.sleep(1)
+        posts = count()
+        case.simulator.faults.add(
+            Fault(method="POST", hang=True, after=True, when=lambda _: next(posts) > 0)  # not the other one
+        )
+        error = await failure_of(hurried.create())
+        ended = case.clock.monotonic()
+    assert isinstance(error, DeadlineExceeded)
+    assert error.may_have_acted
+    assert ended == pytest.approx(13)
+
+
+async def test_closing_the_client_ends_the_asking(case: Case) -> None:
+    """A client closed while a create is looked for does not keep its caller for a minute more."""
+    case.simulator.faults.add(NEVER_CAME)
+    errors: list[PlanetError | None] = []
+
+    async def create() -> None:
+        errors.append(await failure_of(case.create()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(create)
+        await case.clock.sleep(1)
+        await case.planet.aclose()
+    assert isinstance(errors[0], UnsettledCreate)
+    assert "the client was closed" in str(errors[0])
+    assert case.clock.monotonic() <= Config().consistency_delay
+
+
+@pytest.mark.parametrize("at_once", [1, 300])
+async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once: int) -> None:
+    """Once a small allowance is spent, asking what became of creates adds less than a tenth to their load."""
+    case.simulator.faults.add(Fault(status=503))
+    numbers = iter(range(300))
+
+    async def create() -> None:
+        for number in numbers:
+            assert isinstance(await failure_of(case.create(f"field {number}")), UnsettledCreate)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(at_once):
+            group.start_soon(create)
+    assert case.posts == 300
+    first_allowance = 20 + 50  # tries again, and asking in vain
+    assert case.simulator.requests[case.api.lists] <= first_allowance + 30
+
+
+@pytest.mark.parametrize("at_once", [8, 150])
+async def test_all_are_asked_for_when_the_service_is_back(case: Case, at_once: int) -> None:
+    """Those who did not ask while it answered nothing do so as soon as it has answered one of them."""
+    case.simulator.faults.add(Fault(status=503))
+    ids: list[str] = []
+
+    async def create(name: str) -> None:
+        ids.append(await case.create(name))
+
+    async with anyio.create_task_group() as group:
+        for number in range(at_once):
+            group.start_soon(create, f"field {number}")
+        await case.clock.sleep(35)
+        case.simulator.faults.clear()
+    assert len(ids) == at_once
+    assert {*ids} == case.ids
+
+
+async def test_what_is_lost_again_and_again_is_sent_less_and_less_often(case: Case) -> None:
+    """A service that loses all it is sent, and answers else, is not sent the same thing every ten seconds."""
+    case.simulator.faults.add(Fault(method="POST", status=503))
+    with pytest.raises(UnsettledCreate):
+        await case.create()
+    assert Config().max_attempts <= case.posts <= 24
+    assert case.simulator.requests[case.api.lists] <= 3 * case.posts
 
 
 async def test_what_cannot_be_told_is_said_with_the_candidates(case: Case, api: Api) -> None:
@@ -314,8 +484,9 @@ async def test_a_refusal_is_no_loss(case: Case) -> None:
 async def test_the_clock_of_this_machine_does_not_matter(case: Case) -> None:
     """An hour's difference between the clocks changes nothing: it is the server's that counts."""
     for skew in (-3600, 3600):
-        client_clock = SkewedClock(case.clock, skew)
-        client = Case(case.api, another(case.simulator, client_clock), case.simulator, case.clock)
+        skewed = SkewedClock(case.clock, skew)
+        planet = Planet(Config(), credentials=ApiKey("another"), transport=case.simulator, clock=skewed)
+        client = Case(case.api, planet, case.simulator, case.clock)
         case.simulator.faults.add(LOST)
         found = await client.create(f"skewed by {skew}")
         assert found in case.ids
