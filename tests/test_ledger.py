@@ -164,13 +164,15 @@ async def test_a_ledger_of_another_version(path: Path) -> None:
 
 
 async def test_a_job_that_was_killed_while_it_made_the_file(path: Path) -> None:
-    """An empty file, and one of SQLite with nothing in it, become a ledger."""
+    """An empty file, and one of SQLite with nothing in it, become a ledger; read before, they say nothing."""
     path.touch()
+    assert list(read_entries(path)) == []
     async with opened(path) as ledger:
         await ordered(ledger)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode = WAL")
+    assert list(read_entries(path)) == []
     async with opened(path) as ledger:
         await ordered(ledger)
     assert len(list(read_entries(path))) == 1

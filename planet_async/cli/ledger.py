@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planet_async.cli.output import Json, clean, print_json_line, state_text, stdout, table, wants_json
+from planet_async.cli.output import Json, clean, listing, print_json_line, state_text, stdout, wants_json
 from planet_async.cli.progress import states_text
 from planet_async.cli.run import reporting
 from planet_async.ledger.entry import Entry
@@ -60,7 +60,8 @@ def _print_table(entries: Iterable[Entry]) -> None:
                 *(files, clean(entry.name), clean(entry.error or "")),
             )
         )
-    stdout().print(table(("id", "stage", "state", "files", "name", "error"), rows))
+    columns = ("id", "stage", "state", "files", "name", "error")
+    stdout().print(listing("requests", columns, rows, whole=(0,)))
     stdout().print(states_text(stages))
 
 

@@ -26,7 +26,8 @@ ChangesFile = Annotated[
     str, typer.Argument(metavar="CHANGES.json", help="The fields to be changed; - is standard input.")
 ]
 Folder = Annotated[
-    Path, typer.Option("--to", metavar="DIR", help="The folder for the files; made if missing.")
+    Path,
+    typer.Option("--to", metavar="DIR", file_okay=False, help="The folder for the files; made if missing."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there and differ.")]
 INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."

@@ -138,7 +138,8 @@ def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
     with reported(path):
         if not path.exists():
             raise LedgerError(f"there is no ledger {path}")
-        _check(path)
+        if not _check(path):
+            return
         with closing(_connect(path)) as database:
             for row in database.execute("SELECT * FROM entries ORDER BY number"):
                 yield _entry(database, row), msgspec.json.decode(row["request"])

@@ -17,14 +17,13 @@ from planet_async.ledger.entry import Entry, Stage, paths_there
 from planet_async.ledger.ledger import Ledger
 from planet_async.models.orders import Order, OrderState
 from planet_async.services._batch_requests import Request
-from planet_async.services._deliveries import Delivery
+from planet_async.services._deliveries import ENDED_BADLY, Delivery
 from planet_async.services._room import Room
 
 _PLACED_AT_ONCE = 8
 _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
 _CLOCK_DOUBT = 60.0  # seconds that this machine's clock may have been set by since a job was killed
 _RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
-_ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 
 Told = Outcome[Delivery]
 
@@ -175,7 +174,7 @@ class Batch:
         finally:
             self._queued.release()
         entry.order_state = order.state
-        if order.state in _ENDED_BADLY:
+        if order.state in ENDED_BADLY:
             entry.stage = Stage.FAILED  # noted with the reason, which `download` gives
         else:
             entry.stage = Stage.FINISHED

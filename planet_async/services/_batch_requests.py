@@ -1,10 +1,13 @@
 """The requests of a job, checked: all at once where they are there already, else each as it is read."""
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from itertools import islice
 from typing import Any
 
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.convert import checked_body
@@ -15,16 +18,26 @@ Request = tuple[str, bytes, InvalidRequest | None]
 """The name of what is to be ordered, the JSON to send, and what is wrong with it."""
 
 
+_AT_ONCE = 10  # a request with a large area takes a millisecond or more to check
+
+
 def checked_requests(requests: Iterable[Asked] | AsyncIterable[Asked]) -> AsyncGenerator[Request]:
-    """Yield the requests; of a sequence all are checked now, and the first wrong one is raised."""
+    """Yield the requests; of a sequence all are checked first, and the first wrong one is raised.
+
+    That is done for a few of them now, and for the others bit by bit.
+    """
     if isinstance(requests, Sequence):
-        return _given([(_name(request), checked_body(OrderRequest, request), None) for request in requests])
+        rest = iter([*requests])
+        return _given(deque(map(_sound, islice(rest, _AT_ONCE))), rest)
     return _each(requests)
 
 
-async def _given(requests: Iterable[Request]) -> AsyncGenerator[Request]:
-    for request in requests:
-        yield request
+async def _given(checked: deque[Request], rest: Iterable[Asked]) -> AsyncGenerator[Request]:
+    for request in rest:
+        await checkpoint()  # ten thousand may take seconds
+        checked.append(_sound(request))
+    while checked:
+        yield checked.popleft()
 
 
 async def _each(requests: Iterable[Asked] | AsyncIterable[Asked]) -> AsyncGenerator[Request]:
@@ -38,6 +51,10 @@ async def _each(requests: Iterable[Asked] | AsyncIterable[Asked]) -> AsyncGenera
     else:
         for request in requests:
             yield _checked(request)
+
+
+def _sound(request: Asked) -> Request:
+    return _name(request), checked_body(OrderRequest, request), None
 
 
 def _checked(request: Asked) -> Request:

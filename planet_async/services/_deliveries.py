@@ -19,6 +19,7 @@ from planet_async.remote_files import OpenFile, ProgressCallback, RemoteFile
 from planet_async.services._api import Api
 
 _MANIFEST = "manifest.json"
+ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})  # for good, and without files
 _FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
 
 
@@ -42,7 +43,7 @@ async def download_order(
     progress: ProgressCallback | None,
 ) -> list[Path]:
     """Fetch the manifest, then all other files; see `Orders.download`."""
-    if not _has_fresh_links(api, order):
+    if order.state not in ENDED_BADLY and not _has_fresh_links(api, order):
         order = await get(order.id)
     results = downloadable(order)
     links = _Links(api, order, get)
@@ -104,7 +105,7 @@ def downloadable(order: Order) -> list[OrderResult]:
         raise OrderNotDownloadable(
             f"order {order.id} is {order.state}", hint="Wait for it: `await planet.orders.wait(id)`."
         )
-    if order.state in {OrderState.FAILED, OrderState.CANCELLED}:
+    if order.state in ENDED_BADLY:
         reasons = "; ".join(order.error_hints) or order.last_message or "the API gives no reason"
         raise OrderNotDownloadable(
             f"order {order.id} is {order.state}: {reasons}", error_hints=order.error_hints

@@ -97,6 +97,39 @@ def test_show_to_a_person(on_terminal: Run, ledger: Path, monkeypatch: pytest.Mo
     assert plain.count("downloaded") == 2
 
 
+@pytest.mark.usefixtures("job")
+def test_ids_are_shown_whole(
+    on_terminal: Run, ledger: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the narrowest terminal too, so that they can be copied."""
+    monkeypatch.setenv("COLUMNS", "80")
+    seen = on_terminal("ledger", "show", ledger).out
+    assert len(simulator.orders) == 2
+    for order_id in simulator.orders:
+        assert order_id in seen
+
+
+def test_a_ledger_with_nothing_in_it(run: Run, on_terminal: Run, ledger: Path) -> None:
+    """It is what a job leaves that was killed as it began: there are no requests, which is no error."""
+    ledger.touch()
+    assert "no requests" in on_terminal("ledger", "show", ledger).out
+    assert run("ledger", "show", ledger).out == ""
+    assert run("ledger", "show", ledger, "--csv").out.count("\n") == 1
+
+
+@pytest.mark.usefixtures("base_url")
+@pytest.mark.parametrize("command", ["run", "download"])
+def test_a_folder_that_is_a_file(
+    command: str, run: Run, request_file: RequestFile, simulator: Simulator
+) -> None:
+    """It is wrong usage, said before an order is placed that could not be downloaded."""
+    file = request_file("good")
+    ran = run("orders", command, file, "--to", file)
+    assert ran.code == 2
+    assert "is a file" in " ".join(ran.err.split())
+    assert not simulator.requests
+
+
 @pytest.mark.usefixtures("base_url")
 def test_what_is_no_ledger(run: Run, tmp_path: Path, request_file: RequestFile, simulator: Simulator) -> None:
     """A file that is not there, or is something else, is one line and exit code 1; nothing is ordered."""

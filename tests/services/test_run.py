@@ -171,6 +171,41 @@ async def test_what_failed_is_told_again_and_what_was_refused_is_sent_again(serv
     assert "Bad item type" in str(again["refused"].error)
 
 
+async def test_why_an_order_failed_is_known_when_it_is_waited_for(service: Service) -> None:
+    """Nothing more is asked, which could fail in its turn: the ledger would tell another reason for ever."""
+    service.simulator = Simulator(
+        clock=service.clock, plan=OrderPlan(state="failed", error_hints=["no clear pixel"])
+    )
+
+    def break_looks(order: Order) -> None:
+        if order.state.is_final:
+            service.simulator.faults.add(Fault(operation="orders.get", status=500))
+
+    outcomes = await service.run(fields(1), on_update=break_looks)
+    assert ["no clear pixel" in str(outcome.error) for outcome in outcomes.values()] == [True]
+    assert "no clear pixel" in str(service.entries["field 0"].error)
+
+
+async def test_a_long_sequence_is_checked_bit_by_bit(service: Service) -> None:
+    """Others have their turns between; a wrong one at the end is raised, and nothing is sent or noted."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        with pytest.raises(InvalidRequest, match="products"):
+            await service.run([*fields(1_000), {"name": "wrong"}])
+        group.cancel_scope.cancel()
+    assert turns >= 900
+    assert not service.simulator.requests
+    assert service.entries == {}
+
+
 @pytest.mark.parametrize("fault", [Fault(refused=True), Fault(status=401), Fault(status=403)])
 async def test_what_may_pass_is_tried_again(service: Service, fault: Fault) -> None:
     """Orders that met no server, or a wrong key, are sent by the next job."""
