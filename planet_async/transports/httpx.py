@@ -1,22 +1,43 @@
-"""The default network: httpx, called at its transport, below its client.
+"""The default network: httpx, called at its innermost, the connections of httpcore.
 
-The client layer of httpx costs a third of a request, and its pool scans all connections several times a
-request; so the connections in use are gated here, where the scan stays short.
+The client layer of httpx costs a third of a request, and the connection pool below it costs more with each
+connection; what is left is HTTP itself.  Connections are kept by `Connections`, and gated here.
 """
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Self
 
 import anyio
+import httpcore
 import httpx
 
 from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
-from planet_async.http import Request, Response
+from planet_async.http import Request, Response, origin
+from planet_async.transports.connections import Connections, Key
 from planet_async.transports.discreet import keep_secrets_out_of_logs, without_words_of_the_server
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
+
+_PORTS = {"http": 80, "https": 443}
+_TARGET = re.compile(r"[^:]*://[^/?#]*([^#]*)")
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # say so also where they have no body
+
+# Those of httpx itself come of mocks such as respx.
+_CONNECTING = (httpcore.ConnectError, httpcore.ConnectTimeout, httpx.ConnectError, httpx.ConnectTimeout)
+_TIMEOUTS = (httpcore.TimeoutException, httpx.TimeoutException)
+_SERVER_SPOKE = (httpcore.RemoteProtocolError, httpx.RemoteProtocolError)
+# What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
+_UNSENDABLE = (
+    *(httpcore.LocalProtocolError, httpcore.UnsupportedProtocol),
+    *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, UnicodeError),
+)
+_ERRORS = (
+    *(httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError),
+    *(httpcore.UnsupportedProtocol, httpx.HTTPError, UnicodeError),
+)
 
 
 class HttpxTransport:
@@ -31,19 +52,16 @@ class HttpxTransport:
     def __init__(self, config: Config | None = None) -> None:
         config = config or Config()
         keep_secrets_out_of_logs()
-        self._network = httpx.AsyncHTTPTransport(
-            trust_env=False,
+        self._connections = Connections(
+            config.max_connections,
+            httpx.create_ssl_context(trust_env=False),
             http2=find_spec("h2") is not None,
-            limits=httpx.Limits(
-                max_connections=config.max_connections, max_keepalive_connections=config.max_connections
-            ),
         )
         self._gate = anyio.Semaphore(config.max_connections, fast_acquire=True)
         self._timeouts = {
             "connect": config.connect_timeout,
             "read": config.read_timeout,
             "write": config.read_timeout,
-            "pool": None,
         }
         self._closed = False
 
@@ -51,54 +69,79 @@ class HttpxTransport:
         """Send; the response comes with its body unread."""
         if self._closed:
             raise transport_closed(request)
-        outgoing = _outgoing(request, self._timeouts)
+        key, outgoing = _outgoing(request, self._timeouts)
         await self._gate.acquire()
         try:
-            response = await self._network.handle_async_request(outgoing)
-        except (httpx.HTTPError, UnicodeError) as error:
+            response = await self._connections.send(key, outgoing)
+        except _ERRORS as error:
             self._gate.release()
             raise _translated(error, request) from error
         except BaseException:
             self._gate.release()
             raise
-        stream = response.stream
-        if not isinstance(stream, httpx.AsyncByteStream):  # pragma: no cover - httpx's types allow it
-            raise TypeError("an async transport gave a sync stream")
-        body = _Body(stream, request)
+        body = _Body(response, request)
 
         async def close() -> None:
             try:
                 await body.aclose()
+                if self._closed:
+                    await self._connections.aclose()  # it would be kept for nobody
             finally:
                 self._gate.release()
 
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, body, url=request.url, close=close)
+        return Response(response.status, _headers(response), body, url=request.url, close=close)
 
     async def aclose(self) -> None:
         """Close all connections."""
         self._closed = True
-        await self._network.aclose()
+        await self._connections.aclose()
 
 
-def _outgoing(request: Request, timeouts: dict[str, float | None]) -> httpx.Request:
-    address = wire_address(request)
+def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, httpcore.Request]:
+    key, target = _split(wire_address(request), request)
+    scheme, host, port = key
+    name = f"[{host}]" if ":" in host else host
+    fields = {
+        "host": name if port == _PORTS[scheme] else f"{name}:{port}",
+        "accept-encoding": "identity",
+        **request.headers,
+    }
+    if request.body or request.method in _WITH_LENGTH:
+        fields["content-length"] = str(len(request.body or b""))
     try:
-        outgoing = httpx.Request(
-            request.method,
-            address,
-            headers={"accept-encoding": "identity", **request.headers},
-            content=request.body,
-            extensions={"timeout": timeouts},
-        )
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise not_an_address(request, type(error).__name__) from None
-    outgoing.stream = _Sent(request.body)
-    return outgoing
+        headers = [(field.encode("ascii"), value.encode("ascii")) for field, value in fields.items()]
+        url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
+        method = request.method.encode("ascii")
+    except UnicodeError as error:
+        raise InvalidRequest("not a request that can be sent: not all is ASCII", request=request) from error
+    body = _Sent(request.body)
+    return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeouts})
 
 
-class _Sent(httpx.AsyncByteStream, AsyncIterator[bytes]):
-    """A body to be sent.  No generator, as httpx's is: to drop one half way is a ResourceWarning on trio."""
+def _split(address: str, request: Request) -> tuple[Key, str]:
+    """Give the origin, and what of the address goes to the server: verbatim where it is ASCII."""
+    if not address.isascii():
+        try:
+            parsed = httpx.URL(address)
+            address = (b"%s://%s%s" % (parsed.raw_scheme, parsed.netloc, parsed.raw_path)).decode("ascii")
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise not_an_address(request, type(error).__name__) from None
+    key, found = origin(address), _TARGET.match(address)
+    if key[0] not in _PORTS or not key[1] or found is None:
+        raise not_an_address(request)
+    return key, found[1] if found[1].startswith("/") else f"/{found[1]}"
+
+
+def _headers(response: httpcore.Response) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in response.headers:
+        key, text = name.decode("ascii").lower(), value.decode("utf-8", "replace")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+class _Sent(AsyncIterator[bytes]):
+    """A body to be sent.  No generator: to drop one half way is a ResourceWarning on trio."""
 
     def __init__(self, content: bytes | None) -> None:
         self._pieces = iter((content,) if content else ())
@@ -113,37 +156,38 @@ class _Sent(httpx.AsyncByteStream, AsyncIterator[bytes]):
 
 
 class _Body(AsyncIterator[bytes]):
-    def __init__(self, stream: httpx.AsyncByteStream, request: Request) -> None:
-        self._stream = stream
+    def __init__(self, response: httpcore.Response, request: Request) -> None:
+        if not isinstance(response.stream, AsyncIterable):  # pragma: no cover - its types allow it
+            raise TypeError("an async connection gave a sync stream")
+        self._response = response
         self._request = request
-        self._chunks = aiter(stream)
+        self._chunks = aiter(response.stream)
         self._begun = False
 
     async def __anext__(self) -> bytes:
         self._begun = True
         try:
             return await anext(self._chunks)
-        except httpx.HTTPError as error:
+        except _ERRORS as error:
             raise _translated(error, self._request) from error
 
     async def aclose(self) -> None:
-        with suppress(httpx.HTTPError):
-            await self._stream.aclose()
-            # httpx reads through nested generators.  The error of reading what is closed ends them all; to
+        with suppress(*_ERRORS):
+            await self._response.aclose()
+            # httpcore reads through nested generators.  The error of reading what is closed ends them all; to
             # drop them half way is a ResourceWarning on trio.
             if self._begun:
                 async for _ in self._chunks:
                     pass
 
 
-def _translated(error: httpx.HTTPError | UnicodeError, request: Request) -> PlanetError:
-    remote = isinstance(error, httpx.RemoteProtocolError)
-    what = (without_words_of_the_server(error) if remote else str(error)) or type(error).__name__
-    # What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
-    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | UnicodeError):
+def _translated(error: Exception, request: Request) -> PlanetError:
+    what = without_words_of_the_server(error) if isinstance(error, _SERVER_SPOKE) else str(error)
+    what = what or type(error).__name__
+    if isinstance(error, _UNSENDABLE):
         return InvalidRequest(f"not a request that can be sent: {what}", request=request)
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+    if isinstance(error, _CONNECTING):
         return ConnectError(f"could not connect: {what}", request=request)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, _TIMEOUTS):
         return TransportTimeout(f"nothing moved for too long: {what}", request=request)
     return ConnectionLost(f"the connection broke off: {what}", request=request)

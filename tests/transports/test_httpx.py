@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import httpcore
 import httpx
 import pytest
 import respx
@@ -156,6 +157,15 @@ async def test_parameters_join_the_query_that_an_address_has(mocked: respx.MockR
 @pytest.mark.parametrize(
     ("raised", "kind"),
     [
+        (httpcore.ConnectError("refused"), ConnectError),
+        (httpcore.ConnectTimeout("slow"), ConnectError),
+        (httpcore.ReadTimeout("slow"), TransportTimeout),
+        (httpcore.WriteTimeout("slow"), TransportTimeout),
+        (httpcore.ReadError(""), ConnectionLost),
+        (httpcore.WriteError("broken pipe"), ConnectionLost),
+        (httpcore.RemoteProtocolError("no HTTP"), ConnectionLost),
+        (httpcore.LocalProtocolError("illegal header"), InvalidRequest),
+        (httpcore.UnsupportedProtocol("gopher"), InvalidRequest),
         (httpx.ConnectError("refused"), ConnectError),
         (httpx.ConnectTimeout("slow"), ConnectError),
         (httpx.ReadTimeout("slow"), TransportTimeout),
@@ -168,12 +178,12 @@ async def test_parameters_join_the_query_that_an_address_has(mocked: respx.MockR
         (httpx.LocalProtocolError("illegal header"), InvalidRequest),
         (httpx.UnsupportedProtocol("gopher"), InvalidRequest),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=lambda value: f"{type(value).__module__}.{type(value).__name__}",
 )
 async def test_errors_of_httpx_become_ours(
     mocked: respx.MockRouter, raised: Exception, kind: type[PlanetError]
 ) -> None:
-    """No error of a network library reaches a user; the cause is kept, and its words or at least its name."""
+    """No error of a network library, nor of a mock of it, reaches a user; its cause and words are kept."""
     mocked.get(URL).mock(side_effect=raised)
     async with transport() as network:
         with pytest.raises(PlanetError) as caught:
@@ -181,7 +191,7 @@ async def test_errors_of_httpx_become_ours(
     assert type(caught.value) is kind
     assert caught.value.request == get()
     assert (str(raised) or "ReadError") in str(caught.value)
-    assert isinstance(caught.value.__cause__, httpx.HTTPError)
+    assert caught.value.__cause__ is raised
 
 
 async def test_an_unforeseen_error_frees_the_slot(mocked: respx.MockRouter) -> None:
