@@ -5,7 +5,7 @@ See https://docs.planet.com/develop/authentication/ and RFC 6749, section 4.4.
 
 from collections.abc import Callable
 from math import inf
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 import anyio
 import msgspec
@@ -24,6 +24,7 @@ from planet_async.errors import (
     status_class,
 )
 from planet_async.http import Request, Response, Transport, origin
+from planet_async.layers.masking import masked
 from planet_async.layers.status import RaiseForStatus
 
 _UNAUTHORIZED = 401
@@ -102,13 +103,29 @@ class _Token:
     renew_at: float
 
 
+class _Confiding:
+    """Notes the secret on each answer, lest an error that quotes a part of the answer shows a part of it."""
+
+    def __init__(self, inner: Transport, secret: str) -> None:
+        self._inner = inner
+        self._secret = secret
+
+    async def send(self, request: Request) -> Response:
+        response = await self._inner.send(request)
+        response.confidential = (self._secret,)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
 class _Renewing:
     """Sends requests with the token, which it fetches when there is none that holds."""
 
     def __init__(self, client: ClientCredentials, network: Transport, clock: Clock) -> None:
         self._client = client
         self._network = network
-        self._login = RaiseForStatus(network, clock, _LONGEST_ANSWER)
+        self._login = RaiseForStatus(_Confiding(network, client.client_secret), clock, _LONGEST_ANSWER)
         self._clock = clock
         self._lock = anyio.Lock()
         self._token: _Token | None = None
@@ -193,7 +210,7 @@ def _failure(error: PlanetError, request: Request, secret: str) -> Callable[[], 
 
 def _translated(error: PlanetError, request: Request, secret: str) -> PlanetError:
     said = f"no token: {error.message}" + (_description(error.body) if isinstance(error, StatusError) else "")
-    message = said.replace(secret, "...").replace(quote_plus(secret), "...")
+    message = masked(said.replace(secret, "..."), [secret])  # be it as short as it may
     if isinstance(error, StatusError):
         wrong = error.status in _WRONG_CLIENT
         return (Unauthorized if wrong else status_class(error.status))(

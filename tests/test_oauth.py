@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import anyio
 import pytest
@@ -193,6 +193,28 @@ async def test_odd_words_of_the_login_do_no_harm(clock: FakeClock, description: 
         await client(network, clock).request("GET", "/x")
     assert ("(x" in str(caught.value)) is shown
     assert len(str(caught.value)) < 600
+
+
+SAYING: dict[str, Callable[[], Response]] = {
+    "as other languages escape it": lambda: reply(
+        400, body='{"error": "no ' + SECRET.replace("/", r"\/").replace("+", r"\u002b") + '"}'
+    ),
+    "as a query": lambda: reply(400, body=f"client_secret={quote(SECRET)}"),
+    "in a header": lambda: reply(400, headers={"x-request-id": SECRET}),
+    "at the end of a line": lambda: reply(400, body="x" * 190 + SECRET),
+    "at the end of a description": lambda: reply(
+        400, json={"error": "no", "error_description": "x" * 190 + SECRET}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SAYING)
+async def test_no_part_of_the_secret_is_shown(clock: FakeClock, kind: str) -> None:
+    """However the login server repeats it, and wherever what it says is cut."""
+    with pytest.raises(Unauthorized) as caught:
+        await client(Network(SAYING[kind]()), clock).request("GET", "/x")
+    error = caught.value
+    assert SECRET[:6] not in f"{error} {error.body} {error.request_id} {error.field_errors}"
 
 
 async def test_a_wrong_secret_is_tried_once_for_all_who_wait(clock: FakeClock) -> None:

@@ -3,13 +3,16 @@
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote_plus
+from functools import cache
+from html import escape
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from planet_async.http import Request
 
 _SHORTEST = 8  # characters: no secret is shorter, and many a word is no longer
+_TOKEN = 20  # characters: no word of an address is that long
 _KEYS = frozenset(
     {
         *("aws_access_key_id", "aws_secret_access_key", "sas_token", "credentials"),
@@ -19,10 +22,31 @@ _KEYS = frozenset(
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Give the text with dots in the place of each secret."""
-    forms = {form for secret in secrets for form in (secret, quote_plus(secret), secret.replace("/", r"\/"))}
-    found = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, found)), "...", text) if found else text
+    """Give the text with dots in the place of each secret, in whatever way its characters are written."""
+    known = sorted({secret for secret in secrets if len(secret) >= _SHORTEST}, key=len, reverse=True)
+    patterns = [
+        pattern for secret in known for pattern in (re.escape(secret), "".join(map(_any_form, secret)))
+    ]
+    return re.sub("|".join(patterns), "...", text) if patterns else text
+
+
+@cache
+def _any_form(character: str) -> str:
+    """Give the pattern of a character as it is, or as JSON, addresses (twice, too) and HTML write it."""
+    plain = re.escape(character)
+    if character.isascii() and character.isalnum():
+        return plain
+    number, units = ord(character), character.encode("utf-16-be", "surrogatepass").hex()
+    forms = {
+        re.escape(escape(character)),
+        re.escape(msgspec.json.encode(character).decode()[1:-1]),
+        "".join(rf"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)),
+        f"%(?:25)*{number:02x}" if character.isascii() else quote(character).replace("%", "%(?:25)*"),
+        f"&#(?:{number}|x0*{number:x});",
+    }
+    plainer = [r"\\?" + plain, *([r"\+"] if character == " " else [])]
+    # Atomic, the plain ones last: of two that fit, a long text would see all combinations tried.
+    return f"(?>(?i:{'|'.join([*sorted(forms - {plain}), *plainer])}))"
 
 
 def credential_of(request: Request) -> tuple[str, ...]:
@@ -30,14 +54,15 @@ def credential_of(request: Request) -> tuple[str, ...]:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return (value,)
+    values = value, value.rstrip("=")
     try:
-        return value, *b64decode(value).decode().split(":")
+        return *values, *b64decode(value).decode().split(":")
     except ValueError:
-        return (value,)
+        return values
 
 
 def secrets_in(body: bytes | None) -> tuple[str, ...]:
-    """Give the secrets of the deliveries in a request's body."""
+    """Give the secrets in a request's body: those of deliveries, and of the address of a webhook."""
     try:
         return tuple(_secrets(msgspec.json.decode(body or b"null")))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -49,8 +74,21 @@ def _secrets(value: object) -> Iterator[str]:
         for key, inside in value.items():
             if key in _KEYS and isinstance(inside, str):
                 yield inside
+            elif key == "webhook" and isinstance(inside, dict):
+                yield from _secrets_of_address(inside.get("url"))
             else:
                 yield from _secrets(inside)
     elif isinstance(value, list):
         for inside in value:
             yield from _secrets(inside)
+
+
+def _secrets_of_address(url: object) -> Iterator[str]:
+    """Yield user and password, the query, and what is a token in the path."""
+    if not isinstance(url, str):
+        return
+    authority, _, rest = url.partition("://")[2].partition("/")
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    path, _, query = rest.partition("?")
+    yield from (unquote(user), unquote(password), query)
+    yield from (unquote(part) for part in path.split("/") if len(part) >= _TOKEN)

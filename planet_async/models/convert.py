@@ -13,7 +13,7 @@ import msgspec
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
 from planet_async.models.geometry import unwrap_geometries
-from planet_async.models.parse import REFUSALS, kind, parsed_object
+from planet_async.models.parse import REFUSALS, discreet, kind, parsed_object
 from planet_async.models.plain import encoded, to_json, to_mapping
 from planet_async.models.resource import Resource
 from planet_async.models.structure import ZERO_TIME, converter, problems
@@ -73,7 +73,7 @@ def _second_look(cls: type[T], json: bytes, request: Request | None, where: str,
             f"`{path}` is missing" if problem == "missing" else f"`{path}`: {problem}"
             for path, problem in problems(error, where)
         )
-        keys = ", ".join(key[:24] for key in list(parsed)[:6])
+        keys = ", ".join(discreet(key)[:24] for key in list(parsed)[:6])  # a key may be anything
         raise DecodeError(f"{wrong} (what came has: {keys or 'no fields'})", request=request) from None
     if isinstance(found, Resource):
         object.__setattr__(found, "_json", json)

@@ -8,6 +8,7 @@ import msgspec
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
+from planet_async.layers.masking import masked, secrets_in
 
 # What a decoder of msgspec raises for a body that is not what was hoped for.
 REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -42,7 +43,7 @@ def unreadable(
     expected: str, problem: str, data: bytes, *, request: Request | None = None, content_type: str = ""
 ) -> DecodeError:
     """Make the error for a body of another kind; a web page in its place is said to be one."""
-    begins, text = excerpt(data), data.strip()
+    begins, text = excerpt(data, request), data.strip()
     message = f"{expected}; {problem}: {begins}" if text else f"{expected}; {begins}"
     if "json" in content_type.lower() or not (content_type or text.startswith(b"<")):
         return DecodeError(message, request=request)
@@ -51,13 +52,21 @@ def unreadable(
     return DecodeError(f"{message}{came}.", request=request, hint=_STRANGER)
 
 
-def excerpt(data: bytes) -> str:
-    """Give the beginning of a body as an error may quote it: without what may be a key or a signature."""
+def excerpt(data: bytes, request: Request | None = None) -> str:
+    """Give the beginning of a body as an error may quote it: without what may be a key or a signature.
+
+    What the `request` held in confidence is not shown either, though it be as short as a word.
+    """
     text = data[: 4 * _SHOWN].decode(errors="replace")
-    text = _LONG.sub("...", _QUERY.sub("?...", " ".join(text.split())))
+    text = discreet(" ".join(masked(text, secrets_in(request.body if request else None)).split()))
     if not text:
         return "it is empty"
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def discreet(text: str) -> str:
+    """Give what came without the queries of addresses, and without what is too long to be a word."""
+    return _LONG.sub("...", _QUERY.sub("?...", text))
 
 
 def kind(value: object) -> str:

@@ -1,14 +1,15 @@
 """What must not be shown, and what the API does not show."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from planet_async.errors import InvalidRequest
 
 REDACTED = "<REDACTED>"
 """What the API shows in the place of a secret."""
 
+_TOKEN = 20  # characters: no word of an address is that long
 
 _SECRETS = frozenset(
     {
@@ -36,9 +37,11 @@ def outline(value: object) -> str:
 
 
 def url_without_secrets(url: str) -> str:
-    """Show an address without its user, password and query."""
-    parts = urlsplit(url)
-    return repr(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
+    """Show an address without its user, password and query, and without what is a token in its path."""
+    scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, *path = rest.split("/")
+    shown = ("..." if len(part) >= _TOKEN else part for part in path)
+    return repr(scheme + mark + "/".join([host.rpartition("@")[2], *shown]))
 
 
 def refuse_redacted(body: Mapping[str, object]) -> None:

@@ -304,3 +304,23 @@ def test_only_decode_errors(body: bytes) -> None:
             assert parts(found) == parts(found)
         except DecodeError as error:
             assert str(error)  # noqa: PT017 - either way is right, so there is nothing to wait for
+
+
+@pytest.mark.parametrize("start", ["", "Basic ", "said: "])
+def test_not_even_the_beginning_of_a_key_is_shown(start: str) -> None:
+    """What came instead of an order is told by its keys, and those may repeat what was sent."""
+    secret = "UExBS2V4YW1wbGUwMTIzNDU2Nzg5c2VjcmV0Og"
+    with pytest.raises(DecodeError) as caught:
+        decode(Order, json.dumps({f"{start}{secret}": 1, "status": "odd"}).encode())
+    assert secret[:6] not in str(caught.value)
+    assert "status" in str(caught.value)
+
+
+def test_a_short_secret_of_the_request_is_not_shown_either() -> None:
+    """A text in the place of an answer may repeat what was sent: a password, as short as a word."""
+    delivery = {"s3_compatible": {"access_key_id": "minioadmin", "secret_access_key": "hunter22"}}
+    body = json.dumps({"delivery": delivery}).encode()
+    request = Request("POST", REQUEST.url, body=body, operation="orders.create")
+    with pytest.raises(DecodeError) as caught:
+        decode(Order, b"got minioadmin and hunter22", request=request, content_type="text/plain")
+    assert "'got ... and ...'" in str(caught.value)

@@ -260,6 +260,14 @@ def test_no_password_of_a_webhook_in_a_repr() -> None:
     assert SECRET in sent(request)["notifications"]["webhook"]["url"]
 
 
+def test_no_token_of_a_webhook_in_a_repr() -> None:
+    """What is too long to be a word of an address lets whoever knows it call; any text has a repr."""
+    hook = Webhook("https://hook.example/planet/0123456789abcdefghij/orders")
+    assert repr(hook) == "Webhook(url='https://hook.example/planet/.../orders', per_order=None)"
+    for url in ("", "http://[", "nonsense", "//", "a@b"):
+        assert repr(Webhook(url)).startswith("Webhook(url=")
+
+
 def test_no_secret_in_an_error() -> None:
     """Of a secret of the wrong type it is said only what it should be."""
     s3 = {"bucket": 7, "aws_region": "eu", "aws_access_key_id": "k", "aws_secret_access_key": 1234567}
