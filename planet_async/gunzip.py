@@ -11,10 +11,15 @@ from planet_async.http import Request, Response
 _GZIP = b"\x1f\x8b"  # no text begins so
 _GZIP_WINDOW = 31
 _PIECE = 1 << 16  # bytes unpacked at a time: less than a millisecond's work
+_PADDING = 1 << 20  # bytes that may hold no text
+_WORST = 20  # times as long as its text that a packed one may be, beside that: many tiny ones in a row
 
 
 def unpacked(response: Response, request: Request) -> Response:
-    """Give a response whose body is the text; DecodeError where what is packed is damaged."""
+    """Give a response whose body is the text; DecodeError where what is packed is damaged, or holds none.
+
+    A limit on the text would never end what goes on and on without any.
+    """
     texts = _texts(response.chunks(), request)
 
     async def close() -> None:
@@ -25,12 +30,18 @@ def unpacked(response: Response, request: Request) -> Response:
 
 
 async def _texts(chunks: AsyncIterator[bytes], request: Request) -> AsyncGenerator[bytes]:
-    gunzip = Gunzip()
+    gunzip, came, given = Gunzip(), 0, 0
     try:
         async for chunk in chunks:
+            came += len(chunk)
             for text in gunzip.feed(chunk):
                 await anyio.lowlevel.checkpoint()  # a small chunk can hold a lot
+                given += len(text)
                 yield text
+            if came > _PADDING + _WORST * given:
+                raise DecodeError(
+                    "the packed text goes on and on, and holds next to nothing", request=request
+                )
         yield gunzip.end()
     except zlib.error as error:
         raise DecodeError(f"the packed text is damaged: {error}", request=request) from None
