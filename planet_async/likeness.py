@@ -30,8 +30,11 @@ def likeness(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) 
         return Likeness.OTHER
     if shown.get(identity) is None:
         return Likeness.DOUBTFUL
-    found = _compare(asked.get(identity), shown[identity])
-    rest = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Likeness.SAME)
+    try:
+        found = _compare(asked.get(identity), shown[identity])
+        rest = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Likeness.SAME)
+    except RecursionError:  # nested too deeply to be compared
+        return Likeness.DOUBTFUL
     return max(found, min(rest, Likeness.DOUBTFUL))
 
 
@@ -80,6 +83,9 @@ def _compare_texts(asked: str, shown: str) -> Likeness:
 
 
 def _compare_numbers(asked: float, shown: float) -> Likeness:
-    if isclose(asked, shown, rel_tol=_NOISE, abs_tol=_NOISE):
-        return Likeness.SAME
-    return Likeness.DOUBTFUL if isclose(asked, shown, rel_tol=0, abs_tol=_NEAR) else Likeness.OTHER
+    try:
+        if isclose(asked, shown, rel_tol=_NOISE, abs_tol=_NOISE):
+            return Likeness.SAME
+        return Likeness.DOUBTFUL if isclose(asked, shown, rel_tol=0, abs_tol=_NEAR) else Likeness.OTHER
+    except OverflowError:  # a whole number beyond all fractions
+        return Likeness.SAME if asked == shown else Likeness.OTHER

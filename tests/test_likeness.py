@@ -88,3 +88,30 @@ def test_geometries_and_times_are_compared_by_what_they_mean(
 ) -> None:
     """A reference may come back as its geometry, a point as the square around it, a time in another zone."""
     assert likeness({"name": "n", "g": asked}, {"name": "n", "g": shown}, "g") is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "expected"),
+    [
+        (1.5, 10**400, Likeness.OTHER),
+        (10**400, 1.5, Likeness.OTHER),
+        (10**400, 10**400, Likeness.SAME),
+        (10**400, 10**401, Likeness.OTHER),
+        (1.5, float("nan"), Likeness.OTHER),
+    ],
+)
+def test_numbers_beyond_all_fractions_are_compared_too(
+    asked: float, shown: float, expected: Likeness
+) -> None:
+    """JSON has whole numbers of any size; one in a list that is looked through ends no create."""
+    assert likeness({"name": "n", "g": {"x": asked}}, {"name": "n", "g": {"x": shown}}, "g") is expected
+
+
+def test_what_is_nested_too_deeply_to_be_compared_leaves_a_doubt() -> None:
+    """A body can be sent that is deeper than Python likes to look."""
+    deep: object = "bottom"
+    for _ in range(400):
+        deep = {"a": deep}
+    for other in ({"name": "n", "g": deep}, {"name": "n", "g": "x", "more": deep}):
+        assert likeness(other, other, "g") is Likeness.DOUBTFUL
+    assert likeness({"name": "n", "g": deep}, {"name": "m", "g": deep}, "g") is Likeness.OTHER
