@@ -36,8 +36,10 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         *,
         timeout: float | None = None,
         on_update: Callable[[T], None] | None = None,
+        just_seen: bool = False,
     ) -> None:
         self._shared = shared
+        self._just_seen = just_seen
         self._finished = finished
         self._timeout = timeout
         self._deadline = inf if timeout is None else shared.clock.monotonic() + timeout
@@ -78,7 +80,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
             await anyio.lowlevel.checkpoint()
         self._joining = self._joining or chunks([*self._waiting], _AT_ONCE)
         for part in self._joining:
-            self._shared.join(self, part)
+            self._shared.join(self, part, just_seen=self._just_seen)
             await anyio.lowlevel.checkpoint()
 
     def _more_ids(self) -> dict[str, None]:
@@ -146,9 +148,13 @@ async def wait_for(
     *,
     timeout: float | None = None,
     on_update: Callable[[T], None] | None = None,
+    just_seen: bool = False,
 ) -> T:
-    """Wait for one thing; `on_update` gets what was seen whenever that has changed."""
-    waiter = WaitForMany(shared, [id_], finished, timeout=timeout, on_update=on_update)
+    """Wait for one thing; `on_update` gets what was seen whenever that has changed.
+
+    `just_seen`: it was not finished a moment ago, which may save a request.
+    """
+    waiter = WaitForMany(shared, [id_], finished, timeout=timeout, on_update=on_update, just_seen=just_seen)
     try:
         return (await anext(waiter)).unwrap()
     finally:

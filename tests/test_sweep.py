@@ -22,7 +22,7 @@ from planet_async.errors import (
     WaitTimeout,
 )
 from planet_async.http import Request
-from planet_async.polling import WaitForMany
+from planet_async.polling import WaitForMany, wait_for
 from planet_async.testing import FakeClock
 from planet_async.waiting.room import WaitingRoom
 from planet_async.waiting.sweep import Sweep
@@ -345,6 +345,36 @@ async def test_who_comes_later_is_looked_at_once() -> None:
         assert (await account.wait("over")).state == "done"
         assert clock.monotonic() - asked <= 1
     assert account.counts["look"] <= 6 + 5 * 300 / 30
+
+
+async def test_who_was_seen_a_moment_ago_is_not_looked_at() -> None:
+    """The lists tell of it, also where it ended before it was waited for; else a roll call finds it."""
+    clock = FakeClock()
+    things = [*spread(50, 600, 10), Thing("ends", 300), Thing("has ended", 98), Thing("lost", 200, 190)]
+    account = Account(clock, things)
+
+    async def wait(id_: str) -> None:
+        await wait_for(account.shared, id_, is_done, just_seen=True)
+        heard[id_] = clock.monotonic() - account.things[id_].ends
+
+    heard: dict[str, float] = {}
+    async with anyio.create_task_group() as group:
+        group.start_soon(account.delays, [f"t{number}" for number in range(50)])
+        await clock.sleep(100)
+        for id_ in ("ends", "has ended", "lost"):
+            group.start_soon(wait, id_)
+    assert max(heard["ends"], heard["has ended"]) <= PROMPT
+    assert heard["lost"] <= EVENTUALLY
+    assert account.counts["look"] == 1
+
+
+@pytest.mark.parametrize("lists", [True, False])
+async def test_who_was_seen_a_moment_ago_is_looked_at_where_no_list_tells(lists: bool) -> None:
+    """Alone, and where the lists are refused, it is found by looks as any other."""
+    account = Account(FakeClock(), spread(8 if lists else 1, 30, 100))
+    account.trouble = partial(_refusing, "changed", BadRequest("400 no such field", status=400))
+    waiting = WaitForMany(account.shared, account.things, is_done, just_seen=True)
+    assert len(await collected(waiting)) == len(account.things)
 
 
 async def test_a_thing_of_others_that_comes_later_is_found() -> None:

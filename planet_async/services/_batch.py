@@ -24,6 +24,7 @@ _PLACED_AT_ONCE = 8
 _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
 _CLOCK_DOUBT = 60.0  # seconds that this machine's clock may have been set by since a job was killed
 _RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
+_UNFINISHED = frozenset({OrderState.QUEUED, OrderState.RUNNING})
 
 Told = Outcome[Delivery]
 
@@ -32,14 +33,15 @@ Told = Outcome[Delivery]
 class Calls:
     """What a job does with the service.
 
-    `find` looks for what a create of so many seconds ago has made, which is none of the ids given.
+    `find` looks for what a create of so many seconds ago has made, which is none of the ids given.  `wait`
+    wants to know whether the order was unfinished a moment ago.
     """
 
     create: Callable[[bytes], Awaitable[Order]]
     find: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
     claim: Callable[[Iterable[str]], None]
     disclaim: Callable[[str], None]
-    wait: Callable[[str], Awaitable[Order]]
+    wait: Callable[[str, bool], Awaitable[Order]]
     download: Callable[[Order], Awaitable[list[Path]]]
 
 
@@ -102,9 +104,12 @@ class Batch:
     async def _begin(self, request: Request, group: TaskGroup, send: Send[Told]) -> None:
         name, body, wrong = request
         entry = await self._ledger.take(name, body)
+        is_known = entry.order_id is not None
         told = await self._refused(entry, wrong) or await self._there(entry) or await self._place(entry, body)
         if told is None:
-            group.start_soon(self._follow, entry, send)  # a task of its own, which does not hold the request
+            just_seen = not is_known and entry.order_state in _UNFINISHED
+            # In a task of its own, which does not hold the request.
+            group.start_soon(self._follow, entry, send, just_seen)
         else:
             await send(told)
             self._under_way.release()
@@ -157,10 +162,10 @@ class Batch:
                     entry.stage = Stage.FAILED
                 raise
 
-    async def _follow(self, entry: Entry, send: Send[Told]) -> None:
+    async def _follow(self, entry: Entry, send: Send[Told], just_seen: bool) -> None:
         """Wait for the order and fetch its files."""
         try:
-            told = Outcome(entry.order_id or "", await self._deliver(entry))
+            told = Outcome(entry.order_id or "", await self._deliver(entry, just_seen))
         except LedgerError:
             raise
         except PlanetError as error:
@@ -168,9 +173,9 @@ class Batch:
         await send(told)
         self._under_way.release()
 
-    async def _deliver(self, entry: Entry) -> Delivery:
+    async def _deliver(self, entry: Entry, just_seen: bool) -> Delivery:
         try:
-            order = await self._calls.wait(entry.order_id or "")
+            order = await self._calls.wait(entry.order_id or "", just_seen)
         finally:
             self._queued.release()
         entry.order_state = order.state

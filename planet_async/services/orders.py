@@ -197,6 +197,9 @@ class Orders:
             on_update=on_update,
         )
 
+    async def _wait_for(self, order_id: str, just_seen: bool) -> Order:
+        return await wait_for(self._waits, checked_id(order_id).lower(), _finished, just_seen=just_seen)
+
     def wait_many(
         self,
         order_ids: Iterable[str | UUID],
@@ -323,7 +326,7 @@ class Orders:
                 find=self._creating.find,
                 claim=self._creating.claim_ids,
                 disclaim=self._creating.disclaim,
-                wait=self.wait,
+                wait=self._wait_for,
                 download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
             ),
             NoLedger() if ledger is None else FileLedger(Path(ledger), clock),

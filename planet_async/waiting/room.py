@@ -94,8 +94,8 @@ class WaitingRoom(Generic[T]):
         """About so many things are to be looked at later."""
         return len(self._later)
 
-    def join(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """Let somebody wait for these."""
+    def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
+        """Let somebody wait for these; `listed`: the lists will tell of them, as far as is known."""
         self._waiters.add(waiter)
         if waiter.wants_changes:
             self._watchers.add(waiter)
@@ -104,7 +104,10 @@ class WaitingRoom(Generic[T]):
             entry = self.entries.get(id_)
             if entry is None:
                 entry = self.entries[id_] = Entry(alone)
-                self.doubt(id_, entry)
+                if listed:
+                    entry.listed = True
+                else:
+                    self.doubt(id_, entry)
             else:
                 entry.waiters += alone
                 if entry.listed:  # who comes later has to hear how it stands

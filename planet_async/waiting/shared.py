@@ -42,13 +42,15 @@ class SharedWait(Generic[T]):
         self._followers: dict[Waiter[T], None] = {}
         self._nap: anyio.CancelScope | None = None
 
-    def join(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """Wait for these, too."""
+    def join(self, waiter: Waiter[T], ids: Iterable[str], *, just_seen: bool = False) -> None:
+        """Wait for these, too; those that were unfinished a moment ago need no look at first."""
         if self._room.is_deserted:
             self._room.clear()
             if self._sweep is not None:
                 self._sweep.start_over()
-        self._room.join(waiter, ids)
+        # What has changed since that moment is in the next list: it overlaps with the one before.
+        listed = just_seen and self._sweep is not None and self._sweep.is_on
+        self._room.join(waiter, ids, listed=listed)
         self._wake_leader()
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:

@@ -418,6 +418,13 @@ async def test_a_service_that_falls_silent_ends_the_job(clock: FakeClock, tmp_pa
     assert not scope.cancelled_caught
 
 
+async def test_what_was_placed_is_not_looked_at_at_once(service: Service) -> None:
+    """Its answer told how it stands, and the lists tell when it ends: its links are read, and no more."""
+    await service.run(fields(60))
+    assert service.simulator.requests["orders.get"] <= 60 + 10
+    assert service.placed == names(fields(60))
+
+
 async def test_max_queued_is_the_most_at_the_service(clock: FakeClock, tmp_path: Path) -> None:
     """No more orders than that are unfinished at any time, and more are sent as others finish."""
     service: Service
@@ -535,7 +542,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         number += 1
         return Order(str(number), OrderState.QUEUED)
 
-    async def wait(order_id: str) -> Order:
+    async def wait(order_id: str, _: bool) -> Order:
         await anyio.lowlevel.checkpoint()
         return Order(order_id, OrderState.SUCCESS)
 
