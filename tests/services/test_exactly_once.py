@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from attrs import frozen
+from attrs import define, frozen
 
 from planet_async import (
     ApiKey,
@@ -235,7 +235,7 @@ async def test_identical_ones_at_once_get_one_each(case: Case, fault: Fault) -> 
 
 def client_of(case: Case, config: Config | None = None, key: ApiKey | None = None) -> Planet:
     """Give one more client, whose closing leaves the simulator open."""
-    shared = Shared(case.simulator)
+    shared = Shared(case.simulator, case.clock)
     return Planet(config or Config(), credentials=key or ApiKey("any"), transport=shared, clock=case.clock)
 
 
@@ -247,11 +247,12 @@ BESIDE: dict[str, Callable[[Case], Planet]] = {
 }
 
 
-@frozen
+@define
 class Shared:
     """A network that is not one client's own."""
 
     inner: Simulator
+    clock: FakeClock
 
     async def send(self, request: Request) -> Response:
         return await self.inner.send(request)
@@ -402,6 +403,41 @@ async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once:
     assert case.posts == 300
     first_allowance = 20 + 50  # tries again, and asking in vain
     assert case.simulator.requests[case.api.lists] <= first_allowance + 30
+
+
+class SlowThenLost(Shared):
+    """A network on which the first answer to a POST takes long, and the second POST is lost."""
+
+    posts = 0
+
+    async def send(self, request: Request) -> Response:
+        if request.method != "POST":
+            return await super().send(request)
+        self.posts += 1
+        if self.posts == 2:
+            raise ConnectionLost("lost", request=request)
+        response = await super().send(request)
+        if self.posts == 1:
+            await self.clock.sleep(5)
+        return response
+
+
+async def test_one_whose_answer_is_on_its_way_is_nobody_elses(case: Case) -> None:
+    """What exists and has no caller yet may be that of another create: its answer is waited for."""
+    network = SlowThenLost(case.simulator, case.clock)
+    planet = Planet(Config(), credentials=ApiKey("any"), transport=network, clock=case.clock)
+    slow = Case(case.api, planet, case.simulator, case.clock)
+    ids: list[str] = []
+
+    async def create() -> None:
+        ids.append(await slow.create())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(create)
+        await case.clock.sleep(1)
+        group.start_soon(create)
+    assert len({*ids}) == 2
+    assert {*ids} == case.ids
 
 
 @pytest.mark.parametrize("at_once", [8, 150])
