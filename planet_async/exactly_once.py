@@ -182,7 +182,9 @@ class ExactlyOnce(Generic[T]):
         One that answers nothing is asked by few, and the others wait for one of those to be answered.
         """
         claims, failure = self._claims(), lost.cause
-        for attempt in range(self._config.max_attempts):
+        for attempt in count():
+            if attempt >= self._config.max_attempts:  # which may be infinite
+                break
             if attempt:
                 await self._clock.sleep(self._config.consistency_delay)
             async with claims.asking:

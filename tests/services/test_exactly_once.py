@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
+from math import inf
 from typing import Any
 
 import anyio
 import pytest
 from attrs import define, frozen
+from spine import cancelled_at_each_step
 
 from planet_async import (
     ApiKey,
@@ -405,6 +407,39 @@ async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once:
     assert case.simulator.requests[case.api.lists] <= first_allowance + 30
 
 
+@pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
+async def test_cancelled_while_it_is_looked_for_nothing_is_taken(case: Case, fault: Fault) -> None:
+    """At whichever step: its name is free for the next one, all may ask, and each caller has its own."""
+    ids: list[str] = []
+
+    async def create() -> None:
+        case.simulator.faults.clear()
+        case.simulator.faults.add(fault)
+        ids.append(await case.create())
+
+    def check() -> None:
+        assert case.simulator.open_responses == 0
+
+    assert await cancelled_at_each_step(create, check) > 5
+    steps = count(0.5, 2.5)
+    while len(ids) == 1:  # cancelled while time passes
+        with case.clock.move_on_after(next(steps)):
+            await create()
+    # As many as may ask at once, and more, all of that name: each is in the way of the others, once.
+    case.simulator.faults.clear()
+    for _ in range(25):
+        case.simulator.faults.add(NEVER_CAME)
+    async with anyio.create_task_group() as group:
+        for _ in range(25):
+            group.start_soon(create_into, case, ids)
+    assert len(ids) == len({*ids}) == 27
+    assert {*ids} <= case.ids
+
+
+async def create_into(case: Case, ids: list[str]) -> None:
+    ids.append(await case.create())
+
+
 class SlowThenLost(Shared):
     """A network on which the first answer to a POST takes long, and the second POST is lost."""
 
@@ -428,14 +463,10 @@ async def test_one_whose_answer_is_on_its_way_is_nobody_elses(case: Case) -> Non
     planet = Planet(Config(), credentials=ApiKey("any"), transport=network, clock=case.clock)
     slow = Case(case.api, planet, case.simulator, case.clock)
     ids: list[str] = []
-
-    async def create() -> None:
-        ids.append(await slow.create())
-
     async with anyio.create_task_group() as group:
-        group.start_soon(create)
+        group.start_soon(create_into, slow, ids)
         await case.clock.sleep(1)
-        group.start_soon(create)
+        group.start_soon(create_into, slow, ids)
     assert len({*ids}) == 2
     assert {*ids} == case.ids
 
@@ -497,6 +528,16 @@ async def test_asking_is_tried_again(case: Case, api: Api, fault: dict[str, Any]
     case.simulator.faults.add(Fault(operation=api.lists, times=3, **fault))
     assert {await case.create()} == case.ids
     assert case.posts == 1
+
+
+async def test_attempts_without_an_end_are_bounded_by_time(case: Case, api: Api) -> None:
+    """`max_attempts=inf` leaves it to the deadline."""
+    case.simulator.faults.add(LOST)
+    case.simulator.faults.add(Fault(operation=api.lists, status=503))
+    patient = case.planet.with_options(max_attempts=inf, deadline=900)  # type: ignore[arg-type]
+    with pytest.raises(UnsettledCreate, match="no time to ask"):
+        await Case(api, patient, case.simulator, case.clock).create()
+    assert case.clock.monotonic() == pytest.approx(900)
 
 
 async def test_one_lost_again_and_again_is_given_up(case: Case) -> None:
