@@ -154,9 +154,11 @@ class Soak:
             self.totals["wrong"] += 1
 
     @property
-    def is_flat(self) -> bool:
-        """Whether the undisturbed worker is no larger than it was after its first rounds."""
-        return len(self.memory) <= WARM_UP or self.memory[-1] <= GROWTH * self.memory[WARM_UP]
+    def is_flat(self) -> bool | None:
+        """Whether the undisturbed worker is no larger than after its first rounds; None after too few."""
+        if len(self.memory) <= 2 * WARM_UP:
+            return None
+        return max(self.memory[-WARM_UP:]) <= GROWTH * self.memory[WARM_UP]
 
 
 async def _worker(kind: str, prefix: str, url: str, folder: Path) -> asyncio.subprocess.Process:
@@ -208,10 +210,11 @@ async def soak(minutes: float, seed: int) -> int:
     print(
         *(f"{name} {totals[name]}" for name in ("requested", "ordered", "delivered", "verified")), sep=" = "
     )
-    if len(memory) > WARM_UP:
-        print(f"memory of the steady worker: {memory[WARM_UP]} kB, then {memory[-1]} kB")
-    print("wrong" if totals["wrong"] else "right", "and", "flat" if run.is_flat else "growing")
-    return 1 if totals["wrong"] or not run.is_flat else 0
+    if run.is_flat is not None:
+        print(f"memory of the steady worker: {memory[WARM_UP]} kB, then {max(memory[-WARM_UP:])} kB")
+    flat = {True: "flat", False: "growing", None: "too short to tell whether memory is flat"}[run.is_flat]
+    print("wrong" if totals["wrong"] else "right", "and", flat)
+    return 1 if totals["wrong"] or run.is_flat is False else 0
 
 
 def main() -> int:
