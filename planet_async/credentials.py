@@ -8,7 +8,7 @@ import os
 from base64 import b64encode
 from typing import Literal, Protocol, Self
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import Attribute, field, frozen
 
 from planet_async.clock import Clock
 from planet_async.errors import InvalidRequest, MissingCredentials
@@ -45,7 +45,7 @@ class Signing:
 
 def authorized(request: Request, authorization: str) -> Request:
     """Give the request with that header."""
-    return evolve(request, headers={**request.headers, "authorization": authorization})
+    return request.with_headers({"authorization": authorization})
 
 
 def _strip(value: str) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attrs import define, evolve
+from attrs import define
 
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
@@ -119,7 +119,7 @@ class _Download:
         if self.part.size and not self.etag and self.file.checksum is None:
             await in_thread(self.part.restart)  # nothing would tell that two halves fit
         if self.part.size:
-            request = evolve(request, headers={**request.headers, **self._the_rest()})
+            request = request.with_headers(self._the_rest())
         try:
             response = await self.transport.send(request)
         except StatusError as error:

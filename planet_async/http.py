@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
@@ -31,6 +32,12 @@ def without_query(url: str) -> str:
 
 def origin(url: str) -> tuple[str, str, int]:
     """Give scheme, host and port: what a credential belongs to.  What is no address has none of them."""
+    path = url.find("/", url.find("://") + 3)
+    return _origin(url if path < 0 else url[:path])
+
+
+@lru_cache(maxsize=64)  # each layer asks, and there are few origins
+def _origin(url: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(url)
         return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
@@ -82,13 +89,26 @@ class Request:
     def __str__(self) -> str:
         return f"{self.method} {without_query(self.url)}"
 
+    def with_headers(self, headers: Mapping[str, str]) -> "Request":
+        """Give the same request with these headers added, or in the place of those of their name."""
+        return Request(  # three times faster than `evolve`, and done for every request
+            self.method,
+            self.url,
+            params=self.params,
+            headers={**self.headers, **headers},
+            body=self.body,
+            repeatable=self.repeatable,
+            operation=self.operation,
+            stream=self.stream,
+        )
+
 
 class Response:
     """The answer to a request; its body is unread until asked for.
 
     Whoever does not hand a response on must `aclose()` it: an open one holds a connection.  Header names are
-    lower case; a header that came more than once is joined with ``", "``.  `confidential` is what went out
-    with the request and is not to be shown where the answer repeats it.
+    lower case; a header that came more than once is joined with ``", "``.  `confidential` are headers that
+    went out with the request, whose secrets are not to be shown where the answer repeats them.
     """
 
     __slots__ = ("_body", "_close", "_content", "confidential", "headers", "status", "url")

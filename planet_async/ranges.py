@@ -1,7 +1,7 @@
 """`fetch_ranges`: one large file by several requests side by side, for a path on which each is slow."""
 
 import anyio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
@@ -89,11 +89,11 @@ class _Filling:
                     await self.first.wait()
 
     async def _fetch(self, stretch: Stretch, request: Request) -> None:
-        headers = {**request.headers, "range": f"bytes={stretch.at}-{stretch.stop - 1}"}
+        headers = {"range": f"bytes={stretch.at}-{stretch.stop - 1}"}
         if self.etag:
             headers["if-range"] = self.etag
         try:
-            response = await self.transport.send(evolve(request, headers=headers))
+            response = await self.transport.send(request.with_headers(headers))
         except StatusError as error:
             if error.status == _NO_SUCH_RANGE:
                 raise _NoRangesError from None

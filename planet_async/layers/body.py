@@ -6,17 +6,20 @@ from planet_async.http import Request, Response
 
 async def whole_body(request: Request, response: Response, most: int) -> bytes:
     """Read and close; BodyTooLarge as soon as it is known to be longer than `most` bytes."""
-    body = bytearray()  # a list of chunks would weigh forty times as much where each is a byte
+    first, more = b"", bytearray()  # a list of chunks would weigh forty times as much where each is a byte
     try:
         if request.method != "HEAD" and _announced(response) > most:
             raise _too_large(request, most)
         async for chunk in response.chunks():
-            body += chunk
-            if len(body) > most:
+            if first:
+                more += chunk
+            else:
+                first = chunk  # all of it, most of the time
+            if len(first) + len(more) > most:
                 raise _too_large(request, most)
     finally:
         await response.aclose()
-    return bytes(body)
+    return first + more if more else first
 
 
 async def start_of_body(response: Response, most: int) -> bytes:

@@ -6,7 +6,6 @@ from email.message import Message
 from pathlib import Path
 
 import anyio
-from attrs import evolve
 
 from planet_async.downloads import download
 from planet_async.errors import DownloadError, PlanetError, UnsafeName
@@ -37,7 +36,7 @@ def content_request(api: Api, report: Report, part: int) -> Request:
         )
     url = link_target(api.config.base_url + "/reports/v1/", report.contents[part])
     request = api.request("GET", url, operation="reports.download", stream=True)
-    return evolve(request, headers={**request.headers, "accept": "*/*"})
+    return request.with_headers({"accept": "*/*"})
 
 
 def file_name(report: Report, part: int, response: Response) -> str:

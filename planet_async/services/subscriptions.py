@@ -24,8 +24,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from attrs import evolve
-
 from planet_async.errors import InvalidRequest, PagingError
 from planet_async.http import origin
 from planet_async.models.convert import checked_body, to_json, to_mapping
@@ -291,8 +289,7 @@ class Subscriptions:
         )
         path, params = f"{path_of(subscription_id)}/results", (*filters, ("format", "csv"))
         request = self._calls.request("GET", path, "results", params=params, stream=True)
-        headers = {**request.headers, "accept": "*/*"}
-        return ResultRows(self._api.transport, evolve(request, headers=headers))
+        return ResultRows(self._api.transport, request.with_headers({"accept": "*/*"}))
 
     async def results_summary(self, subscription_id: str | UUID) -> ResultsSummary:
         """Count the results of a subscription by status."""

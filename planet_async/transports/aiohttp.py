@@ -66,7 +66,8 @@ class AiohttpTransport:
         body = _Body(answer.content, request)
 
         def close() -> None:
-            answer.close()  # what has been read to its end is back in the pool already
+            if not answer.content.is_eof():  # else its connection is back in the pool already
+                answer.close()
             self._gate.release()
 
         return Response(answer.status, _headers(answer), body, url=request.url, close=close)
