@@ -107,8 +107,8 @@ class Response:
     """The answer to a request; its body is unread until asked for.
 
     Whoever does not hand a response on must `aclose()` it: an open one holds a connection.  Header names are
-    lower case; a header that came more than once is joined with ``", "``.  `confidential` are headers that
-    went out with the request, whose secrets are not to be shown where the answer repeats them.
+    lower case; a header that came more than once is joined with ``", "``.  `confidential` is what went out
+    with the request and is not to be shown where the answer repeats it.
     """
 
     __slots__ = ("_body", "_close", "_content", "confidential", "headers", "status", "url")
