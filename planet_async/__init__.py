@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from planet_async.clock import Clock, SystemClock
     from planet_async.config import DOCUMENTED_RATES, Config, Options, Rates, Schedule, Window
     from planet_async.credentials import ApiKey, BearerToken, Credentials
+    from planet_async.downloads.remote_file import OpenFile, Progress
     from planet_async.errors import (
         BadRequest,
         BodyTooLarge,
@@ -136,7 +137,6 @@ if TYPE_CHECKING:
     from planet_async.oauth import ClientCredentials
     from planet_async.offset_paging import OffsetPaginator
     from planet_async.paging import Page, Paginator
-    from planet_async.remote_files import OpenFile, Progress
     from planet_async.services._deliveries import Delivery
     from planet_async.services.orders import Orders
     from planet_async.services.reports import Reports

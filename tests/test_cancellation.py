@@ -26,11 +26,11 @@ from planet_async.config import DOCUMENTED_RATES
 from planet_async.conformance.cancellation import Stepped
 from planet_async.conformance.cancellation import cancelled_at_each_step as steps_over_loopback
 from planet_async.conformance.promise import eventually
-from planet_async.downloads import download
+from planet_async.downloads.download import download
+from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.remote_file import RemoteFile
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.rate_limit import RateLimit
-from planet_async.part_file import PartFile
-from planet_async.remote_files import RemoteFile
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions

@@ -9,13 +9,13 @@ import anyio
 import anyio.to_thread
 from attrs import frozen
 
-from planet_async.downloads import download
+from planet_async.downloads.download import download
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.errors import BodyTooLarge, DecodeError, OrderNotDownloadable, PlanetError
 from planet_async.http import Request, link_target
 from planet_async.models.convert import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
-from planet_async.remote_files import OpenFile, ProgressCallback, RemoteFile
 from planet_async.services._api import Api
 
 _MANIFEST = "manifest.json"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import anyio
 
-from planet_async.downloads import download
+from planet_async.downloads.download import download
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
 from planet_async.errors import DownloadError, PlanetError, UnsafeName
 from planet_async.gunzip import unpacked
 from planet_async.http import Request, Response, Transport, link_target
 from planet_async.models.reports import Report
-from planet_async.remote_files import OpenFile, ProgressCallback, RemoteFile, safe_path
 from planet_async.services._api import Api
 
 _EXTENSIONS = {

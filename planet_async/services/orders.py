@@ -24,6 +24,7 @@ from uuid import UUID
 
 from planet_async._background import Stream
 from planet_async.bulk import Outcome
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
 from planet_async.ledger.ledger import FileLedger, NoLedger
 from planet_async.models.convert import checked_body
@@ -38,7 +39,6 @@ from planet_async.models.orders import (
 )
 from planet_async.paging import ORDERS_PAGES, Paginator
 from planet_async.polling import WaitForMany, wait_for
-from planet_async.remote_files import OpenFile, ProgressCallback
 from planet_async.services._api import Api
 from planet_async.services._batch import Batch, Calls
 from planet_async.services._batch_requests import Asked, checked_requests

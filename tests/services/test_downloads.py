@@ -32,8 +32,8 @@ from planet_async import (
     SentinelHub,
     UnsafeName,
 )
+from planet_async.downloads.remote_file import safe_path
 from planet_async.http import Request, Response
-from planet_async.remote_files import safe_path
 from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -319,7 +319,7 @@ async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("planet_async.part_file.os.write", full)
+        patch.setattr("planet_async.downloads.part_file.os.write", full)
         with pytest.raises(DownloadError, match="No space left"):
             await planet.orders.download(order, tmp_path)
     assert list(tmp_path.rglob("*.part"))

@@ -23,9 +23,9 @@ from planet_async import (
     Progress,
     SceneProduct,
 )
+from planet_async.downloads.stretches import divide, undivide
 from planet_async.http import Request, Response
 from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
-from planet_async.stretches import divide, undivide
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -37,8 +37,8 @@ SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
 
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planet_async.stretches._LEAST", LEAST)
-    monkeypatch.setattr("planet_async.write_behind._BATCH", 1 << 16)
+    monkeypatch.setattr("planet_async.downloads.stretches._LEAST", LEAST)
+    monkeypatch.setattr("planet_async.downloads.write_behind._BATCH", 1 << 16)
 
 
 class Counted:
@@ -229,7 +229,7 @@ async def test_a_small_file_is_not_divided(
     planet: Planet, network: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is gained by it."""
-    monkeypatch.setattr("planet_async.stretches._LEAST", SIZE + 1)
+    monkeypatch.setattr("planet_async.downloads.stretches._LEAST", SIZE + 1)
     order = await finished(planet)
     await planet.orders.download(order, tmp_path, ranges=4)
     check(tmp_path, order)
@@ -383,7 +383,7 @@ async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("planet_async.stretches.Stretch.write", full)
+        patch.setattr("planet_async.downloads.stretches.Stretch.write", full)
         with pytest.raises(DownloadError, match="No space left"):
             await planet.orders.download(order, tmp_path, ranges=4)
     assert list(tmp_path.rglob("*.part"))
@@ -438,7 +438,7 @@ SHORT = 10_000
 
 @pytest.fixture
 def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("planet_async.stretches._LEAST", 1000)
+    monkeypatch.setattr("planet_async.downloads.stretches._LEAST", 1000)
     path = tmp_path / "a.part"
     path.touch()
     return path
@@ -468,7 +468,7 @@ def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.Monke
     stretch, _ = divide(part, SHORT, 2)
     stretch.write([b"a" * 1000])
     with monkeypatch.context() as patch:
-        patch.setattr("planet_async.stretches._notes", lambda _: part.with_name("gone"))
+        patch.setattr("planet_async.downloads.stretches._notes", lambda _: part.with_name("gone"))
         with pytest.raises(FileNotFoundError):
             stretch.write([b"b" * 1000])
     assert left(part) == [(1000, 5000), (5000, 10_000)]

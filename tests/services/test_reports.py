@@ -32,10 +32,10 @@ from planet_async import (
     Request,
     Response,
 )
+from planet_async.downloads.remote_file import safe_path
 from planet_async.gunzip import Gunzip
 from planet_async.http import NO_HEADERS
 from planet_async.models.convert import decode
-from planet_async.remote_files import safe_path
 from planet_async.services._report_files import file_name
 from planet_async.simulator import Fault, Limits, ReportPlan, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply

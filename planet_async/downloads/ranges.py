@@ -5,13 +5,13 @@ from attrs import define, field
 
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
+from planet_async.downloads.insisting import insist
+from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile, strong_etag
+from planet_async.downloads.stretches import Stretch, divide, undivide
+from planet_async.downloads.write_behind import write_behind
 from planet_async.errors import ConnectionLost, StatusError
 from planet_async.http import Request, Response, Transport
-from planet_async.insisting import insist
-from planet_async.part_file import PartFile
-from planet_async.remote_files import Progress, ProgressCallback, RemoteFile, strong_etag
-from planet_async.stretches import Stretch, divide, undivide
-from planet_async.write_behind import write_behind
 
 _PARTIAL_CONTENT, _NO_SUCH_RANGE = 206, 416
 

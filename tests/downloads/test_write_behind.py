@@ -11,8 +11,8 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
+from planet_async.downloads.write_behind import write_behind
 from planet_async.errors import ConnectionLost
-from planet_async.write_behind import write_behind
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ CHUNKS = [bytes([number]) * 1000 for number in range(100)]
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planet_async.write_behind._BATCH", 3000)
+    monkeypatch.setattr("planet_async.downloads.write_behind._BATCH", 3000)
 
 
 class Source(AsyncIterator[bytes]):

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from planet_async.clock import Clock
+from planet_async.downloads.remote_file import RemoteFile
 from planet_async.errors import StatusError, TransportError
 from planet_async.http import Request
-from planet_async.remote_files import RemoteFile
 
 _MOST_CUTS = 5  # in a row, without a byte between them
 _FIRST_PAUSE = 0.5  # seconds after the first cut; doubled each time

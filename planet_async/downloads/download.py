@@ -6,13 +6,20 @@ from attrs import define
 
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
+from planet_async.downloads.insisting import insist
+from planet_async.downloads.part_file import PartFile, has_checksum
+from planet_async.downloads.ranges import fetch_ranges
+from planet_async.downloads.remote_file import (
+    OpenFile,
+    Progress,
+    ProgressCallback,
+    RemoteFile,
+    safe_path,
+    strong_etag,
+)
+from planet_async.downloads.write_behind import write_behind
 from planet_async.errors import ChecksumMismatch, DownloadError, StatusError, TransportError
 from planet_async.http import Request, Response, Transport
-from planet_async.insisting import insist
-from planet_async.part_file import PartFile, has_checksum
-from planet_async.ranges import fetch_ranges
-from planet_async.remote_files import OpenFile, Progress, ProgressCallback, RemoteFile, safe_path, strong_etag
-from planet_async.write_behind import write_behind
 
 _OTHERS_PAUSE = 1.0  # seconds between looks at a file that another process is fetching
 _PARTIAL_CONTENT, _NO_SUCH_RANGE = 206, 416
