@@ -25,6 +25,7 @@ from planet_async.waiting.shared import SharedWait
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _REQUEST_SECONDS = 0.05
+_LONG = 100_000.0  # seconds: what is not heard of by then never is
 
 
 @frozen
@@ -100,7 +101,7 @@ class Account:
     async def delays(self, ids: Iterable[str]) -> dict[str, float]:
         """Wait for all; give how long after its end each was heard of."""
         found: dict[str, float] = {}
-        async for outcome in self.wait_many(ids):
+        async for outcome in self.wait_many(ids, timeout=_LONG):
             found[outcome.id] = self.clock.monotonic() - self.things[outcome.unwrap().id].ends
         return found
 

@@ -143,6 +143,19 @@ async def test_another_file_is_left_alone(path: Path, content: bytes) -> None:
     assert [file.read_bytes() for file in path.parent.iterdir()] == [content]
 
 
+async def test_it_is_written_ahead_and_lasts(path: Path) -> None:
+    """Readers do not wait for the job (WAL), and what is saved outlasts a loss of power (FULL)."""
+    async with opened(path) as ledger:
+        await ordered(ledger)
+        await ledger.take("another", BODY)  # not written yet: the file is being written to
+        with closing(sqlite3.connect(path, timeout=0)) as database:
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert database.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+        file = ledger._file
+        assert file is not None
+        assert file._database.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
 async def test_another_programs_database_is_left_alone(path: Path) -> None:
     """Also where it is one of SQLite."""
     with closing(sqlite3.connect(path)) as database:

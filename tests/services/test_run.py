@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import count, repeat
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from planet_async import (
     SceneProduct,
     TransportTimeout,
     UnsettledCreate,
+    claims,
 )
 from planet_async.cli.demo.verify import verify_order
 from planet_async.ledger.entry import Entry, Stage
@@ -56,7 +57,7 @@ def names(requests: Iterable[OrderRequest]) -> Counter[str]:
 class Service:
     """A simulated Planet, a folder and a ledger; each job has a client of its own.
 
-    Clients of one key share what they know: another key each time makes them as strange as other processes.
+    What the one before has created is forgotten, as by another process, unless `same_process`.
     """
 
     def __init__(self, clock: FakeClock, folder: Path, **settings: Any) -> None:
@@ -67,14 +68,16 @@ class Service:
             file_bytes=64,
             **{"plan": OrderPlan(queue_seconds=10, run_seconds=60), **settings},
         )
-        self.keys: Iterator[str] = map(str, count())
+        self.same_process = False
         self.folder = folder / "data"
         self.ledger = folder / "fields.ledger"
 
     def client(self, transport: Any = None) -> Planet:
+        if not self.same_process:
+            claims._kept.set({})
         return Planet(
             Config(rates={}, max_attempts=2),
-            credentials=ApiKey(next(self.keys)),
+            credentials=ApiKey("any"),
             transport=transport or self.simulator,
             clock=self.clock,
         )
@@ -297,8 +300,7 @@ async def test_killed_at_each_note(
         service = Service(clock, tmp_path / str(step))
         service.ledger.parent.mkdir()
         left = step
-        if same_process:
-            service.keys = repeat("key")
+        service.same_process = same_process
         with monkeypatch.context() as patch:
             patch.setattr(FileLedger, "save", dying_save)
             try:
