@@ -14,6 +14,8 @@ from planet_async.http import Request, Response, Transport
 from planet_async.layers.budget import SharedBudget
 from planet_async.layers.rate_limit import under_way
 
+_MOST_DOUBLINGS = 64  # of a pause: 429s may come by the thousand, and a float overflows at 1024
+
 logger = logging.getLogger("planet_async")
 
 
@@ -82,7 +84,8 @@ class Retry:
         attempts = sum(not isinstance(failure, TooManyRequests) for failure in failures)
         if not worth_repeating(request, error) or attempts >= self._config.max_attempts:
             return None
-        longest = min(self._config.longest_backoff, self._config.first_backoff * 2.0 ** (len(failures) - 1))
+        grown = self._config.first_backoff * 2.0 ** min(len(failures) - 1, _MOST_DOUBLINGS)
+        longest = min(self._config.longest_backoff, grown)
         pause = self._uniform(0, longest) + (error.retry_after or 0.0)
         if pause > seconds_left:
             return None

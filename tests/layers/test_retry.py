@@ -221,6 +221,14 @@ async def test_being_told_to_slow_down_is_no_attempt() -> None:
     assert response.status == 200
 
 
+async def test_being_told_to_slow_down_a_thousand_times_is_waited_out() -> None:
+    """Only `retry_for` ends 429s: thousands of them are waited out, and break no arithmetic."""
+    clock, network = FakeClock(), FakeTransport([*(reply(429) for _ in range(1500)), reply(200)])
+    config = Config(longest_backoff=0.01, retry_for=1e5)
+    assert (await stack(network, clock, config).send(get())).status == 200
+    assert len(network.requests) == 1501
+
+
 async def test_a_failing_request_is_tried_for_so_long() -> None:
     """No try begins later than `retry_for` seconds after the first failure, nor is the wait for it begun."""
     clock = FakeClock()
