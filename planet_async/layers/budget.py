@@ -1,4 +1,4 @@
-"""`Budget`: what one credential may do, and does: lines to wait in, retries in store, things being created.
+"""`Budget`: what one credential may do: lines to wait in, and retries in store.
 
 All clients of one credential in one event loop share it, for the service counts by credential.
 """
@@ -8,7 +8,6 @@ from weakref import WeakValueDictionary
 
 from anyio.lowlevel import RunVar
 
-from planet_async.claims import Claims
 from planet_async.clock import Clock
 from planet_async.config import Config, Rates
 from planet_async.credentials import Credentials
@@ -20,21 +19,15 @@ _EARNED = 0.1  # retries that each answered request adds: a sick service gets a 
 
 
 class Budget:
-    """The lines, the retries and the creates of one credential."""
+    """The lines and the retries of one credential."""
 
     def __init__(self, rates: Rates, clock: Clock) -> None:
         self._lines = {name: Line(windows, clock) for name, windows in rates.items() if windows}
         self._retries: dict[tuple[str, str, int], float] = {}
-        self._claims: dict[str, Claims] = {}
-        self._clock = clock
 
     def line(self, operation: str) -> Line | None:
         """Give the line of an operation, or that of its API; None where it need not wait."""
         return self._lines.get(operation) or self._lines.get(operation.partition(".")[0])
-
-    def claims(self, noun: str) -> Claims:
-        """Give what is known of the creates of one kind of thing."""
-        return self._claims.setdefault(noun, Claims(self._clock))
 
     def spend_retry(self, request: Request) -> bool:
         """Take one retry from those of the request's origin, unless they are used up."""
