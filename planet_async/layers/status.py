@@ -14,7 +14,9 @@ from planet_async.layers.masking import masked, secrets_in
 _FIRST_REFUSAL = 300
 _MOST_READ = 1 << 16  # bytes of a refusal
 _SHOWN = 2000  # characters of a refusal that an error keeps
-_RETRY_IN = re.compile(r"retry-in\s+(\d+)\s*ms")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_RETRY_IN = re.compile(r"retry-in\s+(\d+(?:\.\d+)?)\s*(ms|s)", re.ASCII | re.IGNORECASE)
+_DIGITS = 9  # of a number of seconds; more of them could be infinitely many seconds
 _HINTS = {
     301: "The server moved this address; requests that change something do not follow it.",
     401: "Check the API key (PL_API_KEY) or token.",
@@ -79,12 +81,15 @@ def status_error(request: Request, response: Response, body: bytes, now: datetim
 
 
 def _retry_after(header: str, text: str, now: datetime) -> float | None:
-    """Give the seconds the server asks for: a number, a date, or `retry-in 200ms` in the text."""
+    """Give the seconds the server asks for: a number, a date, or `retry-in 200ms` (or `2s`) in the text."""
     header = header.strip()
-    if header.isascii() and header.isdigit():
-        return float(header[:9])
+    if _SECONDS.fullmatch(header):
+        return float(header[:_DIGITS])
     date = http_date(header)
     if date is not None:
         return max(0.0, (date - now).total_seconds())
     match = _RETRY_IN.search(text[:_SHOWN])
-    return int(match[1][:9]) / 1000 if match else None
+    if match is None:
+        return None
+    number, unit = float(match[1][:_DIGITS]), match[2].lower()
+    return number / 1000 if unit == "ms" else number

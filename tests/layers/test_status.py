@@ -222,7 +222,21 @@ def seconds_asked(header: str = "", body: bytes = b"") -> float | None:
         (format_datetime(NOW - timedelta(days=1), usegmt=True), b"", 0),
         ("", b"max rate reached: retry-in 200ms", 0.2),
         ("", b'{"message":"max rate reached: retry-in  1500 ms"}', 1.5),
+        ("", b"max rate reached: Retry-In 200ms", 0.2),
+        ("", b"max rate reached: retry-in 2s", 2),
+        ("", b"max rate reached: retry-in 0.2s", 0.2),
+        ("", b"max rate reached: retry-in 1.5 MS", 0.0015),
+        ("", b"retry-in " + b"9" * 1900 + b"s", 999_999_999),
+        ("", b"retry-in 2 hours", None),
+        ("", b"retry-in .s", None),
         ("5", b"retry-in 200ms", 5),
+        ("1.5", b"", 1.5),
+        ("0.25", b"retry-in 200ms", 0.25),
+        ("0." + "3" * 5000, b"", 0.3333333),
+        ("1.", b"", None),
+        ("1e9", b"", None),
+        ("nan", b"", None),
+        ("inf", b"", None),
         ("soon", b"retry-in 200ms", 0.2),
         ("soon", b"", None),
         ("-3", b"", None),
@@ -232,15 +246,18 @@ def seconds_asked(header: str = "", body: bytes = b"") -> float | None:
     ],
 )
 def test_the_time_the_server_asks_for_is_found(header: str, body: bytes, seconds: float | None) -> None:
-    """Seconds, an HTTP date, or `retry-in 200ms`; what is none of these is as if it were not there."""
+    """Seconds, an HTTP date, or `retry-in 200ms`, in parts of a second too; anything else is as if not there.
+
+    However long a number is, it is one that can be waited for.
+    """
     assert seconds_asked(header, body) == seconds
 
 
-@given(st.text(max_size=40))
-def test_no_retry_after_breaks_the_error(header: str) -> None:
-    """A header of any text gives a number of seconds that is not negative, or None."""
-    seconds = seconds_asked(header)
-    assert seconds is None or seconds >= 0
+@given(st.text(max_size=40) | st.from_regex(r"[0-9]+\.?[0-9]*"), st.from_regex(r"retry-in +[0-9.]+ ?m?s"))
+def test_no_retry_after_breaks_the_error(header: str, text: str) -> None:
+    """Any header and any text give seconds that are neither negative nor endless, or None."""
+    for seconds in (seconds_asked(header), seconds_asked(body=text.encode())):
+        assert seconds is None or 0 <= seconds < 1e9
 
 
 async def test_cancelled_anywhere_nothing_stays_open() -> None:
