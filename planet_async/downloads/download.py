@@ -33,6 +33,7 @@ async def download(
     clock: Clock,
     overwrite: bool = False,
     ranges: int = 1,
+    at_once: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Fetch one file into the folder and give its path; one that is there with the right checksum is kept.
@@ -40,7 +41,8 @@ async def download(
     While it arrives it is called `NAME.part`.  A connection that breaks off is resumed from there, now or by
     a later call; an expired link is renewed; a file that comes with the wrong checksum is fetched once more.
     Where another process is fetching the same file, this waits for it.  A large one comes by up to `ranges`
-    requests side by side.
+    requests side by side.  `at_once` is how many files the caller fetches so, which share the memory for what
+    is to be written.
 
     Raises UnsafeName, ChecksumMismatch, the TransportError or StatusError that would not go away, or
     DownloadError where the disk refuses or another file of that name is in the way.
@@ -58,9 +60,9 @@ async def download(
             if not overwrite and await in_thread(_is_there, file, path):
                 await in_thread(part.discard)  # another process has finished it between the two looks
                 return path
-            await fetch_ranges(transport, file, part, ranges, clock=clock, progress=progress)
+            await fetch_ranges(transport, file, part, ranges, clock=clock, at_once=at_once, progress=progress)
             await in_thread(part.begin)
-            await _Download(transport, file, part, clock, progress).complete()
+            await _Download(transport, file, part, clock, at_once, progress).complete()
             await in_thread(part.accept)
         finally:
             part.close()
@@ -94,6 +96,7 @@ class _Download:
     file: RemoteFile
     part: PartFile
     clock: Clock
+    at_once: int
     progress: ProgressCallback | None
     etag: str = ""  # of the version that the part is from
 
@@ -157,7 +160,7 @@ class _Download:
             if self.progress is not None:
                 self.progress(Progress(self.file.name, received, size))
 
-        await write_behind(source, self.part.write, told)
+        await write_behind(source, self.part.write, told, at_once=self.at_once)
 
 
 def _continues(response: Response, size: int) -> bool:

@@ -23,6 +23,7 @@ async def fetch_ranges(
     ranges: int,
     *,
     clock: Clock,
+    at_once: int,
     progress: ProgressCallback | None,
 ) -> None:
     """Fill the part by at most `ranges` requests at a time, where the file is large and can be checked.
@@ -38,7 +39,9 @@ async def fetch_ranges(
     if not stretches:
         return
     missing = sum(stretch.stop - stretch.at for stretch in stretches)
-    filling = _Filling(transport, file, clock, progress, file.size, file.size - missing, ranges)
+    filling = _Filling(
+        transport, file, clock, progress, file.size, file.size - missing, ranges, at_once * ranges
+    )
     await filling.fill([stretch for stretch in stretches if stretch.at < stretch.stop])
     if filling.failure is not None:
         raise filling.failure
@@ -56,6 +59,7 @@ class _Filling:
     size: int
     received: int
     ranges: int
+    at_once: int
     etag: str | None = None  # of the version that the first answer was of, "" where it did not say
     refused: bool = False
     failure: Exception | None = None
@@ -101,7 +105,7 @@ class _Filling:
         try:
             self._check(stretch, response)
             self.first.set()
-            await write_behind(response.chunks(), stretch.write, self._tell)
+            await write_behind(response.chunks(), stretch.write, self._tell, at_once=self.at_once)
         finally:
             await response.aclose()
         if stretch.at < stretch.stop:

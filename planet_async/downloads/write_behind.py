@@ -6,18 +6,23 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-_BATCH = 1 << 18  # bytes handed to a thread at a time; at most two batches wait to be written
+_HELD = 1 << 21  # bytes that wait to be written, of all files under way together, in two batches each
+_LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
 
 Write = Callable[[Sequence[bytes]], None]
 
 
-async def write_behind(source: AsyncIterable[bytes], write: Write, told: Callable[[int], None]) -> None:
+async def write_behind(
+    source: AsyncIterable[bytes], write: Write, told: Callable[[int], None], *, at_once: int = 1
+) -> None:
     """Hand all that arrives to `write`, in order, one batch at a time; `told` hears the length of each chunk.
 
-    However it ends, what had arrived has been written by then, and no thread is at work.  Raises what
-    reading, `write` and `told` raise.
+    However it ends, what had arrived has been written by then, and no thread is at work.  `at_once` is how
+    many do this side by side: the more, the smaller the batches.  Raises what reading, `write` and `told`
+    raise.
     """
     writer = _Writer(write)
+    enough = max(_LEAST, _HELD // (2 * at_once))
     failure: Exception | None = None
     batch: list[bytes] = []
     size = 0
@@ -26,7 +31,7 @@ async def write_behind(source: AsyncIterable[bytes], write: Write, told: Callabl
             async for chunk in source:
                 batch.append(chunk)
                 size += len(chunk)
-                if size >= _BATCH:
+                if size >= enough:
                     await writer.written.wait()
                     if writer.failure is not None:
                         break

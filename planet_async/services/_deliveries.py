@@ -70,6 +70,7 @@ async def download_order(
                     clock=api.clock,
                     overwrite=overwrite,
                     ranges=ranges,
+                    at_once=min(concurrency, len(files)),
                     progress=progress,
                 )
             except PlanetError as error:

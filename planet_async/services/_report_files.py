@@ -104,6 +104,7 @@ async def download_report(
                         folder,
                         clock=api.clock,
                         overwrite=overwrite,
+                        at_once=min(concurrency, len(requests)),
                         progress=progress,
                     )
                 finally:

@@ -21,7 +21,8 @@ CHUNKS = [bytes([number]) * 1000 for number in range(100)]
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planet_async.downloads.write_behind._BATCH", 3000)
+    monkeypatch.setattr("planet_async.downloads.write_behind._HELD", 6000)
+    monkeypatch.setattr("planet_async.downloads.write_behind._LEAST", 1000)
 
 
 class Source(AsyncIterator[bytes]):
@@ -88,6 +89,15 @@ async def test_all_is_written_in_order_in_threads() -> None:
     assert {len(batch) for batch in sink.batches[:-1]} == {3}
     assert threading.get_ident() not in sink.threads
     assert told == [1000] * 100
+
+
+@pytest.mark.parametrize(("at_once", "chunks"), [(1, 3), (2, 2), (3, 1), (50, 1)])
+async def test_many_side_by_side_hold_no_more_than_one(at_once: int, chunks: int) -> None:
+    """The more there are, the smaller their batches, so that memory does not grow with them."""
+    sink = Sink()
+    await write_behind(Source(), sink.write, ignore, at_once=at_once)
+    assert sink.written == CHUNKS
+    assert {len(batch) for batch in sink.batches[:-1]} == {chunks}
 
 
 async def test_nothing_is_written_where_nothing_comes() -> None:
