@@ -39,6 +39,7 @@ class Stream(AsyncIterator[T]):
 
     async def __anext__(self) -> T:
         producer = self._producer
+        is_first = self._cancel_soon is None
         if self._cancel_soon is None:
             self._cancel_soon = _start(producer)
         while not producer.items:
@@ -46,7 +47,11 @@ class Stream(AsyncIterator[T]):
                 error, producer.error = producer.error, None
                 raise error or StopAsyncIteration
             producer.news = anyio.Event()
-            await producer.news.wait()
+            producer.is_awaited = not is_first  # many look at one item and leave
+            try:
+                await producer.news.wait()
+            finally:
+                producer.is_awaited = False
         item = producer.items.popleft()
         producer.room.set()
         return item
@@ -73,6 +78,7 @@ class _Producer(Generic[T]):
         self.error: Exception | None = None
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
+        self.is_awaited = False  # what comes next will be taken at once
         self.room = anyio.Event()
         self.ended = anyio.Event()
 
@@ -89,6 +95,10 @@ class _Producer(Generic[T]):
     async def _send(self, item: T) -> None:
         self.items.append(item)
         self.news.set()
+        if self.is_awaited:
+            # The next one is begun before the reader works on this one, not a step of the reader's later.
+            self.is_awaited = False
+            return
         while len(self.items) >= self._ahead:
             if self.room.is_set():  # several tasks of the producer may be waiting on this one
                 self.room = anyio.Event()
