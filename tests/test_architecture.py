@@ -23,6 +23,8 @@ LEVELS = (  # each knows those before it, and its own kind
         "bulk",
         "claims",
         "gunzip",
+        "unzstd",
+        "unpacking",
     ),
     (
         "layers",

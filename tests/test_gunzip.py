@@ -7,10 +7,11 @@ from itertools import repeat
 import pytest
 
 from planet_async.errors import DecodeError
-from planet_async.gunzip import unpacked
+from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response
 from planet_async.layers.body import start_of_body, whole_body
 from planet_async.testing import reply
+from planet_async.unpacking import unpacked
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ def packed(chunks: Iterator[bytes]) -> Response:
             assert taken < 1000, "it would be read for ever"
             yield chunk
 
-    return unpacked(reply(chunks=limited()), GET)
+    return unpacked(reply(chunks=limited()), GET, Gunzip())
 
 
 def after(start: bytes, chunk: bytes) -> Iterator[bytes]:

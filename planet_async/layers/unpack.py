@@ -1,11 +1,21 @@
-"""`UnpackAnswers` unpacks answers that came as gzip, which the services ask for where no file is fetched."""
+"""`UnpackAnswers` unpacks answers that came packed, as the services ask for where no file is fetched."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from planet_async.errors import DecodeError
-from planet_async.gunzip import unpacked
+from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response, Transport
+from planet_async.unpacking import Unpacker, unpacked
+from planet_async.unzstd import CAN_UNZSTD, Unzstd
 
-_GZIP = frozenset({"gzip", "x-gzip"})
+_UNPACKERS: Mapping[str, Callable[[], Unpacker]] = MappingProxyType(
+    {"gzip": Gunzip, "x-gzip": Gunzip, **({"zstd": Unzstd} if CAN_UNZSTD else {})}
+)
 _FIRST_REFUSAL = 300
+
+ACCEPTED = "gzip, zstd" if CAN_UNZSTD else "gzip"
+"""What a request says it takes: the value of `accept-encoding`."""
 
 
 class UnpackAnswers:
@@ -23,10 +33,13 @@ class UnpackAnswers:
         packing = response.headers.get("content-encoding", "identity").strip().lower()
         if request.stream or packing in {"identity", ""}:
             return response
-        if packing not in _GZIP and response.status < _FIRST_REFUSAL:  # a refusal counts, packed or not
+        unpacker = _UNPACKERS.get(packing)
+        if unpacker is None:
+            if response.status >= _FIRST_REFUSAL:
+                return response  # it counts, packed or not
             await response.aclose()
             raise DecodeError(f"the answer is packed as {packing[:20]!r}, not as asked for", request=request)
-        text = unpacked(response, request)
+        text = unpacked(response, request, unpacker())
         text.confidential = response.confidential
         # They are of what came, not of what is read.
         text.headers = {

@@ -10,6 +10,7 @@ from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
 from planet_async.layers.budget import SharedBudget
+from planet_async.layers.unpack import ACCEPTED
 from planet_async.models.convert import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageShape, Paginator
@@ -26,7 +27,7 @@ _STREAM_HEADERS = {
     "user-agent": f"planet-async/{__version__}",
     "x-planet-app": "planet-async",
 }
-_HEADERS = {**_STREAM_HEADERS, "accept-encoding": "gzip"}
+_HEADERS = {**_STREAM_HEADERS, "accept-encoding": ACCEPTED}
 _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 

@@ -10,10 +10,11 @@ import anyio
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
 from planet_async.errors import DownloadError, PlanetError, UnsafeName
-from planet_async.gunzip import unpacked
+from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response, Transport, link_target
 from planet_async.models.reports import Report
 from planet_async.services._api import Api
+from planet_async.unpacking import unpacked
 
 _EXTENSIONS = {
     "application/gzip": ".csv.gz",
@@ -151,7 +152,7 @@ class PartText:
     async def send(self, request: Request) -> Response:
         """Give the text, unpacked."""
         content = content_request(self._api, await self._find(), self._part)
-        return unpacked(await self._api.transport.send(content), content)
+        return unpacked(await self._api.transport.send(content), content, Gunzip())
 
     async def aclose(self) -> None:
         """Close the network."""

@@ -107,4 +107,5 @@ async def test_json_is_asked_for_packed_and_files_as_they_are() -> None:
             await planet.request("GET", "/x")
         streamed = planet._api.request("GET", "/x", operation="x", stream=True)
         await (await planet._api.send(streamed)).aclose()
-    assert [request.headers.get("accept-encoding") for request in network.requests] == ["gzip", "gzip", None]
+    accepted = [request.headers.get("accept-encoding") for request in network.requests]
+    assert accepted == ["gzip, zstd", "gzip, zstd", None]

@@ -13,7 +13,7 @@ from spine import API
 
 from planet_async import ClientCredentials, PlanetError
 from planet_async.errors import BodyTooLarge, DecodeError, StatusError
-from planet_async.gunzip import unpacked
+from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.convert import decode, to_json
@@ -41,6 +41,7 @@ from planet_async.paging import (
 )
 from planet_async.services._csv_rows import CsvParser
 from planet_async.testing import FakeClock
+from planet_async.unpacking import unpacked
 from planet_async.webhooks import parse_order_notification, parse_subscription_notification
 
 T = TypeVar("T")
@@ -352,7 +353,7 @@ def test_every_packed_text(body: bytes) -> None:
     """Anything that begins as gzip does is unpacked, or a PlanetError."""
 
     async def main() -> None:
-        text = unpacked(Response(200, body=body), Request("GET", API))
+        text = unpacked(Response(200, body=body), Request("GET", API), Gunzip())
         try:
             assert [chunk async for chunk in text.chunks()]
         except PlanetError as error:
