@@ -10,7 +10,7 @@ system for that, so that no disk is measured.
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from goals import Goal, interleaved, measuring, median, print_table, ratio, run
@@ -97,6 +97,47 @@ async def official(url: str, at_once: int) -> Figures:
     return _with_whole(figures, whole)
 
 
+async def raw_httpx(url: str, at_once: int) -> Figures:
+    """Bare httpx: every chunk written as it comes, nothing checked, nothing resumed."""
+    import httpx
+
+    async with httpx.AsyncClient() as client:
+
+        async def fetch(number: int, path: Path) -> None:
+            with path.open("wb") as file:
+                async with client.stream("GET", _file_url(url, at_once, number)) as response:
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+
+        return await _raw(fetch, at_once)
+
+
+async def raw_aiohttp(url: str, at_once: int) -> Figures:
+    """Bare aiohttp: every chunk written as it comes, nothing checked, nothing resumed."""
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session:
+
+        async def fetch(number: int, path: Path) -> None:
+            with path.open("wb") as file:
+                async with session.get(_file_url(url, at_once, number)) as response:
+                    async for chunk in response.content.iter_any():
+                        file.write(chunk)
+
+        return await _raw(fetch, at_once)
+
+
+def _file_url(url: str, at_once: int, number: int) -> str:
+    return f"{url}/files/{_MEGABYTES // at_once}/{number}"
+
+
+async def _raw(fetch: Callable[[int, Path], Awaitable[None]], at_once: int) -> Figures:
+    figures, whole = Figures(), Figures()
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder, measuring(whole), measuring(figures):
+        await asyncio.gather(*(fetch(number, Path(folder) / f"{number}") for number in range(at_once)))
+    return _with_whole(figures, whole)
+
+
 async def in_ranges(url: str, ranges: int) -> Figures:
     """Ours by default, one file by several requests at once."""
     from planet_async import ApiKey, Config, Planet
@@ -116,6 +157,8 @@ CLIENTS = {
     "sha256, httpx": verified_httpx,
     "sha256, aiohttp": verified_aiohttp,
     "planet 3.7.0": official,
+    "httpx": raw_httpx,
+    "aiohttp": raw_aiohttp,
 }
 _RANGES = (1, 4, 8)
 

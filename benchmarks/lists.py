@@ -3,7 +3,8 @@
 python benchmarks/lists.py
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
 
 from bodies import PAGE
 from goals import Goal, interleaved, measuring, median, print_table, ratio, run
@@ -72,6 +73,43 @@ async def official(url: str, pages: int) -> Figures:
     return figures
 
 
+async def raw_httpx(url: str, pages: int) -> Figures:
+    """Bare httpx, plain dicts, page by page."""
+    import httpx
+
+    async with httpx.AsyncClient() as client:
+
+        async def fetch(link: str) -> bytes:
+            return (await client.get(link)).content
+
+        return await _raw(fetch, url, pages)
+
+
+async def raw_aiohttp(url: str, pages: int) -> Figures:
+    """Bare aiohttp, plain dicts, page by page."""
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session:
+
+        async def fetch(link: str) -> bytes:
+            async with session.get(link) as response:
+                return await response.read()
+
+        return await _raw(fetch, url, pages)
+
+
+async def _raw(fetch: Callable[[str], Awaitable[bytes]], url: str, pages: int) -> Figures:
+    count, figures = 0, Figures()
+    link: str | None = f"{url}/compute/ops/orders/v2?user_id={pages}"
+    with measuring(figures):
+        while link is not None:
+            page = json.loads(await fetch(link))
+            count += sum(bool(order["id"]) for order in page["orders"])
+            link = page["_links"].get("next")
+    assert count == pages * PAGE
+    return figures
+
+
 async def _tasking(url: str, concurrency: int) -> Figures:
     from planet_async import ApiKey, Config, Planet
 
@@ -101,6 +139,8 @@ ORDERS = {
     "ours, httpx": httpx_typed,
     "counted, httpx": httpx_counted,
     "planet 3.7.0": official,
+    "httpx": raw_httpx,
+    "aiohttp": raw_aiohttp,
 }
 OFFSETS = {"one at a time": one_at_a_time, "16 at once": sixteen_at_once}
 
