@@ -22,6 +22,7 @@ from planet_async.conformance.bodies import (
     a_body_that_breaks_off_is_an_error,
     a_response_that_nobody_reads_can_be_closed,
     an_answer_without_a_body_is_whole,
+    announcements_are_passed_over,
     every_framing_is_read,
     headers_have_one_form,
 )
@@ -39,6 +40,7 @@ from planet_async.conformance.connections import (
 from planet_async.conformance.failures import (
     a_body_that_is_not_taken_is_a_timeout,
     a_connection_that_breaks_off_is_lost,
+    a_head_that_never_ends_is_a_timeout,
     a_slow_body_is_no_timeout,
     errors_show_no_query,
     no_connection_is_a_connect_error,
@@ -65,6 +67,7 @@ CHECKS: tuple[Check, ...] = (
     the_environment_adds_nothing,
     every_framing_is_read,
     an_answer_without_a_body_is_whole,
+    announcements_are_passed_over,
     a_body_streams,
     a_body_is_not_unpacked,
     a_body_that_breaks_off_is_an_error,
@@ -79,6 +82,7 @@ CHECKS: tuple[Check, ...] = (
     a_connection_that_breaks_off_is_lost,
     nothing_is_sent_twice,
     silence_is_a_timeout,
+    a_head_that_never_ends_is_a_timeout,
     a_slow_body_is_no_timeout,
     a_body_that_is_not_taken_is_a_timeout,
     errors_show_no_query,

@@ -51,6 +51,17 @@ async def an_answer_without_a_body_is_whole(make: Make) -> None:
         expect(server.connections == 1, "it keeps its connection", server.connections)
 
 
+async def announcements_are_passed_over(make: Make) -> None:
+    """What a server says before it answers is no answer."""
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    async with loopback(saying(early + OK)) as server, opened(make) as transport:
+        for _ in range(2):
+            response = await transport.send(get(server.url))
+            found = (response.status, "link" in response.headers, await response.read())
+            expect(found == (200, False, b"ok"), "the answer is what follows", found)
+        expect(server.connections == 1, "it keeps its connection", server.connections)
+
+
 async def a_body_streams(make: Make) -> None:
     """The first bytes are there before the last are sent."""
     go_on = anyio.Event()

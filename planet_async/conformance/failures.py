@@ -63,6 +63,30 @@ async def silence_is_a_timeout(make: Make) -> None:
                 await fetch(transport, server.url)
 
 
+async def a_head_that_never_ends_is_a_timeout(make: Make) -> None:
+    """One that comes in drops, or announcements without an end: after a few times `read_timeout` at most."""
+    drops = {
+        "a header": (b"HTTP/1.1 200 OK\r\nx-a: ", b"b"),
+        "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "103 Early Hints": (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
+    }
+    for what, (start, drop) in drops.items():
+
+        async def script(_: Received, say: Say, start: bytes = start, drop: bytes = drop) -> None:
+            await say(start)
+            while True:
+                await say(drop)
+                await anyio.sleep(SHORT / 5)
+
+        async with (
+            loopback(script) as server,
+            opened(make, read_timeout=SHORT, connect_timeout=SHORT) as transport,
+        ):
+            for method, body in (("GET", None), ("POST", b"{}")):
+                with fails(TransportTimeout, f"{what} without an end, to a {method},"):
+                    await transport.send(Request(method, server.url, body=body))
+
+
 async def a_slow_body_is_no_timeout(make: Make) -> None:
     """The timeout is for silence, not for the whole: a long download may take its time."""
 

@@ -21,6 +21,7 @@ from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
 from planet_async.http import Request, Response
 from planet_async.transports.discreet import without_quotes
+from planet_async.transports.head_timer import HeadTimer
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
 _BUFFER = 1 << 18  # bytes of a body that wait for their reader; twice that at most
@@ -44,6 +45,8 @@ class AiohttpTransport:
         self._trusted = ssl.create_default_context(cafile=certifi.where())
         self._session: aiohttp.ClientSession | None = None
         self._gate = anyio.Semaphore(self._config.max_connections, fast_acquire=True)
+        # From connecting on; a server that does not take the body is met by it too.
+        self._timer = HeadTimer(self._config.connect_timeout + 2 * self._config.read_timeout)
         self._closed = False
 
     async def send(self, request: Request) -> Response:
@@ -75,6 +78,7 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close all connections."""
         self._closed = True
+        self._timer.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -118,11 +122,7 @@ class AiohttpTransport:
             data=_paced(request.body),
             allow_redirects=False,
         )
-        if request.body is None:
-            return await sending
-        # aiohttp has no timeout for a server that does not take the body.
-        config = self._config
-        async with asyncio.timeout(config.connect_timeout + 2 * config.read_timeout):
+        with self._timer.limit():
             return await sending
 
 

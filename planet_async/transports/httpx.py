@@ -5,7 +5,7 @@ connection; what is left is HTTP itself.  Connections are kept by `Connections`,
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Self
@@ -19,6 +19,7 @@ from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, Pl
 from planet_async.http import Request, Response, origin
 from planet_async.transports.connections import Connections, Key
 from planet_async.transports.discreet import keep_secrets_out_of_logs, without_words_of_the_server
+from planet_async.transports.head_timeout import HeadTimeout
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
 _PORTS = {"http": 80, "https": 443}
@@ -69,7 +70,8 @@ class HttpxTransport:
         """Send; the response comes with its body unread."""
         if self._closed:
             raise transport_closed(request)
-        key, outgoing = _outgoing(request, self._timeouts)
+        timeout = HeadTimeout(self._timeouts, is_sent=not request.body)
+        key, outgoing = _outgoing(request, timeout)
         await self._gate.acquire()
         try:
             response = await self._connections.send(key, outgoing)
@@ -79,6 +81,7 @@ class HttpxTransport:
         except BaseException:
             self._gate.release()
             raise
+        timeout.has_come = True
         body = _Body(response, request)
 
         async def close() -> None:
@@ -97,7 +100,7 @@ class HttpxTransport:
         await self._connections.aclose()
 
 
-def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, httpcore.Request]:
+def _outgoing(request: Request, timeout: HeadTimeout) -> tuple[Key, httpcore.Request]:
     key, target = _split(wire_address(request), request)
     scheme, host, port = key
     name = f"[{host}]" if ":" in host else host
@@ -114,8 +117,8 @@ def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, htt
         method = request.method.encode("ascii")
     except UnicodeError as error:
         raise InvalidRequest("not a request that can be sent: not all is ASCII", request=request) from error
-    body = _Sent(request.body)
-    return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeouts})
+    body = _Sent(request.body, timeout)
+    return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeout})
 
 
 def _split(address: str, request: Request) -> tuple[Key, str]:
@@ -143,8 +146,9 @@ def _headers(response: httpcore.Response) -> dict[str, str]:
 class _Sent(AsyncIterator[bytes]):
     """A body to be sent.  No generator: to drop one half way is a ResourceWarning on trio."""
 
-    def __init__(self, content: bytes | None) -> None:
+    def __init__(self, content: bytes | None, timeout: HeadTimeout) -> None:
         self._pieces = iter((content,) if content else ())
+        self._timeout = timeout
 
     def __aiter__(self) -> Self:
         return self
@@ -152,6 +156,7 @@ class _Sent(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         for piece in self._pieces:
             return piece
+        self._timeout.is_sent = True
         raise StopAsyncIteration
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import httpcore
 
+from planet_async.transports.head_timeout import SecondsOfHead
+
 _READ = 1 << 18  # bytes
 
 
@@ -36,6 +38,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._inner = inner
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if isinstance(timeout, SecondsOfHead):
+            timeout.check()
         return await self._inner.read(max(max_bytes, _READ), timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:

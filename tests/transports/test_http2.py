@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -11,7 +11,8 @@ import certifi
 import pytest
 from anyio.streams.tls import TLSListener, TLSStream
 
-from planet_async.errors import ConnectionLost
+from planet_async.config import Config
+from planet_async.errors import ConnectionLost, TransportTimeout
 from planet_async.http import Request
 from planet_async.transports.httpx import HttpxTransport
 
@@ -59,9 +60,34 @@ async def _serve(stream: TLSStream) -> None:
                 elif isinstance(event, StreamEnded):
                     if paths[event.stream_id] == "/drop":
                         return
+                    if paths[event.stream_id] == "/pings":
+                        await _ping(connection, stream)
+                        return
                     connection.send_headers(event.stream_id, [(":status", "200"), ("x-version", "2")])
                     connection.send_data(event.stream_id, paths[event.stream_id].encode(), end_stream=True)
             await stream.send(connection.data_to_send())
+
+
+async def _ping(connection: H2Connection, stream: TLSStream) -> None:
+    with suppress(anyio.BrokenResourceError):
+        while True:
+            connection.ping(b"so busy.")
+            await stream.send(connection.data_to_send())
+            await anyio.sleep(0.01)
+
+
+async def test_what_is_no_answer_does_not_prolong_the_wait_for_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A connection on which something goes on, for others or for itself, is not silent; the request is."""
+    async with http2_server(monkeypatch, tmp_path / "ca.pem") as url:
+        for method, body in (("GET", None), ("POST", b"{}")):
+            network = HttpxTransport(Config(read_timeout=0.1))
+            try:
+                with anyio.fail_after(5), pytest.raises(TransportTimeout):
+                    await network.send(Request(method, f"{url}/pings", body=body))
+            finally:
+                await network.aclose()
 
 
 async def test_a_server_that_offers_it_is_spoken_to_in_http2(
