@@ -21,10 +21,10 @@ from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
 from planet_async.http import Request, Response
 from planet_async.transports.discreet import without_quotes
-from planet_async.transports.head_timer import HeadTimer
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
-_BUFFER = 1 << 18  # bytes of a body that wait for their reader; twice that at most
+_BUFFERS = 1 << 20  # bytes that wait for the readers of all bodies together; twice that at most
+_LEAST_BUFFER, _MOST_BUFFER = 1 << 16, 1 << 18
 _LONGEST_LINE = 1 << 16  # bytes of a header: a signed address in a redirect is long
 _LARGE = 1 << 16  # bytes of a request
 _AUTOMATIC = ("accept", "user-agent", "content-type")
@@ -45,8 +45,6 @@ class AiohttpTransport:
         self._trusted = ssl.create_default_context(cafile=certifi.where())
         self._session: aiohttp.ClientSession | None = None
         self._gate = anyio.Semaphore(self._config.max_connections, fast_acquire=True)
-        # From connecting on; a server that does not take the body is met by it too.
-        self._timer = HeadTimer(self._config.connect_timeout + 2 * self._config.read_timeout)
         self._closed = False
 
     async def send(self, request: Request) -> Response:
@@ -78,7 +76,6 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close all connections."""
         self._closed = True
-        self._timer.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -100,7 +97,6 @@ class AiohttpTransport:
             trust_env=False,
             auto_decompress=False,
             skip_auto_headers=_AUTOMATIC,
-            read_bufsize=_BUFFER,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
             middlewares=(_once,),
@@ -114,6 +110,7 @@ class AiohttpTransport:
             # The loop hears of idle connections that the server closed, so that this one meets none of them.
             for _ in range(2):
                 await asyncio.sleep(0)
+        in_use = self._config.max_connections - self._gate.value
         sending = session.request(
             request.method,
             # What is not ASCII was not signed either, and needs encoding.
@@ -121,8 +118,11 @@ class AiohttpTransport:
             headers={"accept-encoding": "identity", **request.headers},
             data=_paced(request.body),
             allow_redirects=False,
+            read_bufsize=max(_LEAST_BUFFER, min(_MOST_BUFFER, _BUFFERS // in_use)),
         )
-        with self._timer.limit():
+        # aiohttp has none for a server that does not take the body, or says `100 Continue`, or its headers
+        # byte by byte, for ever.
+        async with asyncio.timeout(self._config.connect_timeout + 2 * self._config.read_timeout):
             return await sending
 
 

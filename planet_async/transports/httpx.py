@@ -5,7 +5,7 @@ connection; what is left is HTTP itself.  Connections are kept by `Connections`,
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Self
@@ -19,7 +19,6 @@ from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, Pl
 from planet_async.http import Request, Response, origin
 from planet_async.transports.connections import Connections, Key
 from planet_async.transports.discreet import keep_secrets_out_of_logs, without_words_of_the_server
-from planet_async.transports.head_timeout import HeadTimeout
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
 _PORTS = {"http": 80, "https": 443}
@@ -28,7 +27,7 @@ _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # say so also where they hav
 
 # Those of httpx itself come of mocks such as respx.
 _CONNECTING = (httpcore.ConnectError, httpcore.ConnectTimeout, httpx.ConnectError, httpx.ConnectTimeout)
-_TIMEOUTS = (httpcore.TimeoutException, httpx.TimeoutException)
+_TIMEOUTS = (httpcore.TimeoutException, httpx.TimeoutException, TimeoutError)
 _SERVER_SPOKE = (httpcore.RemoteProtocolError, httpx.RemoteProtocolError)
 # What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
 _UNSENDABLE = (
@@ -37,7 +36,7 @@ _UNSENDABLE = (
 )
 _ERRORS = (
     *(httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError),
-    *(httpcore.UnsupportedProtocol, httpx.HTTPError, UnicodeError),
+    *(httpcore.UnsupportedProtocol, httpx.HTTPError, UnicodeError, TimeoutError),
 )
 
 
@@ -64,24 +63,25 @@ class HttpxTransport:
             "read": config.read_timeout,
             "write": config.read_timeout,
         }
+        self._head_seconds = config.connect_timeout + 2 * config.read_timeout
         self._closed = False
 
     async def send(self, request: Request) -> Response:
         """Send; the response comes with its body unread."""
         if self._closed:
             raise transport_closed(request)
-        timeout = HeadTimeout(self._timeouts, is_sent=not request.body)
-        key, outgoing = _outgoing(request, timeout)
+        key, outgoing = _outgoing(request, self._timeouts)
         await self._gate.acquire()
         try:
-            response = await self._connections.send(key, outgoing)
+            # httpcore has none for a server that says `100 Continue` for ever, or its headers byte by byte.
+            with anyio.fail_after(self._head_seconds):
+                response = await self._connections.send(key, outgoing)
         except _ERRORS as error:
             self._gate.release()
             raise _translated(error, request) from error
         except BaseException:
             self._gate.release()
             raise
-        timeout.has_come = True
         body = _Body(response, request)
 
         async def close() -> None:
@@ -100,7 +100,7 @@ class HttpxTransport:
         await self._connections.aclose()
 
 
-def _outgoing(request: Request, timeout: HeadTimeout) -> tuple[Key, httpcore.Request]:
+def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, httpcore.Request]:
     key, target = _split(wire_address(request), request)
     scheme, host, port = key
     name = f"[{host}]" if ":" in host else host
@@ -117,8 +117,8 @@ def _outgoing(request: Request, timeout: HeadTimeout) -> tuple[Key, httpcore.Req
         method = request.method.encode("ascii")
     except UnicodeError as error:
         raise InvalidRequest("not a request that can be sent: not all is ASCII", request=request) from error
-    body = _Sent(request.body, timeout)
-    return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeout})
+    body = _Sent(request.body)
+    return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeouts})
 
 
 def _split(address: str, request: Request) -> tuple[Key, str]:
@@ -146,9 +146,8 @@ def _headers(response: httpcore.Response) -> dict[str, str]:
 class _Sent(AsyncIterator[bytes]):
     """A body to be sent.  No generator: to drop one half way is a ResourceWarning on trio."""
 
-    def __init__(self, content: bytes | None, timeout: HeadTimeout) -> None:
+    def __init__(self, content: bytes | None) -> None:
         self._pieces = iter((content,) if content else ())
-        self._timeout = timeout
 
     def __aiter__(self) -> Self:
         return self
@@ -156,7 +155,6 @@ class _Sent(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         for piece in self._pieces:
             return piece
-        self._timeout.is_sent = True
         raise StopAsyncIteration
 
 
