@@ -20,7 +20,7 @@ from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.layers.unpack import UnpackAnswers
-from planet_async.layers.until_closed import Closing, UntilClosed
+from planet_async.layers.until_closed import Closing, ClosingClock, UntilClosed
 from planet_async.models.convert import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.orders import Orders
@@ -45,18 +45,19 @@ class _Shared:
     """What a client has in common with its views: connections, credential, budget, waits, clock and end."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
-        self.clock = clock
+        self.lasting_clock = clock
         self._signed = Auth(network, credentials, config.base_url, clock)
-        self.budget = SharedBudget(credentials, config, clock)
+        self._budget = SharedBudget(credentials, config, clock)
         self._closing = Closing()
+        self.clock = ClosingClock(clock, self._closing)
         self.waits: Waits = WeakValueDictionary()
 
     def stack(self, config: Config) -> Transport:
         """Put the layers around it that behave as the config says."""
         unpacked = UnpackAnswers(FollowRedirects(self._signed))
-        answered = RaiseForStatus(unpacked, self.clock, config.max_body_bytes)
-        limited = RateLimit(answered, self.budget)
-        return UntilClosed(Retry(limited, config, self.clock, self.budget), self._closing)
+        answered = RaiseForStatus(unpacked, self.lasting_clock, config.max_body_bytes)
+        limited = RateLimit(answered, self._budget)
+        return UntilClosed(Retry(limited, config, self.lasting_clock, self._budget), self._closing)
 
 
 class Planet:
@@ -91,7 +92,7 @@ class Planet:
 
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
-        self._api = Api(shared.stack(config), config, shared.clock, shared.budget, shared.waits)
+        self._api = Api(shared.stack(config), config, shared.clock, shared.lasting_clock, shared.waits)
         self.orders = Orders(self._api)
         self.reports = Reports(self._api)
         self.subscriptions = Subscriptions(self._api)

@@ -84,6 +84,8 @@ class ExactlyOnce(Generic[T]):
                     async with name.alone():
                         return await self._settle(name, found, send)
                 raise self._unsettled(found, "there was no time to ask", ()) from found.cause
+            except ClientClosed as closed:
+                raise self._unsettled(found, "the client was closed", ()) from closed
             finally:
                 name.lost.remove(found)
 
@@ -118,7 +120,11 @@ class ExactlyOnce(Generic[T]):
         self.claim_ids(taken)
         async with self._claims().using(_name_of(body)) as name, name.alone():
             sent = self._clock.monotonic() - seconds_ago
-            found = await self._look_until_sure(name, Lost(parsed_object(body), sent, sent))
+            lost = Lost(parsed_object(body), sent, sent)
+            try:
+                found = await self._look_until_sure(name, lost)
+            except ClientClosed as closed:
+                raise self._unsettled(lost, "the client was closed", ()) from closed
             return None if found is None else self._claim(found)
 
     def claim_ids(self, ids: Iterable[str]) -> None:
@@ -192,15 +198,16 @@ class ExactlyOnce(Generic[T]):
                     continue
                 try:
                     found = await self._look(name, lost)
+                except ClientClosed:
+                    raise
                 except PlanetError as error:
                     failure = error
-                    if isinstance(error, ClientClosed | StatusError) and not error.transient:
+                    if isinstance(error, StatusError) and not error.transient:
                         break
                 else:
                     claims.answered()
                     return found
-        why = "the client was closed" if isinstance(failure, ClientClosed) else "asking failed too"
-        raise self._unsettled(lost, why, ()) from failure
+        raise self._unsettled(lost, "asking failed too", ()) from failure
 
     async def _look(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
         """Give the one that is surely this create, or those that may be."""

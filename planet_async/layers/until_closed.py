@@ -1,10 +1,12 @@
-"""`UntilClosed` ends the calls under way when the client is closed."""
+"""What ends with the client: requests under way by `UntilClosed`, pauses between them by `ClosingClock`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 
+from planet_async.clock import Clock
 from planet_async.errors import ClientClosed
 from planet_async.http import Request, Response, Transport
 
@@ -19,7 +21,7 @@ class Closing:
         self._running: set[anyio.CancelScope] = set()
         self._last_ended = anyio.Event()
 
-    async def unless_closed(self, act: Callable[[], Awaitable[T]], request: Request) -> T:
+    async def unless_closed(self, act: Callable[[], Awaitable[T]], request: Request | None = None) -> T:
         """Do it; ClientClosed where the client is closed meanwhile."""
         with anyio.CancelScope() as scope:
             self._running.add(scope)
@@ -71,6 +73,24 @@ class UntilClosed:
             await self._inner.aclose()
 
 
+class ClosingClock:
+    """A clock for the calls of one client: sleeping by it ends as ClientClosed when the client is closed."""
+
+    def __init__(self, clock: Clock, closing: Closing) -> None:
+        self._clock = clock
+        self._closing = closing
+        self.monotonic = clock.monotonic
+        self.now = clock.now
+        self.move_on_after = clock.move_on_after
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds, unless the client is closed."""
+        if self._closing.closed:
+            await anyio.lowlevel.checkpoint()
+            raise _closed(None)
+        await self._closing.unless_closed(lambda: self._clock.sleep(seconds))
+
+
 class _Body(AsyncIterator[bytes]):
     """A streamed body.  A network that is closed meanwhile may never wake its reader (aiohttp does not)."""
 
@@ -85,5 +105,6 @@ class _Body(AsyncIterator[bytes]):
         return await self._closing.unless_closed(self._chunks.__anext__, self._request)
 
 
-def _closed(request: Request) -> ClientClosed:
-    return ClientClosed("the client was closed before the answer came", request=request)
+def _closed(request: Request | None) -> ClientClosed:
+    what = "the answer came" if request else "the call was done"
+    return ClientClosed(f"the client was closed before {what}", request=request)

@@ -9,7 +9,6 @@ from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
-from planet_async.layers.budget import SharedBudget
 from planet_async.layers.unpack import ACCEPTED
 from planet_async.models.convert import decode
 from planet_async.offset_paging import OffsetPaginator
@@ -32,15 +31,18 @@ _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 
 class Api:
-    """Sends requests to paths of the API through one stack of layers."""
+    """Sends requests to paths of the API through one stack of layers.
+
+    Nobody sleeps by `clock` when the client is closed; what outlives the client goes by `lasting_clock`.
+    """
 
     def __init__(
-        self, transport: Transport, config: Config, clock: Clock, budget: SharedBudget, waits: Waits
+        self, transport: Transport, config: Config, clock: Clock, lasting_clock: Clock, waits: Waits
     ) -> None:
         self.transport = transport
         self.config = config
         self.clock = clock
-        self.budget = budget
+        self.lasting_clock = lasting_clock
         self._waits = waits
 
     def request(

@@ -58,7 +58,9 @@ def creating_tasking_orders(
 
 def _exactly_once(api: Api, kind: Kind[T]) -> ExactlyOnce[T]:
     address = origin(api.config.base_url)
-    return ExactlyOnce(kind, api.config, api.clock, lambda: claims_here(api.clock, address, kind.noun))
+    return ExactlyOnce(
+        kind, api.config, api.clock, lambda: claims_here(api.lasting_clock, address, kind.noun)
+    )
 
 
 def _subscription_as_asked(subscription: Subscription) -> Mapping[str, Any]:

@@ -5,10 +5,12 @@ from math import inf
 from typing import Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 
+from planet_async.bulk import chunks
 from planet_async.clock import Clock
 from planet_async.config import Schedule
-from planet_async.errors import PlanetError
+from planet_async.errors import ClientClosed, PlanetError
 from planet_async.waiting.roll_call import FEW, Identified, Lists
 from planet_async.waiting.room import AT_ONCE, Waiter, WaitingRoom
 from planet_async.waiting.sweep import Sweep
@@ -16,6 +18,7 @@ from planet_async.waiting.sweep import Sweep
 T = TypeVar("T", bound=Identified)
 Look = Callable[[str], Awaitable[T]]
 
+_ENDED_AT_ONCE = 500  # things; takes a millisecond or two: others have a right to the event loop
 _SOON = 0.001  # seconds; what is due so soon is due: sums of floats are not exact
 
 
@@ -113,6 +116,11 @@ class SharedWait(Generic[T]):
         try:
             with self._nap:
                 await self.clock.sleep(moment - self.clock.monotonic())
+        except ClientClosed as closed:
+            for ids in chunks([*self._room.entries], _ENDED_AT_ONCE):
+                for id_ in ids:
+                    self._room.fail(id_, closed)
+                await anyio.lowlevel.checkpoint()
         finally:
             self._nap = None
 
