@@ -23,8 +23,7 @@ from planet_async.http import Request, Response
 from planet_async.transports.discreet import without_quotes
 from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
 
-_BUFFERS = 1 << 20  # bytes that wait for the readers of all bodies together; twice that at most
-_LEAST_BUFFER, _MOST_BUFFER = 1 << 16, 1 << 18
+_BUFFER = 1 << 16  # bytes of a body that wait for their reader, twice that at most; times the connections
 _LONGEST_LINE = 1 << 16  # bytes of a header: a signed address in a redirect is long
 _LARGE = 1 << 16  # bytes of a request
 _AUTOMATIC = ("accept", "user-agent", "content-type")
@@ -96,6 +95,7 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
+            read_bufsize=_BUFFER,
             skip_auto_headers=_AUTOMATIC,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
@@ -110,7 +110,6 @@ class AiohttpTransport:
             # The loop hears of idle connections that the server closed, so that this one meets none of them.
             for _ in range(2):
                 await asyncio.sleep(0)
-        in_use = self._config.max_connections - self._gate.value
         sending = session.request(
             request.method,
             # What is not ASCII was not signed either, and needs encoding.
@@ -118,7 +117,6 @@ class AiohttpTransport:
             headers={"accept-encoding": "identity", **request.headers},
             data=_paced(request.body),
             allow_redirects=False,
-            read_bufsize=max(_LEAST_BUFFER, min(_MOST_BUFFER, _BUFFERS // in_use)),
         )
         # aiohttp has none for a server that does not take the body, or says `100 Continue`, or its headers
         # byte by byte, for ever.

@@ -11,7 +11,7 @@ from typing import Any
 import httpcore
 
 _READ = 1 << 18  # bytes
-_ALL_READ = 1 << 21  # bytes that all connections together may hand on at a time: it is memory
+_ALL_READ = 3 << 19  # bytes that all connections together may hand on at a time: it is memory
 
 
 class WideReads(httpcore.AsyncNetworkBackend):
