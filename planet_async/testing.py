@@ -12,7 +12,7 @@ For a whole Planet in memory, states and deliveries included, see `planet_async.
 import asyncio
 import heapq
 import math
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -21,7 +21,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import msgspec
-from attrs import define, field
+from attrs import define
 
 from planet_async._background import on_asyncio
 from planet_async.errors import PlanetError
@@ -110,13 +110,12 @@ def _in_order(answers: Iterable[Answer]) -> Callable[[Request], Answer]:
     return following
 
 
-@define(order=True)
+@define(eq=False)
 class _Timer:
     due: float
-    number: int
-    fire: Callable[[], None] = field(order=False)
-    sleeper: bool = field(order=False)
-    cancelled: bool = field(default=False, order=False)
+    fire: Callable[[], None]
+    sleeper: bool
+    cancelled: bool = False
 
 
 class FakeClock:
@@ -130,7 +129,7 @@ class FakeClock:
     def __init__(self, start: datetime = _EPOCH) -> None:
         self._start = start
         self._elapsed = 0.0
-        self._timers: list[_Timer] = []
+        self._timers: list[tuple[float, int, _Timer]] = []  # a heap; of the same moment, the first made
         self._numbers = count()
         self._driven = False
 
@@ -179,20 +178,20 @@ class FakeClock:
 
     @contextmanager
     def _timer(self, seconds: float, fire: Callable[[], None], *, sleeper: bool) -> Generator[_Timer]:
-        timer = _Timer(self._elapsed + seconds, next(self._numbers), fire, sleeper)
-        heapq.heappush(self._timers, timer)
+        timer = _Timer(self._elapsed + seconds, fire, sleeper)
+        heapq.heappush(self._timers, (timer.due, next(self._numbers), timer))
         try:
             yield timer
         finally:
             timer.cancelled = True
 
     def _next_due(self) -> float:
-        while self._timers and self._timers[0].cancelled:
+        while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
-        return self._timers[0].due if self._timers else math.inf
+        return self._timers[0][0] if self._timers else math.inf
 
     def _jump(self) -> None:
-        timer = heapq.heappop(self._timers)
+        *_, timer = heapq.heappop(self._timers)
         self._elapsed = max(self._elapsed, timer.due)
         timer.fire()
 
@@ -209,7 +208,7 @@ class FakeClock:
             self._driven = False
 
     def _hand_over(self) -> None:
-        sleepers = (timer for timer in self._timers if timer.sleeper and not timer.cancelled)
+        sleepers = (timer for *_, timer in self._timers if timer.sleeper and not timer.cancelled)
         if not self._driven and (successor := next(sleepers, None)):
             successor.fire()
 
@@ -227,9 +226,19 @@ async def _all_others_waiting() -> None:
 
 async def _asyncio_tasks_waiting() -> None:
     # anyio's own wait_all_tasks_blocked() sleeps a tenth of a second for each look.
-    this, quiet = asyncio.current_task(), 0
+    quiet = 0
     while quiet < _QUIET_ROUNDS:
         await asyncio.sleep(0)
-        others = (task for task in asyncio.all_tasks() if task is not this)
-        waiters = (getattr(task, "_fut_waiter", None) for task in others)
-        quiet = 0 if any(waiter is None or waiter.done() for waiter in waiters) else quiet + 1
+        quiet = 0 if _has_work(asyncio.get_running_loop()) else quiet + 1
+
+
+def _has_work(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether anybody but the task that asks is about to run."""
+    ready: Sized | None = getattr(loop, "_ready", None)
+    if ready is not None:
+        return len(ready) > 0
+    # uvloop does not show its queue; to look at each task takes far longer, where there are many.
+    this = asyncio.current_task()
+    others = (task for task in asyncio.all_tasks() if task is not this)
+    waiters = (getattr(task, "_fut_waiter", None) for task in others)
+    return any(waiter is None or waiter.done() for waiter in waiters)

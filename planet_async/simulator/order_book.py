@@ -187,7 +187,10 @@ class OrderBook:
     def _note(self, order: Order) -> None:
         self.states[order.state] += 1
         change = (order.modified, order.number)
-        place = bisect_left(self._changes, change)  # nearly always the end
+        if not self._changes or self._changes[-1] < change:  # nearly always
+            self._changes.append(change)
+            return
+        place = bisect_left(self._changes, change)
         if self._changes[place : place + 1] != [change]:  # two changes in one moment are one
             self._changes.insert(place, change)
 

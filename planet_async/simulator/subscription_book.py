@@ -70,9 +70,13 @@ class Subscription:
     status: str = "preparing"
     runs: list[tuple[int, int]] = field(factory=list, repr=False)  # each: when it began, how far it had run
     ran: int = 0  # microseconds, until the run that is under way
+    due: float = 0.0  # when the status changes, if nobody does anything
     _since: int = 0
     _spent: int = 0  # microseconds of the status that it was suspended in
     _active: str = "preparing"
+
+    def __attrs_post_init__(self) -> None:
+        self._enter(self.status, self.created)
 
     @property
     def name(self) -> str:
@@ -96,28 +100,22 @@ class Subscription:
 
     def advance(self, now: int) -> None:
         """Let happen what is due, each change at its own moment."""
-        while not math.isinf(seconds := self.plan.seconds(self.status)):
-            due = after(self._since, seconds) - self._spent
-            if due > now:
-                return
-            self._enter(self.plan.after(self.status), due)
+        while self.due <= now:
+            self._enter(self.plan.after(self.status), int(self.due))
 
     def suspend(self, now: int) -> bool:
         """Halt it, or say that it is not in a status for that."""
         if self.status not in _ACTIVE:
             return False
         self._active, spent = self.status, self._spent + now - self._since
-        self._enter("suspended", now)
-        self._spent = spent
+        self._enter("suspended", now, spent)
         return True
 
     def reactivate(self, now: int) -> bool:
         """Let it go on, or say that it is not suspended."""
         if self.status != "suspended":
             return False
-        spent = self._spent
-        self._enter(self._active, now)
-        self._spent = spent
+        self._enter(self._active, now, self._spent)
         return True
 
     def cancel(self, now: int) -> bool:
@@ -127,11 +125,13 @@ class Subscription:
         self._enter("cancelled", now)
         return True
 
-    def _enter(self, status: str, moment: int) -> None:
+    def _enter(self, status: str, moment: int, spent: int = 0) -> None:
         self.ran = self.has_run(moment)
         if status == "running":
             self.runs.append((moment, self.ran))
-        self.status, self.updated, self._since, self._spent = status, moment, moment, 0
+        self.status, self.updated, self._since, self._spent = status, moment, moment, spent
+        seconds = self.plan.seconds(status)
+        self.due = math.inf if math.isinf(seconds) else after(moment, seconds) - spent
 
 
 class SubscriptionBook:
@@ -147,7 +147,7 @@ class SubscriptionBook:
         """Take in a new one."""
         with self._lock:
             number = len(self.by_id)
-            found = Subscription(number, subscription_id, now, body, plan, now, since=now)
+            found = Subscription(number, subscription_id, now, body, plan, now)
             self.by_id[subscription_id] = found
         return found
 
@@ -155,7 +155,8 @@ class SubscriptionBook:
         """Let happen what is due."""
         with self._lock:
             for subscription in self.by_id.values():
-                subscription.advance(now)
+                if subscription.due <= now:  # of a thousand, hardly any
+                    subscription.advance(now)
 
     def all(self) -> Iterable[Subscription]:
         """Give them, the oldest first."""

@@ -115,6 +115,7 @@ def _passing(query: Query, call: Call, found: Iterable[Subscription]) -> Iterato
     hosting = query.read("hosting", _boolean, None)
     source_type, reference = call.param("source_type"), call.param("geom_ref")
     destination, name = call.param("destination_ref"), call.param("name")
+    part = call.param("name__contains")
     mine = query.is_mine()
     created, updated = query.interval("created"), query.interval("updated")
     start_time, end_time = query.interval("start_time"), query.interval("end_time")
@@ -125,7 +126,7 @@ def _passing(query: Query, call: Call, found: Iterable[Subscription]) -> Iterato
             mine
             and (not statuses or each.status in statuses)
             and (not name or each.name == name)
-            and call.param("name__contains") in each.name
+            and part in each.name
             and source_type in {"", "all", body["source"]["type"]}
             and (hosting is None or ("hosting" in body) == hosting)
             and (not reference or ref == reference or ref.startswith(f"{reference}/"))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -81,7 +82,7 @@ def captures_json(order: TaskingOrder, now: int) -> Iterator[Json]:
         acquired = planned <= now and not removed
         published = after(planned, _PROCESSED_SECONDS)
         yield {
-            "id": str(uuid5(NAMESPACE_URL, f"capture:{order.id}:{number}")),
+            "id": _capture_id(order.id, number),
             "order_id": order.id,
             "order_name": order.name,
             "status": status,
@@ -99,6 +100,11 @@ def captures_json(order: TaskingOrder, now: int) -> Iterator[Json]:
             "acquired_time": render(planned) if acquired else None,
             "published_time": render(published) if status == "PUBLISHED" else None,
         }
+
+
+@lru_cache(maxsize=10_000)  # to make one takes as long as all else of a capture
+def _capture_id(order_id: str, number: int) -> str:
+    return str(uuid5(NAMESPACE_URL, f"capture:{order_id}:{number}"))
 
 
 def _capture_status(planned: int, now: int) -> tuple[str, int]:

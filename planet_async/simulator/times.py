@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -49,6 +50,7 @@ def seconds_between(start: int, end: int) -> float:
     return (end - start) / _MICROSECONDS
 
 
+@lru_cache(maxsize=10_000)  # lists show the same moments again and again
 def render(moment: int) -> str:
     """Write a moment as the API does: UTC, as many fractional digits as are needed [H, recorded]."""
     text = (_EPOCH + timedelta(microseconds=moment)).isoformat()[:-6]
