@@ -23,7 +23,8 @@ _MOMENT = 1e-6  # seconds; sums of floats are not exact
 class WaitForMany(AsyncIterator[Outcome[T]]):
     """One outcome for each id, as they finish; whatever fails for one stops no other.
 
-    Ids not finished in time end as a WaitTimeout.  All `ids` are read before anything is asked for: some at
+    Ids not finished in time end as a WaitTimeout; with a `timeout` of 0, those that one look, or a list, has
+    shown unfinished, however long that takes.  All `ids` are read before anything is asked for: some at
     once, the others bit by bit.  Nothing runs while the caller holds an outcome, and this is no generator, so
     that leaving the loop is always safe.
     """
@@ -42,14 +43,15 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         self._just_seen = just_seen
         self._finished = finished
         self._timeout = timeout
-        self._deadline = inf if timeout is None else shared.clock.monotonic() + timeout
+        self._looks_once = timeout is not None and timeout <= 0
+        self._deadline = shared.clock.monotonic() + timeout if timeout is not None and timeout > 0 else inf
         self._on_update = on_update
         self._ids = iter(ids)
         self._waiting: dict[str, None] = dict.fromkeys(islice(self._ids, _AT_ONCE))
         self._joining: Iterator[Sequence[str]] | None = None
-        self._ended: deque[Outcome[T]] = deque()
+        self._ended: deque[Outcome[T]] | None = None  # even an empty one weighs 760 bytes
         self._given = 0
-        self._updates: deque[T] = deque()
+        self._updates: deque[T] | None = None if on_update is None else deque()
         self._seen: T | None = None
         self._news: anyio.Event | None = None
         self.wants_changes = on_update is not None
@@ -101,7 +103,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         self._shared.leave(self, some)
         for id_ in some:
             del self._waiting[id_]
-            self._ended.append(Outcome(id_, error=_too_long(id_, self._timeout)))
+            self._add(Outcome(id_, error=_too_long(id_, self._timeout)))
 
     # What `SharedWait` says to a waiter
 
@@ -112,13 +114,16 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
 
     def show(self, id_: str, thing: T) -> bool:
         """Take what a look or a list has shown; tell whether that is the end of waiting for it."""
-        if self._on_update is not None and thing != self._seen:
+        if self._updates is not None and thing != self._seen:
             self._seen = thing
             self._updates.append(thing)
             self.wake()
-        if not self._finished(thing):
+        if self._finished(thing):
+            self._end(Outcome(id_, thing))
+        elif self._looks_once:
+            self._end(Outcome(id_, error=_too_long(id_, self._timeout)))
+        else:
             return False
-        self._end(Outcome(id_, thing))
         return True
 
     def fail(self, id_: str, error: PlanetError) -> None:
@@ -127,8 +132,13 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
 
     def _end(self, outcome: Outcome[T]) -> None:
         del self._waiting[outcome.id]
-        self._ended.append(outcome)
+        self._add(outcome)
         self.wake()
+
+    def _add(self, outcome: Outcome[T]) -> None:
+        if self._ended is None:
+            self._ended = deque()
+        self._ended.append(outcome)
 
     def wake(self) -> None:
         """End the `rest`."""

@@ -1,4 +1,5 @@
 import gc
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Self
@@ -200,6 +201,46 @@ async def test_the_unfinished_end_as_timeouts_in_the_order_given() -> None:
         assert isinstance(outcome.error, TimeoutError)
         assert outcome.id in str(outcome.error)
     assert clock.monotonic() == 10
+
+
+async def test_no_time_is_one_look() -> None:
+    """`timeout=0`: what is finished is given, for one and for many; only the others end as a WaitTimeout."""
+    things = Things(FakeClock(), {"a": 0, "b": 20, "c": 0})
+    assert await things.wait("a", timeout=0) == "done"
+    seen: list[str] = []
+    with pytest.raises(WaitTimeout, match="b was not finished after 0 s"):
+        await things.wait("b", timeout=0, on_update=seen.append)
+    assert seen == ["running"]
+    outcomes = {outcome.id: outcome async for outcome in things.wait_many(["a", "b", "c", "d"], timeout=0)}
+    assert outcomes["a"].value == outcomes["c"].value == "done"
+    assert isinstance(outcomes["b"].error, WaitTimeout)
+    assert isinstance(outcomes["d"].error, NotFound)
+    assert Counter(id_ for _, id_ in things.looks) == {"a": 2, "b": 2, "c": 1, "d": 1}
+
+
+async def test_no_time_is_one_look_while_others_wait() -> None:
+    """Who has no time looks anew, also at what others wait for, and ends nobody's waiting but its own."""
+    clock = FakeClock()
+    things = Things(clock, {"a": 20})
+    shared = things.shared()
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait_for, shared, "a", _done)
+        await clock.sleep(3)
+        with pytest.raises(WaitTimeout):
+            await wait_for(shared, "a", _done, timeout=0)
+        assert clock.monotonic() < 4
+    assert clock.monotonic() >= 20
+
+
+async def test_who_waits_weighs_little() -> None:
+    """Less than a kilobyte for one who waits for one thing: a server may have a hundred thousand of them."""
+    shared = Things(FakeClock(), {}).shared()
+    tracemalloc.start()
+    try:
+        waiters = [WaitForMany(shared, ["a"], _done) for _ in range(100)]
+        assert tracemalloc.get_traced_memory()[0] / len(waiters) < 1000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_look_that_hangs_does_not_outlast_the_timeout() -> None:

@@ -118,6 +118,7 @@ async def test_what_has_ended_before_is_found_in_lists() -> None:
     assert account.counts["finished"] == 4
 
 
+@pytest.mark.no_cover
 async def test_an_account_full_of_others_costs_no_more_than_looks() -> None:
     """Lists that show none of those waited for are left before they cost more than looking at each does."""
     others = spread(20_000, inf, 0, "running") + spread(20_000, -1000, 900, "done")
@@ -248,6 +249,21 @@ async def test_who_may_not_ask_is_told(refusal: PlanetError) -> None:
     assert len(outcomes) == 30
 
 
+async def test_no_time_is_one_look_or_list() -> None:
+    """`timeout=0` for many: lists tell what is finished, and what they do not have is looked at once."""
+    account = Account(FakeClock(), [*spread(1000, 0, 0, "done"), *spread(1000, inf, 0, "running")])
+    hidden = [Thing("hidden0", 0, hidden_from=0), Thing("hidden1", inf, hidden_from=0)]
+    account.things.update((thing.id, thing) for thing in hidden)
+    outcomes = await collected(account.wait_many([*account.things, "none"], timeout=0))
+    finished = {outcome.id for outcome in outcomes if outcome.value is not None}
+    assert finished == {id_ for id_, thing in account.things.items() if thing.ends == 0}
+    errors = {outcome.id: type(outcome.error) for outcome in outcomes if outcome.error is not None}
+    assert errors.pop("none") is NotFound
+    assert set(errors.values()) == {WaitTimeout}
+    assert len(outcomes) == len(account.things) + 1
+    assert account.counts["look"] <= 20
+
+
 async def test_ten_thousand_outcomes_at_once_leave_others_their_turn() -> None:
     """Who takes them one after the other does not hold the event loop; nor is one lost where that ends."""
     account = Account(FakeClock(), spread(10_000, 1000, 100))
@@ -275,6 +291,7 @@ async def test_ten_thousand_outcomes_at_once_leave_others_their_turn() -> None:
     assert sorted(found) == sorted(account.things)
 
 
+@pytest.mark.no_cover
 async def test_ten_thousand_that_no_list_has_leave_others_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -318,6 +335,7 @@ async def test_time_is_up_for_one_and_not_for_others() -> None:
         assert max((await account.delays(account.things)).values()) <= PROMPT
 
 
+@pytest.mark.no_cover
 async def test_a_thousand_waits_cost_what_one_does() -> None:
     """Whoever starts them: waits in one client share the lists."""
     together = Account(FakeClock(), spread(1000, 10, 300))
@@ -388,6 +406,7 @@ async def test_a_thing_of_others_that_comes_later_is_found() -> None:
         assert clock.monotonic() <= 150 + 31
 
 
+@pytest.mark.no_cover
 async def test_many_who_come_one_by_one_cost_a_look_each() -> None:
     """However many no list has shown yet: together they are looked at as often as a few would be."""
     clock = FakeClock()
@@ -610,6 +629,7 @@ async def test_while_nothing_changes_nobody_wakes() -> None:
     assert len(clock.sleeps) <= 2 * requests + 5  # its own pause, and the time the request takes
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_hundred_thousand_take_little_memory() -> None:
     """Under a kilobyte for each that is waited for, and no more sleeps than requests."""

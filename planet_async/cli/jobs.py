@@ -25,7 +25,8 @@ def wait(
     context: typer.Context,
     order_ids: OrderIds,
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after that long; they go on.")
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Give up after that long; they go on. 0: look once."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -146,6 +146,16 @@ def test_wait_that_takes_too_long(run: Run, request_file: RequestFile) -> None:
     assert ran.err.count("planet-async: ") == 2
 
 
+def test_wait_without_time(run: Run, request_file: RequestFile) -> None:
+    """`--timeout 0` looks once: a script learns what is finished, and is not told that it were not."""
+    good, waits = (run("orders", "create", request_file(name)).json["id"] for name in ("good", "waits"))
+    ran = run("orders", "wait", good, "--timeout", "0")
+    assert (ran.code, ran.json["state"], ran.err) == (0, "success", "")
+    ran = run("orders", "wait", waits, "--timeout", "0")
+    assert ran.code == 1
+    assert "was not finished after 0 s" in ran.json["error"]
+
+
 def test_run(run: Run, request_file: RequestFile, tmp_path: Path) -> None:
     """`run` places, waits and downloads; a failed order is told, and stops no other."""
     ran = run("orders", "run", request_file("good"), request_file("fails"), "--to", tmp_path / "data")
