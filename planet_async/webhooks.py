@@ -4,6 +4,7 @@ A notification is not signed, so it is a hint and no more: read the order or the
 believe it.  `planet_async.webhook_endpoint` receives them, and tells whoever waits.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -68,6 +69,8 @@ class _Names(msgspec.Struct):
     name: Any = None
 
 
+_IN_FOLDER = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/", re.IGNORECASE)
+
 _names = msgspec.json.Decoder(_Names)
 
 
@@ -84,8 +87,7 @@ def parse_order_notification(body: bytes) -> OrderEvent:
         names = _names.decode(body)
     except REFUSALS:
         names = msgspec.convert(parsed_object(body), _Names)  # says what is wrong
-    folder = names.name.partition("/")[0] if isinstance(names.name, str) and "/" in names.name else None
-    order_id = _text(names.order_id) or _text(names.id) or folder
+    order_id = _text(names.order_id) or _text(names.id) or _folder(names.name)
     if not order_id:
         raise DecodeError("`$.order_id` is missing: this is no notification of an order")
     event = OrderEvent(order_id)
@@ -108,6 +110,12 @@ def parse_subscription_notification(body: bytes) -> SubscriptionEvent:
     object.__setattr__(event, "_json", bytes(body))
     object.__setattr__(event, "_parsed", parsed)
     return event
+
+
+def _folder(name: object) -> str | None:
+    """Give the id of an order that a name begins with; other folders are not orders."""
+    found = _IN_FOLDER.match(name) if isinstance(name, str) else None
+    return found and found[1]
 
 
 def _text(value: object) -> str | None:

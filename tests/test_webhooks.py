@@ -108,10 +108,15 @@ def test_a_subscription_is_found_wherever_it_is_named(body: dict[str, object], t
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b"null", b"{", b"\xff", b'{"order_id":', b'{"name":"x"}', b'{"order_id":""}']
+    "body",
+    [
+        *(b"", b"{}", b"[]", b"null", b"{", b"\xff", b'{"order_id":', b'{"name":"x"}', b'{"order_id":""}'),
+        *(b'{"name":"PSScene/x.tif"}', b'{"name":"/x"}', b'{"name":"%b"}' % ORDER_ID.encode()),
+        b'{"name":"x%b/y"}' % ORDER_ID.encode(),
+    ],
 )
 def test_what_names_nothing_is_refused_in_words(body: bytes) -> None:
-    """A DecodeError says what is missing; nothing else comes out."""
+    """A DecodeError says what is missing; nothing else comes out, no folder that is not an order's either."""
     with pytest.raises(DecodeError, match=r"order_id|JSON"):
         parse_order(body)
     with pytest.raises(DecodeError, match=r"no id of a subscription|JSON"):
