@@ -195,7 +195,7 @@ async def test_a_disk_that_refuses(path: Path, tmp_path: Path, monkeypatch: pyte
     """It is a LedgerError that names the file: no folder, a folder in its place, a disk that is full."""
     with pytest.raises(LedgerError, match="none/x cannot be used"):
         await opened(tmp_path / "none" / "x").__aenter__()
-    with pytest.raises(LedgerError, match="cannot be used"):
+    with pytest.raises(LedgerError, match="cannot be used: it is a folder"):
         await opened(tmp_path).__aenter__()
     with pytest.raises(LedgerError, match="there is no ledger"):
         list(read_entries(path))

@@ -30,6 +30,8 @@ def show(
 
     [dim]planet-async ledger show fields.ledger --csv > fields.csv[/]
     """
+    if json and as_csv:
+        raise typer.BadParameter("give --json or --csv, not both")
     with reporting():
         entries = read_entries(path)
         if as_csv:

@@ -158,10 +158,12 @@ def _check(path: Path) -> bool:
     """Tell whether there is a ledger; raise LedgerError where there is something else."""
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return False
+    if path.is_dir():
+        raise LedgerError(f"the ledger {path} cannot be used: it is a folder", hint="Take a file.")
     # Not to be opened by other means than SQLite's: closing it would end the locks of this process.
     program = version = things = -1
     try:
-        if path.is_dir() or path.stat().st_size >= _SMALLEST:
+        if path.stat().st_size >= _SMALLEST:
             with closing(_connect(path)) as database:
                 (program,) = database.execute("PRAGMA application_id").fetchone()
                 (version,) = database.execute("PRAGMA user_version").fetchone()

@@ -85,6 +85,14 @@ def test_show_as_csv(run: Run, ledger: Path) -> None:
     assert "Bad source type" in rows["bad"]["error"]
 
 
+def test_one_format_at_a_time(run: Run, ledger: Path) -> None:
+    """JSON and CSV together are wrong usage: a script that asks for both would get what it cannot read."""
+    ledger.touch()
+    ran = run("ledger", "show", ledger, "--json", "--csv")
+    assert (ran.code, ran.out) == (2, "")
+    assert "not both" in " ".join(ran.err.split())
+
+
 @pytest.mark.usefixtures("job")
 def test_show_to_a_person(on_terminal: Run, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal it is a table with the counts below; NO_COLOR is obeyed."""
@@ -142,6 +150,10 @@ def test_what_is_no_ledger(run: Run, tmp_path: Path, request_file: RequestFile, 
     assert ran.code == 1
     assert ran.err.count("\n") == 1
     assert "is not a ledger" in ran.err
+    for command in (("orders", "run", file, "--to", tmp_path / "data", "--ledger"), ("ledger", "show")):
+        ran = run(*command, tmp_path)
+        assert (ran.code, ran.err.count("\n")) == (1, 1)
+        assert "it is a folder" in ran.err
     assert not simulator.orders
 
 
