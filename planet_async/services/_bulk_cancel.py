@@ -26,7 +26,7 @@ from planet_async.services._query import checked_id
 
 _BULK_CANCEL = "/compute/ops/bulk/orders/v2/cancel"
 _MOST_IDS = 10_000  # of one request
-_IDS_AT_ONCE = 1_000  # checked before others get their turn: a millisecond of work
+_IDS_AT_ONCE = 1_000  # checked, or accounted for, before others get their turn: a millisecond of work
 _PAGE_SIZE = 500
 _MARGIN = timedelta(seconds=60)  # for servers that do not agree on the time
 _LOOKED_AT = 30  # orders looked at one by one; more are looked for in the list
@@ -121,10 +121,14 @@ class _Part:
         if date := http_date(response.headers.get("date")):
             self.since = date - timedelta(seconds=api.clock.monotonic() - started) - _MARGIN
         await checkpoint()
-        self._account(reply.cancelled, again=again)
+        told = dict[str, CancelFailure]()
+        for failure in reply.failures():
+            told[failure.order_id.lower()] = failure
+            if not len(told) % _IDS_AT_ONCE:
+                await checkpoint()
+        self._account(told, reply.succeeded, again=again)
 
-    def _account(self, reply: CancelResult, *, again: bool) -> None:
-        told = {failure.order_id.lower(): failure for failure in reply.failures}
+    def _account(self, told: Mapping[str, CancelFailure], succeeded: int, *, again: bool) -> None:
         for order_id in self.ids:
             failure = told.get(order_id)
             if failure is None:
@@ -134,7 +138,7 @@ class _Part:
             else:
                 is_as_asked = failure.order_id == order_id  # to make ten thousand anew takes 15 ms
                 self.failures.append(failure if is_as_asked else evolve(failure, order_id=order_id))
-        if len(self.cancelled) != reply.succeeded:
+        if len(self.cancelled) != succeeded:
             self.doubts.update(dict.fromkeys(self.cancelled, _UNTOLD))
             self.cancelled = []
 
