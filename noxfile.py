@@ -23,8 +23,9 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, with branch coverage; `-- tests/test_paging.py -k cycle` runs some of them."""
     session.install("-q", "-e", ".[cli,simulator,aiohttp,http2,zstd]", *group("test"))
-    whole = ["-n", "auto", "--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
-    session.run("pytest", *(session.posargs or whole))
+    side_by_side = ["-n", "auto", "--dist", "worksteal"]
+    covered = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+    session.run("pytest", *(session.posargs or [*side_by_side, *covered]))
 
 
 @nox.session

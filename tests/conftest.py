@@ -1,5 +1,8 @@
 """What every test shares: both back ends, and the recorded bodies where they are at hand."""
 
+import sys
+import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -17,3 +20,21 @@ def samples() -> Path:
     if not SAMPLES.is_dir():
         pytest.skip("the recorded bodies (../shared/samples) are not beside this checkout")
     return SAMPLES
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Do not trace what is marked `no_cover`: by itself that has no effect in a process of pytest-xdist.
+
+    pytest-cov (7.1) measures twice there: when the one is paused, as of the mark, the other goes on.
+    """
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    if item.get_closest_marker("no_cover") is None or type(tracer).__module__ != "coverage":
+        return (yield)
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+        threading.settrace(of_threads)

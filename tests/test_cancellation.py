@@ -248,6 +248,7 @@ async def cancelled_at_each_moment(
     raise AssertionError("unreachable")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CALLS)
 async def test_cancelled_anywhere_nothing_is_left(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -267,6 +268,7 @@ GO_ON = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", [name for name in CALLS if re.split("[.,]", f"{name}.")[1] in GO_ON])
 async def test_closed_anywhere_the_call_ends(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -256,6 +256,7 @@ async def test_a_look_that_hangs_does_not_outlast_the_timeout() -> None:
     assert clock.monotonic() == 5
 
 
+@pytest.mark.no_cover
 async def test_a_thousand_are_waited_for_with_a_handful_of_tasks() -> None:
     """No task for each id: at most ten looks are under way at a time."""
     clock = FakeClock()

@@ -350,6 +350,7 @@ class Counting:
         await self._inner.aclose()
 
 
+@pytest.mark.no_cover
 async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path: Path) -> None:
     """Cuts in every third, expiring links, two corrupt bodies: complete, verified, hardly a byte twice."""
     simulator = Simulator(

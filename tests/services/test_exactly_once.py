@@ -389,6 +389,7 @@ async def test_closing_the_client_ends_the_asking(case: Case) -> None:
     assert case.clock.monotonic() <= Config().consistency_delay
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("at_once", [1, 300])
 async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once: int) -> None:
     """Once a small allowance is spent, asking what became of creates adds less than a tenth to their load."""
@@ -471,6 +472,7 @@ async def test_one_whose_answer_is_on_its_way_is_nobody_elses(case: Case) -> Non
     assert {*ids} == case.ids
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("at_once", [8, 150])
 async def test_all_are_asked_for_when_the_service_is_back(case: Case, at_once: int) -> None:
     """Those who did not ask while it answered nothing do so as soon as it has answered one of them."""
@@ -590,6 +592,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("names", [1000, 20], ids=["each its name", "fifty of each name"])
 async def test_a_thousand_creates_are_a_thousand_orders(case: Case, names: int) -> None:
     """Whatever goes wrong on the way, a thousand creates end as a thousand things, each with its caller."""

@@ -189,6 +189,7 @@ async def test_why_an_order_failed_is_known_when_it_is_waited_for(service: Servi
     assert "no clear pixel" in str(service.entries["field 0"].error)
 
 
+@pytest.mark.no_cover
 async def test_a_long_sequence_is_checked_bit_by_bit(service: Service) -> None:
     """Others have their turns between; a wrong one at the end is raised, and nothing is sent or noted."""
     turns = 0
@@ -257,6 +258,7 @@ class Dying:
         """Do nothing."""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("after", [False, True])
 async def test_killed_at_each_request(clock: FakeClock, tmp_path: Path, after: bool) -> None:
     """Ended at its n-th request, and run again, a job has placed each order once; so for each n."""
@@ -278,6 +280,7 @@ async def test_killed_at_each_request(clock: FakeClock, tmp_path: Path, after: b
     assert step > 10
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("same_process", [False, True])
 async def test_killed_at_each_note(
@@ -529,6 +532,7 @@ async def test_updates_tell_how_it_goes(service: Service) -> None:
     assert {(order.id, order.state) for order in seen} == {(id_, "success") for id_ in outcomes}
 
 
+@pytest.mark.no_cover
 async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     """Twenty thousand requests, read from a generator, take no more memory than the first thousand."""
     clock = FakeClock()

@@ -355,6 +355,7 @@ async def test_same_seed_same_ids() -> None:
     assert first == second != other
 
 
+@pytest.mark.no_cover
 def test_a_hundred_thousand_orders(clock: FakeClock) -> None:
     """Looking at one order, or at what has changed, touches only what it has to, however many there are."""
     call = Caller(Simulator(clock=clock, limits=Limits.unlimited()))
