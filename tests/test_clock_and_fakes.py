@@ -77,6 +77,28 @@ async def test_time_stands_still_while_somebody_works() -> None:
     assert times == {0}
 
 
+def test_time_stands_still_on_any_event_loop() -> None:
+    """Also on one that does not show what it is going to do next."""
+    pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        clock = FakeClock()
+        moments: list[float] = []
+
+        async def work() -> None:
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()
+            moments.append(clock.monotonic())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(clock.sleep, 3600)
+            group.start_soon(work)
+        moments.append(clock.monotonic())
+        assert moments == [0, 3600]
+
+    anyio.run(main, backend_options={"use_uvloop": True})
+
+
 async def test_work_in_threads_holds_the_time() -> None:
     """Disk and hash work in a thread belongs to the moment at which it began."""
     clock = FakeClock()

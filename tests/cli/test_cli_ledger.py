@@ -134,7 +134,7 @@ def test_a_folder_that_is_a_file(
     file = request_file("good")
     ran = run("orders", command, file, "--to", file)
     assert ran.code == 2
-    assert "is a file" in " ".join(ran.err.replace("│", " ").split())  # a long path breaks the line in its box
+    assert "is a file" in " ".join(ran.err.replace("│", " ").split())  # a long path breaks the line
     assert not simulator.requests
 
 
