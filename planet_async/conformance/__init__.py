@@ -29,13 +29,17 @@ from planet_async.conformance.bodies import (
 from planet_async.conformance.call import Make
 from planet_async.conformance.cancellation import (
     cancelled_anywhere_nothing_is_held,
+    cancelled_by_asyncio_nothing_is_held,
     who_waits_in_line_can_leave,
 )
 from planet_async.conformance.connections import (
     a_connection_closed_while_idle_is_not_used,
+    closing_at_any_time_leaves_nothing_open,
     closing_closes_all,
     connections_are_used_again,
     no_more_connections_than_allowed,
+    what_follows_an_answer_is_no_answer,
+    who_waits_in_line_when_it_closes_is_told,
 )
 from planet_async.conformance.failures import (
     a_body_that_is_not_taken_is_a_timeout,
@@ -77,7 +81,10 @@ CHECKS: tuple[Check, ...] = (
     connections_are_used_again,
     no_more_connections_than_allowed,
     a_connection_closed_while_idle_is_not_used,
+    what_follows_an_answer_is_no_answer,
     closing_closes_all,
+    closing_at_any_time_leaves_nothing_open,
+    who_waits_in_line_when_it_closes_is_told,
     no_connection_is_a_connect_error,
     a_connection_that_breaks_off_is_lost,
     nothing_is_sent_twice,
@@ -87,6 +94,7 @@ CHECKS: tuple[Check, ...] = (
     a_body_that_is_not_taken_is_a_timeout,
     errors_show_no_query,
     cancelled_anywhere_nothing_is_held,
+    cancelled_by_asyncio_nothing_is_held,
     who_waits_in_line_can_leave,
 )
 """All checks, one promise each."""

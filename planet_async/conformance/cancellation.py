@@ -43,6 +43,19 @@ async def cancelled_anywhere_nothing_is_held(make: Make) -> None:
             expect(steps > 0, "a call can be cancelled where it waits", steps)
 
 
+async def cancelled_by_asyncio_nothing_is_held(make: Make) -> None:
+    """`task.cancel()` and `asyncio.timeout` strike once, also where a library tidies up; on trio, nothing."""
+    async with loopback(saying(OK)) as server, opened(make, max_connections=2) as transport:
+        for rounds in range(60 if on_asyncio() else 0):
+            call = asyncio.create_task(fetch(transport, server.url))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+            await eventually(lambda: server.open <= 1, f"cancelled at round {rounds}, no connection is left")
+        expect(await fetch(transport, server.url) == b"ok", "the next request is answered")
+
+
 async def who_waits_in_line_can_leave(make: Make) -> None:
     """In line for a connection, or waiting for an answer: whoever gives up holds up nobody."""
     arrived = anyio.Event()

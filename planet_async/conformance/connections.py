@@ -1,15 +1,16 @@
 """Connections: used again, no more than allowed, and closed when they should be."""
 
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import anyio.lowlevel
 
 from planet_async.conformance.call import Make, fetch, get, opened
 from planet_async.conformance.loopback import OK, Received, Say, loopback, saying
-from planet_async.conformance.promise import eventually, expect, fails
-from planet_async.errors import ClientClosed
+from planet_async.conformance.promise import eventually, expect, fails, settle
+from planet_async.errors import ClientClosed, PlanetError
 from planet_async.http import Request
 
 
@@ -92,6 +93,71 @@ async def _answer_one(listener: socket.socket, peers: list[socket.socket]) -> No
         with suppress(BlockingIOError):
             received += peers[0].recv(1 << 16)
     peers[0].send(OK)
+
+
+async def what_follows_an_answer_is_no_answer(make: Make) -> None:
+    """A server that says more than it was asked is not listened to: the next request has its own answer."""
+    script = saying(OK + b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nelse's")
+    async with loopback(script) as server, opened(make) as transport:
+        for number in range(3):
+            body = await fetch(transport, server.url)
+            expect(body == b"ok", f"the answer to request {number} is its own", body)
+
+
+async def who_waits_in_line_when_it_closes_is_told(make: Make) -> None:
+    """In line for a connection, nothing has been sent, nor will be."""
+    hold = anyio.Event()
+
+    async def script(_: Received, say: Say) -> None:
+        await say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab")
+        await hold.wait()
+
+    async with loopback(script) as server, opened(make, max_connections=1) as transport:
+        held = await transport.send(get(server.url))
+
+        async def wait_in_line() -> None:
+            with fails(ClientClosed, "to be in line when it closes"):
+                await fetch(transport, f"{server.url}/late")
+
+        async with gathered(wait_in_line):
+            await settle()
+            await transport.aclose()
+            await held.aclose()
+        expect(len(server.requests) == 1, "who waited in line sends nothing", server.requests)
+
+
+async def closing_at_any_time_leaves_nothing_open(make: Make) -> None:
+    """While it connects, sends, or reads: the call ends, with its answer or an error of ours."""
+    for step in range(40):
+        async with loopback(saying(OK)) as server, opened(make) as transport:
+
+            async def call() -> None:
+                with suppress(PlanetError):
+                    await fetch(transport, server.url)
+
+            async with gathered(call):
+                for _ in range(step):
+                    await anyio.lowlevel.checkpoint()
+                await transport.aclose()
+            await eventually(lambda: server.open == 0, f"closed at step {step}, nothing is open")
+
+
+@asynccontextmanager
+async def gathered(call: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run a call beside the block; its error is raised as it is."""
+    failures: list[Exception] = []
+
+    async def run() -> None:
+        try:
+            await call()
+        except Exception as error:  # noqa: BLE001 - raised below: the group would wrap it
+            failures.append(error)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        yield
+    for failure in failures:
+        raise failure
 
 
 async def closing_closes_all(make: Make) -> None:

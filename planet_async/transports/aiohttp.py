@@ -51,6 +51,9 @@ class AiohttpTransport:
         session = self._session or self._open(request)
         address = wire_address(request)
         await self._gate.acquire()
+        if self._closed:  # while this waited in line
+            self._gate.release()
+            raise transport_closed(request)
         try:
             answer = await self._send(session, request, address)
         except BaseException as error:

@@ -72,10 +72,15 @@ class HttpxTransport:
             raise transport_closed(request)
         key, outgoing = _outgoing(request, self._timeouts)
         await self._gate.acquire()
+        if self._closed:  # while this waited in line
+            self._gate.release()
+            raise transport_closed(request)
         try:
             # httpcore has none for a server that says `100 Continue` for ever, or its headers byte by byte.
             with anyio.fail_after(self._head_seconds):
-                response = await self._connections.send(key, outgoing)
+                response, connection = await self._connections.send(
+                    key, outgoing, repeatable=request.repeatable
+                )
         except _ERRORS as error:
             self._gate.release()
             raise _translated(error, request) from error
@@ -89,6 +94,10 @@ class HttpxTransport:
                 await body.aclose()
                 if self._closed:
                     await self._connections.aclose()  # it would be kept for nobody
+            except BaseException:
+                if response.extensions.get("http_version") != b"HTTP/2":  # which carries others too
+                    await self._connections.let_go(connection)
+                raise
             finally:
                 self._gate.release()
 
@@ -138,7 +147,7 @@ def _split(address: str, request: Request) -> tuple[Key, str]:
 def _headers(response: httpcore.Response) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in response.headers:
-        key, text = name.decode("ascii").lower(), value.decode("utf-8", "replace")
+        key, text = name.decode("latin-1").lower(), value.decode("utf-8", "replace")
         found[key] = f"{found[key]}, {text}" if key in found else text
     return found
 

@@ -138,6 +138,16 @@ class WholeClient:
         await self.client.aclose()
 
 
+class SplitsAnswers(Altered):
+    """Takes what follows an answer for the next one."""
+
+    async def send(self, request: Request) -> Response:
+        if self.left:
+            return Response(200, body=b"else's")
+        self.left.append(await self.inner.send(request))
+        return self.left[0]
+
+
 def crowded(config: Config) -> Transport:
     return HttpxTransport(evolve(config, max_connections=100))
 
@@ -164,7 +174,10 @@ def patient(config: Config) -> Transport:
         (bodies.a_response_that_nobody_reads_can_be_closed, Leaks),
         (connections.connections_are_used_again, NeverReuses),
         (connections.no_more_connections_than_allowed, crowded),
+        (connections.what_follows_an_answer_is_no_answer, SplitsAnswers),
         (connections.closing_closes_all, NeverCloses),
+        (connections.closing_at_any_time_leaves_nothing_open, NeverCloses),
+        (connections.who_waits_in_line_when_it_closes_is_told, crowded),
         (failures.no_connection_is_a_connect_error, TellsNothing),
         (failures.a_connection_that_breaks_off_is_lost, TellsNothing),
         (failures.nothing_is_sent_twice, SendsTwice),
@@ -172,6 +185,7 @@ def patient(config: Config) -> Transport:
         (failures.a_head_that_never_ends_is_a_timeout, patient),
         (failures.errors_show_no_query, TellsNothing),
         (cancellation.cancelled_anywhere_nothing_is_held, LosesPlaces),
+        (cancellation.cancelled_by_asyncio_nothing_is_held, LosesPlaces),
         (cancellation.who_waits_in_line_can_leave, LosesPlaces),
     ],
     ids=lambda value: value.__name__,

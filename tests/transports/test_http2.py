@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import certifi
 import pytest
 from anyio.streams.tls import TLSListener, TLSStream
@@ -60,6 +61,10 @@ async def _serve(stream: TLSStream) -> None:
                 elif isinstance(event, StreamEnded):
                     if paths[event.stream_id] == "/drop":
                         return
+                    if paths[event.stream_id] == "/last":
+                        connection.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
+                        await stream.send(connection.data_to_send())
+                        return
                     if paths[event.stream_id] == "/pings":
                         await _ping(connection, stream)
                         return
@@ -110,5 +115,53 @@ async def test_a_server_that_offers_it_is_spoken_to_in_http2(
             with pytest.raises(ConnectionLost):
                 await network.send(Request("GET", f"{url}/drop"))
             await ask(20)
+        finally:
+            await network.aclose()
+
+
+async def test_what_may_not_be_sent_twice_is_not_sent_to_one_who_has_hung_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A connection that the server closed while it was idle is left alone."""
+    async with http2_server(monkeypatch, tmp_path / "ca.pem") as url:
+        network = HttpxTransport()
+        try:
+            for _ in range(3):
+                response = await network.send(Request("POST", f"{url}/last"))
+                assert (response.status, await response.read()) == (200, b"")
+                await anyio.sleep(0.02)
+        finally:
+            await network.aclose()
+
+
+async def test_who_gives_up_waiting_for_a_connection_leaves_it_to_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that is being opened for several is not lost when one of them is cancelled."""
+    async with http2_server(monkeypatch, tmp_path / "ca.pem") as url:
+        network = HttpxTransport()
+        answers: list[bytes] = []
+
+        async def ask(scope: anyio.CancelScope, number: int) -> None:
+            with scope:
+                response = await network.send(Request("GET", f"{url}/{number}"))
+                answers.append(await response.read())
+
+        scopes = [anyio.CancelScope() for _ in range(3)]
+        try:
+            async with anyio.create_task_group() as group:
+                for number in (0, 1):
+                    group.start_soon(ask, scopes[number], number)
+                    while network._connections._beginning.total() <= number:
+                        await anyio.lowlevel.checkpoint()
+                scopes[1].cancel()
+                while network._connections._beginning.total() > 1:
+                    await anyio.lowlevel.checkpoint()
+                group.start_soon(ask, scopes[2], 2)
+            assert sorted(answers) == [b"/0", b"/2"]
+            backend = network._connections._backend
+            assert backend is not None
+            kept = [one.info() for one in network._connections._all()]
+            assert len(kept) == len(backend.open), kept
         finally:
             await network.aclose()

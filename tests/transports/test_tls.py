@@ -1,0 +1,84 @@
+"""TLS on the default network: what breaks it is a lost connection, and who gives up leaves none."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import certifi
+import pytest
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from planet_async.conformance.call import fetch, get
+from planet_async.conformance.promise import eventually
+from planet_async.errors import ConnectionLost
+from planet_async.transports.httpx import HttpxTransport
+
+pytestmark = pytest.mark.anyio
+
+trustme = pytest.importorskip("trustme")
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
+    """Give that of a server which is trusted."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@asynccontextmanager
+async def accepting(serve: Callable[[anyio.abc.SocketStream], Awaitable[None]]) -> AsyncIterator[str]:
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, serve)
+        yield f"https://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        group.cancel_scope.cancel()
+
+
+async def test_broken_tls_is_a_lost_connection(context: ssl.SSLContext) -> None:
+    """A record that does not decrypt, half way through a body: an error of ours, that is tried again."""
+
+    async def serve(plain: anyio.abc.SocketStream) -> None:
+        async with await TLSStream.wrap(plain, ssl_context=context, server_side=True) as stream:
+            await stream.receive()
+            await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc")
+            assert stream.extra(TLSAttribute.tls_version) == "TLSv1.3"
+            await plain.send(b"\x17\x03\x03\x00\x20" + b"z" * 32)
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                await stream.receive()
+
+    network = HttpxTransport()
+    async with accepting(serve) as url:
+        with pytest.raises(ConnectionLost):
+            await fetch(network, url)
+        await network.aclose()
+
+
+@pytest.mark.usefixtures("context")
+async def test_who_gives_up_while_tls_begins_leaves_no_connection() -> None:
+    """A server that accepts and says nothing is not kept hanging on either."""
+    opened, ended = 0, 0
+
+    async def serve(plain: anyio.abc.SocketStream) -> None:
+        nonlocal opened, ended
+        async with plain:
+            opened += 1
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:
+                    await plain.receive()
+            ended += 1
+
+    network = HttpxTransport()
+    async with accepting(serve) as url:
+        with anyio.move_on_after(0.05):
+            await network.send(get(url))
+        await eventually(lambda: opened == ended == 1, "it is closed")
+        await network.aclose()
