@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from planet_async.errors import DecodeError
-from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response, Transport
-from planet_async.unpacking import Unpacker, unpacked
-from planet_async.unzstd import CAN_UNZSTD, Unzstd
+from planet_async.packed.gunzip import Gunzip
+from planet_async.packed.unpacking import Unpacker, unpacked
+from planet_async.packed.unzstd import CAN_UNZSTD, Unzstd
 
 _UNPACKERS: Mapping[str, Callable[[], Unpacker]] = MappingProxyType(
     {"gzip": Gunzip, "x-gzip": Gunzip, **({"zstd": Unzstd} if CAN_UNZSTD else {})}

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from planet_async.claims import claims_here
-from planet_async.exactly_once import Created, ExactlyOnce, Kind
+from planet_async.creating.claims import claims_here
+from planet_async.creating.exactly_once import Created, ExactlyOnce, Kind
 from planet_async.http import origin
 from planet_async.models.orders import Order
 from planet_async.models.subscriptions import Subscription

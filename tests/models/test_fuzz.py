@@ -13,7 +13,6 @@ from spine import API
 
 from planet_async import ClientCredentials, PlanetError
 from planet_async.errors import BodyTooLarge, DecodeError, StatusError
-from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.convert import decode, to_json
@@ -31,6 +30,8 @@ from planet_async.models.subscriptions import (
 from planet_async.models.tasking import BulkJob, Capture, TaskingOrder
 from planet_async.models.tasking_pricing import Pricing, PricingPreview
 from planet_async.offset_paging import OffsetPaginator
+from planet_async.packed.gunzip import Gunzip
+from planet_async.packed.unpacking import unpacked
 from planet_async.paging import (
     ORDERS_PAGES,
     REPORTS_PAGES,
@@ -41,7 +42,6 @@ from planet_async.paging import (
 )
 from planet_async.services._csv_rows import CsvParser
 from planet_async.testing import FakeClock
-from planet_async.unpacking import unpacked
 from planet_async.webhooks import parse_order_notification, parse_subscription_notification
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from planet_async import (
     Response,
     UnsettledCreate,
 )
-from planet_async.claims import MARGIN, claims_here
+from planet_async.creating.claims import MARGIN, claims_here
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock
 

@@ -28,9 +28,9 @@ from planet_async import (
     SceneProduct,
     TransportTimeout,
     UnsettledCreate,
-    claims,
 )
 from planet_async.cli.demo.verify import verify_order
+from planet_async.creating import claims
 from planet_async.ledger.entry import Entry, Stage
 from planet_async.ledger.file import read_entries
 from planet_async.ledger.ledger import FileLedger, NoLedger

@@ -15,9 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from attrs import frozen
 
-from planet_async.claims import MARGIN, Claims, Lost, Name
 from planet_async.clock import Clock
 from planet_async.config import Config
+from planet_async.creating.claims import MARGIN, Claims, Lost, Name
+from planet_async.creating.likeness import Likeness, likeness
 from planet_async.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -26,7 +27,6 @@ from planet_async.errors import (
     StatusError,
     UnsettledCreate,
 )
-from planet_async.likeness import Likeness, likeness
 from planet_async.models.parse import parsed_object
 from planet_async.paging import Page
 

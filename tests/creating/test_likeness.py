@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planet_async.likeness import Likeness, likeness
+from planet_async.creating.likeness import Likeness, likeness
 
 POINT = {"type": "Point", "coordinates": [149.44135, 28.4924]}
 PRODUCT = {"item_ids": ["a", "b"], "item_type": "PSScene", "product_bundle": "analytic_udm2,visual"}

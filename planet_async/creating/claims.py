@@ -162,4 +162,4 @@ def _hashable(clock: object) -> Hashable:
     return clock
 
 
-_kept: RunVar[dict[Hashable, Claims]] = RunVar("planet_async.claims")
+_kept: RunVar[dict[Hashable, Claims]] = RunVar("planet_async.creating.claims")

@@ -6,8 +6,8 @@ from typing import Protocol
 import anyio.lowlevel
 
 from planet_async.errors import DecodeError
-from planet_async.gunzip import DamagedError
 from planet_async.http import Request, Response
+from planet_async.packed.gunzip import DamagedError
 
 _PADDING = 1 << 20  # bytes that may hold no text
 _WORST = 20  # times as long as its text that a packed one may be, beside that: many tiny ones in a row

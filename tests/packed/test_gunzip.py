@@ -7,11 +7,11 @@ from itertools import repeat
 import pytest
 
 from planet_async.errors import DecodeError
-from planet_async.gunzip import Gunzip
 from planet_async.http import Request, Response
 from planet_async.layers.body import start_of_body, whole_body
+from planet_async.packed.gunzip import Gunzip
+from planet_async.packed.unpacking import unpacked
 from planet_async.testing import reply
-from planet_async.unpacking import unpacked
 
 pytestmark = pytest.mark.anyio
 

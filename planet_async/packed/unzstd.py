@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from planet_async.gunzip import DamagedError
+from planet_async.packed.gunzip import DamagedError
 
 try:
     if sys.version_info >= (3, 14):

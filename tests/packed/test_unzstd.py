@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from spine import get
 
 from planet_async.errors import DecodeError, PlanetError
-from planet_async.gunzip import DamagedError
 from planet_async.layers.status import RaiseForStatus
 from planet_async.layers.unpack import ACCEPTED, UnpackAnswers
+from planet_async.packed.gunzip import DamagedError
+from planet_async.packed.unzstd import Unzstd
 from planet_async.testing import FakeClock, FakeTransport, reply
-from planet_async.unzstd import Unzstd
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -1,0 +1,1 @@
+"""Creating what costs quota, each thing exactly once."""

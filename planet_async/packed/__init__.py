@@ -1,0 +1,1 @@
+"""Text that comes packed: gzip, and zstd where that can be unpacked."""
