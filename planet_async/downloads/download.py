@@ -1,5 +1,7 @@
 """From a file of the service to a safe file on disk: name checked, resumed, checksum compared, renamed."""
 
+import os
+import re
 from pathlib import Path
 
 from attrs import define
@@ -18,11 +20,20 @@ from planet_async.downloads.remote_file import (
     strong_etag,
 )
 from planet_async.downloads.write_behind import write_behind
-from planet_async.errors import ChecksumMismatch, DownloadError, StatusError, TransportError
+from planet_async.errors import (
+    BodyTooLarge,
+    ChecksumMismatch,
+    ConnectionLost,
+    DownloadError,
+    StatusError,
+    TransportError,
+    UnsafeName,
+)
 from planet_async.http import Request, Response, Transport
 
 _OTHERS_PAUSE = 1.0  # seconds between looks at a file that another process is fetching
 _PARTIAL_CONTENT, _NO_SUCH_RANGE = 206, 416
+_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", re.ASCII)
 
 
 async def download(
@@ -52,12 +63,12 @@ async def download(
     try:
         try:
             while True:
-                if not overwrite and await in_thread(_is_there, file, path):
+                if await in_thread(_is_there, file, folder, path, overwrite):
                     return path
                 if await in_thread(part.claim):
                     break
                 await clock.sleep(_OTHERS_PAUSE)
-            if not overwrite and await in_thread(_is_there, file, path):
+            if not overwrite and await in_thread(_is_there, file, folder, path, overwrite):
                 await in_thread(part.discard)  # another process has finished it between the two looks
                 return path
             await fetch_ranges(transport, file, part, ranges, clock=clock, at_once=at_once, progress=progress)
@@ -77,8 +88,10 @@ async def download(
     return path
 
 
-def _is_there(file: RemoteFile, path: Path) -> bool:
-    if not path.exists():
+def _is_there(file: RemoteFile, folder: Path, path: Path, overwrite: bool) -> bool:
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+        raise UnsafeName(f"{path} is not inside {folder}: a link leads out of it")
+    if overwrite or not path.exists():
         return False
     if file.checksum is not None and path.is_file() and has_checksum(path, file.checksum):
         return True
@@ -128,19 +141,30 @@ class _Download:
         """Send one request and take in what it brings, from where the part ends."""
         if self.part.size and not self.etag and self.file.checksum is None:
             await in_thread(self.part.restart)  # nothing would tell that two halves fit
+        if self.part.size and self.part.size == self.file.size:
+            return  # it was cut after its last byte
         if self.part.size:
             request = request.with_headers(self._the_rest())
         try:
             response = await self.transport.send(request)
         except StatusError as error:
-            if error.status == _NO_SUCH_RANGE and self.part.size:
-                return  # there is no more: what is here is right, or is started over
-            raise
-        try:
-            if not _continues(response, self.part.size):
+            if error.status != _NO_SUCH_RANGE or not self.part.size:
+                raise
+            if self.file.checksum is None:  # nothing would tell whether what is here is all
                 await in_thread(self.part.restart)
-            self.etag = strong_etag(response)
-            await self._take_in(OpenFile(self.file.name, response))
+                raise ConnectionLost("there is no more of the file", request=request) from error
+            return  # there is no more: what is here is right, or is started over
+        try:
+            etag, (start, whole) = strong_etag(response), _extent(response)
+            if start != self.part.size or (start and "" != etag != self.etag != ""):
+                await in_thread(self.part.restart)
+            if start != self.part.size:
+                raise ConnectionLost("the answer is another part of the file", request=request)
+            self.etag = etag or (self.etag if start else "")
+            await self._take_in(response, whole)
+            wanted = [size for size in (whole, self.file.size) if size is not None]
+            if whole is not None and self.part.size < min(wanted):
+                raise ConnectionLost("the answer ended early", request=request)
         finally:
             await response.aclose()
 
@@ -148,10 +172,9 @@ class _Download:
         wanted = {"range": f"bytes={self.part.size}-"}
         return {**wanted, "if-range": self.etag} if self.etag else wanted
 
-    async def _take_in(self, source: OpenFile) -> None:
-        size = self.file.size
-        if size is None and source.size is not None:
-            size = self.part.size + source.size
+    async def _take_in(self, response: Response, whole: int | None) -> None:
+        size = whole if self.file.size is None else self.file.size
+        limit = self.file.most if self.file.size is None else self.file.size
         received = self.part.size
 
         def told(count: int) -> None:
@@ -160,11 +183,22 @@ class _Download:
             if self.progress is not None:
                 self.progress(Progress(self.file.name, received, size))
 
-        await write_behind(source, self.part.write, told, at_once=self.at_once)
+        left = None if limit is None else limit - self.part.size
+        await write_behind(response.chunks(), self.part.write, told, at_once=self.at_once, most=left)
+        if self.file.size is None and limit is not None and self.part.size > limit:
+            await in_thread(self.part.discard)
+            raise BodyTooLarge(
+                f"{self.file.name} is longer than {limit:,} bytes",
+                request=self.file.request,
+                hint="Raise Config(max_body_bytes=...).",
+            )
 
 
-def _continues(response: Response, size: int) -> bool:
-    """Tell whether a response goes on where the part ends; a server may send the whole file instead."""
+def _extent(response: Response) -> tuple[int, int | None]:
+    """Give where in the file the bytes of an answer begin, and how long the file is; -1 for nobody knows."""
     if response.status != _PARTIAL_CONTENT:
-        return size == 0
-    return response.headers.get("content-range", "").startswith(f"bytes {size}-")
+        return 0, OpenFile("", response).size
+    found = _RANGE.fullmatch(response.headers.get("content-range", ""))
+    if found is None:
+        return -1, None
+    return int(found[1]), None if found[2] == "*" else int(found[2])

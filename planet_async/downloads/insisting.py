@@ -7,7 +7,7 @@ from planet_async.downloads.remote_file import RemoteFile
 from planet_async.errors import StatusError, TransportError
 from planet_async.http import Request
 
-_MOST_CUTS = 5  # in a row, without a byte between them
+_MOST_CUTS = 5  # in a row, without a new byte between them
 _FIRST_PAUSE = 0.5  # seconds after the first cut; doubled each time
 _REFUSED_LINK = frozenset({401, 403, 404, 410})
 
@@ -19,13 +19,14 @@ async def insist(
 
     Raises the TransportError or StatusError that would not go away.
     """
-    request, cuts, renewed_at = file.request, 0, -1
+    request, cuts, renewed_at, furthest = file.request, 0, -1, arrived()
     while True:
-        before = arrived()
         try:
             return await fetch(request)
         except TransportError:
-            cuts = 1 if arrived() > before else cuts + 1
+            # Further than ever: one who always begins again, and stops somewhere, gets nowhere.
+            cuts = 1 if arrived() > furthest else cuts + 1
+            furthest = max(furthest, arrived())
             if cuts >= _MOST_CUTS:
                 raise
             await clock.sleep(_FIRST_PAUSE * 2.0 ** (cuts - 1))

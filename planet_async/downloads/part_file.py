@@ -13,6 +13,8 @@ if sys.platform != "win32":
     import fcntl
 
 _BLOCK = 1 << 20
+# A link in the place of the part would have us write over what it leads to.
+_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class PartFile:
@@ -32,7 +34,7 @@ class PartFile:
     def claim(self) -> bool:
         """Open or make it; False while another process has it.  Whoever asks has to `close`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
         if _locked(self._descriptor) and _is_at(self._descriptor, self.path):
             return True
         self.close()
@@ -69,6 +71,7 @@ class PartFile:
 
     def accept(self) -> None:
         """Give the file its name."""
+        os.close(os.dup(self._file))  # some network file systems tell only now that they could not write
         self.path.replace(self._path)
 
     def discard(self) -> None:
@@ -111,6 +114,8 @@ def _locked(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        return True  # this file system knows no locks
     return True
 
 

@@ -93,6 +93,8 @@ class _Filling:
                     await self.first.wait()
 
     async def _fetch(self, stretch: Stretch, request: Request) -> None:
+        if stretch.at == stretch.stop:
+            return  # it was cut after its last byte
         headers = {"range": f"bytes={stretch.at}-{stretch.stop - 1}"}
         if self.etag:
             headers["if-range"] = self.etag
@@ -105,7 +107,10 @@ class _Filling:
         try:
             self._check(stretch, response)
             self.first.set()
-            await write_behind(response.chunks(), stretch.write, self._tell, at_once=self.at_once)
+            missing = stretch.stop - stretch.at
+            await write_behind(
+                response.chunks(), stretch.write, self._tell, at_once=self.at_once, most=missing
+            )
         finally:
             await response.aclose()
         if stretch.at < stretch.stop:

@@ -1,5 +1,6 @@
 """A file of the service: what it is called, where it is, what its bytes must be; and how far it has come."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -7,6 +8,10 @@ from attrs import field, frozen
 
 from planet_async.errors import UnsafeName
 from planet_async.http import Request, Response
+
+_ON_WINDOWS = os.name == "nt"
+_NUMBERED = [f"{name}{number}" for name in ("com", "lpt") for number in "123456789¹²³"]
+_DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_NUMBERED})
 
 
 @frozen
@@ -25,7 +30,8 @@ ProgressCallback = Callable[[Progress], None]
 class RemoteFile:
     """A file to fetch: its name below the target folder, where it is, and what its bytes must be.
 
-    `renew` gives another request for it, for when the link of this one has expired.
+    `renew` gives another request for it, for when the link of this one has expired.  `most` is how many bytes
+    it may have where the size is not known.
     """
 
     name: str
@@ -33,6 +39,7 @@ class RemoteFile:
     size: int | None = None
     digests: Mapping[str, str] = field(factory=dict)
     renew: Callable[[Request], Awaitable[Request]] | None = None
+    most: int | None = None
 
     @property
     def checksum(self) -> tuple[str, str] | None:
@@ -70,13 +77,20 @@ def safe_path(folder: Path, name: str) -> Path:
         or "\\" in name
         or bool(PureWindowsPath(name).drive)
         or not name.isprintable()
+        or (_ON_WINDOWS and any(_means_another(part) for part in parts))
     )
     if unsafe:
         raise UnsafeName(f"the server named a file {name[:200]!r}, which could land outside {folder}")
     return folder.joinpath(*parts)
 
 
+def _means_another(part: str) -> bool:
+    """Tell whether Windows takes a name for a device, a stream of a file, or the name without its end."""
+    stem = part.partition(".")[0].rstrip().lower()
+    return stem in _DEVICES or part[-1] in ". " or any(letter in part for letter in '<>:"|?*')
+
+
 def strong_etag(response: Response) -> str:
     """Give what names this very version of the bytes; empty where the server does not say."""
     etag = response.headers.get("etag", "")
-    return "" if etag.startswith("W/") else etag
+    return "" if etag.startswith("W/") or not etag.isascii() else etag

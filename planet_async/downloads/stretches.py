@@ -8,6 +8,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+PART_ENDS = (".part", ".part.ranges")
+"""What the files beside a file that arrives are called, after its name."""
+
 _LEAST = 32 << 20  # bytes: less than this is not divided
 _PLACE = "{:020d}"
 _NOTE = 42  # bytes: two places, a space and the end of the line
@@ -51,6 +54,7 @@ def divide(part: Path, size: int, ranges: int) -> list[Stretch]:
         notes = "".join(
             f"{_PLACE.format(at)} {_PLACE.format(edges[n + 1])}\n" for n, at in enumerate(edges[:-1])
         )
+        _notes(part).unlink(missing_ok=True)  # a link would lead elsewhere
         _notes(part).write_text(notes, newline="\n")
         os.truncate(part, size)
         return _noted(part, size) or []

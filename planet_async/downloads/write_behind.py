@@ -13,19 +13,24 @@ Write = Callable[[Sequence[bytes]], None]
 
 
 async def write_behind(
-    source: AsyncIterable[bytes], write: Write, told: Callable[[int], None], *, at_once: int = 1
+    source: AsyncIterable[bytes],
+    write: Write,
+    told: Callable[[int], None],
+    *,
+    at_once: int = 1,
+    most: int | None = None,
 ) -> None:
     """Hand all that arrives to `write`, in order, one batch at a time; `told` hears the length of each chunk.
 
     However it ends, what had arrived has been written by then, and no thread is at work.  `at_once` is how
-    many do this side by side: the more, the smaller the batches.  Raises what reading, `write` and `told`
-    raise.
+    many do this side by side: the more, the smaller the batches.  What brings more than `most` bytes is not
+    read on.  Raises what reading, `write` and `told` raise.
     """
     writer = _Writer(write)
     enough = max(_LEAST, _HELD // (2 * at_once))
     failure: Exception | None = None
     batch: list[bytes] = []
-    size = 0
+    size = received = 0
     async with anyio.create_task_group() as group:  # no error leaves it as such, for it would be wrapped
         try:
             async for chunk in source:
@@ -38,6 +43,9 @@ async def write_behind(
                     writer.begin(group, batch)
                     batch, size = [], 0
                 told(len(chunk))
+                received += len(chunk)
+                if most is not None and received > most:
+                    break
         except Exception as error:  # noqa: BLE001 - raised below
             failure = error
         finally:

@@ -1,23 +1,28 @@
 """The files of an order: which there are, what their bytes must be, and fetching them side by side."""
 
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import anyio
 import anyio.to_thread
-from attrs import frozen
+from attrs import evolve, frozen
 
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
-from planet_async.errors import BodyTooLarge, DecodeError, OrderNotDownloadable, PlanetError
+from planet_async.downloads.side_by_side import fetch_all
+from planet_async.downloads.stretches import PART_ENDS
+from planet_async.errors import BodyTooLarge, DecodeError, DownloadError, OrderNotDownloadable, PlanetError
 from planet_async.http import Request, link_target
 from planet_async.models.convert import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
 from planet_async.services._api import Api
 
+_NAMES_ARE_FOLDED = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
 _MANIFEST = "manifest.json"
 ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})  # for good, and without files
 _FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
@@ -51,41 +56,50 @@ async def download_order(
     paths, expected = [], dict[str, ManifestFile]()
     if manifest is not None:
         # A manifest has no checksum to compare: it is fetched anew, over the one of an earlier try.
-        file = links.file(manifest, expected)
+        file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
         paths.append(
             await download(api.transport, file, folder, clock=api.clock, overwrite=True, progress=progress)
         )
         expected = await _expected_files(paths[0], order.id, api.config.max_body_bytes)
-    files = [links.file(result, expected) for result in results if result is not manifest]
-    errors: list[PlanetError] = []
-    limit = anyio.CapacityLimiter(concurrency)
+    files, refused = _one_of_a_name([links.file(result, expected) for result in results])
+    files = [file for file in files if manifest is None or file.name != manifest.name]
 
     async def fetch(file: RemoteFile) -> None:
-        async with limit:
-            try:
-                path = await download(
-                    api.transport,
-                    file,
-                    folder,
-                    clock=api.clock,
-                    overwrite=overwrite,
-                    ranges=ranges,
-                    at_once=min(concurrency, len(files)),
-                    progress=progress,
-                )
-            except PlanetError as error:
-                errors.append(error)
-            else:
-                paths.append(path)
+        path = await download(
+            api.transport,
+            file,
+            folder,
+            clock=api.clock,
+            overwrite=overwrite,
+            ranges=ranges,
+            at_once=min(concurrency, len(files)),
+            progress=progress,
+        )
+        paths.append(path)
 
-    async with anyio.create_task_group() as group:
-        for file in files:
-            group.start_soon(fetch, file)
-    if errors:
-        for other in errors[1:]:
-            errors[0].add_note(f"also: {other}")
-        raise errors[0]
+    await fetch_all([partial(fetch, file) for file in files], concurrency, refused)
     return sorted(paths)
+
+
+def _one_of_a_name(files: list[RemoteFile]) -> tuple[list[RemoteFile], list[PlanetError]]:
+    """Leave out files that are listed twice, and give errors for those that would be written over others."""
+    kept: list[RemoteFile] = []
+    errors: list[PlanetError] = []
+    taken: dict[str, str] = {}
+    for file in files:
+        name = str(PurePosixPath(file.name))
+        while_it_arrives = [
+            (name + end).casefold() if _NAMES_ARE_FOLDED else name + end for end in ("", *PART_ENDS)
+        ]
+        other = next((taken[one] for one in while_it_arrives if one in taken), None)
+        if other is None:
+            kept.append(file)
+            taken.update(dict.fromkeys(while_it_arrives, file.name))
+        elif other != file.name or file.checksum is None:
+            errors.append(
+                DownloadError(f"{file.name!r} and {other!r} of the order cannot both be in one folder")
+            )
+    return kept, errors
 
 
 @asynccontextmanager

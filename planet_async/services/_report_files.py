@@ -3,18 +3,19 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.message import Message
+from functools import partial
 from pathlib import Path
-
-import anyio
 
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
-from planet_async.errors import DownloadError, PlanetError, UnsafeName
-from planet_async.gunzip import Gunzip
+from planet_async.downloads.side_by_side import fetch_all
+from planet_async.downloads.stretches import PART_ENDS
+from planet_async.errors import DownloadError, UnsafeName
 from planet_async.http import Request, Response, Transport, link_target
 from planet_async.models.reports import Report
+from planet_async.packed.gunzip import Gunzip
+from planet_async.packed.unpacking import unpacked
 from planet_async.services._api import Api
-from planet_async.unpacking import unpacked
 
 _EXTENSIONS = {
     "application/gzip": ".csv.gz",
@@ -86,42 +87,36 @@ async def download_report(
     if not report.contents and report.num_rows != 0:
         content_request(api, report, 0)
     paths: dict[int, Path] = {}
-    errors: list[PlanetError] = []
     taken: set[str] = set()
-    limit = anyio.CapacityLimiter(concurrency)
 
     async def fetch(part: int, request: Request) -> None:
-        async with limit:
-            try:
-                response = await api.transport.send(request)
-                try:
-                    name = file_name(report, part, response)
-                    if name.casefold() in taken:  # the server calls several parts alike
-                        name = f"{report.report_id}_{part}_{name}"
-                    taken.add(name.casefold())
-                    paths[part] = await download(
-                        _Opened(api.transport, response),
-                        RemoteFile(name, request, OpenFile(name, response).size),
-                        folder,
-                        clock=api.clock,
-                        overwrite=overwrite,
-                        at_once=min(concurrency, len(requests)),
-                        progress=progress,
-                    )
-                finally:
-                    await response.aclose()
-            except PlanetError as error:
-                errors.append(error)
+        response = await api.transport.send(request)
+        try:
+            name = file_name(report, part, response)
+            # The server calls several parts alike, or one like another that still arrives.
+            if not taken.isdisjoint(_while_it_arrives(name)):
+                name = f"{report.report_id}_{part}_{name}"
+            taken.update(_while_it_arrives(name))
+            paths[part] = await download(
+                _Opened(api.transport, response),
+                RemoteFile(name, request, OpenFile(name, response).size),
+                folder,
+                clock=api.clock,
+                overwrite=overwrite,
+                at_once=min(concurrency, len(requests)),
+                progress=progress,
+            )
+        finally:
+            await response.aclose()
 
     requests = [content_request(api, report, part) for part in range(len(report.contents))]
-    async with anyio.create_task_group() as group:
-        for part, request in enumerate(requests):
-            group.start_soon(fetch, part, request)
-    if errors:
-        for other in errors[1:]:
-            errors[0].add_note(f"also: {other}")
-        raise errors[0]
+    fetches = [partial(fetch, part, request) for part, request in enumerate(requests)]
+    await fetch_all(fetches, concurrency)
     return [paths[part] for part in sorted(paths)]
+
+
+def _while_it_arrives(name: str) -> set[str]:
+    return {(name + end).casefold() for end in ("", *PART_ENDS)}
 
 
 class _Opened:

@@ -17,6 +17,7 @@ from planet_async import (
     AmazonS3,
     ApiKey,
     Archive,
+    BodyTooLarge,
     ChecksumMismatch,
     Config,
     ConnectionLost,
@@ -339,15 +340,24 @@ class Counting:
         if not request.stream or response.status >= 300:
             return response
 
-        async def counted() -> AsyncIterator[bytes]:
-            async for chunk in response.chunks():
-                self.received += len(chunk)
-                yield chunk
-
-        return Response(response.status, response.headers, counted(), url=response.url, close=response.aclose)
+        body = _Counted(response.chunks(), self)
+        return Response(response.status, response.headers, body, url=response.url, close=response.aclose)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class _Counted(AsyncIterator[bytes]):
+    """A body whose bytes are counted.  No generator: to drop one half way is a ResourceWarning on trio."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], counting: Counting) -> None:
+        self._chunks = chunks
+        self._counting = counting
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        self._counting.received += len(chunk)
+        return chunk
 
 
 @pytest.mark.no_cover
@@ -473,6 +483,86 @@ async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Pat
             await planet.orders.download(ORDER_ID, tmp_path / "data")
         assert len(transport.requests) == 1
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("name", ["NUL", "a/con.tif", "a/com1", "x/.. /y", "a.", "a ", "one:two", "what?"])
+def test_names_that_mean_something_else_on_windows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices, streams of files, and names that lose their end are refused there, and nowhere else."""
+    assert safe_path(tmp_path, name).is_relative_to(tmp_path)
+    monkeypatch.setattr("planet_async.downloads.remote_file._ON_WINDOWS", True)
+    with pytest.raises(UnsafeName):
+        safe_path(tmp_path, name)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_links_in_the_folder_do_not_lead_out_of_it(tmp_path: Path, overwrite: bool) -> None:
+    """A name that goes through a link of the user's to elsewhere is refused; the folder may be one itself."""
+    elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+    elsewhere.mkdir()
+    data.symlink_to(tmp_path / "disk", target_is_directory=True)
+    (tmp_path / "disk").mkdir()
+    (data / "link").symlink_to(elsewhere, target_is_directory=True)
+    (data / "inside").symlink_to(tmp_path / "disk", target_is_directory=True)
+    _, planet = described(("link/a", b"a"), ("inside/b", b"b"), ("link/new/c", b"c"))
+    with pytest.raises(UnsafeName, match="link") as caught:
+        await planet.orders.download(ORDER_ID, data, overwrite=overwrite)
+    assert len(caught.value.__notes__) == 1
+    assert not [*elsewhere.iterdir()]
+    assert (tmp_path / "disk" / "b").read_bytes() == b"b"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("other", ["a", "./a", "a.part", "a.part.ranges"])
+async def test_two_results_of_one_name(tmp_path: Path, other: str, overwrite: bool) -> None:
+    """The one does not come to lie over the other, nor over the part of it: the second is an error."""
+    _, planet = described(("a", b"first"), (other, b"second"))
+    with pytest.raises(DownloadError, match="cannot both"):
+        await planet.orders.download(ORDER_ID, tmp_path, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+async def test_names_that_differ_in_case_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where these are one file, the second is an error; elsewhere they are two."""
+    _, planet = described(("a", b"first"), ("A", b"second"))
+    assert len(await planet.orders.download(ORDER_ID, tmp_path / "1")) == 2
+    monkeypatch.setattr("planet_async.services._deliveries._NAMES_ARE_FOLDED", True)
+    with pytest.raises(DownloadError, match="cannot both"):
+        await planet.orders.download(ORDER_ID, tmp_path / "2", overwrite=True)
+
+
+async def test_one_result_listed_twice_is_fetched_once(tmp_path: Path) -> None:
+    """With the one checksum that the manifest gives it, it is one file."""
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a", f"{ORDER_ID}/a"]
+    files = zip(names, (manifest(a=b"right"), b"right", b"right"), strict=True)
+    transport, planet = described(*files)
+    assert len(await planet.orders.download(ORDER_ID, tmp_path, overwrite=True)) == 2
+    assert len(transport.requests) == 3
+
+
+async def test_a_manifest_without_an_end(tmp_path: Path) -> None:
+    """It is read as far as an answer of the API may be long, and does not stay."""
+    name = f"{ORDER_ID}/manifest.json"
+    transport, _ = described((name, b" " * 100_000))
+    planet = Planet(
+        Config(max_body_bytes=10_000), credentials=ApiKey("any"), transport=transport, clock=FakeClock()
+    )
+    with pytest.raises(BodyTooLarge, match="longer than 10,000 bytes"):
+        await planet.orders.download(ORDER_ID, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+async def test_an_error_of_progress_is_raised_as_it_is(planet: Planet, tmp_path: Path) -> None:
+    """At whichever file: it ends the download, and is not wrapped in a group."""
+
+    def told(progress: Progress) -> None:
+        if "udm2" in progress.name:
+            raise KeyError(progress.name)
+
+    order = await finished(planet)
+    with pytest.raises(KeyError, match="udm2"):
+        await planet.orders.download(order, tmp_path, progress=told)
 
 
 async def test_a_file_that_the_manifest_does_not_list(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from planet_async import (
     Progress,
     SceneProduct,
 )
+from planet_async.downloads.download import download
+from planet_async.downloads.remote_file import RemoteFile
 from planet_async.downloads.stretches import divide, undivide
 from planet_async.http import Request, Response
 from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
@@ -537,3 +539,58 @@ async def test_one_range_that_fails_ends_the_others(
     with pytest.raises(BadRequest):
         await planet.orders.download(order, tmp_path, ranges=4)
     assert clock.monotonic() - began < 1000
+
+
+class Storage:
+    """A transport that gives ranges of one file, each with what `add` makes of its bytes."""
+
+    def __init__(self, content: bytes, add: Callable[[bytes, int], list[bytes | Exception]]) -> None:
+        self._content = content
+        self._add = add
+        self.asked: list[str] = []
+
+    async def send(self, request: Request) -> Response:
+        self.asked.append(request.headers["range"])
+        start, stop = (int(place) for place in request.headers["range"][6:].split("-"))
+        assert start <= stop
+        span = f"bytes {start}-{stop}/{len(self._content)}"
+        chunks = self._add(self._content[start : stop + 1], len(self.asked))
+        return Response(206, {"content-range": span}, _Body(chunks), url=request.url)
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+class _Body(AsyncIterator[bytes]):
+    def __init__(self, chunks: list[bytes | Exception]) -> None:
+        self._chunks = iter(chunks)
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            return chunk
+        raise StopAsyncIteration
+
+
+async def stored(storage: Storage, content: bytes, folder: Path) -> None:
+    digests = {"sha256": hashlib.sha256(content).hexdigest()}
+    file = RemoteFile("f", Request("GET", "https://storage/f", stream=True), len(content), digests)
+    path = await download(storage, file, folder, clock=FakeClock(), ranges=4)
+    assert path.read_bytes() == content
+
+
+async def test_a_range_that_is_cut_after_its_last_byte_is_whole(tmp_path: Path) -> None:
+    """It is not asked for again: there is no range of no bytes, and a server would give all of the file."""
+    content = bytes(range(256)) * (SIZE // 256)
+    cut = ConnectionLost("cut")
+    storage = Storage(content, lambda data, number: [data, cut] if number == 2 else [data])
+    await stored(storage, content, tmp_path)
+    assert len(storage.asked) == 4
+
+
+async def test_a_range_without_an_end_is_not_read_on(tmp_path: Path) -> None:
+    """What comes after its last byte is another's, and a server may go on for ever."""
+    content = bytes(range(256)) * (SIZE // 256)
+    storage = Storage(content, lambda data, _: [data, b"more", RuntimeError("it is read on")])
+    await stored(storage, content, tmp_path)
