@@ -63,12 +63,12 @@ async def download(
     try:
         try:
             while True:
-                if await in_thread(_is_there, file, folder, path, overwrite):
+                if not overwrite and await in_thread(_is_there, file, path):
                     return path
-                if await in_thread(part.claim):
+                if await in_thread(_claim, part, folder, path):
                     break
                 await clock.sleep(_OTHERS_PAUSE)
-            if not overwrite and await in_thread(_is_there, file, folder, path, overwrite):
+            if not overwrite and await in_thread(_is_there, file, path):
                 await in_thread(part.discard)  # another process has finished it between the two looks
                 return path
             await fetch_ranges(transport, file, part, ranges, clock=clock, at_once=at_once, progress=progress)
@@ -88,10 +88,17 @@ async def download(
     return path
 
 
-def _is_there(file: RemoteFile, folder: Path, path: Path, overwrite: bool) -> bool:
-    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
-        raise UnsafeName(f"{path} is not inside {folder}: a link leads out of it")
-    if overwrite or not path.exists():
+def _claim(part: PartFile, folder: Path, path: Path) -> bool:
+    between = path.parents[: len(path.parts) - len(folder.parts) - 1]
+    if any(parent.is_symlink() for parent in between):
+        inside = Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
+        if not inside:
+            raise UnsafeName(f"{path} is not inside {folder}: a link leads out of it")
+    return part.claim()
+
+
+def _is_there(file: RemoteFile, path: Path) -> bool:
+    if not path.exists():
         return False
     if file.checksum is not None and path.is_file() and has_checksum(path, file.checksum):
         return True
