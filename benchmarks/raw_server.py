@@ -60,6 +60,12 @@ def use_core(number: int) -> None:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
 
 
+def use_all_cores() -> None:
+    """Let this process go where it likes, as one with threads of its own would."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
 def _serve(connection: Connection, latency: float, bytes_per_second: float) -> None:
     use_core(0)
     with suppress(ImportError):

@@ -82,7 +82,8 @@ class Page(Generic[T]):
 
     def only(self, wanted: Callable[[msgspec.Raw], bool]) -> "Page[T]":
         """Give the page with those items whose JSON is wanted."""
-        return evolve(self, raw=[item for item in self._raw if wanted(item)])
+        raw = [item for item in self._raw if wanted(item)]
+        return self if len(raw) == len(self._raw) else evolve(self, raw=raw)
 
 
 class Progress:

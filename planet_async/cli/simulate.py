@@ -39,22 +39,26 @@ def simulate(
         require_server()
         from planet_async.simulator.server import serving  # noqa: PLC0415 - needs the extra
 
-        async with serving(simulator, host=host, port=port, storage_port=storage_port) as url:
-            if wants_json(json):
-                print_json({"base_url": url, "storage_url": simulator.storage_url})
-            else:
-                stdout().print(
-                    f"A simulated Planet is at [bold]{url}[/]. In another terminal:\n\n"
-                    f"    export PL_BASE_URL={url}\n    export PL_API_KEY=any\n"
-                    "    planet-async orders list\n\n"
-                    "Ctrl-C ends it, and forgets its orders.",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-            await anyio.sleep_forever()
+        # Listened to itself, and not made a Ctrl-C of: a job in the background of a script ignores those.
+        with anyio.open_signal_receiver(signal.SIGTERM) as terminations:
+            async with serving(simulator, host=host, port=port, storage_port=storage_port) as url:
+                tell(url)
+                await anext(terminations)
+
+    def tell(url: str) -> None:
+        if wants_json(json):
+            print_json({"base_url": url, "storage_url": simulator.storage_url})
+        else:
+            stdout().print(
+                f"A simulated Planet is at [bold]{url}[/]. In another terminal:\n\n"
+                f"    export PL_BASE_URL={url}\n    export PL_API_KEY=any\n"
+                "    planet-async orders list\n\n"
+                "Ctrl-C ends it, and forgets its orders.",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     with reporting():
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
             anyio.run(serve)
         except KeyboardInterrupt:

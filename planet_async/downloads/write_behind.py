@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterable, Callable, Sequence
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
+
+from planet_async._threads import in_thread
 
 _HELD = 1 << 21  # bytes that wait to be written, of all files under way together, in two batches each
 _LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
@@ -28,7 +29,7 @@ async def write_behind(
     """
     writer = _Writer(write)
     enough = max(_LEAST, _HELD // (2 * at_once))
-    failure: Exception | None = None
+    failure: BaseException | None = None
     batch: list[bytes] = []
     size = received = 0
     async with anyio.create_task_group() as group:  # no error leaves it as such, for it would be wrapped
@@ -61,7 +62,7 @@ class _Writer:
         self._write = write
         self.written = anyio.Event()  # the last batch that was begun
         self.written.set()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def begin(self, group: TaskGroup, batch: Sequence[bytes]) -> None:
         """Have a batch written when the one before is, also while the group is being cancelled."""
@@ -70,12 +71,14 @@ class _Writer:
             group.start_soon(self._run, batch, before, self.written)
 
     async def _run(self, batch: Sequence[bytes], before: anyio.Event, written: anyio.Event) -> None:
-        # Nobody but the group knows this task, so this also holds against the cancellation of asyncio.
-        with anyio.CancelScope(shield=True):
-            await before.wait()
-            if self.failure is None:
-                try:
-                    await anyio.to_thread.run_sync(self._write, batch)
-                except Exception as error:  # noqa: BLE001 - raised by `write_behind`
-                    self.failure = error
-        written.set()
+        try:
+            with anyio.CancelScope(shield=True):
+                await before.wait()
+                if self.failure is None:
+                    await in_thread(self._write, batch)
+        except BaseException as error:
+            self.failure = error
+            if not isinstance(error, Exception):  # the end of `asyncio.run` spares no task
+                raise
+        finally:
+            written.set()

@@ -119,15 +119,24 @@ def test_simulate_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
             return super().write(text)
 
     before = signal.getsignal(signal.SIGTERM)
-    try:
-        for ending in (signal.SIGINT, signal.SIGTERM):
-            args = ("simulate", "--port", "0", "--storage-port", "0", "--unlimited")
-            ran = run_in(monkeypatch, args, Impatient(ending), Terminal(), "")
-            assert (ran.code, ran.err) == (0, "")
-            assert "export PL_BASE_URL=http://127.0.0.1:" in ran.out
-            assert "export PL_API_KEY=any" in ran.out
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        args = ("simulate", "--port", "0", "--storage-port", "0", "--unlimited")
+        ran = run_in(monkeypatch, args, Impatient(ending), Terminal(), "")
+        assert (ran.code, ran.err) == (0, "")
+        assert "export PL_BASE_URL=http://127.0.0.1:" in ran.out
+        assert "export PL_API_KEY=any" in ran.out
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_simulate_in_the_background_of_a_script() -> None:
+    """There Ctrl-C is ignored, and `kill` ends it all the same."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a fixture sets it back
+    with started("simulate", "--port", 0, "--storage-port", 0) as server:
+        assert server.stdout is not None
+        assert json.loads(server.stdout.readline())
+        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10) == 0
 
 
 def test_a_port_that_is_taken(base_url: str, run: Run) -> None:

@@ -170,6 +170,26 @@ async def test_what_came_before_a_cancellation_is_written(after: int) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_the_end_of_asyncio_run_waits_for_the_thread_and_for_nothing_else() -> None:
+    """After Ctrl-C it cancels every task: no deadlock, no thread left, and no gap in what is written."""
+    sink, before = Sink(), asyncio.all_tasks()
+    sink.gate.clear()
+    task = asyncio.ensure_future(write_behind(Source(), sink.write, ignore))
+    await looked_at_until(lambda: sink.begun == 1)
+    for every in asyncio.all_tasks() - before:
+        every.cancel()
+    for _ in range(50):
+        await anyio.lowlevel.checkpoint()
+    assert not task.done(), "a thread was left behind"
+    sink.gate.set()
+    with anyio.fail_after(5), suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert not sink.at_work
+    assert sink.written == CHUNKS[: len(sink.written)]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
     """`task.cancel()`, even twice, while a thread writes: the task ends after the thread."""
     sink = Sink()
