@@ -110,7 +110,7 @@ async def _raw(fetch: Callable[[str], Awaitable[bytes]], url: str, pages: int) -
     return figures
 
 
-async def _tasking(url: str, concurrency: int) -> Figures:
+async def _tasking(url: str, concurrency: int, *, typed: bool = True) -> Figures:
     from planet_async import ApiKey, Config, Planet
 
     config, figures = Config(base_url=url, rates={}), Figures()
@@ -118,7 +118,7 @@ async def _tasking(url: str, concurrency: int) -> Figures:
         with measuring(figures):
             count = 0
             async for page in planet.tasking.list(limit=PAGE, concurrency=concurrency).pages():
-                count += len(page.items)
+                count += len(page.items if typed else page)
     assert count == TASKING_ORDERS
     return figures
 
@@ -133,6 +133,16 @@ async def sixteen_at_once(url: str) -> Figures:
     return await _tasking(url, 16)
 
 
+async def one_counted(url: str) -> Figures:
+    """Ours on aiohttp, by offset, orders only counted."""
+    return await _tasking(url, 1, typed=False)
+
+
+async def sixteen_counted(url: str) -> Figures:
+    """Ours on aiohttp, by offset, pages side by side, orders only counted."""
+    return await _tasking(url, 16, typed=False)
+
+
 ORDERS = {
     "ours, aiohttp": aiohttp_typed,
     "the same, counted": aiohttp_counted,
@@ -142,7 +152,12 @@ ORDERS = {
     "httpx": raw_httpx,
     "aiohttp": raw_aiohttp,
 }
-OFFSETS = {"one at a time": one_at_a_time, "16 at once": sixteen_at_once}
+OFFSETS = {
+    "one at a time": one_at_a_time,
+    "16 at once": sixteen_at_once,
+    "one, counted": one_counted,
+    "16, counted": sixteen_counted,
+}
 
 
 def goals(rounds: int) -> Sequence[Goal]:
@@ -179,6 +194,11 @@ def goals(rounds: int) -> Sequence[Goal]:
         Goal(
             "list by offset at 50 ms, 16 at once, against one at a time",
             ratio(offset, "s", "one at a time", "16 at once"),
+            least=12,
+        ),
+        Goal(
+            "list by offset at 50 ms, 16 at once, counted, against one at a time",
+            ratio(offset, "s", "one, counted", "16, counted"),
             least=12,
         ),
     ]

@@ -7,7 +7,7 @@ from anyio.abc import TaskGroup
 
 from planet_async._threads import in_thread
 
-_HELD = 1 << 21  # bytes that wait to be written, of all files under way together, in two batches each
+_HELD = 5 << 19  # bytes that wait to be written, of all files under way together, in two batches each
 _LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
 
 Write = Callable[[Sequence[bytes]], None]
