@@ -75,8 +75,8 @@ def _base_url(value: str) -> str:
 class Config:
     """How a client behaves; times are seconds.
 
-    `read_timeout` is how long nothing may arrive, and `max_body_bytes` how long an answer may be, downloads
-    and CSV apart.  `deadline` is how long a request may take in all: its turn in line, every try, the pauses
+    `read_timeout` is how long nothing may arrive, twice of which the head of an answer may take, and
+    `max_body_bytes` how long an answer may be, downloads and CSV apart.  `deadline` is how long a request may take in all: its turn in line, every try, the pauses
     between; the body of a download is no part of it.  `retry_for` is how long after its first failure a
     request may still be tried again, however long it stood in line before.
 

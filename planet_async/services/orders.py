@@ -183,7 +183,7 @@ class Orders:
         timeout: float | None = None,
         on_update: Callable[[Order], None] | None = None,
     ) -> Order:
-        """Wait until an order is finished, for at most `timeout` seconds, and give it.
+        """Wait until an order is finished, for at most `timeout` seconds, and give it; 0 looks once.
 
         A failed order is finished too: look at its `state`.  `on_update` is called with the order whenever it
         has changed.  All waits of a client share their requests, see `wait_many`: so the order can come

@@ -207,7 +207,7 @@ class Tasking:
         timeout: float | None = None,
         on_update: Callable[[TaskingOrder], None] | None = None,
     ) -> TaskingOrder:
-        """Wait until an order is finished, for at most `timeout` seconds, and give it.
+        """Wait until an order is finished, for at most `timeout` seconds, and give it; 0 looks once.
 
         That takes days: it is looked at as often as `Config.tasking_schedule` says.  An EXPIRED order is
         finished too: look at its `status`.  `on_update` is called with the order whenever it has changed.
