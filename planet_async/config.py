@@ -76,9 +76,10 @@ class Config:
     """How a client behaves; times are seconds.
 
     `read_timeout` is how long nothing may arrive, twice of which the head of an answer may take, and
-    `max_body_bytes` how long an answer may be, downloads and CSV apart.  `deadline` is how long a request may take in all: its turn in line, every try, the pauses
-    between; the body of a download is no part of it.  `retry_for` is how long after its first failure a
-    request may still be tried again, however long it stood in line before.
+    `max_body_bytes` how long an answer may be, downloads and CSV apart.  `deadline` is how long a request may
+    take in all: its turn in line, every try, the pauses between; the body of a download is no part of it.
+    `retry_for` is how long after its first failure a request may still be tried again, however long it stood
+    in line before.
 
     `rates` holds the windows of an operation (``"orders.create"``) or of a whole API (``"orders"``, for its
     operations that have none); ``{}`` lifts all limits.  A create whose answer was lost is sent again when

@@ -111,6 +111,15 @@ def test_importing_the_package_loads_no_network_library() -> None:
     assert not unwanted & set(result.stdout.split())
 
 
+def test_the_default_network_loads_no_more_than_it_needs() -> None:
+    """httpx itself brings a command line along, where one is installed, and all that belongs to that."""
+    client = "from planet_async import *; Planet(credentials=ApiKey('any')); import sys; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", client], capture_output=True, text=True, check=True)
+    loaded = result.stdout.split()
+    assert "httpcore" in loaded
+    assert not {"httpx", "aiohttp", "rich", "click"} & set(loaded)
+
+
 def test_the_public_names_are_sorted_and_there() -> None:
     """`__all__` is what users find, in order, each name once."""
     names = planet_async.__all__

@@ -1,18 +1,22 @@
 """The default network: httpx, called at its innermost, the connections of httpcore.
 
 The client layer of httpx costs a third of a request, and the connection pool below it costs more with each
-connection; what is left is HTTP itself.  Connections are kept by `Connections`, and gated here.
+connection; what is left is HTTP itself.  Connections are kept by `Connections`, and gated here.  httpx itself
+is not loaded: where a command line is installed it brings all of that along, which a collection of garbage
+then looks at each time.
 """
 
 import re
+import ssl
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Self
 
 import anyio
+import certifi
 import httpcore
-import httpx
 
 from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
@@ -25,19 +29,23 @@ _PORTS = {"http": 80, "https": 443}
 _TARGET = re.compile(r"[^:]*://[^/?#]*([^#]*)")
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # say so also where they have no body
 
-# Those of httpx itself come of mocks such as respx.
-_CONNECTING = (httpcore.ConnectError, httpcore.ConnectTimeout, httpx.ConnectError, httpx.ConnectTimeout)
-_TIMEOUTS = (httpcore.TimeoutException, httpx.TimeoutException, TimeoutError)
-_SERVER_SPOKE = (httpcore.RemoteProtocolError, httpx.RemoteProtocolError)
+# By their names, which are those of httpx too: mocks such as respx raise that one's.
+_CONNECTING = frozenset({"ConnectError", "ConnectTimeout"})
+_SERVER_SPOKE = frozenset({"RemoteProtocolError"})
 # What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
-_UNSENDABLE = (
-    *(httpcore.LocalProtocolError, httpcore.UnsupportedProtocol),
-    *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, UnicodeError),
-)
-_ERRORS = (
-    *(httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError),
-    *(httpcore.UnsupportedProtocol, httpx.HTTPError, UnicodeError, TimeoutError),
-)
+_UNSENDABLE = frozenset({"LocalProtocolError", "UnsupportedProtocol"})
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Give the errors of the network; asked for only where there is one."""
+    ours = (
+        httpcore.NetworkError,
+        httpcore.TimeoutException,
+        httpcore.ProtocolError,
+        httpcore.UnsupportedProtocol,
+    )
+    mocked = sys.modules.get("httpx")
+    return (*ours, UnicodeError, TimeoutError, *((mocked.HTTPError,) if mocked else ()))
 
 
 class HttpxTransport:
@@ -54,7 +62,7 @@ class HttpxTransport:
         keep_secrets_out_of_logs()
         self._connections = Connections(
             config.max_connections,
-            httpx.create_ssl_context(trust_env=False),
+            ssl.create_default_context(cafile=certifi.where()),
             http2=find_spec("h2") is not None,
         )
         self._gate = anyio.Semaphore(config.max_connections, fast_acquire=True)
@@ -81,7 +89,7 @@ class HttpxTransport:
                 response, connection = await self._connections.send(
                     key, outgoing, repeatable=request.repeatable
                 )
-        except _ERRORS as error:
+        except _errors() as error:
             self._gate.release()
             raise _translated(error, request) from error
         except BaseException:
@@ -133,6 +141,8 @@ def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, htt
 def _split(address: str, request: Request) -> tuple[Key, str]:
     """Give the origin, and what of the address goes to the server: verbatim where it is ASCII."""
     if not address.isascii():
+        import httpx  # noqa: PLC0415 - for few addresses
+
         try:
             parsed = httpx.URL(address)
             address = (b"%s://%s%s" % (parsed.raw_scheme, parsed.netloc, parsed.raw_path)).decode("ascii")
@@ -180,11 +190,11 @@ class _Body(AsyncIterator[bytes]):
         self._begun = True
         try:
             return await anext(self._chunks)
-        except _ERRORS as error:
+        except _errors() as error:
             raise _translated(error, self._request) from error
 
     async def aclose(self) -> None:
-        with suppress(*_ERRORS):
+        with suppress(*_errors()):
             await self._response.aclose()
             # httpcore reads through nested generators.  The error of reading what is closed ends them all; to
             # drop them half way is a ResourceWarning on trio.
@@ -194,12 +204,12 @@ class _Body(AsyncIterator[bytes]):
 
 
 def _translated(error: Exception, request: Request) -> PlanetError:
-    what = without_words_of_the_server(error) if isinstance(error, _SERVER_SPOKE) else str(error)
-    what = what or type(error).__name__
-    if isinstance(error, _UNSENDABLE):
+    name = type(error).__name__
+    what = (without_words_of_the_server(error) if name in _SERVER_SPOKE else str(error)) or name
+    if name in _UNSENDABLE or isinstance(error, UnicodeError):
         return InvalidRequest(f"not a request that can be sent: {what}", request=request)
-    if isinstance(error, _CONNECTING):
+    if name in _CONNECTING:
         return ConnectError(f"could not connect: {what}", request=request)
-    if isinstance(error, _TIMEOUTS):
+    if isinstance(error, TimeoutError) or name.endswith("Timeout"):
         return TransportTimeout(f"nothing moved for too long: {what}", request=request)
     return ConnectionLost(f"the connection broke off: {what}", request=request)
