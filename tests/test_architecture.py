@@ -112,7 +112,7 @@ def test_importing_the_package_loads_no_network_library() -> None:
 
 
 def test_the_default_network_loads_no_more_than_it_needs() -> None:
-    """httpx itself brings a command line along, where one is installed, and all that belongs to that."""
+    """That is httpcore; httpx brings a command line along, where one is installed, and what that needs."""
     client = "from planet_async import *; Planet(credentials=ApiKey('any')); import sys; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", client], capture_output=True, text=True, check=True)
     loaded = result.stdout.split()
