@@ -1,6 +1,7 @@
 """What the tests of the spine share: requests, a clock that counts, and cancellation at every step."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -61,6 +62,23 @@ class Stuck:
 
     async def aclose(self) -> None:
         """Do nothing."""
+
+
+@asynccontextmanager
+async def others_take_turns() -> AsyncIterator[Callable[[], int]]:
+    """Have another task run beside the block; gives how many turns it has had."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        yield lambda: turns
+        group.cancel_scope.cancel()
 
 
 async def settle() -> None:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spine import NotingClock, settle
+from spine import NotingClock, others_take_turns, settle
 
 from planet_async.bulk import Outcome
 from planet_async.clock import Clock
@@ -148,26 +148,17 @@ async def test_no_ids_no_looks() -> None:
 
 async def test_a_hundred_thousand_ids_are_read_bit_by_bit() -> None:
     """Reading them, which checks each, does not hold the event loop: others have their turns between."""
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await anyio.lowlevel.checkpoint()
-            turns += 1
 
     def ids() -> Iterator[str]:
         for number in range(100_000):
-            assert turns >= number // 500 - 3
+            assert turns() >= number // 500 - 3
             yield f"{number}"
         raise ZeroDivisionError
 
     things = Things(FakeClock(), {})
-    async with anyio.create_task_group() as group:
-        group.start_soon(take_turns)
+    async with others_take_turns() as turns:
         with pytest.raises(ZeroDivisionError):
             await anext(things.wait_many(ids()))
-        group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("good", [0, 499, 500, 1300])

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from account import Account, Seen, Thing, collected, is_done, spread
-from spine import NotingClock, cancelled_at_each_step, settle
+from spine import NotingClock, cancelled_at_each_step, others_take_turns, settle
 
 from planet_async.errors import (
     BadRequest,
@@ -270,24 +270,14 @@ async def test_ten_thousand_outcomes_at_once_leave_others_their_turn() -> None:
     account.trouble = partial(_refusing, "unfinished", Unauthorized("401", status=401))
     waiting = account.wait_many(account.things)
     found = [(await anext(waiting)).id]
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await anyio.lowlevel.checkpoint()
-            turns += 1
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(take_turns)
+    async with others_take_turns() as turns:
         while len(found) < 10_000:
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 found.append((await anext(waiting)).id)
             if scope.cancelled_caught:
                 found.append((await anext(waiting)).id)
-        group.cancel_scope.cancel()
-    assert turns >= 10
+    assert turns() >= 10
     assert sorted(found) == sorted(account.things)
 
 

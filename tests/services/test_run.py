@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from spine import others_take_turns
 
 from planet_async import (
     ApiKey,
@@ -192,20 +193,10 @@ async def test_why_an_order_failed_is_known_when_it_is_waited_for(service: Servi
 @pytest.mark.no_cover
 async def test_a_long_sequence_is_checked_bit_by_bit(service: Service) -> None:
     """Others have their turns between; a wrong one at the end is raised, and nothing is sent or noted."""
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await anyio.lowlevel.checkpoint()
-            turns += 1
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(take_turns)
+    async with others_take_turns() as turns:
         with pytest.raises(InvalidRequest, match="products"):
             await service.run([*fields(1_000), {"name": "wrong"}])
-        group.cancel_scope.cancel()
-    assert turns >= 900
+    assert turns() >= 900
     assert not service.simulator.requests
     assert service.entries == {}
 
