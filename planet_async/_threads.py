@@ -16,8 +16,12 @@ from planet_async._background import on_asyncio
 T = TypeVar("T")
 
 
-async def in_thread(act: Callable[..., T], *arguments: object) -> T:
+async def in_thread(
+    act: Callable[..., T], *arguments: object, limiter: anyio.CapacityLimiter | None = None
+) -> T:
     """Run in a thread; return, or be cancelled, only when it has ended.
+
+    How many are at work at a time is limited by anyio for all that has no `limiter` of its own.
 
     anyio by itself does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`,
     and the end of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller
@@ -25,11 +29,11 @@ async def in_thread(act: Callable[..., T], *arguments: object) -> T:
     """
     call = partial(act, *arguments)
     if not on_asyncio():
-        return await anyio.to_thread.run_sync(call)
+        return await anyio.to_thread.run_sync(call, limiter=limiter)
     await anyio.lowlevel.checkpoint()
     work = _Work(call)
     try:
-        return await anyio.to_thread.run_sync(work.do)
+        return await anyio.to_thread.run_sync(work.do, limiter=limiter)
     except asyncio.CancelledError:
         ended = work.give_up()
         with anyio.CancelScope(shield=True):

@@ -5,7 +5,7 @@ simulator, and the fakes of `planet_async.testing`.  No type of a network librar
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -15,6 +15,8 @@ from urllib.parse import urljoin, urlsplit
 
 import anyio
 from attrs import field, frozen
+
+from planet_async.body import Body, IteratedBody, WholeBody
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _PORTS = {"http": 80, "https": 443}
@@ -133,17 +135,22 @@ class Response:
     def __repr__(self) -> str:
         return f"<Response {self.status} {without_query(self.url)}>"
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    @property
+    def content(self) -> bytes | None:
+        """The body where it has been read whole, or came so."""
+        return self._content
+
+    def chunks(self) -> Body:
         """Give the body as it arrives; a streamed body can be iterated once.
 
         An iteration that is left early ends with `aclose`.
         """
         if self._content is not None:
-            return _Whole(self._content)
+            return WholeBody(self._content)
         if self._body is None:
             raise RuntimeError("the body of this response has been consumed")
         body, self._body = self._body, None
-        return aiter(body)
+        return body if isinstance(body, Body) else IteratedBody(body)
 
     async def read(self) -> bytes:
         """Read the whole body and close; a second call gives the same bytes."""
@@ -161,18 +168,6 @@ class Response:
         if waiting is not None:  # a transport may have closed already, and costs no scope then
             with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
                 await waiting
-
-
-class _Whole(AsyncIterator[bytes]):
-    """A body in one piece.  No generator: to drop one half way is a ResourceWarning on trio."""
-
-    def __init__(self, content: bytes) -> None:
-        self._pieces = iter((content,))
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
 
 
 class Transport(Protocol):

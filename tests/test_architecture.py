@@ -14,7 +14,7 @@ PACKAGE = Path(planet_async.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 NETWORK = {"httpx", "httpcore", "aiohttp"}
 LEVELS = (  # each knows those before it, and its own kind
-    ("http", "errors", "clock", "_version", "_exports"),
+    ("http", "body", "errors", "clock", "_version", "_exports"),
     (
         "config",
         "credentials",

@@ -138,6 +138,8 @@ class _Download:
 
     def _problem(self) -> str:
         size, checksum = self.file.size, self.file.checksum
+        if size is not None and self.part.size > size:
+            return f"{self.file.name} should have {size} bytes, and more came"
         if size is not None and self.part.size != size:
             return f"{self.file.name} should have {size} bytes, and {self.part.size} came"
         if checksum is not None and not self.part.is_right:

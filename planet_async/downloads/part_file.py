@@ -6,7 +6,6 @@ Its methods block, and are run in threads.
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -50,14 +49,12 @@ class PartFile:
         while data := os.read(self._file, _BLOCK):
             self._add(data)
 
-    def write(self, batch: Sequence[bytes]) -> None:
+    def write(self, data: memoryview) -> None:
         """Add bytes to the end."""
-        for chunk in batch:
-            data = memoryview(chunk)
-            while data:
-                written = os.write(self._file, data)
-                self._add(data[:written])
-                data = data[written:]
+        while data:
+            written = os.write(self._file, data)
+            self._add(data[:written])
+            data = data[written:]
 
     def restart(self) -> None:
         """Forget what has arrived."""

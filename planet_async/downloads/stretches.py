@@ -5,7 +5,6 @@ killed at any moment goes on from there.  The functions block, and are run in th
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 PART_ENDS = (".part", ".part.ranges")
@@ -25,16 +24,15 @@ class Stretch:
         self.at = at
         self.stop = stop
 
-    def write(self, batch: Sequence[bytes]) -> None:
+    def write(self, data: memoryview) -> None:
         """Add bytes where it goes on, and note that they are there; what lies beyond its end is dropped."""
+        data = data[: self.stop - self.at]
         with self._part.open("r+b", buffering=0) as file:
             file.seek(self.at)
-            for chunk in batch:
-                data = memoryview(chunk)[: self.stop - self.at]
-                while data:
-                    written = file.write(data)
-                    self.at += written
-                    data = data[written:]
+            while data:
+                written = file.write(data)
+                self.at += written
+                data = data[written:]
         with _notes(self._part).open("r+b", buffering=0) as notes:
             notes.seek(self._number * _NOTE)
             notes.write(_PLACE.format(self.at).encode())

@@ -1,84 +1,100 @@
 """`write_behind`: what arrives goes to a thread in large batches, while the next one arrives."""
 
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import Callable
+from queue import SimpleQueue
 
 import anyio
+import anyio.from_thread
 from anyio.abc import TaskGroup
 
 from planet_async._threads import in_thread
+from planet_async.body import Body
 
 _HELD = 5 << 19  # bytes that wait to be written, of all files under way together, in two batches each
 _LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
+_REST = 16  # a batch is gone with when so small a part of it is free: to read a little costs as much as a lot
 
-Write = Callable[[Sequence[bytes]], None]
+Write = Callable[[memoryview], None]
 
 
 async def write_behind(
-    source: AsyncIterable[bytes],
+    source: Body,
     write: Write,
     told: Callable[[int], None],
     *,
     at_once: int = 1,
     most: int | None = None,
 ) -> None:
-    """Hand all that arrives to `write`, in order, one batch at a time; `told` hears the length of each chunk.
+    """Hand all that arrives to `write`, in order, one batch at a time; `told` hears the bytes as they come.
 
-    However it ends, what had arrived has been written by then, and no thread is at work.  `at_once` is how
-    many do this side by side: the more, the smaller the batches.  What brings more than `most` bytes is not
-    read on.  Raises what reading, `write` and `told` raise.
+    However it ends, what `told` has heard of has been written by then, and no thread is at work.  `at_once`
+    is how many do this side by side: the more, the smaller the batches.  What brings more than `most` bytes
+    is not read on.  Raises what reading, `write` and `told` raise.
     """
     writer = _Writer(write)
-    enough = max(_LEAST, _HELD // (2 * at_once))
+    size = max(_LEAST, _HELD // (2 * at_once))
+    if most is not None:
+        size = min(size, most + 1)
+    memory, other = (memoryview(bytearray(size)) for _ in range(2))  # takes none before it is used
     failure: BaseException | None = None
-    batch: list[bytes] = []
-    size = received = 0
+    filled = received = 0
     async with anyio.create_task_group() as group:  # no error leaves it as such, for it would be wrapped
         try:
-            async for chunk in source:
-                batch.append(chunk)
-                size += len(chunk)
-                if size >= enough:
+            while count := await source.read_into(memory[filled:]):
+                filled += count
+                if filled > size - size // _REST:
                     await writer.written.wait()
                     if writer.failure is not None:
                         break
-                    writer.begin(group, batch)
-                    batch, size = [], 0
-                told(len(chunk))
-                received += len(chunk)
+                    writer.take(group, memory[:filled])
+                    memory, other, filled = other, memory, 0
+                told(count)
+                received += count
                 if most is not None and received > most:
                     break
         except Exception as error:  # noqa: BLE001 - raised below
             failure = error
         finally:
-            writer.begin(group, batch)
+            writer.take(group, memory[:filled])
+            writer.end()
     if failure := writer.failure or failure:
         raise failure
 
 
 class _Writer:
-    """Writes one batch after the other in threads; none after one that failed."""
+    """Writes one batch after the other, in a thread of its own; none after one that failed."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self.written = anyio.Event()  # the last batch that was begun
+        self._batches = SimpleQueue[tuple[memoryview, anyio.Event] | None]()
+        self._begun = False
+        self.written = anyio.Event()  # the batch that was taken last
         self.written.set()
         self.failure: BaseException | None = None
 
-    def begin(self, group: TaskGroup, batch: Sequence[bytes]) -> None:
-        """Have a batch written when the one before is, also while the group is being cancelled."""
-        before, self.written = self.written, anyio.Event()
+    def take(self, group: TaskGroup, batch: memoryview) -> None:
+        """Have a batch written when those before are, also while the group is being cancelled."""
         if batch:
-            group.start_soon(self._run, batch, before, self.written)
+            self.written = anyio.Event()
+            self._batches.put((batch, self.written))
+            if not self._begun:
+                self._begun = True
+                group.start_soon(self._run)
 
-    async def _run(self, batch: Sequence[bytes], before: anyio.Event, written: anyio.Event) -> None:
-        try:
-            with anyio.CancelScope(shield=True):
-                await before.wait()
+    def end(self) -> None:
+        """Let the thread go when all is written."""
+        self._batches.put(None)
+
+    async def _run(self) -> None:
+        # A thread for each file that arrives; as many as there are of anyio's may have others to wait for.
+        with anyio.CancelScope(shield=True):
+            await in_thread(self._work, limiter=anyio.CapacityLimiter(1))
+
+    def _work(self) -> None:
+        for batch, written in iter(self._batches.get, None):
+            try:
                 if self.failure is None:
-                    await in_thread(self._write, batch)
-        except BaseException as error:
-            self.failure = error
-            if not isinstance(error, Exception):  # the end of `asyncio.run` spares no task
-                raise
-        finally:
-            written.set()
+                    self._write(batch)
+            except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
+                self.failure = error
+            anyio.from_thread.run_sync(written.set)

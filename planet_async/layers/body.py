@@ -1,25 +1,38 @@
 """The body of an answer: all of it, but no more than is allowed, or only its start."""
 
+from planet_async.body import Body
 from planet_async.errors import BodyTooLarge, DecodeError, TransportError
 from planet_async.http import Request, Response
 
 
 async def whole_body(request: Request, response: Response, most: int) -> bytes:
     """Read and close; BodyTooLarge as soon as it is known to be longer than `most` bytes."""
-    first, more = b"", bytearray()  # a list of chunks would weigh forty times as much where each is a byte
     try:
-        if request.method != "HEAD" and _announced(response) > most:
+        announced = 0 if request.method == "HEAD" else _announced(response)
+        if announced > most:
             raise _too_large(request, most)
-        async for chunk in response.chunks():
-            if first:
-                more += chunk
-            else:
-                first = chunk  # all of it, most of the time
-            if len(first) + len(more) > most:
-                raise _too_large(request, most)
+        body = response.content
+        if body is None:
+            body = await _gathered(response.chunks(), announced, most)
     finally:
         await response.aclose()
-    return first + more if more else first
+    if body is None or len(body) > most:
+        raise _too_large(request, most)
+    return body
+
+
+async def _gathered(body: Body, announced: int, most: int) -> bytes | None:
+    """Read all of it, unless it turns out to be longer than `most`."""
+    memory = memoryview(bytearray(announced))
+    filled = 0
+    while filled < announced and (count := await body.read_into(memory[filled:])):
+        filled += count
+    more = bytearray()  # a list of chunks would weigh forty times as much where each is a byte
+    async for chunk in body:
+        more += chunk
+        if filled + len(more) > most:
+            return None
+    return b"".join((memory[:filled], more))
 
 
 async def start_of_body(response: Response, most: int) -> bytes:

@@ -6,10 +6,14 @@ from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+import anyio
+import anyio.lowlevel
 import msgspec
 from attrs import define, field, frozen
 
-from planet_async.http import NO_HEADERS
+from planet_async.body import Body
+from planet_async.errors import ConnectionLost
+from planet_async.http import NO_HEADERS, Request
 from planet_async.simulator.content import Content
 
 Origin = Literal["api", "storage"]
@@ -66,6 +70,28 @@ class Answer:
             yield self.body
         else:
             yield from self.body.chunks(self.start, self.stop)
+
+
+class AnswerBody(Body):
+    """The body of an answer, cut where a fault says so."""
+
+    def __init__(self, request: Request, call: Call, answer: Answer) -> None:
+        self._request = request
+        self._chunks = iter(() if call.method == "HEAD" else answer.chunks())
+        self._left = answer.length if answer.cut is None else answer.cut
+
+    async def __anext__(self) -> bytes:
+        """Give the next chunk."""
+        await anyio.lowlevel.checkpoint()
+        for chunk in self._chunks if self._left >= 0 else ():
+            given = chunk[: self._left]
+            self._left -= len(chunk)
+            if given or self._left >= 0:
+                return given
+            break
+        if self._left < 0:
+            raise ConnectionLost("the connection broke off: cut by the simulator", request=self._request)
+        raise StopAsyncIteration
 
 
 class Dropped(Exception):

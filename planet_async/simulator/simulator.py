@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.deliveries import Delivery
 from planet_async.simulator.exchange import (
     Answer,
+    AnswerBody,
     Call,
     Dropped,
     Hung,
@@ -184,11 +185,10 @@ class Simulator:
                 "nothing moved for too long: the simulator hangs", request=request
             ) from None
         headers = {**answer.headers, "content-length": str(answer.length)}
-        body = _body(request, call, answer)
+        body = AnswerBody(request, call, answer)
 
-        async def close() -> None:
+        def close() -> None:
             self.open_responses -= 1
-            await body.aclose()
 
         self.open_responses += 1
         response = Response(answer.status, headers, body, url=request.url, close=close)
@@ -262,16 +262,3 @@ def _call(request: Request, where: Origin) -> Call:
     query = "&".join(filter(None, (parts.query, urlencode(request.params))))
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Call(where, request.method, parts.path or "/", query, headers, request.body or b"")
-
-
-async def _body(request: Request, call: Call, answer: Answer) -> AsyncGenerator[bytes, None]:
-    if call.method == "HEAD":
-        return
-    left = answer.length if answer.cut is None else answer.cut
-    for chunk in answer.chunks():
-        await anyio.lowlevel.checkpoint()
-        if left > 0:
-            yield chunk[:left]
-        left -= len(chunk)
-        if left < 0:
-            raise ConnectionLost("the connection broke off: cut by the simulator", request=request)

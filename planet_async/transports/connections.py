@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import httpcore
 
 from planet_async._background import on_asyncio
+from planet_async.transports.outgoing import Key
 from planet_async.transports.wide_reads import WideReads, close_all
 
 _KEPT_SECONDS = 5.0  # that an idle connection is kept: most servers keep theirs longer
 
-Key = tuple[str, str, int]
 Connection = httpcore.AsyncHTTPConnection
 
 

@@ -6,7 +6,6 @@ is not loaded: where a command line is installed it brings all of that along, wh
 then looks at each time.
 """
 
-import re
 import ssl
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
@@ -20,14 +19,11 @@ import httpcore
 
 from planet_async.config import Config
 from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
-from planet_async.http import Request, Response, origin
-from planet_async.transports.connections import Connections, Key
+from planet_async.http import Request, Response
+from planet_async.transports.connections import Connections
 from planet_async.transports.discreet import keep_secrets_out_of_logs, without_words_of_the_server
-from planet_async.transports.outgoing import not_an_address, transport_closed, wire_address
-
-_PORTS = {"http": 80, "https": 443}
-_TARGET = re.compile(r"[^:]*://[^/?#]*([^#]*)")
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # say so also where they have no body
+from planet_async.transports.incoming import joined_headers
+from planet_async.transports.outgoing import Key, destination, fields, transport_closed
 
 # By their names, which are those of httpx too: mocks such as respx raise that one's.
 _CONNECTING = frozenset({"ConnectError", "ConnectTimeout"})
@@ -109,7 +105,7 @@ class HttpxTransport:
             finally:
                 self._gate.release()
 
-        return Response(response.status, _headers(response), body, url=request.url, close=close)
+        return Response(response.status, joined_headers(response.headers), body, url=request.url, close=close)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -118,48 +114,17 @@ class HttpxTransport:
 
 
 def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, httpcore.Request]:
-    key, target = _split(wire_address(request), request)
-    scheme, host, port = key
-    name = f"[{host}]" if ":" in host else host
-    fields = {
-        "host": name if port == _PORTS[scheme] else f"{name}:{port}",
-        "accept-encoding": "identity",
-        **request.headers,
-    }
-    if request.body or request.method in _WITH_LENGTH:
-        fields["content-length"] = str(len(request.body or b""))
+    key, target = destination(request)
     try:
-        headers = [(field.encode("ascii"), value.encode("ascii")) for field, value in fields.items()]
-        url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
+        headers = [
+            (field.encode("ascii"), value.encode("ascii")) for field, value in fields(request, key).items()
+        ]
+        url = httpcore.URL(scheme=key[0], host=key[1], port=key[2], target=target)
         method = request.method.encode("ascii")
     except UnicodeError as error:
         raise InvalidRequest("not a request that can be sent: not all is ASCII", request=request) from error
     body = _Sent(request.body)
     return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeouts})
-
-
-def _split(address: str, request: Request) -> tuple[Key, str]:
-    """Give the origin, and what of the address goes to the server: verbatim where it is ASCII."""
-    if not address.isascii():
-        import httpx  # noqa: PLC0415 - for few addresses
-
-        try:
-            parsed = httpx.URL(address)
-            address = (b"%s://%s%s" % (parsed.raw_scheme, parsed.netloc, parsed.raw_path)).decode("ascii")
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise not_an_address(request, type(error).__name__) from None
-    key, found = origin(address), _TARGET.match(address)
-    if key[0] not in _PORTS or not key[1] or found is None:
-        raise not_an_address(request)
-    return key, found[1] if found[1].startswith("/") else f"/{found[1]}"
-
-
-def _headers(response: httpcore.Response) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in response.headers:
-        key, text = name.decode("latin-1").lower(), value.decode("utf-8", "replace")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
 
 
 class _Sent(AsyncIterator[bytes]):

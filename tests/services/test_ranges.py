@@ -28,6 +28,7 @@ from planet_async.downloads.remote_file import RemoteFile
 from planet_async.downloads.stretches import divide, undivide
 from planet_async.http import Request, Response
 from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
+from planet_async.simulator.content import CHUNK_BYTES
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -398,7 +399,10 @@ async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.M
 async def test_cancelled_anywhere_it_goes_on_from_there(
     ranges: int, share: float, planet: Planet, network: Counted, tmp_path: Path
 ) -> None:
-    """No final file, no open response; the next call fetches what is missing, by any number of ranges."""
+    """No final file, no open response; the next call fetches what is missing, by any number of ranges.
+
+    Of each stretch a chunk at most had arrived and was not taken.
+    """
     order = await finished(planet)
 
     def cancel(progress: Progress) -> None:
@@ -412,7 +416,7 @@ async def test_cancelled_anywhere_it_goes_on_from_there(
     network.most_open = 0
     await planet.orders.download(order, tmp_path, ranges=ranges, concurrency=1)
     check(tmp_path, order)
-    assert network.received == SIZE
+    assert SIZE <= network.received <= SIZE + 4 * CHUNK_BYTES
     assert network.most_open <= ranges
 
 
@@ -454,8 +458,8 @@ def test_killed_between_any_two_steps(part: Path) -> None:
     """Notes never tell of bytes that are not there, and no part looks whole that is not."""
     first, second = divide(part, SHORT, 2)
     assert part.stat().st_size == SHORT
-    first.write([b"a" * 3000, b"b" * 500])
-    second.write([b"c" * 9000])  # more than it was to bring
+    first.write(memoryview(b"a" * 3000 + b"b" * 500))
+    second.write(memoryview(b"c" * 9000))  # more than it was to bring
     assert left(part) == left(part, 7) == [(3500, 5000), (10_000, 10_000)]
     assert part.read_bytes() == b"a" * 3000 + b"b" * 500 + bytes(1500) + b"c" * 5000
     notes = part.with_name("a.part.ranges")
@@ -468,11 +472,11 @@ def test_killed_between_any_two_steps(part: Path) -> None:
 def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two, the bytes are fetched again."""
     stretch, _ = divide(part, SHORT, 2)
-    stretch.write([b"a" * 1000])
+    stretch.write(memoryview(b"a" * 1000))
     with monkeypatch.context() as patch:
         patch.setattr("planet_async.downloads.stretches._notes", lambda _: part.with_name("gone"))
         with pytest.raises(FileNotFoundError):
-            stretch.write([b"b" * 1000])
+            stretch.write(memoryview(b"b" * 1000))
     assert left(part) == [(1000, 5000), (5000, 10_000)]
     assert part.read_bytes()[:2000] == b"a" * 1000 + b"b" * 1000
 

@@ -372,7 +372,8 @@ async def test_parts_that_are_called_alike_do_not_meet(tmp_path: Path) -> None:
     planet = Planet(Config(rates={}), credentials=ApiKey("any"), transport=transport, clock=FakeClock())
     paths = await planet.reports.download(report(*names), tmp_path)
     assert [path.read_bytes() for path in paths] == list(contents.values())
-    assert len({path.name.casefold() for path in paths} - {"usage.csv.part"}) == 4
+    ends = ("", ".part", ".part.ranges")
+    assert len({path.name.casefold() + end for path in paths for end in ends}) == len(names) * len(ends)
     assert transport.open_responses == 0
 
 

@@ -24,8 +24,11 @@ def test_a_name_that_is_none_is_refused() -> None:
 
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an ImportError from the depths."""
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    monkeypatch.delitem(sys.modules, "planet_async.transports.aiohttp", raising=False)
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "aiohttp":
+            monkeypatch.setitem(sys.modules, name, None)
+        elif name.startswith("planet_async.transports."):
+            monkeypatch.delitem(sys.modules, name)
     with pytest.raises(InvalidRequest, match=r"planet-async\[aiohttp\]"):
         Planet(credentials=ApiKey("any"), transport="aiohttp")
 

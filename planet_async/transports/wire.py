@@ -1,0 +1,197 @@
+"""`Wire`: a connection on asyncio, from which what arrives goes straight into the memory of its reader."""
+
+import asyncio
+from math import inf
+from typing import cast
+
+_MEMORY = 1 << 17  # bytes that a connection has for what comes while nobody reads; a head has to fit in
+_KEPT_SECONDS = 15.0  # that an idle connection is kept
+_END_OF_HEAD = b"\r\n\r\n"
+_TOO_LATE = -1  # in the place of a number of bytes
+
+
+class BrokenError(Exception):
+    """The server has hung up, or does not speak HTTP."""
+
+
+class Wire(asyncio.BufferedProtocol):
+    """One connection, for one request at a time; it is closed by an error, or a cancellation, while waiting.
+
+    Whoever waits for the server hears of a TimeoutError when nothing has moved for `silence` seconds, of an
+    OSError (where TLS is broken too), or a BrokenError.
+    """
+
+    def __init__(self, silence: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._silence = silence
+        self._transport: asyncio.Transport | None = None
+        self._memory = bytearray(_MEMORY)
+        self._view = memoryview(self._memory)
+        self._start = self._end = 0  # of what is in the memory
+        self._into: memoryview | None = None  # where the reader wants what comes next
+        self._waiting: asyncio.Future[int] | None = None
+        self._reads = True
+        self._alarm: asyncio.TimerHandle | None = None
+        # By the clock of the loop.
+        self._quiet_until = self._answer_until = self._idle_until = inf
+        self.is_full = False
+        """Whether what is written has to wait until more of it was sent."""
+        self.lost: asyncio.Future[Exception] = self._loop.create_future()
+        """Done when it is closed, by whomever, with the reason."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is no subclass
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, and tell whoever waits."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.lost.set_result(exc or BrokenError("the server hung up"))
+        self._wake(0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Give the place for what comes."""
+        return self._into or self._view[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take note of what came."""
+        direct = self._into is not None
+        self._into = None
+        if not direct:
+            self._end += nbytes
+            if self._end == _MEMORY:
+                self._reads = False
+                self._network.pause_reading()
+        self._moved()
+        self._wake(nbytes if direct else 0)
+
+    def pause_writing(self) -> None:
+        """Take no more for now."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Take more again."""
+        self.is_full = False
+        self._moved()
+        self._wake(0)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can carry a request: open, not old, and nothing came that was not asked for."""
+        return not (self._end or self._network.is_closing() or self._loop.time() >= self._idle_until)
+
+    def rest(self) -> None:
+        """Be idle, for a while."""
+        self._idle_until = self._loop.time() + _KEPT_SECONDS
+        self._watch()
+
+    def expect(self, seconds: float) -> None:
+        """Give the server so many seconds, however much it moves."""
+        self._idle_until = inf
+        self._answer_until = self._loop.time() + seconds
+
+    def write(self, data: bytes) -> None:
+        """Send, or take it to be sent."""
+        if not self.lost.done():
+            self._network.write(data)
+
+    async def more(self, into: memoryview | None = None) -> int:
+        """Wait until something moves; give how many bytes came into that memory, and thus not here."""
+        if self.lost.done():
+            raise self.lost.result()
+        self._into = into
+        self._waiting = self._loop.create_future()
+        self._moved()
+        self._watch()
+        try:
+            count = await self._waiting
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._into = self._waiting = None
+        if count == _TOO_LATE:
+            self.abort()
+            raise TimeoutError
+        return count
+
+    @property
+    def here(self) -> int:
+        """How many bytes have come that were not taken."""
+        return self._end - self._start
+
+    def take(self, most: int | None = None) -> bytes:
+        """Take what is here, as a copy."""
+        end = self._end if most is None else min(self._end, self._start + most)
+        taken = self._memory[self._start : end]
+        self._taken(end)
+        return bytes(taken)
+
+    def take_into(self, memory: memoryview) -> int:
+        """Take what is here into that memory."""
+        end = min(self._end, self._start + len(memory))
+        count = end - self._start
+        memory[:count] = self._view[self._start : end]
+        self._taken(end)
+        return count
+
+    def take_head(self) -> bytes | None:
+        """Take what is here up to an empty line, if there is one."""
+        end = self._memory.find(_END_OF_HEAD, self._start, self._end)
+        if end >= 0:
+            return self.take(end + len(_END_OF_HEAD) - self._start)
+        if self._end == _MEMORY:
+            if not self._start:
+                raise BrokenError("its headers are too long")
+            self._view[: self.here] = self._view[self._start : self._end]
+            self._start, self._end = 0, self.here
+            self._read()
+        return None
+
+    def abort(self) -> None:
+        """Close it at once."""
+        self._network.abort()
+
+    @property
+    def _network(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise RuntimeError("it has not been connected")
+        return self._transport
+
+    def _taken(self, end: int) -> None:
+        self._start = end
+        if self._start == self._end:
+            self._start = self._end = 0
+            if not self._reads:
+                self._read()
+
+    def _read(self) -> None:
+        self._reads = True
+        self._network.resume_reading()
+
+    def _moved(self) -> None:
+        self._quiet_until = self._loop.time() + self._silence
+
+    def _wake(self, count: int) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(count)
+
+    def _watch(self) -> None:
+        """Set the alarm, unless it is; where it rings too early it is set anew, which is rare."""
+        if self._alarm is None:
+            due = min(self._quiet_until, self._answer_until, self._idle_until)
+            self._alarm = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
+        if self._waiting is not None:
+            if min(self._quiet_until, self._answer_until) <= now:
+                self._wake(_TOO_LATE)
+            else:
+                self._watch()
+        elif self._idle_until <= now:
+            self.abort()
+        elif self._idle_until < inf:
+            self._watch()

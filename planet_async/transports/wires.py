@@ -1,0 +1,102 @@
+"""`Wires`: the connections of one transport, those that are idle for use again."""
+
+import asyncio
+import socket
+import ssl
+from collections import defaultdict
+
+import anyio
+from aiohappyeyeballs import start_connection
+
+from planet_async.config import Config
+from planet_async.transports.outgoing import Key
+from planet_async.transports.wire import Wire
+
+_NEXT_ADDRESS_SECONDS = 0.25  # until another address of the same host is tried beside the first: RFC 8305
+_CLOSE_SECONDS = 2.0
+
+
+class Wires:
+    """Makes, keeps and closes them: `Config.max_connections`, as long as no more are in use at a time."""
+
+    def __init__(self, config: Config, trusted: ssl.SSLContext) -> None:
+        self._config = config
+        self._trusted = trusted
+        self._open: set[Wire] = set()
+        self._connecting = 0
+        self._idle = defaultdict[Key, list[Wire]](list)
+        self.closed = False
+
+    async def take(self, key: Key, *, repeatable: bool) -> Wire:
+        """Give an idle one, or a new one.
+
+        Raises OSError, which includes TimeoutError and those of TLS, and UnicodeError for what is no name.
+        """
+        if not repeatable:
+            # The loop hears of those that the server closed, so that this request meets none of them.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        idle = self._idle[key]
+        while idle:
+            wire = idle.pop()
+            if wire.is_usable:
+                return wire
+            wire.abort()
+        return await self._new(key)
+
+    def put_back(self, key: Key, wire: Wire) -> None:
+        """Take one that is used no more."""
+        if self.closed or not wire.is_usable:
+            wire.abort()
+        else:
+            wire.rest()
+            self._idle[key].append(wire)
+
+    async def aclose(self) -> None:
+        """Close all, also those in use, and those that are still being made."""
+        self.closed = True
+        self._idle.clear()
+        ending = [wire.lost for wire in self._open if not wire.lost.done()]
+        for wire in self._open:
+            wire.abort()
+        if ending:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(ending, timeout=_CLOSE_SECONDS)
+
+    async def _new(self, key: Key) -> Wire:
+        self._make_room()
+        self._connecting += 1
+        try:
+            async with asyncio.timeout(self._config.connect_timeout):
+                wire = await self._connected(*key)
+        finally:
+            self._connecting -= 1
+        self._open.add(wire)
+        if self.closed:
+            wire.abort()
+        return wire
+
+    def _make_room(self) -> None:
+        self._open = {wire for wire in self._open if not wire.lost.done()}
+        excess = len(self._open) + self._connecting + 1 - self._config.max_connections
+        for idle in self._idle.values():
+            while idle and excess > 0:
+                idle.pop(0).abort()
+                excess -= 1
+
+    async def _connected(self, scheme: str, host: str, port: int) -> Wire:
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        opened = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
+        secure = scheme == "https"
+        try:
+            _, wire = await loop.create_connection(
+                lambda: Wire(self._config.read_timeout),
+                sock=opened,
+                ssl=self._trusted if secure else None,
+                server_hostname=host if secure else None,
+            )
+        except BaseException:
+            opened.close()
+            raise
+        return wire
