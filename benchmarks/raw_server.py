@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import multiprocessing
 import os
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
@@ -29,6 +30,7 @@ TASKING_ORDERS = 100_000
 _ORDERS = "/compute/ops/orders/v2"
 _DIFFERENT = 4  # pages of orders; a client may refuse the same one twice in a row
 _SLICE = 1 << 17  # bytes that a limited connection gets at a time
+_TIMERS = 0.002  # seconds that those of an event loop may be late
 _WITH_FILES = "ffffffffffff"  # ends such an id
 _HEAD_AND_FILE = 2  # parts of an answer that is a file
 
@@ -102,9 +104,15 @@ class _Connection(asyncio.Protocol):
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
             if self._latency:
-                asyncio.get_running_loop().call_later(self._latency, self._answer, head)
+                due = time.perf_counter() + self._latency
+                asyncio.get_running_loop().call_later(self._latency - _TIMERS, self._answer_at, due, head)
             else:
                 self._answer(head)
+
+    def _answer_at(self, due: float, head: bytes) -> None:
+        while time.perf_counter() < due:
+            pass
+        self._answer(head)
 
     def _answer(self, head: bytes) -> None:
         parts = self._site.answer(head)
