@@ -28,7 +28,7 @@ _DIGITS = 18  # of an offset; Python refuses to read thousands
 
 
 class OffsetPaginator(Paginator[T]):
-    """A paginator that has up to `concurrency` pages under way at a time, and never holds more.
+    """A paginator that has up to `concurrency` pages under way at a time, and holds one more at most.
 
     The items come in their order, each once (told apart by its `id`), also where some are added while the
     list is read: a page that was answered before one in front of it is fetched again if the list has grown in
@@ -98,12 +98,16 @@ class OffsetPaginator(Paginator[T]):
         ahead = deque[_Fetch[T]]()
         page, enough, count = first, False, first.count or 0
         error: Exception | None = None
+
+        def begin_more() -> None:
+            for request in islice(plan, self._concurrency - len(ahead)):
+                ahead.append(_Fetch(request, self._fetch))
+                group.start_soon(ahead[-1].run)
+
         async with anyio.create_task_group() as group:
             try:
                 while not enough:
-                    for request in islice(plan, self._concurrency - len(ahead)):
-                        ahead.append(_Fetch(request, self._fetch))
-                        group.start_soon(ahead[-1].run)
+                    begin_more()
                     if not ahead or _offset(page.next) != _offset(ahead[0].request.url):
                         break
                     fetch = ahead.popleft()
@@ -112,6 +116,7 @@ class OffsetPaginator(Paginator[T]):
                         # Answered before the list grew: what moved on since would be on neither page.
                         page = await self._fetch(fetch.request)
                     count = page.count or 0
+                    begin_more()  # before the reader has its turn, and takes it to decode this one
                     enough = await send(page)
             except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
                 error = caught

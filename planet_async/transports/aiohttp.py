@@ -13,7 +13,6 @@ import re
 import ssl
 
 import anyio
-import certifi
 
 from planet_async._background import on_asyncio
 from planet_async.body import Body
@@ -40,9 +39,7 @@ class AiohttpTransport:
 
     def __init__(self, config: Config | None = None) -> None:
         config = config or Config()
-        # The authorities that the default transport trusts; those of the system may be missing.
-        trusted = ssl.create_default_context(cafile=certifi.where())
-        self._wires = Wires(config, trusted)
+        self._wires = Wires(config)
         self._head_seconds = config.connect_timeout + 2 * config.read_timeout
         self._gate = anyio.Semaphore(config.max_connections, fast_acquire=True)
 

@@ -12,6 +12,7 @@ import httpcore
 
 from planet_async._background import on_asyncio
 from planet_async.transports.outgoing import Key
+from planet_async.transports.trust import Trust
 from planet_async.transports.wide_reads import WideReads, close_all
 
 _KEPT_SECONDS = 5.0  # that an idle connection is kept: most servers keep theirs longer
@@ -25,9 +26,9 @@ class Connections:
     One to a server that speaks HTTP/2 carries many requests at a time, any other carries one.
     """
 
-    def __init__(self, most: int, trusted: ssl.SSLContext, *, http2: bool) -> None:
+    def __init__(self, most: int, *, http2: bool) -> None:
         self._most = most
-        self._trusted = trusted
+        self._trust = Trust()
         self._http2 = http2
         self._backend: WideReads | None = None
         self._kept: dict[Key, list[Connection]] = {}
@@ -40,10 +41,12 @@ class Connections:
 
         Whoever is cancelled while closing the response has to `let_go` of the connection.
         """
-        shared = self._http2 and origin[0] == "https"
+        secure = origin[0] == "https"
+        shared = self._http2 and secure
+        trusted = await self._trust.context() if secure else None
         while True:
             connection = self._find(origin, shared, repeatable) or await self._open(
-                origin, request.url.origin
+                origin, request.url.origin, trusted
             )
             self._beginning[connection] += 1  # it looks idle until it has begun
             try:
@@ -78,7 +81,7 @@ class Connections:
                 return connection
         return None
 
-    async def _open(self, origin: Key, theirs: httpcore.Origin) -> Connection:
+    async def _open(self, origin: Key, theirs: httpcore.Origin, trusted: ssl.SSLContext | None) -> Connection:
         if self._backend is None:
             self._backend = WideReads(httpcore.AnyIOBackend() if on_asyncio() else httpcore.TrioBackend())
         useless = [*self._useless()]
@@ -86,7 +89,7 @@ class Connections:
             origins[:] = [one for one in origins if one not in useless]
         connection = Connection(
             theirs,
-            ssl_context=self._trusted,
+            ssl_context=trusted,
             keepalive_expiry=_KEPT_SECONDS,
             http2=self._http2,
             network_backend=self._backend,

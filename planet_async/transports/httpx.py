@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Self
 
 import anyio
-import certifi
 import httpcore
 
 from planet_async.config import Config
@@ -56,11 +55,7 @@ class HttpxTransport:
     def __init__(self, config: Config | None = None) -> None:
         config = config or Config()
         keep_secrets_out_of_logs()
-        self._connections = Connections(
-            config.max_connections,
-            ssl.create_default_context(cafile=certifi.where()),
-            http2=find_spec("h2") is not None,
-        )
+        self._connections = Connections(config.max_connections, http2=find_spec("h2") is not None)
         self._gate = anyio.Semaphore(config.max_connections, fast_acquire=True)
         self._timeouts = {
             "connect": config.connect_timeout,
@@ -174,7 +169,14 @@ def _translated(error: Exception, request: Request) -> PlanetError:
     if name in _UNSENDABLE or isinstance(error, UnicodeError):
         return InvalidRequest(f"not a request that can be sent: {what}", request=request)
     if name in _CONNECTING:
-        return ConnectError(f"could not connect: {what}", request=request)
+        return ConnectError(f"could not connect: {_tls_problem(error) or what}", request=request)
     if isinstance(error, TimeoutError) or name.endswith("Timeout"):
         return TransportTimeout(f"nothing moved for too long: {what}", request=request)
     return ConnectionLost(f"the connection broke off: {what}", request=request)
+
+
+def _tls_problem(error: BaseException | None) -> str:
+    """Find what TLS had against it: on trio, httpcore's own error says nothing."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return str(error or "")

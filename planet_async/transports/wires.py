@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 from collections import defaultdict
 
 import anyio
@@ -10,6 +9,7 @@ from aiohappyeyeballs import start_connection
 
 from planet_async.config import Config
 from planet_async.transports.outgoing import Key
+from planet_async.transports.trust import Trust
 from planet_async.transports.wire import Wire
 
 _NEXT_ADDRESS_SECONDS = 0.25  # until another address of the same host is tried beside the first: RFC 8305
@@ -19,9 +19,9 @@ _CLOSE_SECONDS = 2.0
 class Wires:
     """Makes, keeps and closes them: `Config.max_connections`, as long as no more are in use at a time."""
 
-    def __init__(self, config: Config, trusted: ssl.SSLContext) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._trusted = trusted
+        self._trust = Trust()
         self._open: set[Wire] = set()
         self._connecting = 0
         self._idle = defaultdict[Key, list[Wire]](list)
@@ -86,14 +86,15 @@ class Wires:
 
     async def _connected(self, scheme: str, host: str, port: int) -> Wire:
         loop = asyncio.get_running_loop()
+        secure = scheme == "https"
+        trusted = await self._trust.context() if secure else None
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         opened = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
-        secure = scheme == "https"
         try:
             _, wire = await loop.create_connection(
                 lambda: Wire(self._config.read_timeout),
                 sock=opened,
-                ssl=self._trusted if secure else None,
+                ssl=trusted,
                 server_hostname=host if secure else None,
             )
         except BaseException:

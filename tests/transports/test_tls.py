@@ -1,4 +1,4 @@
-"""TLS on the default network: what breaks it is a lost connection, and who gives up leaves none."""
+"""TLS, on both networks: bodies come whole, what breaks it is a lost connection, who gives up leaves none."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +13,9 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from planet_async.conformance.call import fetch, get
 from planet_async.conformance.promise import eventually
-from planet_async.errors import ConnectionLost
+from planet_async.errors import ConnectError, ConnectionLost
+from planet_async.http import Transport
+from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +45,59 @@ async def accepting(serve: Callable[[anyio.abc.SocketStream], Awaitable[None]]) 
         group.cancel_scope.cancel()
 
 
-async def test_broken_tls_is_a_lost_connection(context: ssl.SSLContext) -> None:
+@pytest.fixture(params=[HttpxTransport, AiohttpTransport])
+def network(request: pytest.FixtureRequest, anyio_backend: str) -> HttpxTransport | AiohttpTransport:
+    if request.param is AiohttpTransport and anyio_backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
+    made: HttpxTransport | AiohttpTransport = request.param()
+    return made
+
+
+async def test_a_large_body_comes_whole_and_the_connection_is_used_again(
+    context: ssl.SSLContext, network: Transport
+) -> None:
+    """More than fits into any buffer on the way, iterated and read into memory."""
+    content = bytes(range(256)) * 20_000
+    connections = 0
+
+    async def serve(plain: anyio.abc.SocketStream) -> None:
+        nonlocal connections
+        connections += 1
+        async with await TLSStream.wrap(plain, ssl_context=context, server_side=True) as stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while await stream.receive():
+                    await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(content))
+                    await stream.send(content)
+
+    async with accepting(serve) as url:
+        assert await fetch(network, url) == content
+        response = await network.send(get(url))
+        body, memory, came = response.chunks(), memoryview(bytearray(300_000)), b""
+        while count := await body.read_into(memory):
+            came += memory[:count]
+        assert came == content
+        await response.aclose()
+        await network.aclose()
+    assert connections == 1
+
+
+async def test_a_certificate_of_nobody_is_no_connection(network: Transport) -> None:
+    """It is said what is wrong, and nothing was sent."""
+    stranger = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(stranger)
+
+    async def serve(plain: anyio.abc.SocketStream) -> None:
+        async with plain:
+            with suppress(Exception):
+                await TLSStream.wrap(plain, ssl_context=stranger, server_side=True)
+
+    async with accepting(serve) as url:
+        with pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await network.send(get(url))
+        await network.aclose()
+
+
+async def test_broken_tls_is_a_lost_connection(context: ssl.SSLContext, network: Transport) -> None:
     """A record that does not decrypt, half way through a body: an error of ours, that is tried again."""
 
     async def serve(plain: anyio.abc.SocketStream) -> None:
@@ -55,7 +109,6 @@ async def test_broken_tls_is_a_lost_connection(context: ssl.SSLContext) -> None:
             with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                 await stream.receive()
 
-    network = HttpxTransport()
     async with accepting(serve) as url:
         with pytest.raises(ConnectionLost):
             await fetch(network, url)
@@ -63,7 +116,7 @@ async def test_broken_tls_is_a_lost_connection(context: ssl.SSLContext) -> None:
 
 
 @pytest.mark.usefixtures("context")
-async def test_who_gives_up_while_tls_begins_leaves_no_connection() -> None:
+async def test_who_gives_up_while_tls_begins_leaves_no_connection(network: Transport) -> None:
     """A server that accepts and says nothing is not kept hanging on either."""
     opened, ended = 0, 0
 
@@ -76,7 +129,6 @@ async def test_who_gives_up_while_tls_begins_leaves_no_connection() -> None:
                     await plain.receive()
             ended += 1
 
-    network = HttpxTransport()
     async with accepting(serve) as url:
         with anyio.move_on_after(0.05):
             await network.send(get(url))
