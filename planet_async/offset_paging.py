@@ -18,7 +18,6 @@ from attrs import define, evolve, field
 from planet_async._background import Send, Stream
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Transport
-from planet_async.models.parse import REFUSALS
 from planet_async.paging import Page, PageShape, Paginator, Progress
 
 T = TypeVar("T")
@@ -165,33 +164,17 @@ class _Fetch(Generic[T]):
         return self._page
 
 
-class _Identified(msgspec.Struct):
-    id: str | int | None = None
-
-
-_identify = msgspec.json.Decoder(_Identified).decode
-
-
 def without_known(page: Page[T], known: set[str]) -> Page[T]:
     """Leave out the items whose id is known already; note the ids of the others."""
 
-    def is_new(item: msgspec.Raw) -> bool:
-        id_ = _id_of(item)
+    def is_new(id_: str | None) -> bool:
         if id_ is None:
             return True
         before = len(known)
         known.add(id_)
         return len(known) > before
 
-    return page.only(is_new)
-
-
-def _id_of(item: msgspec.Raw) -> str | None:
-    try:
-        found = _identify(item).id
-    except REFUSALS:
-        return None  # whoever looks at the item is told what is wrong with it
-    return None if found is None else str(found)
+    return page.only([is_new(id_) for id_ in page.ids()])
 
 
 def _offset(url: str | None) -> int | None:

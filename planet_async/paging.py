@@ -1,8 +1,9 @@
 """Lists that come in pages: the dialects of the four APIs as data, and `Paginator`, which follows them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from itertools import compress
 from typing import Any, Generic, TypeVar
 
 import anyio.lowlevel
@@ -32,19 +33,25 @@ TASKING_PAGES = PageShape("results", ("next",))
 REPORTS_PAGES = PageShape("reports", ("_links._next", "_links.next"))
 
 
-class _Body(msgspec.Struct):
-    """The body of a page in any dialect; items stay undecoded until somebody wants them."""
+class _Body(msgspec.Struct, Generic[T]):
+    """The body of a page in any dialect."""
 
-    orders: list[msgspec.Raw] | None = None
-    subscriptions: list[msgspec.Raw] | None = None
-    results: list[msgspec.Raw] | None = None
-    reports: list[msgspec.Raw] | None = None
+    orders: list[T] | None = None
+    subscriptions: list[T] | None = None
+    results: list[T] | None = None
+    reports: list[T] | None = None
     links: dict[str, Any] | None = msgspec.field(name="_links", default=None)
     next: str | None = None
     count: int | None = None
 
 
-_decoder = msgspec.json.Decoder(_Body)
+class _Identified(msgspec.Struct, gc=False):
+    id: str | int | None = None
+
+
+_decoder = msgspec.json.Decoder(_Body[msgspec.Raw])  # items stay undecoded until somebody wants them
+_identify_all = msgspec.json.Decoder(_Body[_Identified]).decode
+_identify = msgspec.json.Decoder(_Identified).decode
 _AT_A_STRETCH = 50  # items decoded, about a millisecond, before others have their turn
 _LONGEST_LINK = 8_000  # characters; servers do not take longer ones
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
@@ -61,6 +68,8 @@ class Page(Generic[T]):
     next: str | None
     count: int | None
     date: datetime | None
+    _body: bytes = field(repr=False)
+    _key: str = field(repr=False)
     _raw: list[msgspec.Raw] = field(repr=False)
     _decode: Callable[[msgspec.Raw], T] = field(repr=False)
 
@@ -80,10 +89,27 @@ class Page(Generic[T]):
         grown = (self.count or 0) > (earlier.count or 0)
         return bool(self._raw) and self._raw == earlier._raw and not grown  # noqa: SLF001 - its own kind
 
-    def only(self, wanted: Callable[[msgspec.Raw], bool]) -> "Page[T]":
-        """Give the page with those items whose JSON is wanted."""
-        raw = [item for item in self._raw if wanted(item)]
-        return self if len(raw) == len(self._raw) else evolve(self, raw=raw)
+    def ids(self) -> list[str | None]:
+        """Give the id of each item, None where it has none, without decoding more of it."""
+        try:
+            items: list[_Identified] = getattr(_identify_all(self._body), self._key)
+        except REFUSALS:
+            items = []
+        if len(items) != len(self._raw):  # one is odd, or some are left out
+            return [_id_of(item) for item in self._raw]
+        return [None if item.id is None else str(item.id) for item in items]
+
+    def only(self, wanted: Sequence[bool]) -> "Page[T]":
+        """Give the page without the items that are not wanted."""
+        return self if all(wanted) else evolve(self, raw=[*compress(self._raw, wanted)])
+
+
+def _id_of(item: msgspec.Raw) -> str | None:
+    try:
+        found = _identify(item).id
+    except REFUSALS:
+        return None  # whoever looks at the item is told what is wrong with it
+    return None if found is None else str(found)
 
 
 class Progress:
@@ -197,11 +223,13 @@ class Paginator(Generic[T]):
             self._next(content, request),
             content.count,
             http_date(response.headers.get("date")),
+            body,
+            self._shape.items,
             raw,
             lambda item: self._decode(item, request),
         )
 
-    def _next(self, content: _Body, request: Request) -> str | None:
+    def _next(self, content: _Body[msgspec.Raw], request: Request) -> str | None:
         for path in self._shape.next:
             link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
             if link and (not isinstance(link, str) or len(link) > _LONGEST_LINK):

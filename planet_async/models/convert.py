@@ -6,7 +6,7 @@ field (`planet_async.models.structure`), since one odd field must not cost the c
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -20,27 +20,12 @@ from planet_async.models.resource import Resource
 from planet_async.models.structure import ZERO_TIME, converter, problems
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _MANY_FIELDS = 16
+_set = object.__setattr__
 
-__all__ = ["checked_body", "decode", "decode_part", "from_mapping", "to_json", "to_mapping"]
-
-
-@cache
-def _decoder(cls: type[Any]) -> Callable[[bytes], Any]:
-    # Each field that does not come costs msgspec an AttributeError, of attrs classes.  Those with many are
-    # filled by way of its own, which takes half the time.
-    fields = attrs.fields(cls)
-    if len(fields) < _MANY_FIELDS:
-        return msgspec.json.Decoder(cls).decode
-    struct = msgspec.defstruct(cls.__name__, [_struct_field(field) for field in fields], gc=False)
-    decode_struct = msgspec.json.Decoder(struct).decode
-    return lambda json: cls(*msgspec.structs.astuple(decode_struct(json)))
-
-
-def _struct_field(field: "attrs.Attribute[Any]") -> tuple[str, Any] | tuple[str, Any, Any]:
-    required = field.default is attrs.NOTHING
-    return (field.name, field.type) if required else (field.name, field.type, field.default)
+__all__ = ["checked_body", "decode", "decode_part", "decoder", "from_mapping", "to_json", "to_mapping"]
 
 
 def decode(
@@ -57,17 +42,68 @@ def decode(
     use without it: then, and where the text is no JSON object, a DecodeError says what is wrong `where`, and
     of which `content_type` it was.
     """
-    # A copy of the slice, lest one order kept keep the whole page.
-    json = bytes(data)
-    try:
-        found: T = _decoder(cls)(json)  # type: ignore[arg-type]  # a class is hashable
-    except REFUSALS:
-        return _second_look(cls, json, request, where, content_type)
-    if ZERO_TIME in json:
-        return _second_look(cls, json, request, where)
-    if isinstance(found, Resource):
-        object.__setattr__(found, "_json", json)
-    return found
+    return decoder(cls)(data, request, where, content_type)
+
+
+class Decode(Protocol[T_co]):
+    """Decodes as `decode` does, to records of one class."""
+
+    def __call__(
+        self,
+        data: bytes | msgspec.Raw,
+        request: Request | None = None,
+        where: str = "$",
+        content_type: str = "",
+    ) -> T_co:
+        """Decode one."""
+        ...
+
+
+def decoder(cls: type[T]) -> Decode[T]:
+    """Give what decodes to that class, to be made once for many."""
+    made: Decode[T] = _decoder(cls)  # type: ignore[arg-type]  # a class is hashable
+    return made
+
+
+@cache
+def _decoder(cls: type[Any]) -> Decode[Any]:
+    fast, keeps_json = _filler(cls), issubclass(cls, Resource)
+
+    def decode_one(
+        data: bytes | msgspec.Raw, request: Request | None = None, where: str = "$", content_type: str = ""
+    ) -> Any:
+        # A copy of the slice, lest one order kept keep the whole page.
+        json = bytes(data)
+        try:
+            found = fast(json)
+        except REFUSALS:
+            return _second_look(cls, json, request, where, content_type)
+        if ZERO_TIME in json:
+            return _second_look(cls, json, request, where)
+        if keeps_json:
+            _set(found, "_json", json)
+        return found
+
+    return decode_one
+
+
+def _filler(cls: type[Any]) -> Callable[[bytes], Any]:
+    """Give the way in which msgspec fills the class fastest.
+
+    Each field that does not come costs it an AttributeError, of attrs classes; where there are many, it is
+    done by way of a class of msgspec's own in half the time.
+    """
+    fields = attrs.fields(cls)
+    if len(fields) < _MANY_FIELDS:
+        return msgspec.json.Decoder(cls).decode
+    struct = msgspec.defstruct(cls.__name__, [_struct_field(field) for field in fields], gc=False)
+    fill, values = msgspec.json.Decoder(struct).decode, msgspec.structs.astuple
+    return lambda json: cls(*values(fill(json)))
+
+
+def _struct_field(field: "attrs.Attribute[Any]") -> tuple[str, Any] | tuple[str, Any, Any]:
+    required = field.default is attrs.NOTHING
+    return (field.name, field.type) if required else (field.name, field.type, field.default)
 
 
 def decode_part(cls: type[T], part: object, *, where: str = "$") -> T:
@@ -91,8 +127,8 @@ def _second_look(cls: type[T], json: bytes, request: Request | None, where: str,
         keys = ", ".join(discreet(key)[:24] for key in list(parsed)[:6])  # a key may be anything
         raise DecodeError(f"{wrong} (what came has: {keys or 'no fields'})", request=request) from None
     if isinstance(found, Resource):
-        object.__setattr__(found, "_json", json)
-        object.__setattr__(found, "_parsed", parsed)
+        _set(found, "_json", json)
+        _set(found, "_parsed", parsed)
     return found
 
 

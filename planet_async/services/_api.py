@@ -1,16 +1,14 @@
 """What the services share: the transport stack, and the way from a path to a model."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, TypeVar
-
-import msgspec
 
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
 from planet_async.layers.unpack import ACCEPTED
-from planet_async.models.convert import decode
+from planet_async.models.convert import decode, decoder
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageShape, Paginator
 from planet_async.waiting.roll_call import Identified, Lists
@@ -82,11 +80,11 @@ class Api:
 
     def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
         """Make the list that starts with that request."""
-        return Paginator(self.transport, request, shape, _decoder(cls))
+        return Paginator(self.transport, request, shape, decoder(cls))
 
     def paginate_offsets(self, cls: type[T], request: Request, concurrency: int) -> OffsetPaginator[T]:
         """Make the list of the Tasking API that starts with that request, some pages fetched side by side."""
-        return OffsetPaginator(self.transport, request, TASKING_PAGES, _decoder(cls), concurrency)
+        return OffsetPaginator(self.transport, request, TASKING_PAGES, decoder(cls), concurrency)
 
     def shared_wait(
         self, noun: str, look: Look[Thing], schedule: Schedule, lists: Lists[Thing] | None = None
@@ -97,10 +95,3 @@ class Api:
             found = SharedWait(look, clock=self.clock, schedule=schedule, lists=lists)
             self._waits[noun, schedule] = found
         return found
-
-
-def _decoder(cls: type[T]) -> Callable[[msgspec.Raw, Request], T]:
-    def item(raw: msgspec.Raw, fetched: Request) -> T:
-        return decode(cls, raw, request=fetched)
-
-    return item
