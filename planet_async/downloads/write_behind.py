@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from planet_async._threads import in_thread
 from planet_async.body import Body
 
-_HELD = 5 << 19  # bytes that wait to be written, of all files under way together, in two batches each
+_HELD = 5 << 19  # bytes of the batches of all files under way together
 _LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
 _REST = 16  # a batch is gone with when so small a part of it is free: to read a little costs as much as a lot
 
@@ -32,10 +32,12 @@ async def write_behind(
     is not read on.  Raises what reading, `write` and `told` raise.
     """
     writer = _Writer(write)
-    size = max(_LEAST, _HELD // (2 * at_once))
+    alone = at_once == 1  # one of many need not be read on while it is written: the others are
+    size = max(_LEAST, _HELD // (2 if alone else at_once))
     if most is not None:
         size = min(size, most + 1)
-    memory, other = (memoryview(bytearray(size)) for _ in range(2))  # takes none before it is used
+    memory = memoryview(bytearray(size))  # takes none before it is used
+    other = memoryview(bytearray(size)) if alone else memory
     failure: BaseException | None = None
     filled = received = 0
     async with anyio.create_task_group() as group:  # no error leaves it as such, for it would be wrapped
@@ -48,6 +50,8 @@ async def write_behind(
                         break
                     writer.take(group, memory[:filled])
                     memory, other, filled = other, memory, 0
+                    if not alone:
+                        await writer.written.wait()
                 told(count)
                 received += count
                 if most is not None and received > most:

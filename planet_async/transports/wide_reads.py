@@ -13,7 +13,7 @@ import httpcore
 
 _CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
 _READ = 1 << 18  # bytes
-_ALL_READ = 5 << 18  # bytes that all connections together may hand on at a time: it is memory
+_ALL_READ = 7 << 18  # bytes that all connections together may hand on at a time: it is memory
 
 
 class WideReads(httpcore.AsyncNetworkBackend):

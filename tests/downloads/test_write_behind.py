@@ -92,7 +92,7 @@ async def test_all_is_written_in_order_in_threads() -> None:
     assert told == [1000] * 100
 
 
-@pytest.mark.parametrize(("at_once", "size"), [(1, 3000), (2, 1500), (3, 1000), (50, 1000)])
+@pytest.mark.parametrize(("at_once", "size"), [(1, 3000), (2, 3000), (3, 2000), (50, 1000)])
 async def test_many_side_by_side_hold_no_more_than_one(at_once: int, size: int) -> None:
     """The more there are, the smaller their batches, so that memory does not grow with them."""
     sink = Sink()
