@@ -16,6 +16,7 @@ They run on asyncio and on trio, take a second or two in all, and need no pytest
 from collections.abc import Awaitable, Callable
 
 from planet_async.conformance.bodies import (
+    a_body_goes_into_the_memory_of_the_reader,
     a_body_is_not_unpacked,
     a_body_left_half_way_leaves_nothing,
     a_body_streams,
@@ -37,8 +38,10 @@ from planet_async.conformance.connections import (
     closing_at_any_time_leaves_nothing_open,
     closing_closes_all,
     connections_are_used_again,
+    connections_to_others_make_room,
     no_more_connections_than_allowed,
     what_follows_an_answer_is_no_answer,
+    what_the_server_gives_up_is_not_used,
     who_waits_in_line_when_it_closes_is_told,
 )
 from planet_async.conformance.failures import (
@@ -52,24 +55,29 @@ from planet_async.conformance.failures import (
     silence_is_a_timeout,
 )
 from planet_async.conformance.sending import (
+    a_large_request_arrives_whole,
     a_request_arrives_as_made,
     a_signed_address_is_sent_verbatim,
     redirects_are_returned,
     repeated_parameters_survive,
     the_environment_adds_nothing,
     what_is_no_address_is_refused,
+    what_is_not_ascii_is_encoded,
 )
 
 Check = Callable[[Make], Awaitable[None]]
 
 CHECKS: tuple[Check, ...] = (
     a_request_arrives_as_made,
+    a_large_request_arrives_whole,
     repeated_parameters_survive,
     a_signed_address_is_sent_verbatim,
+    what_is_not_ascii_is_encoded,
     what_is_no_address_is_refused,
     redirects_are_returned,
     the_environment_adds_nothing,
     every_framing_is_read,
+    a_body_goes_into_the_memory_of_the_reader,
     an_answer_without_a_body_is_whole,
     announcements_are_passed_over,
     a_body_streams,
@@ -79,9 +87,11 @@ CHECKS: tuple[Check, ...] = (
     a_body_left_half_way_leaves_nothing,
     a_response_that_nobody_reads_can_be_closed,
     connections_are_used_again,
+    connections_to_others_make_room,
     no_more_connections_than_allowed,
     a_connection_closed_while_idle_is_not_used,
     what_follows_an_answer_is_no_answer,
+    what_the_server_gives_up_is_not_used,
     closing_closes_all,
     closing_at_any_time_leaves_nothing_open,
     who_waits_in_line_when_it_closes_is_told,

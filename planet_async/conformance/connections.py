@@ -62,6 +62,25 @@ async def no_more_connections_than_allowed(make: Make) -> None:
             expect(most > 1 or order == sorted(order), "those in line are served in order", order)
 
 
+async def connections_to_others_make_room(make: Make) -> None:
+    """Those that are idle are closed for one to another server, where there may be no more."""
+    async with (
+        loopback(saying(OK)) as one,
+        loopback(saying(OK)) as other,
+        opened(make, max_connections=2) as transport,
+    ):
+        for _ in range(3):
+            for server in (one, other):
+
+                async def ask(url: str = server.url) -> None:
+                    expect(await fetch(transport, url) == b"ok", "each is answered")
+
+                async with anyio.create_task_group() as group:
+                    for _ in range(3):
+                        group.start_soon(ask)
+                await eventually(lambda: one.open + other.open <= 2, "no more than two are open")  # noqa: PLR2004
+
+
 async def a_connection_closed_while_idle_is_not_used(make: Make) -> None:
     """What may not be sent twice would fail on it, and nobody would know whether it was acted on."""
     with socket.socket() as listener:
@@ -97,11 +116,23 @@ async def _answer_one(listener: socket.socket, peers: list[socket.socket]) -> No
 
 async def what_follows_an_answer_is_no_answer(make: Make) -> None:
     """A server that says more than it was asked is not listened to: the next request has its own answer."""
-    script = saying(OK + b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nelse's")
-    async with loopback(script) as server, opened(make) as transport:
-        for number in range(3):
-            body = await fetch(transport, server.url)
-            expect(body == b"ok", f"the answer to request {number} is its own", body)
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    for answer in (OK, chunked):
+        for more in (b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nelse's", b"HTT", b"no HTTP"):
+            async with loopback(saying(answer + more)) as server, opened(make) as transport:
+                for number in (1, 2, 3):
+                    body = await fetch(transport, server.url)
+                    expect(body == b"ok", f"the answer to request {number} is its own", body)
+                    expect(server.connections == number, "its connection is not used again")
+
+
+async def what_the_server_gives_up_is_not_used(make: Make) -> None:
+    """`Connection: close` is the last that comes on it, also where the server does not close it yet."""
+    answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
+    async with loopback(saying(answer)) as server, opened(make) as transport:
+        for number in (1, 2):
+            await fetch(transport, server.url)
+            expect(server.connections == number, "a connection that was given up is not used again")
 
 
 async def who_waits_in_line_when_it_closes_is_told(make: Make) -> None:

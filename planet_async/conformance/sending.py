@@ -36,6 +36,16 @@ async def a_request_arrives_as_made(make: Make) -> None:
             expect(found == encoding, f"accept-encoding is {encoding}", found)
 
 
+async def a_large_request_arrives_whole(make: Make) -> None:
+    """More than fits into any buffer on the way, in its order, before the answer is waited for."""
+    body = b"".join(b"%07d\n" % number for number in range(1 << 19))
+    async with loopback(saying(OK)) as server, opened(make) as transport:
+        for number in range(2):
+            await (await transport.send(Request("POST", server.url, body=body))).read()
+            expect(server.requests[number].body == body, "a large body arrives whole")
+        expect(server.connections == 1, "its connection is used again", server.connections)
+
+
 async def repeated_parameters_survive(make: Make) -> None:
     """In their order, encoded, after the query that the address has."""
     pairs = (("state", "queued"), ("state", "a b&c"), ("on", "2026-01-01T00:00:00Z/.."))
@@ -52,6 +62,18 @@ async def a_signed_address_is_sent_verbatim(make: Make) -> None:
         await (await transport.send(get(server.url + _SIGNED))).read()
         target = server.requests[0].target
         expect(target == _SIGNED, "an address is sent verbatim", target)
+
+
+async def what_is_not_ascii_is_encoded(make: Make) -> None:
+    """As UTF-8, in path and query; all else stays as it is."""
+    async with loopback(saying(OK)) as server, opened(make) as transport:
+        await (
+            await transport.send(
+                get(f"{server.url}/\N{LATIN SMALL LETTER E WITH ACUTE}%2F?a=\N{EURO SIGN}+b")
+            )
+        ).read()
+        target = server.requests[0].target
+        expect(target == "/%C3%A9%2F?a=%E2%82%AC+b", "what is not ASCII is encoded", target)
 
 
 async def what_is_no_address_is_refused(make: Make) -> None:

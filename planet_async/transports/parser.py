@@ -13,6 +13,7 @@ from planet_async.transports.wire import BrokenError
 
 Head = RawResponseMessage
 _LONGEST_LINE = 1 << 16  # bytes of a header: a signed address in a redirect is long
+_END = b"\r\n\r\n"
 _HELD = 1 << 20  # bytes that it may hold before it asks for a pause; it never gets as many at a time
 
 
@@ -51,11 +52,14 @@ class Parser:
     def content(self, data: bytes) -> bytes:
         """Give what is in the chunks that have come."""
         try:
-            self.has_more = bool(self._fed(data))
+            another = self._fed(data)
         except BrokenError:
             if not self.is_over:
                 raise
             self.has_more = True
+        else:
+            # It takes the start of another answer, and keeps that to itself.
+            self.has_more = bool(another) or (self.is_over and not data.endswith(_END))
         return b"" if self._chunks is None else self._chunks.read_nowait()
 
     def _fed(self, data: bytes) -> Sequence[tuple[Head, StreamReader]]:

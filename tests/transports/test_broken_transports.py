@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from planet_async import conformance
+from planet_async.body import Body
 from planet_async.config import Config
 from planet_async.conformance import bodies, cancellation, connections, failures, loopback, sending
 from planet_async.errors import ConnectionLost, PlanetError, TransportError
@@ -40,6 +41,34 @@ class Altered:
 class DropsBodies(Altered):
     async def send(self, request: Request) -> Response:
         return await self.inner.send(evolve(request, body=None))
+
+
+class Lossy(Body):
+    """Loses what a memory is too small for."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    async def __anext__(self) -> bytes:
+        return await anext(self.body)
+
+    async def read_into(self, memory: memoryview) -> int:
+        async for chunk in self.body:
+            count = min(len(chunk), len(memory))
+            memory[:count] = chunk[:count]
+            return count
+        return 0
+
+
+class ReadsIntoTooLittle(Altered):
+    async def send(self, request: Request) -> Response:
+        response = await self.inner.send(request)
+        return Response(response.status, body=Lossy(response.chunks()), close=response.aclose)
+
+
+class DropsWhatIsNotAscii(Altered):
+    async def send(self, request: Request) -> Response:
+        return await self.inner.send(evolve(request, url=request.url.encode("ascii", "ignore").decode()))
 
 
 class MergesParams(Altered):
@@ -161,11 +190,14 @@ def patient(config: Config) -> Transport:
     ("check", "make"),
     [
         (sending.a_request_arrives_as_made, DropsBodies),
+        (sending.a_large_request_arrives_whole, DropsBodies),
         (sending.repeated_parameters_survive, MergesParams),
+        (sending.what_is_not_ascii_is_encoded, DropsWhatIsNotAscii),
         (sending.a_signed_address_is_sent_verbatim, EncodesAgain),
         (sending.redirects_are_returned, lambda config: FollowRedirects(HttpxTransport(config))),
         (sending.what_is_no_address_is_refused, WholeClient),
         (sending.the_environment_adds_nothing, WholeClient),
+        (bodies.a_body_goes_into_the_memory_of_the_reader, ReadsIntoTooLittle),
         (bodies.a_body_streams, ReadsAhead),
         (bodies.a_body_is_not_unpacked, WholeClient),
         (bodies.a_body_that_breaks_off_is_an_error, SwallowsCuts),
@@ -173,6 +205,7 @@ def patient(config: Config) -> Transport:
         (bodies.a_body_left_half_way_leaves_nothing, Leaks),
         (bodies.a_response_that_nobody_reads_can_be_closed, Leaks),
         (connections.connections_are_used_again, NeverReuses),
+        (connections.connections_to_others_make_room, crowded),
         (connections.no_more_connections_than_allowed, crowded),
         (connections.what_follows_an_answer_is_no_answer, SplitsAnswers),
         (connections.closing_closes_all, NeverCloses),

@@ -1,0 +1,161 @@
+"""What the aiohttp transport does beyond the promises of every transport: its own connections, on asyncio."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import pytest
+
+from planet_async.config import Config
+from planet_async.conformance.call import fetch, get
+from planet_async.conformance.loopback import OK, HangUp, Received, Say, loopback, saying
+from planet_async.conformance.promise import eventually, settle
+from planet_async.errors import ConnectionLost, TransportTimeout
+from planet_async.http import Request
+from planet_async.transports.aiohttp import AiohttpTransport
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)]
+
+SPACE = 1 << 17  # bytes that a connection has for what nobody reads
+
+
+@asynccontextmanager
+async def opened(config: Config | None = None) -> AsyncIterator[AiohttpTransport]:
+    transport = AiohttpTransport(config)
+    yield transport
+    await transport.aclose()
+
+
+async def test_a_refusal_before_the_end_of_a_request_is_heard() -> None:
+    """A server that does not take a large body is not waited for until it is a timeout."""
+    connections, second = 0, anyio.Event()
+    refusal = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 4\r\n\r\nmuch"
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal connections
+        connections += 1
+        if connections == 2:  # until then nothing is read, so that the request cannot be sent whole
+            second.set()
+        async with stream:
+            await stream.receive()
+            await stream.send(refusal)
+            with suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+                while True:
+                    await second.wait()
+                    await stream.receive()
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+        opened() as transport,
+    ):
+        group.start_soon(listener.serve, serve)
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        with anyio.fail_after(5):
+            for number in (1, 2):
+                response = await transport.send(Request("POST", url, body=bytes(1 << 25)))
+                assert (response.status, await response.read()) == (413, b"much")
+                assert connections == number
+        group.cancel_scope.cancel()
+
+
+async def test_who_does_not_read_stops_the_server() -> None:
+    """What comes meanwhile is held within bounds, and nothing of it is lost."""
+    content, sent = bytes(range(256)) * (1 << 16), 0
+
+    async def script(_: Received, say: Say) -> None:
+        nonlocal sent
+        await say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(content))
+        for at in range(0, len(content), SPACE):
+            await say(content[at : at + SPACE])
+            sent += SPACE
+
+    async with loopback(script) as server, opened() as transport:
+        response = await transport.send(get(server.url))
+        await settle()
+        await anyio.sleep(0.05)
+        assert sent < len(content)
+        assert b"".join([chunk async for chunk in response.chunks()]) == content
+        await response.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+            "protocol",
+        ),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * SPACE, "too long"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n", "does not speak HTTP"),
+        (b"\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "does not speak HTTP"),
+    ],
+)
+async def test_what_is_no_answer_is_a_lost_connection(answer: bytes, wrong: str) -> None:
+    """It says what is wrong, shows nothing of what came, and the next request has a connection of its own."""
+    script = saying(answer)
+    async with loopback(script) as server, opened(Config(max_connections=1)) as transport:
+        for number in (1, 2):
+            with pytest.raises(ConnectionLost, match=wrong) as caught:
+                await fetch(transport, server.url)
+            assert "yyy" not in str(caught.value)
+            assert server.connections == number
+
+
+async def test_a_head_behind_many_announcements_has_room() -> None:
+    """They take nothing of the space for it, however many there are."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nlink: <" + b"x" * 50_000 + b">\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nx: " + b"y" * 60_000 + b"\r\ncontent-length: 2\r\n\r\nok"
+
+    async def script(_: Received, say: Say) -> None:
+        await say(hint * 5 + answer)
+
+    async with loopback(script) as server, opened() as transport:
+        response = await transport.send(get(server.url))
+        assert len(response.headers["x"]) == 60_000
+        assert await response.read() == b"ok"
+
+
+async def test_an_idle_connection_is_not_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is asked for again or not."""
+    monkeypatch.setattr("planet_async.transports.wire._KEPT_SECONDS", 0.05)
+    async with loopback(saying(OK)) as server, opened(Config(read_timeout=0.1)) as transport:
+        await fetch(transport, server.url)
+        await anyio.sleep(0.06)
+        await fetch(transport, server.url)
+        assert server.connections == 2
+        await eventually(lambda: server.open == 0, "the idle one is closed")
+
+
+async def test_what_moves_is_waited_for_however_early_the_alarm_was_set() -> None:
+    """A timeout counts from the last byte, also where several answers share a connection."""
+
+    async def script(request: Received, say: Say) -> None:
+        await anyio.sleep(0.06)
+        await say(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no")
+        await anyio.sleep(0.06 if request.target == "/" else 10)
+        await say(b"k")
+
+    async with loopback(script) as server, opened(Config(read_timeout=0.1)) as transport:
+        for _ in range(3):
+            assert await fetch(transport, server.url) == b"ok"
+        with pytest.raises(TransportTimeout):
+            await fetch(transport, f"{server.url}/never")
+        assert server.connections == 1
+
+
+async def test_a_reset_is_a_lost_connection() -> None:
+    """Before the answer and within it."""
+
+    async def script(request: Received, say: Say) -> None:
+        if request.target == "/within":
+            await say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab")
+        raise HangUp
+
+    async with loopback(script) as server, opened() as transport:
+        for target in ("/", "/within"):
+            with pytest.raises(ConnectionLost, match="the server hung up"):
+                await fetch(transport, server.url + target)
