@@ -26,6 +26,7 @@ from pathlib import Path
 from planet_async import ApiKey, Config, Planet, Schedule
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serving
+from planet_async.transports.named import TransportName
 
 ORDERS = 40  # in a round
 TIMES = 5  # that a job is begun until all is well
@@ -57,12 +58,12 @@ def requests(prefix: str) -> Iterator[dict[str, object]]:
 # The worker -----------------------------------------------------------------------------------------------
 
 
-async def work(url: str, folder: Path, prefix: str) -> None:
+async def work(url: str, folder: Path, prefix: str, transport: TransportName = "aiohttp") -> None:
     """Do one round; what fails for good, such as a link refused twice, the same job does the next time."""
     config = Config(
         base_url=url, rates={}, consistency_delay=1.0, schedule=Schedule(0.2, 1.5, 2.0), max_attempts=20
     )
-    async with Planet(config, credentials=ApiKey("soak")) as planet:
+    async with Planet(config, credentials=ApiKey("soak"), transport=transport) as planet:
         failed: list[str] = []
         for _ in range(TIMES):
             job = planet.orders.run(
@@ -227,7 +228,8 @@ def main() -> int:
         parser.add_argument(name, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.round is not None:
-        asyncio.run(work(given.url, Path(given.folder), given.round))
+        # What is killed on one transport is gone on with on the other.
+        asyncio.run(work(given.url, Path(given.folder), given.round, random.choice(("httpx", "aiohttp"))))
         return 0
     if given.steady is not None:
         asyncio.run(work_on(given.url, Path(given.folder)))

@@ -89,7 +89,6 @@ async def test_who_does_not_read_stops_the_server() -> None:
         (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * SPACE, "too long"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n", "does not speak HTTP"),
         (b"\r\n\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "does not speak HTTP"),
     ],
