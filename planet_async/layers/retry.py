@@ -45,12 +45,15 @@ class Retry:
         """Send, again where that is safe and of use; the last error tells of the attempts in its notes."""
         deadline = self._config.deadline
         failures: list[PlanetError] = []
-        if deadline is None:
-            return await self._send(request, failures, inf)
-        under_way.set(True)
-        with self._clock.move_on_after(deadline):
-            return await self._send(request, failures, self._clock.monotonic() + deadline)
-        raise _out_of_time(deadline, request, failures)
+        try:
+            if deadline is None:
+                return await self._send(request, failures, inf)
+            under_way.set(True)
+            with self._clock.move_on_after(deadline):
+                return await self._send(request, failures, self._clock.monotonic() + deadline)
+            raise _out_of_time(deadline, request, failures)
+        finally:
+            failures.clear()  # they keep this frame, which keeps them, and all that the network held
 
     async def aclose(self) -> None:
         """Close the transport inside."""

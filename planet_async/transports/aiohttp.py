@@ -10,7 +10,6 @@ parser, the event loop and the sockets together, and copies every byte of a body
 """
 
 import re
-import ssl
 
 import anyio
 
@@ -26,7 +25,7 @@ from planet_async.transports.wire import BrokenError, Wire
 from planet_async.transports.wires import Wires
 
 _METHOD = re.compile(r"[A-Z]+")
-_ERRORS = (BrokenError, OSError)  # TimeoutError and those of TLS are among them
+_ERRORS = (BrokenError, TimeoutError)
 
 
 class AiohttpTransport:
@@ -137,10 +136,4 @@ class _Body(Body):
 def _translated(error: Exception, request: Request) -> PlanetError:
     if isinstance(error, TimeoutError):
         return TransportTimeout("nothing moved for too long", request=request)
-    if isinstance(error, ssl.SSLError):
-        what = error.reason or "broken TLS"
-    elif isinstance(error, OSError):
-        what = error.strerror or type(error).__name__
-    else:
-        what = str(error)
-    return ConnectionLost(f"the connection broke off: {what}", request=request)
+    return ConnectionLost(f"the connection broke off: {error}", request=request)

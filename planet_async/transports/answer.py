@@ -17,7 +17,7 @@ _BODILESS = frozenset({204, 304})
 class Answer:
     """The status, the headers, and the body to be read.
 
-    Raises TimeoutError and OSError as a `Wire` does, and BrokenError also for what is no HTTP.
+    Raises TimeoutError and BrokenError, which is also for what is no HTTP.
     """
 
     def __init__(self, wire: Wire, method: str) -> None:

@@ -4,11 +4,11 @@ from abc import abstractmethod
 
 from planet_async.body import Body
 from planet_async.transports.parser import Parser
-from planet_async.transports.wire import BrokenError, Wire
+from planet_async.transports.wire import HungUpError, Wire
 
 
 class Framed(Body):
-    """A body that is read from a wire.  Raises what the wire does, and BrokenError for what is no HTTP."""
+    """A body that is read from a wire.  Raises what the wire does, also for what is no HTTP."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -90,6 +90,6 @@ class Unsized(Framed):
         try:
             while not self._wire.here:
                 await self._wire.more()
-        except BrokenError:
+        except HungUpError:
             raise StopAsyncIteration from None
         return self._wire.take()

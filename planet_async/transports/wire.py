@@ -1,6 +1,7 @@
 """`Wire`: a connection on asyncio, from which what arrives goes straight into the memory of its reader."""
 
 import asyncio
+import ssl
 from math import inf
 from typing import cast
 
@@ -11,14 +12,18 @@ _TOO_LATE = -1  # in the place of a number of bytes
 
 
 class BrokenError(Exception):
-    """The server has hung up, or does not speak HTTP."""
+    """The connection broke off, or the server does not speak HTTP."""
+
+
+class HungUpError(BrokenError):
+    """The server closed the connection."""
 
 
 class Wire(asyncio.BufferedProtocol):
     """One connection, for one request at a time; it is closed by an error, or a cancellation, while waiting.
 
-    Whoever waits for the server hears of a TimeoutError when nothing has moved for `silence` seconds, of an
-    OSError (where TLS is broken too), or a BrokenError.
+    Whoever waits for the server hears of a TimeoutError when nothing has moved for `silence` seconds, or of a
+    BrokenError.
     """
 
     def __init__(self, silence: float) -> None:
@@ -36,8 +41,8 @@ class Wire(asyncio.BufferedProtocol):
         self._quiet_until = self._answer_until = self._idle_until = inf
         self.is_full = False
         """Whether what is written has to wait until more of it was sent."""
-        self.lost: asyncio.Future[Exception] = self._loop.create_future()
-        """Done when it is closed, by whomever, with the reason."""
+        self.lost: asyncio.Future[Exception | None] = self._loop.create_future()
+        """Done when it is closed: with what broke it, or None where somebody closed it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -47,7 +52,7 @@ class Wire(asyncio.BufferedProtocol):
         """End, and tell whoever waits."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self.lost.set_result(exc or BrokenError("the server hung up"))
+        self.lost.set_result(exc)
         self._wake(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -99,7 +104,8 @@ class Wire(asyncio.BufferedProtocol):
     async def more(self, into: memoryview | None = None) -> int:
         """Wait until something moves; give how many bytes came into that memory, and thus not here."""
         if self.lost.done():
-            raise self.lost.result()
+            # Not what is kept here, for it would keep this in turn, as long as nobody collects garbage.
+            raise _why(self.lost.result())
         self._into = into
         self._waiting = self._loop.create_future()
         self._moved()
@@ -150,8 +156,11 @@ class Wire(asyncio.BufferedProtocol):
         return None
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close it at once, and forget what came."""
         self._network.abort()
+        self._memory = bytearray()  # whoever keeps an error keeps all that was at hand
+        self._view = memoryview(self._memory)
+        self._start = self._end = 0
 
     @property
     def _network(self) -> asyncio.Transport:
@@ -195,3 +204,10 @@ class Wire(asyncio.BufferedProtocol):
             self.abort()
         elif self._idle_until < inf:
             self._watch()
+
+
+def _why(error: Exception | None) -> BrokenError:
+    if error is None:
+        return HungUpError("the server hung up")
+    what = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    return BrokenError(what or type(error).__name__)

@@ -1,5 +1,7 @@
 """What reliability rests on, through the whole client, on both transports."""
 
+import gc
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import anyio
 import pytest
 
 from planet_async import ApiKey, Config, Planet, PlanetError
+from planet_async.conformance.loopback import HangUp, Received, Say, loopback
 from planet_async.conformance.promise import eventually
 from planet_async.errors import ClientClosed, ConnectionLost
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
@@ -106,3 +109,28 @@ async def test_closing_ends_the_calls_under_way(
         await planet.aclose()
     await ask()
     assert len(ended) == 4
+
+
+async def test_what_fails_leaves_no_garbage(transport: TransportName) -> None:
+    """An error that kept itself would keep all that was read until Python collects, which counts no bytes."""
+
+    async def script(_: Received, say: Say) -> None:
+        await say(b"HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n" + bytes(300_000))
+        raise HangUp
+
+    async def fail(planet: Planet) -> None:
+        with pytest.raises(ConnectionLost):
+            await planet.orders.get("7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11")
+
+    async with loopback(script) as server, client(server.url, transport) as planet:
+        await fail(planet)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(3):
+                await fail(planet)
+            assert tracemalloc.get_traced_memory()[0] < 300_000
+        finally:
+            tracemalloc.stop()
+            gc.enable()
