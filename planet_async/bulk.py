@@ -1,7 +1,6 @@
 """Jobs over many things: `Outcome`, what became of one of them."""
 
 from collections.abc import Iterator, Sequence
-from traceback import clear_frames
 from typing import Generic, TypeVar
 
 from attrs import frozen
@@ -25,13 +24,6 @@ class Outcome(Generic[T]):
     id: str
     value: T | None = None
     error: PlanetError | None = None
-
-    def __attrs_post_init__(self) -> None:
-        # An error keeps what all functions that it passed had at hand, and thousands may be collected.
-        failure: BaseException | None = self.error
-        while failure is not None:
-            clear_frames(failure.__traceback__)
-            failure = failure.__cause__ or failure.__context__
 
     def unwrap(self) -> T:
         """Give the value, or raise the error."""

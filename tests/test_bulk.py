@@ -1,11 +1,9 @@
-from weakref import ref
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_async.bulk import Outcome, chunks
-from planet_async.errors import ConnectionLost, NotFound
+from planet_async.errors import NotFound
 
 
 def test_an_outcome_gives_its_value_or_raises_its_error() -> None:
@@ -28,31 +26,3 @@ def test_chunks_lose_and_double_nothing(things: list[int], size: int) -> None:
     assert [thing for piece in pieces for thing in piece] == things
     assert all(len(piece) == size for piece in pieces[:-1])
     assert all(0 < len(piece) <= size for piece in pieces)
-
-
-def test_an_outcome_keeps_nothing_of_what_was_under_way() -> None:
-    """Thousands of errors may be collected, each of which passed functions that had megabytes at hand."""
-
-    class Page:
-        """Something large."""
-
-    def read() -> None:
-        page = Page()
-        pages.append(ref(page))
-        try:
-            int("x")
-        except ValueError as error:
-            raise ConnectionLost("the connection broke off") from error
-
-    def outcome_of_reading() -> Outcome[str]:
-        try:
-            read()
-        except ConnectionLost as error:
-            return Outcome("x", error=error)
-        raise AssertionError("it was to fail")
-
-    pages: list[ref[Page]] = []
-    outcome = outcome_of_reading()
-    assert outcome.error is not None
-    assert outcome.error.__traceback__ is not None
-    assert pages[0]() is None
