@@ -1,10 +1,12 @@
 """`write_behind`: what arrives goes to a thread in large batches, while the next one arrives."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 
 import anyio
 import anyio.from_thread
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from planet_async._threads import in_thread
@@ -72,6 +74,7 @@ class _Writer:
         self._write = write
         self._batches = SimpleQueue[tuple[memoryview, anyio.Event] | None]()
         self._begun = False
+        self._work = _Work()
         self.written = anyio.Event()  # the batch that was taken last
         self.written.set()
         self.failure: BaseException | None = None
@@ -80,6 +83,7 @@ class _Writer:
         """Have a batch written when those before are, also while the group is being cancelled."""
         if batch:
             self.written = anyio.Event()
+            self._work.begins(self.written)
             self._batches.put((batch, self.written))
             if not self._begun:
                 self._begun = True
@@ -87,18 +91,48 @@ class _Writer:
 
     def end(self) -> None:
         """Let the thread go when all is written."""
-        self._batches.put(None)
+        if self._begun:
+            self._work.begins(self)
+            self._batches.put(None)
 
     async def _run(self) -> None:
-        # A thread for each file that arrives; as many as there are of anyio's may have others to wait for.
-        with anyio.CancelScope(shield=True):
-            await in_thread(self._work, limiter=anyio.CapacityLimiter(1))
+        # It is held as long as the file arrives, and anyio has only so many for all that comes up.
+        try:
+            with anyio.CancelScope(shield=True):
+                await in_thread(self._write_all, limiter=anyio.CapacityLimiter(1))
+        finally:
+            self._work.ends(self)
 
-    def _work(self) -> None:
+    def _write_all(self) -> None:
         for batch, written in iter(self._batches.get, None):
             try:
                 if self.failure is None:
                     self._write(batch)
             except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
                 self.failure = error
-            anyio.from_thread.run_sync(written.set)
+            anyio.from_thread.run_sync(self._is_written, written)
+
+    def _is_written(self, written: anyio.Event) -> None:
+        written.set()
+        self._work.ends(written)
+
+
+class _Work:
+    """Has a thread that waits most of the time counted with those of anyio while it works.
+
+    So a `FakeClock` sees it, which lets no time pass meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._limiter = anyio.to_thread.current_default_thread_limiter()
+        self._counted = set[object]()
+
+    def begins(self, what: object) -> None:
+        with suppress(anyio.WouldBlock):  # then others count
+            self._limiter.acquire_on_behalf_of_nowait(what)
+            self._counted.add(what)
+
+    def ends(self, what: object) -> None:
+        if what in self._counted:
+            self._counted.remove(what)
+            self._limiter.release_on_behalf_of(what)
