@@ -12,7 +12,7 @@ from raw_server import TASKING_ORDERS, raw_server
 from side_by_side import Figures
 
 _PAGES = 200
-_CURSOR_PAGES = 40
+_CURSOR_PAGES = 100
 _LATENCY = 0.05  # seconds
 
 

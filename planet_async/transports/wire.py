@@ -35,7 +35,7 @@ class Wire(asyncio.BufferedProtocol):
         self._start = self._end = 0  # of what is in the memory
         self._into: memoryview | None = None  # where the reader wants what comes next
         self._waiting: asyncio.Future[int] | None = None
-        self._reads = True
+        self._reads, self._aborted = True, False
         self._alarm: asyncio.TimerHandle | None = None
         # By the clock of the loop.
         self._quiet_until = self._answer_until = self._idle_until = inf
@@ -88,6 +88,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def rest(self) -> None:
         """Be idle, for a while."""
+        self._quiet_until = inf
         self._idle_until = self._loop.time() + _KEPT_SECONDS
         self._watch()
 
@@ -105,7 +106,7 @@ class Wire(asyncio.BufferedProtocol):
         """Wait until something moves; give how many bytes came into that memory, and thus not here."""
         if self.lost.done():
             # Not what is kept here, for it would keep this in turn, as long as nobody collects garbage.
-            raise _why(self.lost.result())
+            raise _why(self.lost.result(), self._aborted)
         self._into = into
         self._waiting = self._loop.create_future()
         self._moved()
@@ -130,9 +131,9 @@ class Wire(asyncio.BufferedProtocol):
     def take(self, most: int | None = None) -> bytes:
         """Take what is here, as a copy."""
         end = self._end if most is None else min(self._end, self._start + most)
-        taken = self._memory[self._start : end]
+        taken = bytes(self._view[self._start : end])
         self._taken(end)
-        return bytes(taken)
+        return taken
 
     def take_into(self, memory: memoryview) -> int:
         """Take what is here into that memory."""
@@ -157,6 +158,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close it at once, and forget what came."""
+        self._aborted = True
         self._network.abort()
         self._memory = bytearray()  # whoever keeps an error keeps all that was at hand
         self._view = memoryview(self._memory)
@@ -206,7 +208,9 @@ class Wire(asyncio.BufferedProtocol):
             self._watch()
 
 
-def _why(error: Exception | None) -> BrokenError:
+def _why(error: Exception | None, aborted: bool) -> BrokenError:
+    if aborted:
+        return BrokenError("it was closed here")
     if error is None:
         return HungUpError("the server hung up")
     what = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)

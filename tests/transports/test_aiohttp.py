@@ -13,6 +13,7 @@ from planet_async.conformance.promise import eventually, settle
 from planet_async.errors import ConnectionLost, TransportTimeout
 from planet_async.http import Request
 from planet_async.transports.aiohttp import AiohttpTransport
+from planet_async.transports.wire import Wire
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)]
 
@@ -127,6 +128,41 @@ async def test_an_idle_connection_is_not_kept_for_long(monkeypatch: pytest.Monke
         await fetch(transport, server.url)
         assert server.connections == 2
         await eventually(lambda: server.open == 0, "the idle one is closed")
+
+
+async def test_an_idle_connection_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it is kept for longer than a server may be silent."""
+    rings = 0
+    ring = Wire._ring
+
+    def counted(wire: Wire) -> None:
+        nonlocal rings
+        rings += 1
+        ring(wire)
+
+    monkeypatch.setattr(Wire, "_ring", counted)
+    async with loopback(saying(OK)) as server, opened(Config(read_timeout=0.01)) as transport:
+        await fetch(transport, server.url)
+        await anyio.sleep(0.1)
+        await fetch(transport, server.url)
+        assert server.connections == 1
+    assert rings <= 2
+
+
+async def test_a_body_without_a_length_does_not_end_with_the_transport() -> None:
+    """It would look whole."""
+
+    async def script(_: Received, say: Say) -> None:
+        await say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await anyio.sleep_forever()
+
+    async with loopback(script) as server, opened() as transport:
+        body = (await transport.send(get(server.url))).chunks()
+        assert await anext(body) == b"half"
+        async with anyio.create_task_group() as group:
+            group.start_soon(transport.aclose)
+            with pytest.raises(ConnectionLost, match="closed here"):
+                await anext(body)
 
 
 async def test_what_moves_is_waited_for_however_early_the_alarm_was_set() -> None:
