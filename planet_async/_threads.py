@@ -21,11 +21,9 @@ async def in_thread(
 ) -> T:
     """Run in a thread; return, or be cancelled, only when it has ended.
 
-    How many are at work at a time is limited by anyio for all that has no `limiter` of its own.
-
     anyio by itself does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`,
     and the end of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller
-    then closes.
+    then closes.  What has no `limiter` of its own waits while forty others are at work.
     """
     call = partial(act, *arguments)
     if not on_asyncio():

@@ -90,6 +90,16 @@ async def test_a_stream_can_be_iterated_once() -> None:
         response.chunks()
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_a_body_is_read_both_ways_by_turns(size: int) -> None:
+    """Iterating goes on where reading into memory has ended, and nothing is lost or given twice."""
+    body, memory, came = reply(chunks=[b"abcde", b"fg", b"hij"]).chunks(), memoryview(bytearray(size)), b""
+    while count := await body.read_into(memory):
+        came += memory[:count]
+        came += await anext(body, b"")
+    assert came == b"abcdefghij"
+
+
 async def test_a_response_is_closed_once() -> None:
     """Reading closes, and closing again does nothing."""
     closed = 0

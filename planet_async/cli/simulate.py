@@ -68,8 +68,8 @@ def simulate(
 def require_server() -> None:
     """Raise a PlanetError that says how to install the extra, where it is missing."""
     try:
-        import httptools  # noqa: F401, PLC0415
-        import uvicorn  # noqa: F401, PLC0415
+        import httptools  # noqa: F401, PLC0415 - to see whether it is there
+        import uvicorn  # noqa: F401, PLC0415 - the same
     except ModuleNotFoundError:
         raise PlanetError(
             "the simulated Planet needs its extra:",

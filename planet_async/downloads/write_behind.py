@@ -74,7 +74,7 @@ class _Writer:
         self._write = write
         self._batches = SimpleQueue[tuple[memoryview, anyio.Event] | None]()
         self._begun = False
-        self._work = _Work()
+        self._count = _Count()
         self.written = anyio.Event()  # the batch that was taken last
         self.written.set()
         self.failure: BaseException | None = None
@@ -83,7 +83,7 @@ class _Writer:
         """Have a batch written when those before are, also while the group is being cancelled."""
         if batch:
             self.written = anyio.Event()
-            self._work.begins(self.written)
+            self._count.add(self.written)
             self._batches.put((batch, self.written))
             if not self._begun:
                 self._begun = True
@@ -92,7 +92,7 @@ class _Writer:
     def end(self) -> None:
         """Let the thread go when all is written."""
         if self._begun:
-            self._work.begins(self)
+            self._count.add(self)
             self._batches.put(None)
 
     async def _run(self) -> None:
@@ -101,7 +101,7 @@ class _Writer:
             with anyio.CancelScope(shield=True):
                 await in_thread(self._write_all, limiter=anyio.CapacityLimiter(1))
         finally:
-            self._work.ends(self)
+            self._count.remove(self)
 
     def _write_all(self) -> None:
         for batch, written in iter(self._batches.get, None):
@@ -114,10 +114,10 @@ class _Writer:
 
     def _is_written(self, written: anyio.Event) -> None:
         written.set()
-        self._work.ends(written)
+        self._count.remove(written)
 
 
-class _Work:
+class _Count:
     """Has a thread that waits most of the time counted with those of anyio while it works.
 
     So a `FakeClock` sees it, which lets no time pass meanwhile.
@@ -127,12 +127,12 @@ class _Work:
         self._limiter = anyio.to_thread.current_default_thread_limiter()
         self._counted = set[object]()
 
-    def begins(self, what: object) -> None:
+    def add(self, what: object) -> None:
         with suppress(anyio.WouldBlock):  # then others count
             self._limiter.acquire_on_behalf_of_nowait(what)
             self._counted.add(what)
 
-    def ends(self, what: object) -> None:
+    def remove(self, what: object) -> None:
         if what in self._counted:
             self._counted.remove(what)
             self._limiter.release_on_behalf_of(what)

@@ -100,7 +100,7 @@ class _Body(Body):
         self._closing = closing
         self._request = request
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         return await self._unless_closed(self._body.__anext__)
 
     async def read_into(self, memory: memoryview) -> int:

@@ -80,7 +80,7 @@ class AnswerBody(Body):
         self._chunks = iter(() if call.method == "HEAD" else answer.chunks())
         self._left = answer.length if answer.cut is None else answer.cut
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         """Give the next chunk."""
         await anyio.lowlevel.checkpoint()
         for chunk in self._chunks if self._left >= 0 else ():

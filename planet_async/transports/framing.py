@@ -35,7 +35,7 @@ class Sized(Framed):
         """Take it, if all of it is here."""
         return self._taken() if self._left <= self._wire.here else None
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         """Give what comes next."""
         if not self._left:
             raise StopAsyncIteration
@@ -70,7 +70,7 @@ class Chunked(Framed):
         """Whether the last chunk was read, and is the last that came."""
         return self._parser.is_over and not self._parser.has_more
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         """Give what comes next."""
         while not self._parser.is_over:
             while not self._wire.here:
@@ -85,7 +85,7 @@ class Unsized(Framed):
 
     is_over = False
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         """Give what comes next."""
         try:
             while not self._wire.here:

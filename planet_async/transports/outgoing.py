@@ -40,7 +40,7 @@ def _in_ascii(url: str, request: Request) -> str:
     try:
         place = urlsplit(url).netloc
         url = url.replace(place, place.encode("idna").decode("ascii"), 1)
-    except (UnicodeError, ValueError):
+    except ValueError:
         raise _not_an_address(request) from None
     return _NOT_ASCII.sub(lambda found: quote(found[0]), url)
 

@@ -33,7 +33,7 @@ class Source(Body):
         self._error = error
         self._stop_after = stop_after
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         await anyio.lowlevel.checkpoint()
         if self.given == self._stop_after:
             raise self._error or StopAsyncIteration

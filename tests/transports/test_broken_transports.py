@@ -49,7 +49,7 @@ class Lossy(Body):
     def __init__(self, body: Body) -> None:
         self.body = body
 
-    async def __anext__(self) -> bytes:
+    async def next_chunk(self) -> bytes:
         return await anext(self.body)
 
     async def read_into(self, memory: memoryview) -> int:
