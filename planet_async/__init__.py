@@ -137,7 +137,8 @@ if TYPE_CHECKING:
     )
     from planet_async.oauth import ClientCredentials
     from planet_async.offset_paging import OffsetPaginator
-    from planet_async.paging import Page, Paginator
+    from planet_async.page import Page
+    from planet_async.paging import Paginator
     from planet_async.services._deliveries import Delivery
     from planet_async.services.orders import Orders
     from planet_async.services.reports import Reports

@@ -73,7 +73,7 @@ HOME = {
     "OrderStats": "models.orders",
     "Orders": "services.orders",
     "Outcome": "bulk",
-    "Page": "paging",
+    "Page": "page",
     "Paginator": "paging",
     "PagingError": "errors",
     "Percent": "models.subscription_tools",

@@ -5,7 +5,8 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from planet_async.offset_paging import without_known
-from planet_async.paging import Page, Paginator
+from planet_async.page import Page
+from planet_async.paging import Paginator
 
 T = TypeVar("T")
 

@@ -18,7 +18,8 @@ from attrs import define, evolve, field
 from planet_async._background import Send, Stream
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Transport
-from planet_async.paging import Page, PageShape, Paginator, Progress
+from planet_async.page import Page, PageShape
+from planet_async.paging import Paginator, Progress
 
 T = TypeVar("T")
 

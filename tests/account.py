@@ -17,7 +17,8 @@ from planet_async.config import Schedule
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response
 from planet_async.models.convert import decode
-from planet_async.paging import ORDERS_PAGES, Paginator
+from planet_async.page import ORDERS_PAGES
+from planet_async.paging import Paginator
 from planet_async.polling import WaitForMany, wait_for
 from planet_async.testing import FakeClock
 from planet_async.waiting.roll_call import Lists

@@ -27,7 +27,8 @@ from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.convert import decode
 from planet_async.offset_paging import OffsetPaginator
-from planet_async.paging import ORDERS_PAGES, TASKING_PAGES, Paginator
+from planet_async.page import ORDERS_PAGES, TASKING_PAGES
+from planet_async.paging import Paginator
 from planet_async.services._deliveries import _expected_files
 from planet_async.testing import FakeClock, FakeTransport, reply
 

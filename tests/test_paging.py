@@ -15,15 +15,15 @@ from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingErr
 from planet_async.http import Request, Response
 from planet_async.models.convert import decode
 from planet_async.models.orders import Order
-from planet_async.paging import (
+from planet_async.page import (
     ORDERS_PAGES,
     REPORTS_PAGES,
     RESULTS_PAGES,
     SUBSCRIPTIONS_PAGES,
     TASKING_PAGES,
     PageShape,
-    Paginator,
 )
+from planet_async.paging import Paginator
 from planet_async.testing import FakeTransport, reply
 
 pytestmark = pytest.mark.anyio

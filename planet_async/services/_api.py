@@ -10,7 +10,8 @@ from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
 from planet_async.layers.unpack import ACCEPTED
 from planet_async.models.convert import decode, decoder
 from planet_async.offset_paging import OffsetPaginator
-from planet_async.paging import TASKING_PAGES, PageShape, Paginator
+from planet_async.page import TASKING_PAGES, PageShape
+from planet_async.paging import Paginator
 from planet_async.waiting.roll_call import Identified, Lists
 from planet_async.waiting.shared import Look, SharedWait
 

@@ -11,7 +11,8 @@ from planet_async.http import Request, Response, Transport
 from planet_async.live_paging import LivePaginator
 from planet_async.models.convert import decode, to_json
 from planet_async.models.subscriptions import Subscription, SubscriptionStatus
-from planet_async.paging import SUBSCRIPTIONS_PAGES, PageShape, Paginator
+from planet_async.page import SUBSCRIPTIONS_PAGES, PageShape
+from planet_async.paging import Paginator
 from planet_async.services._api import Api, Params
 from planet_async.services._query import checked_id, query
 

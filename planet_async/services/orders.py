@@ -37,7 +37,8 @@ from planet_async.models.orders import (
     OrderState,
     OrderStats,
 )
-from planet_async.paging import ORDERS_PAGES, Paginator
+from planet_async.page import ORDERS_PAGES
+from planet_async.paging import Paginator
 from planet_async.polling import WaitForMany, wait_for
 from planet_async.services._api import Api
 from planet_async.services._batch import Batch, Calls

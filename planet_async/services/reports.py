@@ -25,7 +25,8 @@ from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request
 from planet_async.models.reports import Report
-from planet_async.paging import REPORTS_PAGES, Paginator
+from planet_async.page import REPORTS_PAGES
+from planet_async.paging import Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv_rows import CsvRows
 from planet_async.services._query import positive, query

@@ -38,7 +38,8 @@ from planet_async.models.subscriptions import (
     SubscriptionsSummary,
     SubscriptionStatus,
 )
-from planet_async.paging import RESULTS_PAGES, SUBSCRIPTIONS_PAGES, Paginator
+from planet_async.page import RESULTS_PAGES, SUBSCRIPTIONS_PAGES
+from planet_async.paging import Paginator
 from planet_async.services._api import Api
 from planet_async.services._creating import creating_subscriptions
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter

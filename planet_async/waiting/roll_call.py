@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 from attrs import frozen
 
 from planet_async.errors import DecodeError, PagingError
-from planet_async.paging import Page, Paginator
+from planet_async.page import Page
+from planet_async.paging import Paginator
 
 FEW = 5  # so many things are cheaper looked at one by one
 

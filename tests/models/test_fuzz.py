@@ -32,14 +32,8 @@ from planet_async.models.tasking_pricing import Pricing, PricingPreview
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.packed.gunzip import Gunzip
 from planet_async.packed.unpacking import unpacked
-from planet_async.paging import (
-    ORDERS_PAGES,
-    REPORTS_PAGES,
-    RESULTS_PAGES,
-    SUBSCRIPTIONS_PAGES,
-    TASKING_PAGES,
-    Paginator,
-)
+from planet_async.page import ORDERS_PAGES, REPORTS_PAGES, RESULTS_PAGES, SUBSCRIPTIONS_PAGES, TASKING_PAGES
+from planet_async.paging import Paginator
 from planet_async.services._csv_rows import CsvParser
 from planet_async.testing import FakeClock
 from planet_async.webhooks import parse_order_notification, parse_subscription_notification
