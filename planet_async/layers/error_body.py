@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 _SHOWN = 200  # characters of a body of no known shape
-
+_MESSAGE = 2_000  # characters; `field_errors` has the texts in full
 _DEEPEST = 10  # a message is not wrapped more often, and Python does not like to go on
 
 FieldErrors = Mapping[str, Sequence[str]]
@@ -31,7 +31,7 @@ def parse_error_body(body: bytes) -> tuple[str, FieldErrors]:
         text for key in ("message", "reason", "error", "detail", "title") for text in _messages(data.get(key))
     ]
     said += [f"{name}: {text}" for name, texts in fields.items() for text in texts]
-    return "; ".join(dict.fromkeys(said)) or _first_line(body), fields
+    return "; ".join(dict.fromkeys(said))[:_MESSAGE] or _first_line(body), fields
 
 
 def _field_errors(data: Mapping[str, Any]) -> dict[str, list[str]]:
