@@ -9,13 +9,29 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 Send = Callable[[T], Awaitable[None]]
-Produce = Callable[[Send[T]], Awaitable[None]]
+
+
+class Sink(Protocol[T_contra]):
+    """Takes items to the reader of a stream; a call returns when there is room for another one."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the reader is waiting, and will take what comes next at once."""
+        ...
+
+    async def __call__(self, item: T_contra, /) -> None:
+        """Take the next item."""
+        ...
+
+
+Produce = Callable[[Sink[T]], Awaitable[None]]
 
 
 def on_asyncio() -> bool:
@@ -78,21 +94,21 @@ class _Producer(Generic[T]):
         self.error: Exception | None = None
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
-        self.is_awaited = False  # what comes next will be taken at once
+        self.is_awaited = False
         self.room = anyio.Event()
         self.ended = anyio.Event()
 
     async def run(self) -> None:
         try:
             with self.scope:
-                await self._produce(self._send)
+                await self._produce(self)
         except Exception as error:  # noqa: BLE001 - kept for the reader, who raises it
             self.error = error
         finally:
             self.ended.set()
             self.news.set()
 
-    async def _send(self, item: T) -> None:
+    async def __call__(self, item: T) -> None:
         self.items.append(item)
         self.news.set()
         if self.is_awaited:

@@ -70,7 +70,7 @@ class PlanetError(Exception):
 
     @request.setter
     def request(self, request: Request | None) -> None:
-        self._request = request and evolve(request, headers=NO_HEADERS, body=None)
+        self._request = request and evolve(request, headers=NO_HEADERS, body=None, peek=None)
 
     def __str__(self) -> str:
         if self.request is None:

@@ -71,6 +71,8 @@ class Request:
     `params` are pairs, not a mapping, because ``?state=queued&state=running`` must survive.  `repeatable`
     says that sending it twice does no harm: true for GET, HEAD, PUT and DELETE unless told otherwise.  A
     `stream` request gets its response with the body still unread; any other response has been read whole.
+    `peek` is shown the first bytes of such an answer while the rest is still on its way, once for each try,
+    unless all of it came at once; a list learns there where its next page is.
 
         Request("GET", "https://api.planet.com/compute/ops/stats/orders/v2", operation="orders.stats")
     """
@@ -83,6 +85,7 @@ class Request:
     repeatable: bool = field(kw_only=True)
     operation: str = field(default="request", kw_only=True)
     stream: bool = field(default=False, kw_only=True)
+    peek: Callable[[bytes], None] | None = field(default=None, kw_only=True, repr=False, eq=False)
 
     @repeatable.default
     def _by_method(self) -> bool:
@@ -102,6 +105,7 @@ class Request:
             repeatable=self.repeatable,
             operation=self.operation,
             stream=self.stream,
+            peek=self.peek,
         )
 
 

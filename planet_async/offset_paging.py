@@ -6,20 +6,21 @@ where the two differ, the links are followed one by one.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import anyio
 import msgspec
-from attrs import define, evolve, field
+from anyio.abc import TaskGroup
+from attrs import evolve
 
-from planet_async._background import Send, Stream
 from planet_async.errors import InvalidRequest
+from planet_async.fetch import Fetch
 from planet_async.http import Request, Transport
+from planet_async.live_paging import LivePaginator
 from planet_async.page import Page, PageShape
-from planet_async.paging import Paginator, Progress
+from planet_async.paging import Reader
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ _OFFSET = "offset"
 _DIGITS = 18  # of an offset; Python refuses to read thousands
 
 
-class OffsetPaginator(Paginator[T]):
+class OffsetPaginator(LivePaginator[T]):
     """A paginator that has up to `concurrency` pages under way at a time, and holds one more at most.
 
     The items come in their order, each once (told apart by its `id`), also where some are added while the
@@ -52,84 +53,43 @@ class OffsetPaginator(Paginator[T]):
         super().__init__(transport, first, shape, decode)
         self._concurrency = concurrency
 
-    def pages(self) -> AsyncIterator[Page[T]]:
-        """Iterate page by page."""
-        return Stream(self._send_pages)
-
-    async def collect(self, limit: int | None = None) -> list[T]:
-        """Give the items, at most `limit` of them, as a list; no page beyond those is asked for."""
-        found: list[T] = []
-
-        async def keep(page: Page[T]) -> None:
-            found.extend(islice(page, None if limit is None else limit - len(found)))
-
-        if limit is None or limit > 0:
-            await self._send_pages(keep, limit)
-        return found
-
-    async def _send_pages(self, send: Send[Page[T]], limit: int | None = None) -> None:
-        """Send the pages in order, without the items that were on one before, until there are enough."""
-        known, progress = set[str](), Progress()
-        sent = 0
-
-        async def send_new(page: Page[T]) -> bool:
-            nonlocal sent
-            new = without_known(page, known)
-            progress.note(page, len(new), self._first)
-            await send(new)
-            sent += len(new)
-            return limit is not None and sent >= limit
-
+    async def _walk(self, reader: Reader[T], group: TaskGroup) -> None:
         page = await self._fetch(self._first)
-        if await send_new(page):
+        if not await reader.take(page, self._first):
             return
-        page, enough = await self._send_planned(page, send_new, limit)
-        request, seen = self._first, set[str]()
-        while page.next is not None and not enough:
-            request = self._following(request, page.next, seen)
-            page = await self._fetch(request)
-            enough = await send_new(page)
+        last = await self._take_planned(page, reader, group)
+        if last is not None and last.next is not None:
+            await self._follow(self._following(self._first, last.next), reader, group)
 
-    async def _send_planned(
-        self, first: Page[T], send: Callable[[Page[T]], Awaitable[bool]], limit: int | None
-    ) -> tuple[Page[T], bool]:
-        """Send the pages that can be foreseen; give the last one, and whether that is enough."""
-        plan = self._plan(first, limit)
-        ahead = deque[_Fetch[T]]()
-        page, enough, count = first, False, first.count or 0
-        error: Exception | None = None
+    async def _take_planned(self, first: Page[T], reader: Reader[T], group: TaskGroup) -> Page[T] | None:
+        """Have the reader take the pages that can be foreseen; give the last one, if another is wanted."""
+        plan = self._plan(first, reader.limit)
+        ahead = deque[Fetch[T]]()
+        page, count = first, first.count or 0
 
         def begin_more() -> None:
-            for request in islice(plan, self._concurrency - len(ahead)):
-                ahead.append(_Fetch(request, self._fetch))
-                group.start_soon(ahead[-1].run)
+            ahead.extend(
+                self._begin(request, group) for request in islice(plan, self._concurrency - len(ahead))
+            )
 
-        async with anyio.create_task_group() as group:
-            try:
-                while not enough:
-                    begin_more()
-                    if not ahead or _offset(page.next) != _offset(ahead[0].request.url):
-                        break
-                    fetch = ahead.popleft()
-                    page = await fetch.result()
-                    if (page.count or 0) < count:
-                        # Answered before the list grew: what moved on since would be on neither page.
-                        page = await self._fetch(fetch.request)
-                    count = page.count or 0
-                    begin_more()  # before the reader has its turn, and takes it to decode this one
-                    enough = await send(page)
-            except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
-                error = caught
-            group.cancel_scope.cancel()
-        if error is not None:
-            raise error
-        return page, enough
+        begin_more()
+        while ahead and _offset(page.next) == _offset(ahead[0].request.url):
+            fetch = ahead.popleft()
+            page = await fetch.result()
+            if (page.count or 0) < count:
+                # Answered before the list grew: what moved on since would be on neither page.
+                page = await self._fetch(fetch.request)
+            count = page.count or 0
+            begin_more()  # before the reader has its turn, and takes it to decode this one
+            if not await reader.take(page, fetch.request):
+                return None
+        return page
 
     def _plan(self, first: Page[T], limit: int | None) -> Iterator[Request]:
         """Yield the requests for the pages after the first, as far as they are foreseen."""
         if first.next is None:
             return
-        following = self._following(self._first, first.next, set())
+        following = self._following(self._first, first.next)
         start = int(dict(self._first.params).get(_OFFSET, 0))
         second = _offset(following.url)
         if second is None or second <= start:
@@ -139,43 +99,6 @@ class OffsetPaginator(Paginator[T]):
             end = min(end, start + limit)
         for offset in range(second, end, second - start):
             yield evolve(following, url=_at(following.url, offset))
-
-
-@define
-class _Fetch(Generic[T]):
-    """A page under way."""
-
-    request: Request
-    _fetch: Callable[[Request], Awaitable[Page[T]]]
-    _page: Page[T] | None = None
-    _error: Exception | None = None
-    _done: anyio.Event = field(factory=anyio.Event)
-
-    async def run(self) -> None:
-        try:
-            self._page = await self._fetch(self.request)
-        except Exception as error:  # noqa: BLE001 - kept for whose turn it is, who raises it
-            self._error = error
-        self._done.set()
-
-    async def result(self) -> Page[T]:
-        await self._done.wait()
-        if self._page is None:
-            raise self._error or LookupError("no page came")
-        return self._page
-
-
-def without_known(page: Page[T], known: set[str]) -> Page[T]:
-    """Leave out the items whose id is known already; note the ids of the others."""
-
-    def is_new(id_: str | None) -> bool:
-        if id_ is None:
-            return True
-        before = len(known)
-        known.add(id_)
-        return len(known) > before
-
-    return page.only([is_new(id_) for id_ in page.ids()])
 
 
 def _offset(url: str | None) -> int | None:

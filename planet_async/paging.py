@@ -1,17 +1,21 @@
 """`Paginator`: a list of the API, followed from page to page."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
+import anyio
 import anyio.lowlevel
 import msgspec
-from attrs import evolve
+from anyio.abc import TaskGroup
+from attrs import define, evolve, field
 
-from planet_async._background import Send, Stream
+from planet_async._background import Sink, Stream
 from planet_async.errors import PagingError
+from planet_async.fetch import Fetch, Peek
 from planet_async.http import Request, Transport, link_target, origin
-from planet_async.page import Page, PageShape, read_page
+from planet_async.page import Page, PageShape, early_link, read_page
 
 T = TypeVar("T")
 
@@ -19,17 +23,35 @@ _AT_A_STRETCH = 50  # items decoded, about a millisecond, before others have the
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 
 
-class Progress:
-    """Sees that pages lead on to something: a list that does not would be read for ever."""
+@define
+class Reader(Generic[T]):
+    """Takes the pages, without the items that it has already, until it has enough.
 
-    def __init__(self) -> None:
-        self._last: Page[Any] | None = None
-        self._empty = 0
+    It sees that pages lead on to something: a list that does not would be read for ever.
+    """
 
-    def note(self, page: Page[T], new_items: int, request: Request) -> None:
-        """Take in the next page of the list; PagingError where it gets nowhere and yet goes on."""
-        if page.next is None:
-            return
+    _sink: Sink[Page[T]]
+    _without_known: Callable[[Page[T]], Page[T]]
+    limit: int | None
+    _taken: int = 0
+    _last: Page[Any] | None = None
+    _empty: int = 0
+
+    @property
+    def hurries(self) -> bool:
+        """Whether it waits for this page, and will go on to the next one."""
+        return self._sink.is_awaited and self.limit is None
+
+    async def take(self, page: Page[T], request: Request) -> bool:
+        """Take the next page; tell whether another one is wanted.  PagingError where they lead nowhere."""
+        new = self._without_known(page)
+        if page.next is not None:
+            self._check(page, len(new), request)
+        await self._sink(new)
+        self._taken += len(new)
+        return page.next is not None and (self.limit is None or self._taken < self.limit)
+
+    def _check(self, page: Page[T], new_items: int, request: Request) -> None:
         last, self._last = self._last, page
         self._empty = 0 if new_items else self._empty + 1
         if self._empty >= _MOST_EMPTY:
@@ -41,8 +63,9 @@ class Progress:
 class Paginator(Generic[T]):
     """A list of the API, fetched page by page while it is iterated; nothing is sent before.
 
-    The next page is fetched while the caller works on this one.  An empty page is not the end: only a missing
-    link is.  Iterate it again to fetch the list again.
+    The next page is fetched while the caller works on this one; a caller who waits has it asked for as soon
+    as the start of this one says where it is.  An empty page is not the end: only a missing link is.  Iterate
+    it again to fetch the list again.
 
         async for order in planet.orders.list(state=["queued"]):
             ...
@@ -70,26 +93,14 @@ class Paginator(Generic[T]):
 
     def pages(self) -> AsyncIterator[Page[T]]:
         """Iterate page by page."""
-
-        async def produce(send: Send[Page[T]]) -> None:
-            async with aclosing(self._walk()) as pages:
-                async for page in pages:
-                    await send(page)
-
-        return Stream(produce)
+        return Stream(self._send_pages)
 
     async def collect(self, limit: int | None = None) -> list[T]:
-        """Give the items, at most `limit` of them, as a list."""
-        found: list[T] = []
-        if limit is not None and limit <= 0:
-            return found
-        async with aclosing(self._walk()) as pages:
-            async for page in pages:
-                for item in page:
-                    found.append(item)
-                    if len(found) == limit:
-                        return found
-        return found
+        """Give the items, at most `limit` of them, as a list; no page beyond those is asked for."""
+        found = _Collected[T](limit)
+        if limit is None or limit > 0:
+            await self._send_pages(found, limit)
+        return found.items
 
     async def first(self) -> T | None:
         """Give the first item, or None of an empty list."""
@@ -98,31 +109,83 @@ class Paginator(Generic[T]):
 
     async def page(self, link: str | None = None) -> Page[T]:
         """Fetch one page: the first, or the one that another page has as its `next`."""
-        return await self._fetch(self._first if link is None else self._following(self._first, link, set()))
+        return await self._fetch(self._first if link is None else self._following(self._first, link))
 
-    async def _walk(self) -> AsyncGenerator[Page[T]]:
-        request, seen, progress = self._first, set[str](), Progress()
+    async def _send_pages(self, sink: Sink[Page[T]], limit: int | None = None) -> None:
+        """Send the pages in order until there are enough items."""
+        reader = Reader(sink, self._sieve(), limit)
+        error: Exception | None = None
+        async with anyio.create_task_group() as group:
+            try:
+                await self._walk(reader, group)
+            except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
+                error = caught
+            group.cancel_scope.cancel()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                error = None  # it keeps this frame
+
+    def _sieve(self) -> Callable[[Page[T]], Page[T]]:
+        """Give what leaves out the items that were on an earlier page."""
+        return lambda page: page
+
+    async def _walk(self, reader: Reader[T], group: TaskGroup) -> None:
+        await self._follow(self._first, reader, group)
+
+    async def _follow(self, request: Request, reader: Reader[T], group: TaskGroup) -> None:
+        """Have the reader take the page of a request, and those that the links lead to."""
+        seen = set[str]()
+        fetch = self._begin(request, group)
         while True:
-            page = await self._fetch(request)
-            progress.note(page, len(page), request)
-            yield page
-            if page.next is None:
+            early = self._begin_early(fetch.request, await fetch.start(), reader, group)
+            page = await fetch.result()
+            if not await reader.take(page, fetch.request) or page.next is None:
                 return
-            request = self._following(request, page.next, seen)
+            request = self._following(fetch.request, page.next)
+            if request.url in seen:
+                raise PagingError("the links to the next page go round in a circle", request=fetch.request)
+            seen.add(request.url)
+            fetch = early if early and early.request.url == request.url else self._begin(request, group)
 
-    async def _fetch(self, request: Request) -> Page[T]:
-        return await read_page(await self._transport.send(request), request, self._shape, self._decode)
+    def _begin(self, request: Request, group: TaskGroup) -> Fetch[T]:
+        fetch = Fetch(request, self._fetch)
+        group.start_soon(fetch.run)
+        return fetch
 
-    def _following(self, request: Request, link: str, seen: set[str]) -> Request:
+    def _begin_early(
+        self, request: Request, start: bytes, reader: Reader[T], group: TaskGroup
+    ) -> Fetch[T] | None:
+        """Begin the page after this one while it is still arriving, if its start says which one that is."""
+        if reader.hurries and (link := early_link(start, self._shape, request)):
+            with suppress(PagingError):  # raised when this page has been read
+                return self._begin(self._following(request, link), group)
+        return None
+
+    async def _fetch(self, request: Request, peek: Peek | None = None) -> Page[T]:
+        response = await self._transport.send(evolve(request, peek=peek))
+        return await read_page(response, request, self._shape, self._decode)
+
+    def _following(self, request: Request, link: str) -> Request:
         target = link_target(request.url, link)
         if origin(target) != origin(self._first.url):
             raise PagingError(
                 "the link to the next page leads to another origin; not followed", request=request
             )
-        if target in seen:
-            raise PagingError("the links to the next page go round in a circle", request=request)
-        seen.add(target)
         return evolve(self._first, url=target, params=())
+
+
+@define
+class _Collected(Generic[T]):
+    """Takes the items of pages, at most `limit` of them."""
+
+    limit: int | None
+    items: list[T] = field(factory=list)
+    is_awaited: bool = True
+
+    async def __call__(self, page: Page[T]) -> None:
+        self.items.extend(islice(page, None if self.limit is None else self.limit - len(self.items)))
 
 
 class _Items(AsyncIterator[T]):

@@ -35,6 +35,7 @@ LEVELS = (  # each knows those before it, and its own kind
         "signed_by",
     ),
     (
+        "fetch",
         "page",
         "paging",
         "live_paging",

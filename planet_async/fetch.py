@@ -1,0 +1,52 @@
+"""`Fetch`: a page under way, in a task of its own, so that others can be under way beside it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import anyio
+
+from planet_async.http import Request
+from planet_async.page import Page
+
+T = TypeVar("T")
+Peek = Callable[[bytes], None]
+
+
+class Fetch(Generic[T]):
+    """A page under way: its start as soon as there is one, and all of it."""
+
+    def __init__(self, request: Request, fetch: Callable[[Request, Peek], Awaitable[Page[T]]]) -> None:
+        self.request = request
+        self._fetch = fetch
+        self._start = b""
+        self._page: Page[T] | None = None
+        self._error: Exception | None = None
+        self._begun = anyio.Event()
+        self._done = anyio.Event()
+
+    async def run(self) -> None:
+        """Fetch it; what goes wrong is told to who asks for the result."""
+        try:
+            self._page = await self._fetch(self.request, self._peek)
+        except Exception as error:  # noqa: BLE001 - kept for whose turn it is, who raises it
+            self._error = error
+        self._begun.set()
+        self._done.set()
+
+    def _peek(self, start: bytes) -> None:
+        self._start = start
+        self._begun.set()
+
+    async def start(self) -> bytes:
+        """Wait for its first bytes, and give them if they came before the others."""
+        await self._begun.wait()
+        return self._start
+
+    async def result(self) -> Page[T]:
+        """Wait for all of it, and hand it over or raise what went wrong; once."""
+        await self._done.wait()
+        page, error = self._page, self._error
+        self._page = self._error = None  # an error keeps this frame, and a request that is kept, all of this
+        if page is None:
+            raise error or LookupError("no page came")
+        return page
