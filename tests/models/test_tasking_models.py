@@ -1,12 +1,17 @@
 """Tasking models: every recorded body decodes with nothing lost, and requests are checked and read back."""
 
+import copy
 import json
+import pickle
 import string
+import weakref
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+from attrs.exceptions import FrozenInstanceError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -179,6 +184,24 @@ def test_the_words_are_open() -> None:
     assert {status for status in SearchStatus if status.is_final} == {"DONE", "FAILED"}
     assert decode(Capture, b'{"id": "a", "status": "PUBLISHED"}').status is CaptureStatus.PUBLISHED
     assert decode(BulkJob, b'{"id": "a", "status": "COMPLETE"}').status is BulkStatus.COMPLETE
+
+
+@pytest.mark.parametrize("cls", [TaskingOrder, Capture])
+def test_a_record_of_many_fields_is_like_one_made_by_hand(cls: Any) -> None:
+    """They are filled on a way of their own: it ends in the same class, as unchangeable and as complete."""
+    came = decode(
+        cls, b'{"id": "x", "status": "LATER", "cloud_cover": 0.5, "cloud_threshold": 0.5, "new": 1}'
+    )
+    made = cls(**{field.name: getattr(came, field.name) for field in attrs.fields(cls)})
+    assert type(came) is type(made) is cls
+    assert attrs.asdict(came) == attrs.asdict(made)
+    assert repr(came) == repr(made)
+    assert hash(came) == hash(made)
+    assert pickle.loads(pickle.dumps(came)) == copy.copy(came) == came
+    assert weakref.ref(came)() is not None
+    assert came.raw["new"] == 1
+    with pytest.raises(FrozenInstanceError):
+        came.id = "y"
 
 
 def test_captures_and_windows() -> None:
