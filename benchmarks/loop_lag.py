@@ -64,10 +64,11 @@ async def at_work(url: str) -> Figures:
 
     use_all_cores()
     late, busy, done = list[float](), list[float](), Figures()
+    ids = [order_id(number) for number in range(_WAITED_FOR)]  # milliseconds that are no doing of the client
     config = Config(base_url=url, rates={}, schedule=Schedule(first=0.2, factor=1.0, longest=_DAY))
     async with Planet(config, credentials=ApiKey("any")) as planet:
         await planet.orders.list(user_id=1).collect()  # what happens once has happened
-        jobs = (_wait(planet, done), _list(planet, done), _download(planet, done), _ticker(late, busy))
+        jobs = (_wait(planet, ids, done), _list(planet, done), _download(planet, done), _ticker(late, busy))
         tasks = [asyncio.create_task(job) for job in jobs]
         await asyncio.wait(tasks, timeout=_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
         for task in tasks:
@@ -79,9 +80,9 @@ async def at_work(url: str) -> Figures:
     return {**_figures(late, busy), **done}
 
 
-async def _wait(planet: "Planet", done: Figures) -> None:
+async def _wait(planet: "Planet", ids: list[str], done: Figures) -> None:
     done["orders ended"] = 0
-    async for _ in planet.orders.wait_many([order_id(number) for number in range(_WAITED_FOR)]):
+    async for _ in planet.orders.wait_many(ids):
         done["orders ended"] += 1
 
 

@@ -185,7 +185,10 @@ class _Collected(Generic[T]):
     is_awaited: bool = True
 
     async def __call__(self, page: Page[T]) -> None:
-        self.items.extend(islice(page, None if self.limit is None else self.limit - len(self.items)))
+        wanted = islice(page, None if self.limit is None else self.limit - len(self.items))
+        while some := [*islice(wanted, _AT_A_STRETCH)]:
+            self.items += some
+            await anyio.lowlevel.checkpoint()
 
 
 class _Items(AsyncIterator[T]):

@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spine import API, Stuck, cancelled_at_each_step, settle
+from spine import API, Stuck, cancelled_at_each_step, others_take_turns, settle
 
 from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingError
 from planet_async.http import Request, Response
@@ -169,6 +169,22 @@ async def test_leaving_early_ends_the_fetching() -> None:
     gc.collect()
     await settle()
     assert (stuck.sent, stuck.waiting, transport.open_responses) == (1, 0, 0)
+
+
+async def test_others_have_their_turn_while_a_large_page_is_decoded() -> None:
+    """To decode thousands of items takes milliseconds, in which others are not to wait."""
+
+    def decode_one(raw: msgspec.Raw, _: Request) -> int:
+        number: int = msgspec.json.decode(raw)
+        assert turns() >= number // 50 - 1
+        return number
+
+    transport = book([[*range(2_000)]])
+    listed = Paginator(transport, Request("GET", LIST), ORDERS_PAGES, decode_one)
+    async with others_take_turns() as turns:
+        assert await listed.collect() == [*range(2_000)]
+    async with others_take_turns() as turns:
+        assert [item async for item in listed] == [*range(2_000)]
 
 
 async def test_it_can_be_iterated_again() -> None:
