@@ -252,6 +252,7 @@ def endless(items: Callable[[int], list[dict[str, str]]], total: int | None) -> 
     return FakeTransport(answer)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("total", [None, 0, 5, 10**15, -1])
 async def test_empty_pages_without_an_end_are_an_error(name: str, total: int | None) -> None:
@@ -282,6 +283,7 @@ async def test_pages_of_known_items_are_as_good_as_empty() -> None:
         await by_offsets(network, 1).collect()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", LISTS)
 async def test_a_list_that_is_only_slow_is_read_to_its_end(name: str) -> None:
     """Hundreds of empty pages, an item that comes again, and a last page like the one before: no error."""

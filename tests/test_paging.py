@@ -341,6 +341,7 @@ async def test_an_error_of_a_later_page_comes_after_the_items_before_it(
     assert transport.open_responses == 0
 
 
+@pytest.mark.no_cover
 async def test_cancelled_anywhere_nothing_stays_open_or_running() -> None:
     """At whichever point the caller is cancelled, no response is open and no page is being fetched."""
     transport = FakeTransport(book([[1], [], [2, 3]])._answer)

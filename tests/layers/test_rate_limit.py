@@ -293,6 +293,7 @@ class OneSleeper:
         raise NotImplementedError(seconds)
 
 
+@pytest.mark.no_cover
 async def test_a_long_line_uses_what_is_allowed() -> None:
     """10,000 waiting callers go out at 98% of the allowed rate or more, never above it, a sleep for each."""
     clock = OneSleeper()

@@ -221,6 +221,7 @@ async def test_being_told_to_slow_down_is_no_attempt() -> None:
     assert response.status == 200
 
 
+@pytest.mark.no_cover
 async def test_being_told_to_slow_down_a_thousand_times_is_waited_out() -> None:
     """Only `retry_for` ends 429s: thousands of them are waited out, and break no arithmetic."""
     clock, network = FakeClock(), FakeTransport([*(reply(429) for _ in range(1500)), reply(200)])

@@ -43,6 +43,7 @@ ENDLESS: dict[str, Callable[[], Iterator[bytes]]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ENDLESS)
 async def test_what_is_packed_without_a_text_is_not_read_for_ever(kind: str) -> None:
     """The limit is on the text, so one that never comes would keep the call, and the connection, for good."""
@@ -51,6 +52,7 @@ async def test_what_is_packed_without_a_text_is_not_read_for_ever(kind: str) -> 
     assert len(await start_of_body(packed(ENDLESS[kind]()), LIMIT)) < LIMIT  # a refusal is shown by its start
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("line", [b"a,b\n", b"a line of text that is packed alone\n" * 10])
 async def test_many_small_texts_in_a_row_are_one(line: bytes) -> None:
     """A log that is packed line by line may be longer than its text."""

@@ -99,6 +99,7 @@ async def test_every_id_is_in_one_group(planet: Planet, simulator: Simulator) ->
     assert simulator.requests[BULK] == 3
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "fault", [Fault(status=500), Fault(drop=True), Fault(status=429), Fault(refused=True)]
 )
@@ -113,6 +114,7 @@ async def test_a_part_that_fails_in_passing_is_sent_again(
     assert simulator.requests == {BULK: 4}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("how", [{"drop": True}, {"status": 500}, {"status": 502}])
 async def test_a_part_whose_answer_is_lost_counts_what_it_has_done(
     planet: Planet, simulator: Simulator, clock: FakeClock, how: dict[str, object]

@@ -358,6 +358,7 @@ async def test_an_order_of_the_ledger_is_not_mistaken_for_one_that_was_lost(serv
     assert service.placed == names(requests)
 
 
+@pytest.mark.no_cover
 async def test_a_full_queue_is_waited_for(clock: FakeClock, tmp_path: Path) -> None:
     """With a 409 for each order too many, all are placed in the end, and few requests are wasted."""
     service = Service(clock, tmp_path, max_queued=3)
@@ -414,6 +415,7 @@ async def test_a_service_that_falls_silent_ends_the_job(clock: FakeClock, tmp_pa
     assert not scope.cancelled_caught
 
 
+@pytest.mark.no_cover
 async def test_what_was_placed_is_not_looked_at_at_once(service: Service) -> None:
     """Its answer told how it stands, and the lists tell when it ends: its links are read, and no more."""
     await service.run(fields(60))
