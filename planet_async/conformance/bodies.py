@@ -109,17 +109,21 @@ async def a_body_is_not_unpacked(make: Make) -> None:
 async def a_body_that_breaks_off_is_an_error(make: Make) -> None:
     """After the bytes that came, which a download goes on from, however late they are read."""
     for cut, answer in _CUT.items():
-        script = saying(b"HTTP/1.1 200 OK\r\n" + answer, hang_up=True)
-        async with loopback(script) as server, opened(make) as transport:
-            response = await transport.send(get(server.url))
-            await eventually(lambda server=server: server.open == 0, "the server hangs up")  # type: ignore[misc]
-            await settle()
-            came = b""
-            with fails(ConnectionLost, f"a body {cut}"):
-                async for chunk in response.chunks():
-                    came += chunk
-            await response.aclose()
-            expect(came == b"one", f"of a body {cut} the bytes that came are given", came)
+        await _a_cut_body_is_an_error(make, cut, answer)
+
+
+async def _a_cut_body_is_an_error(make: Make, cut: str, answer: bytes) -> None:
+    script = saying(b"HTTP/1.1 200 OK\r\n" + answer, hang_up=True)
+    async with loopback(script) as server, opened(make) as transport:
+        response = await transport.send(get(server.url))
+        await eventually(lambda: server.open == 0, "the server hangs up")
+        await settle()
+        came = b""
+        with fails(ConnectionLost, f"a body {cut}"):
+            async for chunk in response.chunks():
+                came += chunk
+        await response.aclose()
+        expect(came == b"one", f"of a body {cut} the bytes that came are given", came)
 
 
 async def headers_have_one_form(make: Make) -> None:
