@@ -13,6 +13,8 @@ from typing import Generic, Protocol, TypeVar
 
 import anyio
 
+from planet_async.errors import PlanetError
+
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 Send = Callable[[T], Awaitable[None]]
@@ -46,28 +48,35 @@ class Stream(AsyncIterator[T]):
     """The items of `produce(send)`, which works in the background at most `ahead` items ahead of the reader.
 
     The task starts with the first item asked for.  An error of the producer is raised after the items that
-    came before it.
+    came before it.  Two tasks that wait for one item are an error of the second: only one could be given it.
     """
 
     def __init__(self, produce: Produce[T], *, ahead: int = 1) -> None:
         self._producer = _Producer(produce, ahead)
         self._cancel_soon: Callable[[], None] | None = None
+        self._is_read = False  # somebody is waiting for the next item
 
     async def __anext__(self) -> T:
         producer = self._producer
         is_first = self._cancel_soon is None
         if self._cancel_soon is None:
             self._cancel_soon = _start(producer)
+        if self._is_read:
+            raise RuntimeError("somebody else is waiting for its next item: read it in one task")
         while not producer.items:
             if producer.ended.is_set():
                 error, producer.error = producer.error, None
-                raise error or StopAsyncIteration
+                try:
+                    raise error or StopAsyncIteration
+                finally:
+                    error = None  # it keeps this frame
             producer.news = anyio.Event()
+            self._is_read = True
             producer.is_awaited = not is_first  # many look at one item and leave
             try:
                 await producer.news.wait()
             finally:
-                producer.is_awaited = False
+                self._is_read = producer.is_awaited = False
         item = producer.items.popleft()
         producer.room.set()
         return item
@@ -104,6 +113,9 @@ class _Producer(Generic[T]):
                 await self._produce(self)
         except Exception as error:  # noqa: BLE001 - kept for the reader, who raises it
             self.error = error
+        except BaseException:
+            self.error = PlanetError("the task that fetches was cancelled: what came is not all")
+            raise
         finally:
             self.ended.set()
             self.news.set()

@@ -39,7 +39,7 @@ from types import MappingProxyType
 
 from attrs import evolve
 
-from planet_async.http import NO_HEADERS, Request
+from planet_async.http import Request
 
 _NO_FIELDS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -70,13 +70,24 @@ class PlanetError(Exception):
 
     @request.setter
     def request(self, request: Request | None) -> None:
-        self._request = request and evolve(request, headers=NO_HEADERS, body=None, peek=None)
+        self._request = request and evolve(request, headers={}, body=None, peek=None)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         if self.request is None:
             return f"{self.message}. {self.hint}" if self.hint else self.message
         text = f"{self.request.operation}: {self.message} [{self.request}]"
         return f"{text} {self.hint}" if self.hint else text
+
+
+def _again(cls: type[PlanetError], args: tuple[object, ...], state: Mapping[str, object]) -> PlanetError:
+    """Make an error as it was, whatever its class is made of."""
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidRequest(PlanetError, ValueError):
@@ -142,7 +153,7 @@ class StatusError(PlanetError):
     ) -> None:
         super().__init__(message, request=request, hint=hint)
         self.status = status
-        self.field_errors = field_errors
+        self.field_errors = dict(field_errors)
         self.body = body
         self.retry_after = retry_after
         self.request_id = request_id

@@ -21,17 +21,23 @@ class Fetch(Generic[T]):
         self._start = b""
         self._page: Page[T] | None = None
         self._error: Exception | None = None
+        self._scope = anyio.CancelScope()
         self._begun = anyio.Event()
         self._done = anyio.Event()
 
     async def run(self) -> None:
         """Fetch it; what goes wrong is told to who asks for the result."""
         try:
-            self._page = await self._fetch(self.request, self._peek)
+            with self._scope:
+                self._page = await self._fetch(self.request, self._peek)
         except Exception as error:  # noqa: BLE001 - kept for whose turn it is, who raises it
             self._error = error
         self._begun.set()
         self._done.set()
+
+    def cancel(self) -> None:
+        """Give it up: nobody will ask for it."""
+        self._scope.cancel()
 
     def _peek(self, start: bytes) -> None:
         self._start = start
@@ -46,7 +52,10 @@ class Fetch(Generic[T]):
         """Wait for all of it, and hand it over or raise what went wrong; once."""
         await self._done.wait()
         page, error = self._page, self._error
-        self._page = self._error = None  # an error keeps this frame, and a request that is kept, all of this
+        self._page = self._error = None  # a request that is kept keeps this, and an error its frames
         if page is None:
-            raise error or LookupError("no page came")
+            try:
+                raise error or LookupError("no page came")
+            finally:
+                error = None
         return page

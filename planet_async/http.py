@@ -20,6 +20,7 @@ from planet_async.body import Body, IteratedBody, WholeBody
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _PORTS = {"http": 80, "https": 443}
+_DIGITS = 19  # of a number of bytes; Python refuses to read thousands
 _CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -53,6 +54,13 @@ def link_target(base: str, link: str) -> str:
         return urljoin(base, link)
     except ValueError:
         return link
+
+
+def announced_length(headers: Mapping[str, str]) -> int | None:
+    """Give how many bytes a body is said to have; None where that is not said, or cannot be."""
+    length = headers.get("content-length", "")
+    is_number = length.isascii() and length.isdigit() and len(length) <= _DIGITS
+    return int(length) if is_number else None
 
 
 def http_date(value: str | None) -> datetime | None:

@@ -83,6 +83,8 @@ class OffsetPaginator(LivePaginator[T]):
             begin_more()  # before the reader has its turn, and takes it to decode this one
             if not await reader.take(page, fetch.request):
                 return None
+        for fetch in ahead:  # that come after pages elsewhere than was foreseen
+            fetch.cancel()
         return page
 
     def _plan(self, first: Page[T], limit: int | None) -> Iterator[Request]:

@@ -89,7 +89,7 @@ class Paginator(Generic[T]):
         self._decode = decode
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Items(self.pages())
+        return _Items(Stream(self._send_pages))
 
     def pages(self) -> AsyncIterator[Page[T]]:
         """Iterate page by page."""
@@ -147,7 +147,10 @@ class Paginator(Generic[T]):
             if request.url in seen:
                 raise PagingError("the links to the next page go round in a circle", request=fetch.request)
             seen.add(request.url)
-            fetch = early if early and early.request.url == request.url else self._begin(request, group)
+            if early and early.request.url != request.url:
+                early.cancel()
+                early = None
+            fetch = early or self._begin(request, group)
 
     def _begin(self, request: Request, group: TaskGroup) -> Fetch[T]:
         fetch = Fetch(request, self._fetch)
@@ -194,7 +197,7 @@ class _Collected(Generic[T]):
 class _Items(AsyncIterator[T]):
     """The items of pages.  No generator: dropping it drops the stream, which ends the fetching at once."""
 
-    def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
+    def __init__(self, pages: Stream[Page[T]]) -> None:
         self._pages = pages
         self._items: Iterator[T] = iter(())
         self._given = 0
@@ -207,3 +210,7 @@ class _Items(AsyncIterator[T]):
             for item in self._items:
                 return item
             self._items = iter(await anext(self._pages))
+
+    async def aclose(self) -> None:
+        """End the fetching, and wait until it has ended."""
+        await self._pages.aclose()

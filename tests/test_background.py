@@ -1,4 +1,6 @@
+import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import anyio
@@ -198,3 +200,61 @@ def test_the_end_of_the_event_loop_is_the_end_of_it(anyio_backend: str, *, close
     kept.clear()
     gc.collect()
     assert produce.ended
+
+
+async def test_a_second_reader_is_told_that_there_is_one() -> None:
+    """Two tasks that wait for the next item are a mistake, which must not hang: the first one goes on."""
+    gate = anyio.Event()
+
+    async def produce(send: Send[int]) -> None:
+        await gate.wait()
+        await send(1)
+
+    stream = Stream(produce)
+    found = []
+
+    async def read() -> None:
+        found.extend([number async for number in stream])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        await settle()
+        with pytest.raises(RuntimeError, match="one task"):
+            await anext(stream)
+        gate.set()
+    assert found == [1]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_what_is_cut_short_from_outside_does_not_look_whole() -> None:
+    """Somebody cancels every task there is, the one in the background too: the reader is told."""
+    before = asyncio.all_tasks()
+    stream = Stream(Producer())
+    await anext(stream)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    with pytest.raises(PlanetError, match="is not all"):
+        assert [number async for number in stream] == []
+
+
+async def test_an_error_leaves_no_garbage() -> None:
+    """What the frames of an error hold goes with it, not when Python collects."""
+    seen = []
+
+    async def produce(_: Send[int]) -> None:
+        error = PlanetError("it broke")
+        seen.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(PlanetError):
+            await anext(Stream(produce))
+        await settle()
+        assert seen[0]() is None
+    finally:
+        gc.enable()

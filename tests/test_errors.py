@@ -1,8 +1,11 @@
+import copy
 import inspect
+import pickle
 import re
+from typing import Any
 
 import pytest
-from spine import get
+from spine import get, post
 
 from planet_async import errors
 from planet_async.errors import (
@@ -86,3 +89,19 @@ def test_every_status_has_a_class() -> None:
     assert {status_class(status) for status in range(300, 600)} == {
         kind for kind in CLASSES.values() if issubclass(kind, StatusError)
     }
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_errors_can_be_sent_to_another_process(name: str) -> None:
+    """A worker's error comes out of its queue as it went in, with all its advice, and so does a copy."""
+    kind = CLASSES[name]
+    arguments: dict[str, Any] = {"status": 404, "field_errors": {"id": ["odd"]}, "candidates": ["a"]}
+    arguments |= {"request": post(), "hint": "Wait.", "error_hints": ["cloudy"], "error_code": "NO"}
+    known = inspect.signature(kind).parameters
+    error = kind("it broke", **{key: value for key, value in arguments.items() if key in known})
+    error.elapsed = 1.5
+    error.add_note("also: that")
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is kind
+        assert str(again) == str(error)
+        assert vars(again) == vars(error)

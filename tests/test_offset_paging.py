@@ -351,3 +351,19 @@ async def test_concurrency_is_at_least_one() -> None:
     """None at a time would never end."""
     with pytest.raises(InvalidRequest, match="concurrency"):
         Server([]).list(0)
+
+
+async def test_pages_foreseen_in_vain_are_given_up() -> None:
+    """Where the links lead elsewhere, what was begun ahead does not stand in line before what is wanted."""
+    server = Server(made(100), latency=lambda offset: 60.0 if offset in {20, 30, 40, 50} else 1.0)
+    under_way = []
+
+    def link(limit: int, offset: int) -> str:
+        under_way.append(server.under_way)
+        return f"{URL}?limit={limit}&offset={15 if offset == 20 else offset}"
+
+    server.link = link
+    assert await read(server.list(4)) == ids(made(100))
+    assert under_way[2:] == [0] * len(under_way[2:])
+    assert server.cancelled == 4
+    assert server.clock.monotonic() == 11

@@ -1,5 +1,7 @@
 import gc
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urljoin
 
@@ -362,3 +364,35 @@ async def test_cancelled_anywhere_nothing_stays_open_or_running() -> None:
         assert await cancelled_at_each_step(call, check) >= 3
     await settle()
     assert quiet[-1] == len(transport.requests)
+
+
+async def test_the_fetching_can_be_ended_and_waited_for() -> None:
+    """Who holds the iterator may close it, as one would a generator."""
+    stuck = Stuck()
+    items: Any = aiter(paginator(stuck))
+    async with aclosing(items):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(items.__anext__)
+                await settle()
+                assert stuck.waiting == 1
+                scope.cancel()
+    assert stuck.waiting == 0
+
+
+async def test_a_page_that_fails_leaves_no_garbage() -> None:
+    """The pages before it go with the error, not when Python collects."""
+    transport = FakeTransport([reply(json={"orders": [1], "_links": {"next": "?page=1"}}), reply(body=b"no")])
+    seen = []
+    gc.collect()
+    gc.disable()
+    try:
+        pages = paginator(transport).pages()
+        seen.append(weakref.ref(await anext(pages)))
+        with pytest.raises(DecodeError):
+            await anext(pages)
+        del pages
+        await settle()
+        assert seen[0]() is None
+    finally:
+        gc.enable()

@@ -60,6 +60,7 @@ async def download(
     """
     path = safe_path(folder, file.name)
     part = PartFile(path, file.checksum)
+    progress = progress and _marked(progress)
     try:
         try:
             while True:
@@ -85,7 +86,27 @@ async def download(
             request=file.request,
             hint="What arrived is kept.",
         ) from error
+    except _OfProgressError as error:
+        raise error.error from None
     return path
+
+
+def _marked(progress: ProgressCallback) -> ProgressCallback:
+    """Have its errors told from those of the disk."""
+
+    def tell(what: Progress) -> None:
+        try:
+            progress(what)
+        except OSError as error:
+            raise _OfProgressError(error) from None
+
+    return tell
+
+
+class _OfProgressError(Exception):
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _claim(part: PartFile, folder: Path, path: Path) -> bool:
@@ -132,6 +153,8 @@ class _Download:
 
     async def _arrive(self) -> str:
         """Fetch what is missing, however often that breaks off; give what is wrong with it in the end."""
+        if self.file.size is not None and self.part.size > self.file.size:
+            await in_thread(self.part.restart)  # an earlier call was cancelled when too much had come
         if self.part.size == 0 or self.part.size != self.file.size:
             await insist(self.file, self._fetch, lambda: self.part.size, self.clock)
         return self._problem()

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from attrs import field, frozen
 
 from planet_async.errors import UnsafeName
-from planet_async.http import Request, Response
+from planet_async.http import Request, Response, announced_length
 
 _ON_WINDOWS = os.name == "nt"
 _NUMBERED = [f"{name}{number}" for name in ("com", "lpt") for number in "123456789¹²³"]
@@ -57,9 +57,8 @@ class OpenFile:
     """
 
     def __init__(self, name: str, response: Response) -> None:
-        length = response.headers.get("content-length", "")
         self.name = name
-        self.size = int(length) if length.isascii() and length.isdigit() else None
+        self.size = announced_length(response.headers)
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:

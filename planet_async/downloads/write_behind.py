@@ -37,7 +37,7 @@ async def write_behind(
     alone = at_once == 1  # one of many need not be read on while it is written: the others are
     size = max(_LEAST, _HELD // (2 if alone else at_once))
     if most is not None:
-        size = min(size, most + 1)
+        size = min(size, max(most, 0) + 1)
     memory = memoryview(bytearray(size))  # takes none before it is used
     other = memoryview(bytearray(size)) if alone else memory
     failure: BaseException | None = None
@@ -63,8 +63,12 @@ async def write_behind(
         finally:
             writer.take(group, memory[:filled])
             writer.end()
-    if failure := writer.failure or failure:
-        raise failure
+    failure, writer.failure = writer.failure or failure, None
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            failure = None  # it keeps this frame, and the batches
 
 
 class _Writer:

@@ -6,7 +6,7 @@ import anyio.lowlevel
 
 from planet_async.body import Body
 from planet_async.errors import BodyTooLarge, DecodeError, TransportError
-from planet_async.http import Request, Response
+from planet_async.http import Request, Response, announced_length
 
 _PEEKED = 1 << 13  # bytes; a link to the next page stands in far fewer
 _TURNS = 8  # of other tasks, in which a request is written; to receive the rest takes milliseconds
@@ -15,7 +15,7 @@ _TURNS = 8  # of other tasks, in which a request is written; to receive the rest
 async def whole_body(request: Request, response: Response, most: int) -> bytes:
     """Read and close; BodyTooLarge as soon as it is known to be longer than `most` bytes."""
     try:
-        announced = 0 if request.method == "HEAD" else _announced(response)
+        announced = 0 if request.method == "HEAD" else announced_length(response.headers) or 0
         if announced > most:
             raise _too_large(request, most)
         body = response.content
@@ -67,11 +67,6 @@ async def start_of_body(response: Response, most: int) -> bytes:
     finally:
         await response.aclose()
     return bytes(body[:most])
-
-
-def _announced(response: Response) -> int:
-    length = response.headers.get("content-length", "")
-    return int(length[:20]) if length.isascii() and length.isdigit() else 0
 
 
 def _too_large(request: Request, most: int) -> BodyTooLarge:

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import anyio
-import anyio.to_thread
 from attrs import evolve, frozen
 
+from planet_async._threads import in_thread
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.downloads.side_by_side import fetch_all
@@ -173,7 +173,8 @@ class _Links:
         entry = expected.get(result.name)
         if entry is None:
             return RemoteFile(result.name, request, renew=renew)
-        return RemoteFile(result.name, request, entry.size, entry.digests, renew)
+        size = entry.size if entry.size is not None and 0 <= entry.size <= sys.maxsize else None
+        return RemoteFile(result.name, request, size, entry.digests, renew)
 
     def _request(self, name: str) -> Request:
         result = next((result for result in downloadable(self._order) if result.name == name), None)
@@ -188,8 +189,11 @@ def _link(api: Api, result: OrderResult) -> Request:
 
 
 async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:
-    body = await anyio.to_thread.run_sync(_start_of, path, most + 1)
-    if len(body) > most:
+    try:
+        body = await in_thread(_all_of, path, most)
+    except OSError as error:
+        raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
+    if body is None:
         raise BodyTooLarge(f"{path} is longer than {most:,} bytes", hint="Raise Config(max_body_bytes=...).")
     try:
         manifest = decode(Manifest, body)
@@ -199,6 +203,5 @@ async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, Man
         raise DecodeError(f"{path} is no manifest of an order: {error}") from error
 
 
-def _start_of(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(most)
+def _all_of(path: Path, most: int) -> bytes | None:
+    return path.read_bytes() if path.stat().st_size <= most else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import inf
 
-from planet_async.http import NO_HEADERS
+from planet_async.http import NO_HEADERS, announced_length
 from planet_async.transports.framing import Chunked, Framed, Sized, Unsized
 from planet_async.transports.incoming import joined_headers
 from planet_async.transports.parser import Head, Parser
@@ -62,14 +62,14 @@ class Answer:
     def _begin(self, message: Head) -> None:
         self.status, self.headers = message.code, joined_headers(message.raw_headers)
         self._is_last = self._is_last or message.should_close
-        length = self.headers.get("content-length")
+        length = announced_length(self.headers)
         if self._method == "HEAD" or self.status in _BODILESS:
             return
         if message.chunked:
             self.body = Chunked(self._wire, self._parser)
-        elif length is None:
+        elif length is not None:
+            self.body = Sized(self._wire, length)
+        elif "content-length" not in self.headers:
             self.body = Unsized(self._wire)
-        elif length.isascii() and length.isdigit():
-            self.body = Sized(self._wire, int(length))
         else:
             raise BrokenError("its body has no length")

@@ -2,13 +2,16 @@
 
 import asyncio
 import errno
+import gc
 import threading
+import weakref
 from contextlib import suppress
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import pytest
+from spine import settle
 
 from planet_async.body import Body
 from planet_async.downloads.write_behind import write_behind
@@ -207,3 +210,33 @@ async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
         await task
     assert task.cancelled()
     assert not sink.at_work
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.parametrize("fails", ["reading", "writing"])
+async def test_what_fails_leaves_no_garbage(at_once: int, fails: str) -> None:
+    """The batches go with the error, not when Python collects: they are megabytes."""
+
+    class Cut(Body):
+        async def next_chunk(self) -> bytes:
+            if fails == "reading":
+                raise ConnectionLost("cut")
+            return bytes(5000)
+
+    def write(_: memoryview) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    async def attempt() -> weakref.ref[Body]:
+        source = Cut()
+        with pytest.raises((ConnectionLost, OSError)):
+            await write_behind(source, write, lambda _: None, at_once=at_once)
+        return weakref.ref(source)
+
+    gc.collect()
+    gc.disable()
+    try:
+        gone = await attempt()
+        await settle()
+        assert gone() is None
+    finally:
+        gc.enable()

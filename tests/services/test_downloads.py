@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -702,3 +703,62 @@ async def test_leaving_run_early_stops_its_work(planet: Planet, simulator: Simul
         await anyio.lowlevel.checkpoint()
     assert simulator.requests.total() == sent
     assert len(simulator.orders) == 12
+
+
+@pytest.mark.parametrize("size", [-5, -1, 1 << 63, 1 << 70])
+async def test_a_size_that_no_file_has_is_none(size: int, tmp_path: Path) -> None:
+    """A manifest may be wrong there: the checksum is what counts, and the other files come as ever."""
+    entries = json.loads(manifest(a=b"a", b=b"b"))
+    entries["files"][0]["size"] = size
+    names = [f"{ORDER_ID}/{name}" for name in ("manifest.json", "a", "b")]
+    _, planet = described((names[0], json.dumps(entries).encode()), (names[1], b"a"), (names[2], b"b"))
+    paths = await planet.orders.download(ORDER_ID, tmp_path, ranges=3)
+    assert [path.read_bytes() for path in paths[:2]] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("length", [6, 7, 1000])
+async def test_more_than_all_of_it_left_by_an_earlier_call(length: int, tmp_path: Path) -> None:
+    """A call may be cancelled when too much has come: the next one begins anew, and finds what is right."""
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a"]
+    _, planet = described((names[0], manifest(a=b"right")), (names[1], b"right"))
+    (tmp_path / ORDER_ID).mkdir()
+    (tmp_path / ORDER_ID / "a.part").write_bytes(b"x" * length)
+    paths = await planet.orders.download(ORDER_ID, tmp_path)
+    assert paths[0].read_bytes() == b"right"
+
+
+async def test_a_file_that_is_too_long_each_time_stops_no_other(tmp_path: Path) -> None:
+    """A ChecksumMismatch in the end, also where an earlier call has left too much of it."""
+    names = [f"{ORDER_ID}/{name}" for name in ("manifest.json", "a", "b")]
+    _, planet = described(
+        (names[0], manifest(a=b"right", b=b"b")), (names[1], b"right" * 1000), (names[2], b"b")
+    )
+    (tmp_path / ORDER_ID).mkdir()
+    (tmp_path / ORDER_ID / "a.part").write_bytes(b"right" * 500)
+    with pytest.raises(ChecksumMismatch, match="5 bytes, and more came"):
+        await planet.orders.download(ORDER_ID, tmp_path, concurrency=1)
+    assert (tmp_path / names[2]).read_bytes() == b"b"
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), TimeoutError("mine")])
+@pytest.mark.parametrize("ranges", [1, 2])
+async def test_an_error_of_progress_is_none_of_the_disk(
+    planet: Planet, tmp_path: Path, error: OSError, ranges: int
+) -> None:
+    """A bar on a closed terminal raises what a disk would: it is the caller's own all the same."""
+
+    def told(_: Progress) -> None:
+        raise error
+
+    order = await finished(planet)
+    with pytest.raises(type(error)) as caught:
+        await planet.orders.download(order, tmp_path, progress=told, ranges=ranges)
+    assert caught.value is error
+
+
+async def test_no_limit_at_all_will_do(planet: Planet, tmp_path: Path) -> None:
+    """The hint of BodyTooLarge says to raise it, so that any number must do."""
+    order = await finished(planet)
+    without = planet.with_options(max_body_bytes=sys.maxsize)
+    await without.orders.download(order, tmp_path)
+    assert check_against_manifest(tmp_path, order)

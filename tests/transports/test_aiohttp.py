@@ -194,3 +194,11 @@ async def test_a_reset_is_a_lost_connection() -> None:
         for target in ("/", "/within"):
             with pytest.raises(ConnectionLost, match="the server hung up"):
                 await fetch(transport, server.url + target)
+
+
+async def test_a_length_of_thousands_of_digits_is_no_length() -> None:
+    """Python refuses to read such a number, which is nothing that a user should see."""
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: " + b"0" * 4400 + b"2\r\n\r\nok"
+    async with loopback(saying(answer)) as server, opened() as transport:
+        with pytest.raises(ConnectionLost):
+            await fetch(transport, server.url)
