@@ -6,6 +6,7 @@ from math import inf
 from typing import cast
 
 _MEMORY = 1 << 17  # bytes that a connection has for what comes while nobody reads; a head has to fit in
+_RECORD = (1 << 14) + 1  # bytes that TLS may hold beyond those that it tells of
 _KEPT_SECONDS = 15.0  # that an idle connection is kept
 _END_OF_HEAD = b"\r\n\r\n"
 _TOO_LATE = -1  # in the place of a number of bytes
@@ -56,8 +57,17 @@ class Wire(asyncio.BufferedProtocol):
         self._wake(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Give the place for what comes."""
-        return self._into or self._view[self._end :]
+        """Give the place for what comes: over TLS for all of it, since what is not taken now may be lost.
+
+        asyncio reads the rest a moment later, unless the server has closed the connection by then.
+        """
+        wanted = sizehint + _RECORD if sizehint > 0 else 0
+        if self._into is not None and len(self._into) >= wanted:
+            return self._into
+        if wanted:
+            self._into = None
+            self._make_room(wanted)
+        return self._view[self._end :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take note of what came."""
@@ -65,7 +75,7 @@ class Wire(asyncio.BufferedProtocol):
         self._into = None
         if not direct:
             self._end += nbytes
-            if self._end == _MEMORY:
+            if self._end >= _MEMORY and self._reads:
                 self._reads = False
                 self._network.pause_reading()
         self._moved()
@@ -148,7 +158,7 @@ class Wire(asyncio.BufferedProtocol):
         end = self._memory.find(_END_OF_HEAD, self._start, self._end)
         if end >= 0:
             return self.take(end + len(_END_OF_HEAD) - self._start)
-        if self._end == _MEMORY:
+        if self._end >= _MEMORY:
             if not self._start:
                 raise BrokenError("its headers are too long")
             self._view[: self.here] = self._view[self._start : self._end]
@@ -169,6 +179,12 @@ class Wire(asyncio.BufferedProtocol):
         if self._transport is None:
             raise RuntimeError("it has not been connected")
         return self._transport
+
+    def _make_room(self, wanted: int) -> None:
+        if len(self._memory) - self._end < wanted:
+            memory = bytearray(self._end + wanted)
+            memory[: self._end] = self._view[: self._end]
+            self._memory, self._view = memory, memoryview(memory)
 
     def _taken(self, end: int) -> None:
         self._start = end
