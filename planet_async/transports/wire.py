@@ -24,12 +24,13 @@ class Wire(asyncio.BufferedProtocol):
     """One connection, for one request at a time; it is closed by an error, or a cancellation, while waiting.
 
     Whoever waits for the server hears of a TimeoutError when nothing has moved for `silence` seconds, or of a
-    BrokenError.
+    BrokenError.  Over TLS, `below` is the connection that reading is paused on.
     """
 
-    def __init__(self, silence: float) -> None:
+    def __init__(self, silence: float, below: asyncio.Transport | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._silence = silence
+        self._below = below
         self._transport: asyncio.Transport | None = None
         self._memory = bytearray(_MEMORY)
         self._view = memoryview(self._memory)
@@ -77,7 +78,7 @@ class Wire(asyncio.BufferedProtocol):
             self._end += nbytes
             if self._end >= _MEMORY and self._reads:
                 self._reads = False
-                self._network.pause_reading()
+                (self._below or self._network).pause_reading()
         self._moved()
         self._wake(nbytes if direct else 0)
 
@@ -195,7 +196,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def _read(self) -> None:
         self._reads = True
-        self._network.resume_reading()
+        (self._below or self._network).resume_reading()
 
     def _moved(self) -> None:
         self._quiet_until = self._loop.time() + self._silence

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections import defaultdict
 
 import anyio
@@ -91,13 +92,28 @@ class Wires:
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         opened = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
         try:
-            _, wire = await loop.create_connection(
-                lambda: Wire(self._config.read_timeout),
-                sock=opened,
-                ssl=trusted,
-                server_hostname=host if secure else None,
-            )
+            if trusted is not None:
+                return await self._secured(opened, trusted, host)
+            _, wire = await loop.create_connection(lambda: Wire(self._config.read_timeout), sock=opened)
         except BaseException:
             opened.close()
             raise
+        return wire
+
+    async def _secured(self, opened: socket.socket, trusted: ssl.SSLContext, host: str) -> Wire:
+        """Put TLS on it in a step of its own: the wire then knows what is below, where it pauses reading.
+
+        uvloop loses what has come for a paused connection of TLS when the server closes it.
+        """
+        loop = asyncio.get_running_loop()
+        below, _ = await loop.create_connection(asyncio.Protocol, sock=opened)
+        wire = Wire(self._config.read_timeout, below)
+        try:
+            above = await loop.start_tls(below, wire, trusted, server_hostname=host)
+        except BaseException:
+            below.abort()
+            raise
+        if above is None:  # pragma: no cover - its types allow it
+            raise ConnectionResetError
+        wire.connection_made(above)
         return wire
