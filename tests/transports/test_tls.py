@@ -1,6 +1,8 @@
 """TLS, on both networks: bodies come whole, what breaks it is a lost connection, who gives up leaves none."""
 
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -134,3 +136,47 @@ async def test_who_gives_up_while_tls_begins_leaves_no_connection(network: Trans
             await network.send(get(url))
         await eventually(lambda: opened == ended == 1, "it is closed")
         await network.aclose()
+
+
+def _answer_and_hang_up(listener: socket.socket, context: ssl.SSLContext, answer: bytes) -> None:
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with context.wrap_socket(connection, server_side=True) as secured:
+                secured.recv(1 << 16)
+                secured.sendall(answer)
+
+
+@pytest.mark.parametrize("framing", ["sized", "to the end"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_was_sent_before_the_server_hung_up_comes_whole(
+    context: ssl.SSLContext, framing: str, loop: str
+) -> None:
+    """However slowly it is read: an event loop may have it decrypted, and nobody to give it to."""
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    content = bytes(range(256)) * 3_000
+    length = f"content-length: {len(content)}\r\n" if framing == "sized" else ""
+    head = f"HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n".encode()
+
+    async def main(url: str) -> None:
+        transport = AiohttpTransport()
+        for seconds in (0, 0, 0, 0.005, 0.005):
+            response = await transport.send(get(url))
+            came = b""
+            async for chunk in response.chunks():
+                came += chunk
+                await anyio.sleep(seconds)
+            await response.aclose()
+            assert came == content
+        await transport.aclose()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=_answer_and_hang_up, args=(listener, context, head + content))
+        serving.start()
+        try:
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            anyio.run(main, url, backend_options={"use_uvloop": loop == "uvloop"})
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+    serving.join()
