@@ -216,7 +216,7 @@ class _Download:
                 self.progress(Progress(self.file.name, received, size))
 
         left = None if limit is None else limit - self.part.size
-        await write_behind(response.chunks(), self.part.write, told, at_once=self.at_once, most=left)
+        await write_behind(response.chunks(), self.part.takers, told, at_once=self.at_once, most=left)
         if self.file.size is None and limit is not None and self.part.size > limit:
             await in_thread(self.part.discard)
             raise BodyTooLarge(

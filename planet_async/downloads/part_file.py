@@ -6,6 +6,7 @@ Its methods block, and are run in threads.
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -47,14 +48,13 @@ class PartFile:
             os.ftruncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
         while data := os.read(self._file, _BLOCK):
-            self._add(data)
+            self._sum_up(data)
+            self.size += len(data)
 
-    def write(self, data: memoryview) -> None:
-        """Add bytes to the end."""
-        while data:
-            written = os.write(self._file, data)
-            self._add(data[:written])
-            data = data[written:]
+    @property
+    def takers(self) -> Sequence[Callable[[memoryview], None]]:
+        """What is to take each piece that arrives, in any order of the two: the file, and the checksum."""
+        return (self._write,) if self._checksum is None else (self._write, self._sum_up)
 
     def restart(self) -> None:
         """Forget what has arrived."""
@@ -87,10 +87,15 @@ class PartFile:
             raise ValueError("it has not been claimed")
         return self._descriptor
 
-    def _add(self, data: bytes | memoryview) -> None:
+    def _write(self, data: memoryview) -> None:
+        while data:
+            written = os.write(self._file, data)
+            self.size += written
+            data = data[written:]
+
+    def _sum_up(self, data: bytes | memoryview) -> None:
         if self._checksum is not None:
             self._hash.update(data)
-        self.size += len(data)
 
 
 def has_checksum(path: Path, checksum: tuple[str, str]) -> bool:

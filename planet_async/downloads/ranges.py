@@ -109,7 +109,7 @@ class _Filling:
             self.first.set()
             missing = stretch.stop - stretch.at
             await write_behind(
-                response.chunks(), stretch.write, self._tell, at_once=self.at_once, most=missing
+                response.chunks(), [stretch.write], self._tell, at_once=self.at_once, most=missing
             )
         finally:
             await response.aclose()

@@ -1,40 +1,40 @@
-"""`write_behind`: what arrives goes to a thread in large batches, while the next one arrives."""
+"""`write_behind`: what arrives goes to threads in large batches, while the next one arrives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 from anyio.abc import TaskGroup
+from attrs import define, field
 
-from planet_async._threads import in_thread
+from planet_async._threads import caller_of_the_loop, in_thread
 from planet_async.body import Body
 
 _HELD = 5 << 19  # bytes of the batches of all files under way together
 _LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
 _REST = 16  # a batch is gone with when so small a part of it is free: to read a little costs as much as a lot
 
-Write = Callable[[memoryview], None]
+Take = Callable[[memoryview], None]
 
 
 async def write_behind(
     source: Body,
-    write: Write,
+    takers: Sequence[Take],
     told: Callable[[int], None],
     *,
     at_once: int = 1,
     most: int | None = None,
 ) -> None:
-    """Hand all that arrives to `write`, in order, one batch at a time; `told` hears the bytes as they come.
+    """Hand all that arrives to each of `takers`, in order, in batches; `told` hears the bytes as they come.
 
-    However it ends, what `told` has heard of has been written by then, and no thread is at work.  `at_once`
-    is how many do this side by side: the more, the smaller the batches.  What brings more than `most` bytes
-    is not read on.  Raises what reading, `write` and `told` raise.
+    However it ends, what `told` has heard of has been taken by then, and no thread is at work.  `at_once` is
+    how many do this side by side: the more, the smaller the batches; one alone has a thread for each taker.
+    What brings more than `most` bytes is not read on.  Raises what reading, a taker and `told` raise.
     """
-    writer = _Writer(write)
     alone = at_once == 1  # one of many need not be read on while it is written: the others are
+    writer = _Writer([[taker] for taker in takers] if alone else [takers])
     size = max(_LEAST, _HELD // (2 if alone else at_once))
     if most is not None:
         size = min(size, max(most, 0) + 1)
@@ -47,13 +47,12 @@ async def write_behind(
             while count := await source.read_into(memory[filled:]):
                 filled += count
                 if filled > size - size // _REST:
-                    await writer.written.wait()
-                    if writer.failure is not None:
-                        break
+                    before = writer.last
                     writer.take(group, memory[:filled])
                     memory, other, filled = other, memory, 0
-                    if not alone:
-                        await writer.written.wait()
+                    await (before if alone else writer.last).taken.wait()
+                    if writer.failure is not None:
+                        break
                 told(count)
                 received += count
                 if most is not None and received > most:
@@ -71,54 +70,67 @@ async def write_behind(
             failure = None  # it keeps this frame, and the batches
 
 
-class _Writer:
-    """Writes one batch after the other, in a thread of its own; none after one that failed."""
+@define(eq=False)
+class _Batch:
+    content: memoryview
+    missing: int  # threads that have not taken it
+    taken: anyio.Event = field(factory=anyio.Event)
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
-        self._batches = SimpleQueue[tuple[memoryview, anyio.Event] | None]()
+
+class _Writer:
+    """Hands on one batch after the other, none after one that failed; each list of takers has a thread."""
+
+    def __init__(self, takers: Sequence[Sequence[Take]]) -> None:
+        self._threads = [(each, SimpleQueue[_Batch | None]()) for each in takers]
         self._begun = False
         self._count = _Count()
-        self.written = anyio.Event()  # the batch that was taken last
-        self.written.set()
+        self._call = caller_of_the_loop()
+        self.last = _Batch(memoryview(b""), 0)
+        self.last.taken.set()
         self.failure: BaseException | None = None
 
-    def take(self, group: TaskGroup, batch: memoryview) -> None:
-        """Have a batch written when those before are, also while the group is being cancelled."""
-        if batch:
-            self.written = anyio.Event()
-            self._count.add(self.written)
-            self._batches.put((batch, self.written))
-            if not self._begun:
-                self._begun = True
-                group.start_soon(self._run)
+    def take(self, group: TaskGroup, content: memoryview) -> None:
+        """Have a batch taken when those before are, also while the group is being cancelled."""
+        if content:
+            self.last = _Batch(content, len(self._threads))
+            self._count.add(self.last)
+            for takers, batches in self._threads:
+                batches.put(self.last)
+                if not self._begun:
+                    group.start_soon(self._run, takers, batches)
+            self._begun = True
 
     def end(self) -> None:
-        """Let the thread go when all is written."""
+        """Let the threads go when all is taken."""
         if self._begun:
-            self._count.add(self)
-            self._batches.put(None)
+            for _, batches in self._threads:
+                self._count.add(batches)
+                batches.put(None)
 
-    async def _run(self) -> None:
+    async def _run(self, takers: Sequence[Take], batches: SimpleQueue[_Batch | None]) -> None:
         # It is held as long as the file arrives, and anyio has only so many for all that comes up.
         try:
             with anyio.CancelScope(shield=True):
-                await in_thread(self._write_all, limiter=anyio.CapacityLimiter(1))
+                await in_thread(self._take_all, takers, batches, limiter=anyio.CapacityLimiter(1))
         finally:
-            self._count.remove(self)
+            self._count.remove(batches)
 
-    def _write_all(self) -> None:
-        for batch, written in iter(self._batches.get, None):
+    def _take_all(self, takers: Sequence[Take], batches: SimpleQueue[_Batch | None]) -> None:
+        for batch in iter(batches.get, None):
             try:
-                if self.failure is None:
-                    self._write(batch)
+                for take in takers:
+                    if self.failure is None:
+                        take(batch.content)
             except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
                 self.failure = error
-            anyio.from_thread.run_sync(self._is_written, written)
+            # Not waited for: to the loop and back would take longer than to write a fourth of it.
+            self._call(self._is_taken, batch)
 
-    def _is_written(self, written: anyio.Event) -> None:
-        written.set()
-        self._count.remove(written)
+    def _is_taken(self, batch: _Batch) -> None:
+        batch.missing -= 1
+        if not batch.missing:
+            batch.taken.set()
+            self._count.remove(batch)
 
 
 class _Count:

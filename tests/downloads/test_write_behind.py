@@ -88,7 +88,7 @@ async def looked_at_until(condition: object, count: int = 2000) -> None:
 async def test_all_is_written_in_order_in_threads() -> None:
     """Every byte once, in batches, and none in the thread of the event loop."""
     sink, told = Sink(), list[int]()
-    await write_behind(Source(), sink.write, told.append)
+    await write_behind(Source(), [sink.write], told.append)
     assert sink.written == CHUNKS
     assert {len(batch) for batch in sink.batches[:-1]} == {3000}
     assert threading.get_ident() not in sink.threads
@@ -99,15 +99,47 @@ async def test_all_is_written_in_order_in_threads() -> None:
 async def test_many_side_by_side_hold_no_more_than_one(at_once: int, size: int) -> None:
     """The more there are, the smaller their batches, so that memory does not grow with them."""
     sink = Sink()
-    await write_behind(Source(), sink.write, ignore, at_once=at_once)
+    await write_behind(Source(), [sink.write], ignore, at_once=at_once)
     assert sink.written == CHUNKS
     assert {len(batch) for batch in sink.batches[:-1]} == {size}
+
+
+@pytest.mark.parametrize(("at_once", "threads"), [(1, 2), (3, 1)])
+async def test_each_taker_is_given_all(at_once: int, threads: int) -> None:
+    """In threads side by side where the file is alone, such as the disk and the checksum; else in one."""
+    disk, checksum = Sink(), Sink()
+    await write_behind(Source(), [disk.write, checksum.write], ignore, at_once=at_once)
+    assert disk.written == checksum.written == CHUNKS
+    assert len(disk.threads | checksum.threads) == threads
+
+
+async def test_nothing_is_overwritten_that_one_of_two_takers_still_needs() -> None:
+    """Memory is used again when the slower one has taken what is in it."""
+    quick, slow, source = Sink(), Sink(), Source()
+    slow.gate.clear()
+    async with anyio.create_task_group() as group:
+        group.start_soon(write_behind, source, [quick.write, slow.write], ignore)
+        await looked_at_until(lambda: len(quick.batches) == 2 and slow.begun == 1)
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        assert (source.given, slow.begun) == (6, 1)
+        slow.gate.set()
+    assert quick.written == slow.written == CHUNKS
+
+
+async def test_what_one_of_two_takers_refuses_is_raised() -> None:
+    """And the other one is not left waiting."""
+    refusing, other, source = Sink(fails_at=2), Sink(), Source()
+    with pytest.raises(OSError, match="full"):
+        await write_behind(source, [refusing.write, other.write], ignore)
+    assert refusing.begun == 3
+    assert source.given < len(CHUNKS)
 
 
 async def test_nothing_is_written_where_nothing_comes() -> None:
     """An empty body costs no thread."""
     sink = Sink()
-    await write_behind(Source(stop_after=0), sink.write, ignore)
+    await write_behind(Source(stop_after=0), [sink.write], ignore)
     assert not sink.begun
 
 
@@ -116,7 +148,7 @@ async def test_the_next_batch_arrives_meanwhile_and_no_more_than_that() -> None:
     sink, source = Sink(), Source()
     sink.gate.clear()
     async with anyio.create_task_group() as group:
-        group.start_soon(write_behind, source, sink.write, ignore)
+        group.start_soon(write_behind, source, [sink.write], ignore)
         await looked_at_until(lambda: source.given == 6 and sink.begun == 1)
         for _ in range(50):
             await anyio.lowlevel.checkpoint()
@@ -130,7 +162,7 @@ async def test_what_the_disk_refuses_is_raised_as_it_is(fails_at: int) -> None:
     """The error itself, no group; nothing is written after it, and reading stops soon."""
     sink, source = Sink(fails_at=fails_at), Source()
     with pytest.raises(OSError, match="full"):
-        await write_behind(source, sink.write, ignore)
+        await write_behind(source, [sink.write], ignore)
     assert sink.begun == fails_at + 1
     assert source.given <= 3 * (fails_at + 2)
 
@@ -139,7 +171,7 @@ async def test_what_came_before_a_cut_is_written() -> None:
     """A broken connection is raised as it is, when all that it brought is on disk."""
     sink = Sink()
     with pytest.raises(ConnectionLost):
-        await write_behind(Source(error=ConnectionLost("cut"), stop_after=8), sink.write, ignore)
+        await write_behind(Source(error=ConnectionLost("cut"), stop_after=8), [sink.write], ignore)
     assert sink.written == CHUNKS[:8]
 
 
@@ -151,7 +183,7 @@ async def test_an_error_of_the_progress_callback() -> None:
 
     sink = Sink()
     with pytest.raises(ZeroDivisionError):
-        await write_behind(Source(), sink.write, fail)
+        await write_behind(Source(), [sink.write], fail)
     assert sink.written == CHUNKS[:1]
 
 
@@ -167,7 +199,7 @@ async def test_what_came_before_a_cancellation_is_written(after: int) -> None:
             scope.cancel()
 
     with anyio.CancelScope() as scope:
-        await write_behind(Source(), sink.write, count)
+        await write_behind(Source(), [sink.write], count)
     assert scope.cancelled_caught
     assert sink.written == CHUNKS[:after]
     assert not sink.at_work
@@ -178,7 +210,7 @@ async def test_the_end_of_asyncio_run_waits_for_the_thread_and_for_nothing_else(
     """After Ctrl-C it cancels every task: no deadlock, no thread left, and no gap in what is written."""
     sink, before = Sink(), asyncio.all_tasks()
     sink.gate.clear()
-    task = asyncio.ensure_future(write_behind(Source(), sink.write, ignore))
+    task = asyncio.ensure_future(write_behind(Source(), [sink.write], ignore))
     await looked_at_until(lambda: sink.begun == 1)
     for every in asyncio.all_tasks() - before:
         every.cancel()
@@ -198,7 +230,7 @@ async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
     """`task.cancel()`, even twice, while a thread writes: the task ends after the thread."""
     sink = Sink()
     sink.gate.clear()
-    task = asyncio.ensure_future(write_behind(Source(), sink.write, ignore))
+    task = asyncio.ensure_future(write_behind(Source(), [sink.write], ignore))
     await looked_at_until(lambda: sink.begun == 1)
     for _ in range(2):
         task.cancel()
@@ -229,7 +261,7 @@ async def test_what_fails_leaves_no_garbage(at_once: int, fails: str) -> None:
     async def attempt() -> weakref.ref[Body]:
         source = Cut()
         with pytest.raises((ConnectionLost, OSError)):
-            await write_behind(source, write, lambda _: None, at_once=at_once)
+            await write_behind(source, [write], lambda _: None, at_once=at_once)
         return weakref.ref(source)
 
     gc.collect()
