@@ -53,6 +53,7 @@ from planet_async.conformance.failures import (
     no_connection_is_a_connect_error,
     nothing_is_sent_twice,
     silence_is_a_timeout,
+    silence_on_a_used_connection_is_a_timeout,
 )
 from planet_async.conformance.sending import (
     a_large_request_arrives_whole,
@@ -99,6 +100,7 @@ CHECKS: tuple[Check, ...] = (
     a_connection_that_breaks_off_is_lost,
     nothing_is_sent_twice,
     silence_is_a_timeout,
+    silence_on_a_used_connection_is_a_timeout,
     a_head_that_never_ends_is_a_timeout,
     a_slow_body_is_no_timeout,
     a_body_that_is_not_taken_is_a_timeout,

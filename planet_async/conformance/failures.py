@@ -5,7 +5,7 @@ import socket
 import anyio
 
 from planet_async.conformance.call import SHORT, Make, fetch, get, opened
-from planet_async.conformance.loopback import HangUp, Received, Say, loopback, saying
+from planet_async.conformance.loopback import OK, HangUp, Received, Say, loopback, saying
 from planet_async.conformance.promise import Broken, expect, fails
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request
@@ -61,6 +61,22 @@ async def silence_is_a_timeout(make: Make) -> None:
         async with loopback(script) as server, opened(make, read_timeout=SHORT) as transport:
             with fails(TransportTimeout, f"to wait too long for {missing}"):
                 await fetch(transport, server.url)
+
+
+async def silence_on_a_used_connection_is_a_timeout(make: Make) -> None:
+    """Also where it was idle for longer than that before."""
+
+    async def script(request: Received, say: Say) -> None:
+        if request.target == "/silent":
+            await anyio.sleep_forever()
+        await say(OK)
+
+    async with loopback(script) as server, opened(make, read_timeout=SHORT) as transport:
+        await fetch(transport, server.url)
+        await anyio.sleep(2 * SHORT)
+        with anyio.move_on_after(40 * SHORT) as scope, fails(TransportTimeout, "to wait too long"):
+            await fetch(transport, f"{server.url}/silent")
+        expect(not scope.cancelled_caught, "silence on a connection that was used before is a timeout")
 
 
 async def a_head_that_never_ends_is_a_timeout(make: Make) -> None:

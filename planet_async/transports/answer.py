@@ -69,7 +69,7 @@ class Answer:
             self.body = Chunked(self._wire, self._parser)
         elif length is not None:
             self.body = Sized(self._wire, length)
-        elif "content-length" not in self.headers:
+        elif "content-length" not in self.headers and not any(name.endswith(" ") for name in self.headers):
             self.body = Unsized(self._wire)
         else:
             raise BrokenError("its body has no length")

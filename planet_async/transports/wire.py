@@ -1,6 +1,7 @@
 """`Wire`: a connection on asyncio, from which what arrives goes straight into the memory of its reader."""
 
 import asyncio
+import re
 import ssl
 from math import inf
 from typing import cast
@@ -8,7 +9,7 @@ from typing import cast
 _MEMORY = 1 << 17  # bytes that a connection has for what comes while nobody reads; a head has to fit in
 _RECORD = (1 << 14) + 1  # bytes that TLS may hold beyond those that it tells of
 _KEPT_SECONDS = 15.0  # that an idle connection is kept
-_END_OF_HEAD = b"\r\n\r\n"
+_END_OF_HEAD = re.compile(rb"\n\r?\n")  # the parser takes a bare line feed for the end of a line
 _TOO_LATE = -1  # in the place of a number of bytes
 
 
@@ -54,6 +55,8 @@ class Wire(asyncio.BufferedProtocol):
         """End, and tell whoever waits."""
         if self._alarm is not None:
             self._alarm.cancel()
+        if self._idle_until < inf:
+            self._forget()
         self.lost.set_result(exc)
         self._wake(0)
 
@@ -156,9 +159,9 @@ class Wire(asyncio.BufferedProtocol):
 
     def take_head(self) -> bytes | None:
         """Take what is here up to an empty line, if there is one."""
-        end = self._memory.find(_END_OF_HEAD, self._start, self._end)
-        if end >= 0:
-            return self.take(end + len(_END_OF_HEAD) - self._start)
+        found = _END_OF_HEAD.search(self._memory, self._start, self._end)
+        if found is not None:
+            return self.take(found.end() - self._start)
         if self._end >= _MEMORY:
             if not self._start:
                 raise BrokenError("its headers are too long")
@@ -171,15 +174,18 @@ class Wire(asyncio.BufferedProtocol):
         """Close it at once, and forget what came."""
         self._aborted = True
         self._network.abort()
-        self._memory = bytearray()  # whoever keeps an error keeps all that was at hand
-        self._view = memoryview(self._memory)
-        self._start = self._end = 0
+        self._forget()
 
     @property
     def _network(self) -> asyncio.Transport:
         if self._transport is None:
             raise RuntimeError("it has not been connected")
         return self._transport
+
+    def _forget(self) -> None:
+        self._memory = bytearray()  # whoever keeps an error keeps all that was at hand
+        self._view = memoryview(self._memory)
+        self._start = self._end = 0
 
     def _make_room(self, wanted: int) -> None:
         if len(self._memory) - self._end < wanted:
@@ -206,9 +212,12 @@ class Wire(asyncio.BufferedProtocol):
             self._waiting.set_result(count)
 
     def _watch(self) -> None:
-        """Set the alarm, unless it is; where it rings too early it is set anew, which is rare."""
+        """Set the alarm, unless it rings by then; where it rings too early it is set anew, which is rare."""
+        due = min(self._quiet_until, self._answer_until, self._idle_until)
+        if self._alarm is not None and self._alarm.when() > due:
+            self._alarm.cancel()
+            self._alarm = None
         if self._alarm is None:
-            due = min(self._quiet_until, self._answer_until, self._idle_until)
             self._alarm = self._loop.call_at(due, self._ring)
 
     def _ring(self) -> None:

@@ -1,5 +1,6 @@
 """What the aiohttp transport does beyond the promises of every transport: its own connections, on asyncio."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -91,6 +92,7 @@ async def test_who_does_not_read_stops_the_server() -> None:
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * SPACE, "too long"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", "does not speak HTTP"),
         (b"\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length : 5\r\n\r\nhello", "no length"),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "does not speak HTTP"),
     ],
 )
@@ -103,6 +105,47 @@ async def test_what_is_no_answer_is_a_lost_connection(answer: bytes, wrong: str)
                 await fetch(transport, server.url)
             assert "yyy" not in str(caught.value)
             assert server.connections == number
+
+
+@pytest.mark.parametrize("ends", [(b"\n", b"\n"), (b"\r\n", b"\n"), (b"\n", b"\r\n")])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_lines_of_a_head_may_end_without_a_carriage_return(
+    ends: tuple[bytes, bytes], framing: str
+) -> None:
+    """As httpx, browsers and the parser itself take them; what follows, empty lines included, is the body."""
+    line, empty = ends
+    if framing == "length":
+        head, body = [b"HTTP/1.1 200 OK", b"content-length: 9"], b"hel\r\n\r\nlo"
+    else:
+        head, body = [b"HTTP/1.1 200 OK", b"transfer-encoding: chunked"], b"9\r\nhel\r\n\r\nlo\r\n0\r\n\r\n"
+    answer = line.join(head) + line + empty + body
+    async with loopback(saying(answer)) as server, opened() as transport:
+        for _ in range(2):
+            assert await fetch(transport, server.url) == b"hel\r\n\r\nlo"
+        assert server.connections == 1
+
+
+async def test_the_room_of_a_connection_goes_when_the_server_hangs_up() -> None:
+    """Also where nobody uses or looks at it again: a hundred of them would hold a dozen megabytes."""
+    all_asked = anyio.Event()
+
+    async def script(_: Received, say: Say) -> None:
+        if len(server.requests) == 16:
+            all_asked.set()
+        await all_asked.wait()
+        await say(OK)
+        raise HangUp
+
+    async with loopback(script) as server, opened() as transport:
+        tracemalloc.start()
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(16):
+                    group.start_soon(fetch, transport, server.url)
+            await eventually(lambda: tracemalloc.get_traced_memory()[0] < 5 * SPACE, "the room is given back")
+        finally:
+            tracemalloc.stop()
+        assert server.connections == 16
 
 
 async def test_a_head_behind_many_announcements_has_room() -> None:

@@ -215,6 +215,7 @@ def patient(config: Config) -> Transport:
         (failures.a_connection_that_breaks_off_is_lost, TellsNothing),
         (failures.nothing_is_sent_twice, SendsTwice),
         (failures.silence_is_a_timeout, patient),
+        (failures.silence_on_a_used_connection_is_a_timeout, patient),
         (failures.a_head_that_never_ends_is_a_timeout, patient),
         (failures.errors_show_no_query, TellsNothing),
         (cancellation.cancelled_anywhere_nothing_is_held, LosesPlaces),
