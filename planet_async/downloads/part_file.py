@@ -54,7 +54,14 @@ class PartFile:
     @property
     def takers(self) -> Sequence[Callable[[memoryview], None]]:
         """What is to take each piece that arrives, in any order of the two: the file, and the checksum."""
-        return (self._write,) if self._checksum is None else (self._write, self._sum_up)
+        return (self.write,) if self._checksum is None else (self.write, self._sum_up)
+
+    def write(self, data: memoryview) -> None:
+        """Add bytes to the end of the file, and nothing to the checksum."""
+        while data:
+            written = os.write(self._file, data)
+            self.size += written
+            data = data[written:]
 
     def restart(self) -> None:
         """Forget what has arrived."""
@@ -86,12 +93,6 @@ class PartFile:
         if self._descriptor is None:
             raise ValueError("it has not been claimed")
         return self._descriptor
-
-    def _write(self, data: memoryview) -> None:
-        while data:
-            written = os.write(self._file, data)
-            self.size += written
-            data = data[written:]
 
     def _sum_up(self, data: bytes | memoryview) -> None:
         if self._checksum is not None:
