@@ -1,5 +1,6 @@
 """What every test shares: both back ends, and the recorded bodies where they are at hand."""
 
+import gc
 import sys
 import threading
 from collections.abc import Generator
@@ -38,3 +39,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     finally:
         sys.settrace(tracer)
         threading.settrace(of_threads)
+
+
+def pytest_collection_finish() -> None:
+    """Spare each collection of garbage the thousands of tests to be run: it is a quarter of the time."""
+    gc.collect()
+    gc.freeze()
