@@ -43,5 +43,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def pytest_collection_finish() -> None:
     """Spare each collection of garbage the thousands of tests to be run: it is a quarter of the time."""
+    import hypothesis  # noqa: F401, PLC0415 - as it is imported it looks at who refers to an object of trio's
+
     gc.collect()
     gc.freeze()

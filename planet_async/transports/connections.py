@@ -53,8 +53,9 @@ class Connections:
                 return await connection.handle_async_request(request), connection
             except httpcore.ConnectionNotAvailable:
                 continue  # a new one that might have been HTTP/2, and is not; nothing was sent
-            except BaseException:
-                if not shared or (self._beginning[connection] == 1 and _is_new(connection)):
+            except BaseException as error:
+                alone = not shared or (self._beginning[connection] == 1 and _is_new(connection))
+                if alone or _is_confused(error):
                     await self.let_go(connection)
                 raise
             finally:
@@ -122,6 +123,14 @@ class Connections:
     def _all(self) -> Iterator[Connection]:
         for connections in self._kept.values():
             yield from connections
+
+
+def _is_confused(error: BaseException) -> bool:
+    """Tell whether httpcore met what it does not expect of itself.
+
+    A connection of HTTP/2 whose first request is cancelled while it is set up counts its streams wrongly.
+    """
+    return isinstance(error, Exception) and not type(error).__module__.startswith("httpcore")
 
 
 def _is_new(connection: Connection) -> bool:

@@ -26,7 +26,7 @@ from planet_async.transports.outgoing import Key, destination, fields, transport
 
 # By their names, which are those of httpx too: mocks such as respx raise that one's.
 _CONNECTING = frozenset({"ConnectError", "ConnectTimeout"})
-_SERVER_SPOKE = frozenset({"RemoteProtocolError"})
+_SERVER_SPOKE = frozenset({"RemoteProtocolError", "ProtocolError"})
 # What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
 _UNSENDABLE = frozenset({"LocalProtocolError", "UnsupportedProtocol"})
 
@@ -39,8 +39,10 @@ def _errors() -> tuple[type[Exception], ...]:
         httpcore.ProtocolError,
         httpcore.UnsupportedProtocol,
     )
-    mocked = sys.modules.get("httpx")
-    return (*ours, UnicodeError, TimeoutError, *((mocked.HTTPError,) if mocked else ()))
+    mocked, http2 = sys.modules.get("httpx"), sys.modules.get("h2.exceptions")
+    theirs = (*((mocked.HTTPError,) if mocked else ()), *((http2.H2Error,) if http2 else ()))
+    # A ValueError is httpcore's where it counts wrongly, and else a UnicodeError.
+    return (*ours, *theirs, ValueError, TimeoutError)
 
 
 class HttpxTransport:

@@ -165,3 +165,37 @@ async def test_who_gives_up_waiting_for_a_connection_leaves_it_to_the_others(
             assert len(kept) == len(backend.open), kept
         finally:
             await network.aclose()
+
+
+@pytest.mark.parametrize("moment", ["before it is set up", "while it is set up", "at once"])
+async def test_who_gives_up_at_first_costs_others_a_try_at_most(
+    moment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first request on a connection is cancelled: others are answered, or hear an error of ours."""
+    async with http2_server(monkeypatch, tmp_path / "ca.pem") as url:
+        network = HttpxTransport()
+
+        def is_set_up() -> bool:
+            inner = [getattr(one, "_connection", None) for one in network._connections._all()]
+            return any(getattr(one, "_sent_connection_init", False) for one in inner)
+
+        async def ask(path: str, scope: anyio.CancelScope) -> None:
+            with scope, suppress(ConnectionLost):
+                response = await network.send(Request("GET", url + path))
+                assert await response.read() == path.encode()
+
+        try:
+            first = anyio.CancelScope()
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as group:
+                    for number in range(4):
+                        group.start_soon(ask, f"/{number}", anyio.CancelScope() if number else first)
+                    await anyio.lowlevel.checkpoint()
+                    while moment == "while it is set up" and not is_set_up():
+                        await anyio.lowlevel.checkpoint()
+                    while moment == "before it is set up" and not [*network._connections._all()]:
+                        await anyio.lowlevel.checkpoint()
+                    first.cancel()
+                await ask("/after", anyio.CancelScope())
+        finally:
+            await network.aclose()
