@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import anyio
 import anyio.lowlevel
@@ -12,6 +12,8 @@ from planet_async.conformance.loopback import OK, Received, Say, loopback, sayin
 from planet_async.conformance.promise import eventually, expect, fails, settle
 from planet_async.errors import ClientClosed, PlanetError
 from planet_async.http import Request
+
+_TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nlate"
 
 
 async def connections_are_used_again(make: Make) -> None:
@@ -82,22 +84,31 @@ async def connections_to_others_make_room(make: Make) -> None:
 
 
 async def a_connection_closed_while_idle_is_not_used(make: Make) -> None:
-    """What may not be sent twice would fail on it, and nobody would know whether it was acted on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        listener.setblocking(False)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with opened(make) as transport:
-            for number in range(3):
-                async with anyio.create_task_group() as group:
-                    peers: list[socket.socket] = []
-                    group.start_soon(_answer_one, listener, peers)
-                    with anyio.fail_after(5):
-                        response = await transport.send(Request("POST", url))
-                        expect(await response.read() == b"ok", f"POST {number} has a connection of its own")
-                # Not a moment for the event loop between the closing and the sending.
-                peers[0].close()
+    """What may not be sent twice would fail on it, and nobody would know whether it was acted on.
+
+    Nor is one on which the server said what it was not asked, such as that it waited too long: the next
+    request would take that for its answer.
+    """
+    for method, says in (("POST", b""), ("GET", b""), ("POST", _TOO_LATE), ("GET", _TOO_LATE)):
+        with ExitStack() as sockets:
+            listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+            listener.setblocking(False)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with opened(make) as transport:
+                for number in range(3):
+                    async with anyio.create_task_group() as group:
+                        peers: list[socket.socket] = []
+                        group.start_soon(_answer_one, listener, peers)
+                        with anyio.fail_after(5):
+                            response = await transport.send(Request(method, url))
+                            body = await response.read()
+                        expect(body == b"ok", f"{method} {number} has a connection of its own", body)
+                    # Not a moment for the event loop between this and the sending.
+                    sockets.enter_context(peers[0])
+                    if says:
+                        peers[0].send(says)
+                    else:
+                        peers[0].close()
 
 
 async def _answer_one(listener: socket.socket, peers: list[socket.socket]) -> None:

@@ -83,6 +83,10 @@ async def what_is_no_address_is_refused(make: Make) -> None:
         for url in ("", "/things", "things", "http://", "https://[::1", "ftp://h/x", split):
             with fails(InvalidRequest, f"to request {url!r}"):
                 await transport.send(get(url))
+        unknown = "caf\udce9"  # as Python reads a file name in another encoding
+        for request in (get(f"{server.url}/{unknown}"), Request("GET", server.url, params=(("a", unknown),))):
+            with fails(InvalidRequest, "half a character"):
+                await transport.send(request)
         with fails(InvalidRequest, "a method with a space"):
             await transport.send(Request("GE T", server.url))
         with fails(InvalidRequest, "a header of two lines"):

@@ -83,7 +83,8 @@ class AiohttpTransport:
         except TimeoutError as error:
             raise ConnectError("could not connect: it took too long", request=request) from error
         except OSError as error:
-            raise ConnectError(f"could not connect: {error.strerror or error}", request=request) from error
+            what = error.strerror or str(error) or type(error).__name__
+            raise ConnectError(f"could not connect: {what}", request=request) from error
         except UnicodeError as error:
             raise InvalidRequest("not a host that can be asked for", request=request) from error
         if self._wires.closed:

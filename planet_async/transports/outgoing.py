@@ -26,22 +26,22 @@ def destination(request: Request) -> tuple[Key, str]:
     url = request.url
     if _UNPRINTABLE.search(url):
         raise _not_an_address(request)
-    if request.params:
-        url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
-    if not url.isascii():
-        url = _in_ascii(url, request)
+    try:
+        if request.params:
+            url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
+        if not url.isascii():
+            url = _in_ascii(url)
+    except ValueError:
+        raise _not_an_address(request) from None
     key, found = origin(url), _TARGET.match(url)
     if key[0] not in _PORTS or not key[1] or found is None:
         raise _not_an_address(request)
     return key, found[1] if found[1].startswith("/") else f"/{found[1]}"
 
 
-def _in_ascii(url: str, request: Request) -> str:
-    try:
-        place = urlsplit(url).netloc
-        url = url.replace(place, place.encode("idna").decode("ascii"), 1)
-    except ValueError:
-        raise _not_an_address(request) from None
+def _in_ascii(url: str) -> str:
+    place = urlsplit(url).netloc
+    url = url.replace(place, place.encode("idna").decode("ascii"), 1)
     return _NOT_ASCII.sub(lambda found: quote(found[0]), url)
 
 

@@ -6,6 +6,7 @@ protocol for each part, is half of what a download costs.
 
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -70,7 +71,8 @@ class _Stream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         share = min(_READ, _ALL_READ // max(len(self._network.open), 1))
         try:
-            return await self._inner.read(max(max_bytes, share), timeout)
+            data = await self._inner.read(max(max_bytes, share), timeout)
+            return data + _decrypted(self._inner) if data else data
         except ssl.SSLError as error:  # httpcore lets it pass, on asyncio
             raise httpcore.ReadError(error.reason or "broken TLS") from error
 
@@ -96,3 +98,16 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def _decrypted(stream: httpcore.AsyncNetworkStream) -> bytes:
+    """Give what TLS has besides, which it would keep until somebody reads again.
+
+    What follows an answer would be taken for the next one: that nothing has come is asked of the system.
+    """
+    secured, found = stream.get_extra_info("ssl_object"), list[bytes]()
+    if secured is not None:
+        with suppress(ssl.SSLError):  # there is no more, or what is wrong the next read tells again
+            while piece := secured.read(_READ):
+                found.append(piece)
+    return b"".join(found)

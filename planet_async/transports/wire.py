@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import select
 import ssl
+import sys
 from math import inf
 from typing import cast
 
@@ -55,8 +57,6 @@ class Wire(asyncio.BufferedProtocol):
         """End, and tell whoever waits."""
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._idle_until < inf:
-            self._forget()
         self.lost.set_result(exc)
         self._wake(0)
 
@@ -97,8 +97,12 @@ class Wire(asyncio.BufferedProtocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can carry a request: open, not old, and nothing came that was not asked for."""
-        return not (self._end or self._network.is_closing() or self._loop.time() >= self._idle_until)
+        """Whether it can carry a request: open, not old, and nothing came that was not asked for.
+
+        Nor is anything about to come, such as its end, that the loop has had no time to read.
+        """
+        is_old = self._loop.time() >= self._idle_until
+        return not (self._end or is_old or self._is_closing or _has_news(self._network))
 
     def rest(self) -> None:
         """Be idle, for a while."""
@@ -113,11 +117,13 @@ class Wire(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Send, or take it to be sent."""
-        if not self.lost.done():
+        if not self._is_closing:
             self._network.write(data)
 
     async def more(self, into: memoryview | None = None) -> int:
         """Wait until something moves; give how many bytes came into that memory, and thus not here."""
+        if self._waiting is not None:
+            raise RuntimeError("somebody else is reading this: read it in one task")
         if self.lost.done():
             # Not what is kept here, for it would keep this in turn, as long as nobody collects garbage.
             raise _why(self.lost.result(), self._aborted)
@@ -174,7 +180,9 @@ class Wire(asyncio.BufferedProtocol):
         """Close it at once, and forget what came."""
         self._aborted = True
         self._network.abort()
-        self._forget()
+        self._memory = bytearray()  # whoever keeps an error keeps all that was at hand
+        self._view = memoryview(self._memory)
+        self._start = self._end = 0
 
     @property
     def _network(self) -> asyncio.Transport:
@@ -182,10 +190,10 @@ class Wire(asyncio.BufferedProtocol):
             raise RuntimeError("it has not been connected")
         return self._transport
 
-    def _forget(self) -> None:
-        self._memory = bytearray()  # whoever keeps an error keeps all that was at hand
-        self._view = memoryview(self._memory)
-        self._start = self._end = 0
+    @property
+    def _is_closing(self) -> bool:
+        """Whether it is closed, or will be: TLS on asyncio says so later than what is below."""
+        return self.lost.done() or (self._below or self._network).is_closing()
 
     def _make_room(self, wanted: int) -> None:
         if len(self._memory) - self._end < wanted:
@@ -232,6 +240,15 @@ class Wire(asyncio.BufferedProtocol):
             self.abort()
         elif self._idle_until < inf:
             self._watch()
+
+
+def _has_news(network: asyncio.BaseTransport) -> bool:
+    """Tell whether the system has something for it."""
+    if sys.platform == "win32":
+        return False  # its loop has asked for it before: nothing is left with the system
+    found = select.poll()
+    found.register(network.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(found.poll(0))
 
 
 def _why(error: Exception | None, aborted: bool) -> BrokenError:

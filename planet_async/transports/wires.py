@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from collections import defaultdict
 
 import anyio
 from aiohappyeyeballs import start_connection
@@ -25,7 +24,7 @@ class Wires:
         self._trust = Trust()
         self._open: set[Wire] = set()
         self._connecting = 0
-        self._idle = defaultdict[Key, list[Wire]](list)
+        self._idle: dict[Key, list[Wire]] = {}
         self.closed = False
 
     async def take(self, key: Key, *, repeatable: bool) -> Wire:
@@ -37,7 +36,7 @@ class Wires:
             # The loop hears of those that the server closed, so that this request meets none of them.
             for _ in range(2):
                 await asyncio.sleep(0)
-        idle = self._idle[key]
+        idle = self._idle.get(key, [])
         while idle:
             wire = idle.pop()
             if wire.is_usable:
@@ -51,7 +50,7 @@ class Wires:
             wire.abort()
         else:
             wire.rest()
-            self._idle[key].append(wire)
+            self._idle.setdefault(key, []).append(wire)
 
     async def aclose(self) -> None:
         """Close all, also those in use, and those that are still being made."""
@@ -73,12 +72,21 @@ class Wires:
         finally:
             self._connecting -= 1
         self._open.add(wire)
+        wire.lost.add_done_callback(lambda _: self._forget(key, wire))
         if self.closed:
             wire.abort()
         return wire
 
+    def _forget(self, key: Key, wire: Wire) -> None:
+        """Let go of one that is closed: it may be long until somebody goes there again."""
+        self._open.discard(wire)
+        idle = self._idle.get(key, [])
+        if wire in idle:
+            idle.remove(wire)
+        if not idle:
+            self._idle.pop(key, None)
+
     def _make_room(self) -> None:
-        self._open = {wire for wire in self._open if not wire.lost.done()}
         excess = len(self._open) + self._connecting + 1 - self._config.max_connections
         for idle in self._idle.values():
             while idle and excess > 0:
@@ -113,7 +121,7 @@ class Wires:
         except BaseException:
             below.abort()
             raise
-        if above is None:  # pragma: no cover - its types allow it
-            raise ConnectionResetError
+        if above is None or wire.lost.done():  # uvloop does not say so
+            raise ConnectionResetError("the server hung up")
         wire.connection_made(above)
         return wire

@@ -1,5 +1,8 @@
 """What the aiohttp transport does beyond the promises of every transport: its own connections, on asyncio."""
 
+import socket
+import struct
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -146,6 +149,60 @@ async def test_the_room_of_a_connection_goes_when_the_server_hangs_up() -> None:
         finally:
             tracemalloc.stop()
         assert server.connections == 16
+        await eventually(lambda: not transport._wires._idle, "nothing is kept of them")
+
+
+async def test_two_tasks_do_not_read_one_body() -> None:
+    """The second one is told; to the first one nothing happens."""
+    go_on = anyio.Event()
+
+    async def script(_: Received, say: Say) -> None:
+        await say(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab")
+        await go_on.wait()
+        await say(b"cd")
+
+    async with loopback(script) as server, opened() as transport:
+        response = await transport.send(get(server.url))
+        body, came = response.chunks(), list[bytes]()
+        assert await anext(body) == b"ab"
+
+        async def read() -> None:
+            came.append(await anext(body))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await settle()
+            with pytest.raises(RuntimeError, match="in one task"):
+                await anext(body)
+            go_on.set()
+        assert came == [b"cd"]
+        await response.aclose()
+
+
+async def test_an_upload_that_is_cut_writes_no_line_in_the_log_for_each_piece(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """To write to a connection that is gone is a warning of asyncio's each time."""
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                peer.recv(4096)
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+                peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with opened() as transport:
+            for _ in range(10):
+                with pytest.raises(ConnectionLost):
+                    await transport.send(Request("POST", url, body=bytes(1 << 24)))
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join()
+    assert not caplog.records
 
 
 async def test_a_head_behind_many_announcements_has_room() -> None:

@@ -1,10 +1,12 @@
 """TLS, on both networks: bodies come whole, what breaks it is a lost connection, who gives up leaves none."""
 
+import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -16,7 +18,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from planet_async.conformance.call import fetch, get
 from planet_async.conformance.promise import eventually
 from planet_async.errors import ConnectError, ConnectionLost
-from planet_async.http import Transport
+from planet_async.http import Request, Transport
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
 
@@ -138,13 +140,98 @@ async def test_who_gives_up_while_tls_begins_leaves_no_connection(network: Trans
         await network.aclose()
 
 
-def _answer_and_hang_up(listener: socket.socket, context: ssl.SSLContext, answer: bytes) -> None:
+async def test_what_follows_an_answer_is_no_answer(context: ssl.SSLContext, network: Transport) -> None:
+    """Also where TLS has decrypted it, with the answer, and keeps it."""
+
+    async def serve(plain: anyio.abc.SocketStream) -> None:
+        wrapped = TLSStream.wrap(plain, ssl_context=context, server_side=True, standard_compatible=False)
+        async with await wrapped as stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while await stream.receive():
+                    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b"
+                    stream.extra(TLSAttribute.ssl_object).write(answer % (3, b"its"))
+                    await stream.send(answer % (6, b"else's"))  # in one go with what was written before
+
+    async with accepting(serve) as url:
+        for _ in range(3):
+            assert await fetch(network, url) == b"its"
+        await network.aclose()
+
+
+def test_what_may_not_be_sent_twice_is_not_sent_to_one_who_has_hung_up(
+    context: ssl.SSLContext, network: Transport, anyio_backend: str
+) -> None:
+    """However it did, and though the event loop had no time to hear of it."""
+    _hear_of_hanging_up(context, network, anyio_backend, {})
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+def test_the_same_on_uvloop(context: ssl.SSLContext, network: Transport, anyio_backend: str) -> None:
+    """A POST is not sent to one who has hung up."""
+    pytest.importorskip("uvloop")
+    _hear_of_hanging_up(context, network, anyio_backend, {"use_uvloop": True})
+
+
+def _hear_of_hanging_up(
+    context: ssl.SSLContext, network: Transport, backend: str, options: dict[str, object]
+) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+    async def main(url: str) -> None:
+        for _ in range(4):
+            response = await network.send(Request("POST", url))
+            assert await response.read() == b"ok"
+            time.sleep(0.02)  # noqa: ASYNC251 - the loop is at work on something else
+        await network.aclose()
+
+    with served(context, answer) as url:
+        anyio.run(main, url, backend=backend, backend_options=options)
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_server_that_accepts_and_hangs_up_is_no_connection(loop: str) -> None:
+    """Nothing was sent to it, so that anything may be sent again."""
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+
+    async def main(url: str) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # uvloop's own goes wrong
+        transport = AiohttpTransport()
+        for _ in range(10):
+            with pytest.raises(ConnectError, match=r"connect: \w"):
+                await transport.send(Request("POST", url, body=b"{}"))
+        await transport.aclose()
+
+    with served(None, b"") as url:
+        anyio.run(main, url, backend_options={"use_uvloop": loop == "uvloop"})
+
+
+@contextmanager
+def served(context: ssl.SSLContext | None, answer: bytes) -> Iterator[str]:
+    """Answer one request a connection, in a thread, and hang up; without a context at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=_answer_and_hang_up, args=(listener, context, answer))
+        serving.start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+    serving.join()
+
+
+def _answer_and_hang_up(listener: socket.socket, context: ssl.SSLContext | None, answer: bytes) -> None:
     with suppress(OSError):
         while True:
             connection, _ = listener.accept()
+            if context is None:
+                connection.close()
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with context.wrap_socket(connection, server_side=True) as secured:
                 secured.recv(1 << 16)
                 secured.sendall(answer)
+                time.sleep(0.005)  # so that the hanging up comes by itself
 
 
 @pytest.mark.parametrize("framing", ["sized", "to the end"])
@@ -171,12 +258,5 @@ def test_what_was_sent_before_the_server_hung_up_comes_whole(
             assert came == content
         await transport.aclose()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=_answer_and_hang_up, args=(listener, context, head + content))
-        serving.start()
-        try:
-            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-            anyio.run(main, url, backend_options={"use_uvloop": loop == "uvloop"})
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-    serving.join()
+    with served(context, head + content) as url:
+        anyio.run(main, url, backend_options={"use_uvloop": loop == "uvloop"})
