@@ -36,6 +36,14 @@ class Sink(Protocol[T_contra]):
 Produce = Callable[[Sink[T]], Awaitable[None]]
 
 
+def cut_short() -> PlanetError:
+    """Make the error of work of which somebody else cancelled a task (asyncio's `task.cancel()`).
+
+    A task group ends then as if all had been done.
+    """
+    return PlanetError("a task at work on this was cancelled by other means: what was done is not all")
+
+
 def on_asyncio() -> bool:
     """Tell the back ends apart: asyncio, or else trio."""
     try:
@@ -100,7 +108,7 @@ class _Producer(Generic[T]):
         self._produce = produce
         self._ahead = ahead
         self.items: deque[T] = deque()
-        self.error: Exception | None = None
+        self.error: Exception | None = cut_short()  # unless it comes to its end
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
         self.is_awaited = False
@@ -111,14 +119,16 @@ class _Producer(Generic[T]):
         try:
             with self.scope:
                 await self._produce(self)
+            self.error = None
         except Exception as error:  # noqa: BLE001 - kept for the reader, who raises it
             self.error = error
-        except BaseException:
-            self.error = PlanetError("the task that fetches was cancelled: what came is not all")
-            raise
         finally:
-            self.ended.set()
-            self.news.set()
+            self.end()
+
+    def end(self) -> None:
+        """Tell the reader that no more comes."""
+        self.ended.set()
+        self.news.set()
 
     async def __call__(self, item: T) -> None:
         self.items.append(item)
@@ -138,6 +148,7 @@ def _start(producer: _Producer[T]) -> Callable[[], None]:
     if on_asyncio():
         loop = asyncio.get_running_loop()
         task = loop.create_task(producer.run())
+        task.add_done_callback(lambda _: producer.end())  # also where it is cancelled before it has begun
 
         def cancel_soon() -> None:
             if not loop.is_closed() and not task.done():

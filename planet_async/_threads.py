@@ -12,6 +12,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from planet_async._background import on_asyncio
+from planet_async.errors import PlanetError
 
 T = TypeVar("T")
 
@@ -23,9 +24,19 @@ async def in_thread(
 
     anyio by itself does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`,
     and the end of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller
-    then closes.  What has no `limiter` of its own waits while forty others are at work.
+    then closes.  What has no `limiter` of its own waits while forty others are at work.  Raises what `act`
+    raises, and PlanetError where the system has no thread left.
     """
     call = partial(act, *arguments)
+    try:
+        return await _in_thread(call, limiter)
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise PlanetError("the system allows no more threads", hint="Do less at a time.") from error
+
+
+async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
     if not on_asyncio():
         return await anyio.to_thread.run_sync(call, limiter=limiter)
     await anyio.lowlevel.checkpoint()

@@ -11,7 +11,7 @@ import msgspec
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from planet_async._background import Sink, Stream
+from planet_async._background import Sink, Stream, cut_short
 from planet_async.errors import PagingError
 from planet_async.fetch import Fetch, Peek
 from planet_async.http import Request, Transport, link_target, origin
@@ -114,10 +114,11 @@ class Paginator(Generic[T]):
     async def _send_pages(self, sink: Sink[Page[T]], limit: int | None = None) -> None:
         """Send the pages in order until there are enough items."""
         reader = Reader(sink, self._sieve(), limit)
-        error: Exception | None = None
+        error: Exception | None = cut_short()
         async with anyio.create_task_group() as group:
             try:
                 await self._walk(reader, group)
+                error = None
             except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
                 error = caught
             group.cancel_scope.cancel()

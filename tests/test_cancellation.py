@@ -21,7 +21,7 @@ from attrs import define, field
 from every_call import CALLS, ORDER, Call, Scene, simulated
 from spine import budget, cancelled_at_each_step, get, settle
 
-from planet_async import ApiKey, ClientClosed, Config, Planet
+from planet_async import ApiKey, CancelResult, ClientClosed, Config, Planet, PlanetError
 from planet_async._background import on_asyncio
 from planet_async.config import DOCUMENTED_RATES
 from planet_async.conformance.cancellation import Stepped
@@ -260,6 +260,44 @@ async def test_cancelled_anywhere_nothing_is_left(
         assert await cancelled_at_each_step(lambda: call(here.scene), here.check) > 0
         if on_asyncio():
             assert await cancelled_at_each_moment(lambda: call(here.scene), here, by_asyncio) > 1
+
+
+def _size(found: object) -> int:
+    if isinstance(found, CancelResult):
+        return len(found.cancelled) + len(found.failures)
+    return len(found) if isinstance(found, list | tuple) else 1
+
+
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("anyio_backend")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize(
+    "name", [name for name in CALLS if "new" not in name]
+)  # those have tasks of the test
+@pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited"
+)  # one that is cancelled before it has begun
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_who_cancels_a_task_inside_gets_an_error_or_all(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a program ends all its tasks but the one that waits: a part of the result is no result."""
+    async with world(tmp_path, monkeypatch) as here:
+        whole = _size(await CALLS[name](here.scene))
+
+        async def by_others(call: Coroutine[Any, Any, object], moments: Moments) -> None:
+            before = asyncio.all_tasks()
+            task = asyncio.ensure_future(call)
+
+            def cancel() -> None:
+                for other in asyncio.all_tasks() - before - {task}:
+                    other.cancel()
+
+            moments.cancel = cancel
+            with suppress(PlanetError, asyncio.CancelledError):
+                assert _size(await task) >= whole
+
+        await cancelled_at_each_moment(lambda: CALLS[name](here.scene), here, by_others)
 
 
 GO_ON = {

@@ -1,5 +1,6 @@
 """From a file of the service to a safe file on disk: name checked, resumed, checksum compared, renamed."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -84,11 +85,19 @@ async def download(
         raise DownloadError(
             f"cannot write {path}: {error.strerror or error}",
             request=file.request,
-            hint="What arrived is kept.",
+            hint=_advice(error, part),
         ) from error
     except _OfProgressError as error:
         raise error.error from None
     return path
+
+
+def _advice(error: OSError, part: PartFile) -> str:
+    if error.errno == errno.ENOSPC:
+        return "Make room, and download it again: it goes on with what arrived."
+    if part.size:
+        return "Download it again: it goes on with what arrived, where that is still there."
+    return "Take another folder, or make this one fit to be written to."
 
 
 def _marked(progress: ProgressCallback) -> ProgressCallback:

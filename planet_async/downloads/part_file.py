@@ -74,7 +74,9 @@ class PartFile:
         return self._checksum is None or self._hash.hexdigest() == self._checksum[1]
 
     def accept(self) -> None:
-        """Give the file its name."""
+        """Give the file its name; OSError where what is called as the part is another file by now."""
+        if not _is_at(self._file, self.path):
+            raise OSError("somebody has removed or replaced what arrived")
         os.close(os.dup(self._file))  # some network file systems tell only now that they could not write
         self.path.replace(self._path)
 

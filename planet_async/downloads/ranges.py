@@ -3,6 +3,7 @@
 import anyio
 from attrs import define, field
 
+from planet_async._background import cut_short
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
@@ -91,6 +92,8 @@ class _Filling:
                 group.start_soon(fetch, stretch)
                 if number == 0:
                     await self.first.wait()
+        if group.cancel_scope.cancel_called and not self.refused:
+            self.failure = self.failure or cut_short()
 
     async def _fetch(self, stretch: Stretch, request: Request) -> None:
         if stretch.at == stretch.stop:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 
+from planet_async._background import cut_short
 from planet_async.errors import PlanetError
 
 
@@ -34,6 +35,8 @@ async def fetch_all(
             group.start_soon(act, fetch)
     if broken:
         raise broken[0]
+    if group.cancel_scope.cancel_called:
+        errors.append(cut_short())
     if errors:
         for other in errors[1:]:
             errors[0].add_note(f"also: {other}")

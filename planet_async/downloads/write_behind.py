@@ -9,8 +9,10 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 from attrs import define, field
 
+from planet_async._background import cut_short
 from planet_async._threads import caller_of_the_loop, in_thread
 from planet_async.body import Body
+from planet_async.errors import PlanetError
 
 _HELD = 5 << 19  # bytes of the batches of all files under way together
 _LEAST = 1 << 16  # bytes of a batch: for less, going to a thread and back takes longer than writing
@@ -42,27 +44,31 @@ async def write_behind(
     other = memoryview(bytearray(size)) if alone else memory
     failure: BaseException | None = None
     filled = received = 0
-    async with anyio.create_task_group() as group:  # no error leaves it as such, for it would be wrapped
-        try:
-            while count := await source.read_into(memory[filled:]):
-                filled += count
-                if filled > size - size // _REST:
-                    before = writer.last
-                    writer.take(group, memory[:filled])
-                    memory, other, filled = other, memory, 0
-                    await (before if alone else writer.last).taken.wait()
-                    if writer.failure is not None:
+    # No error leaves the group as such, for it would be wrapped.
+    with writer.counted:
+        async with anyio.create_task_group() as group:
+            try:
+                while count := await source.read_into(memory[filled:]):
+                    filled += count
+                    if filled > size - size // _REST:
+                        before = writer.last
+                        writer.take(group, memory[:filled])
+                        memory, other, filled = other, memory, 0
+                        await (before if alone else writer.last).taken.wait()
+                        if writer.failure is not None:
+                            break
+                    told(count)
+                    received += count
+                    if most is not None and received > most:
                         break
-                told(count)
-                received += count
-                if most is not None and received > most:
-                    break
-        except Exception as error:  # noqa: BLE001 - raised below
-            failure = error
-        finally:
-            writer.take(group, memory[:filled])
-            writer.end()
+            except Exception as error:  # noqa: BLE001 - raised below
+                failure = error
+            finally:
+                writer.take(group, memory[:filled])
+                writer.end()
     failure, writer.failure = writer.failure or failure, None
+    if failure is None and group.cancel_scope.cancel_called:
+        failure = cut_short()
     if failure is not None:
         try:
             raise failure
@@ -83,7 +89,7 @@ class _Writer:
     def __init__(self, takers: Sequence[Sequence[Take]]) -> None:
         self._threads = [(each, SimpleQueue[_Batch | None]()) for each in takers]
         self._begun = False
-        self._count = _Count()
+        self.counted = _Count()
         self._call = caller_of_the_loop()
         self.last = _Batch(memoryview(b""), 0)
         self.last.taken.set()
@@ -93,7 +99,7 @@ class _Writer:
         """Have a batch taken when those before are, also while the group is being cancelled."""
         if content:
             self.last = _Batch(content, len(self._threads))
-            self._count.add(self.last)
+            self.counted.add(self.last)
             for takers, batches in self._threads:
                 batches.put(self.last)
                 if not self._begun:
@@ -104,7 +110,7 @@ class _Writer:
         """Let the threads go when all is taken."""
         if self._begun:
             for _, batches in self._threads:
-                self._count.add(batches)
+                self.counted.add(batches)
                 batches.put(None)
 
     async def _run(self, takers: Sequence[Take], batches: SimpleQueue[_Batch | None]) -> None:
@@ -112,8 +118,11 @@ class _Writer:
         try:
             with anyio.CancelScope(shield=True):
                 await in_thread(self._take_all, takers, batches, limiter=anyio.CapacityLimiter(1))
-        finally:
-            self._count.remove(batches)
+        except PlanetError as error:
+            self.failure = error
+            while not batches.empty():
+                if (batch := batches.get()) is not None:
+                    self._is_taken(batch)
 
     def _take_all(self, takers: Sequence[Take], batches: SimpleQueue[_Batch | None]) -> None:
         for batch in iter(batches.get, None):
@@ -130,18 +139,25 @@ class _Writer:
         batch.missing -= 1
         if not batch.missing:
             batch.taken.set()
-            self._count.remove(batch)
+            self.counted.remove(batch)
 
 
 class _Count:
-    """Has a thread that waits most of the time counted with those of anyio while it works.
+    """Has threads that wait most of the time counted with those of anyio while they work, and no longer.
 
-    So a `FakeClock` sees it, which lets no time pass meanwhile.
+    So a `FakeClock` sees them, which lets no time pass meanwhile.
     """
 
     def __init__(self) -> None:
         self._limiter = anyio.to_thread.current_default_thread_limiter()
         self._counted = set[object]()
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, *_: object) -> None:
+        for what in [*self._counted]:
+            self.remove(what)
 
     def add(self, what: object) -> None:
         with suppress(anyio.WouldBlock):  # then others count

@@ -151,7 +151,8 @@ def reported(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise LedgerError(f"the ledger {path} cannot be used: {error}") from error
+        hint = "Take a file in a folder that is there, and fit to be written to, with room on its disk."
+        raise LedgerError(f"the ledger {path} cannot be used: {error}", hint=hint) from error
 
 
 def _check(path: Path) -> bool:

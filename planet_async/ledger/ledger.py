@@ -10,8 +10,8 @@ from attrs import define
 
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
-from planet_async.errors import LedgerError
-from planet_async.ledger.entry import Entry, kept_files
+from planet_async.errors import DownloadError, LedgerError
+from planet_async.ledger.entry import Entry, Stage, kept_files
 from planet_async.ledger.file import LedgerFile, reported
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Ledger(Protocol):
         ...
 
     async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
-        """Save the entry, with what there is to know of the files of its order."""
+        """Save the entry as downloaded, with what there is to know of the files of its order."""
         ...
 
     async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
@@ -121,9 +121,19 @@ class FileLedger:
             await self._do(lambda file: file.save(entry))
 
     async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
-        """Save the entry, with the files, their sizes, and their checksums from the manifest."""
+        """Save the entry, with the files, their sizes, and their checksums from the manifest.
+
+        DownloadError where somebody has taken one of them away by then.
+        """
         with anyio.CancelScope(shield=True):
-            entry.files = await in_thread(kept_files, entry.order_id, folder, paths)
+            try:
+                entry.files = await in_thread(kept_files, entry.order_id, folder, paths)
+            except OSError as error:
+                raise DownloadError(
+                    f"a file of the order was taken away before it was noted: {error.filename}",
+                    hint="Move files when the job has ended; start it again for this one.",
+                ) from error
+        entry.stage = Stage.DOWNLOADED
         await self.save(entry)
 
     async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:

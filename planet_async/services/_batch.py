@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import frozen
 
-from planet_async._background import Send
+from planet_async._background import Send, cut_short
 from planet_async._threads import in_thread
 from planet_async.bulk import Outcome
 from planet_async.clock import Clock
@@ -84,6 +84,8 @@ class Batch:
             try:
                 async with anyio.create_task_group() as group:
                     broken = await self._begin_all(group, send)
+                if group.cancel_scope.cancel_called:
+                    raise cut_short()
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
         if broken is not None:
@@ -187,7 +189,6 @@ class Batch:
         self._on_update(order)
         async with self._downloading:
             paths = tuple(await self._calls.download(order))
-        entry.stage = Stage.DOWNLOADED
         await self._ledger.keep(entry, self._folder, paths)
         return Delivery(order, paths)
 

@@ -8,6 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, evolve, field
 
+from planet_async._background import cut_short
 from planet_async.bulk import chunks
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
@@ -65,6 +66,8 @@ async def cancel_each(
     async with anyio.create_task_group() as group:
         for part in parts:
             group.start_soon(part.cancel, api, started)
+    if group.cancel_scope.cancel_called:
+        raise cut_short()
     errors = [part.error for part in parts if part.error is not None]
     if errors and len(errors) == len(parts):
         raise errors[0]

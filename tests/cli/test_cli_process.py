@@ -85,6 +85,19 @@ def test_ctrl_c(
     ]
 
 
+def test_ctrl_c_while_the_command_is_loaded(tmp_path: Path) -> None:
+    """It takes a moment, in which there is no traceback either."""
+    (tmp_path / "rich.py").write_text("raise KeyboardInterrupt")
+    ran = subprocess.run(
+        [sys.executable, "-m", "planet_async.cli", "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "planet-async: interrupted\n")
+
+
 def test_simulate(request_file: RequestFile) -> None:
     """`simulate` says where it is, serves the command, and ends cleanly on SIGTERM and on Ctrl-C."""
     for ending in (signal.SIGTERM, signal.SIGINT):

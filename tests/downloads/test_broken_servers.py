@@ -12,7 +12,7 @@ from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.errors import BodyTooLarge, ChecksumMismatch, ConnectionLost, DownloadError, StatusError
 from planet_async.http import Request, Response
-from planet_async.testing import FakeClock
+from planet_async.testing import FakeClock, FakeTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +185,25 @@ async def test_a_link_in_the_place_of_the_part_is_not_followed(tmp_path: Path) -
     with pytest.raises(DownloadError, match="cannot write"):
         await fetched(Server(lambda _: (200, TAG, [CONTENT]), cut=False), folder)
     assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["replaced", "removed"])
+async def test_another_part_than_ours_does_not_get_the_name_of_the_file(what: str, tmp_path: Path) -> None:
+    """Somebody tidied up while the file arrived, and perhaps another process has begun it anew."""
+    beside = tmp_path / "file.part"
+
+    class TidiedUp(Body):
+        async def __anext__(self) -> bytes:
+            beside.unlink(missing_ok=True)
+            if what == "replaced":
+                beside.write_bytes(b"half of ")
+            return await super().__anext__()
+
+    network = FakeTransport(lambda _: Response(200, {}, TidiedUp([CONTENT])))
+    file = RemoteFile("file", Request("GET", "https://storage/file", stream=True), len(CONTENT), SHA256)
+    with pytest.raises(DownloadError, match=r"cannot write .*Download it again"):
+        await download(network, file, tmp_path, clock=FakeClock())
+    assert not (tmp_path / "file").exists()
 
 
 async def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,13 @@ from contextlib import suppress
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from spine import settle
 
 from planet_async.body import Body
 from planet_async.downloads.write_behind import write_behind
-from planet_async.errors import ConnectionLost
+from planet_async.errors import ConnectionLost, PlanetError
 
 pytestmark = pytest.mark.anyio
 
@@ -242,6 +243,42 @@ async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
         await task
     assert task.cancelled()
     assert not sink.at_work
+
+
+@pytest.mark.usefixtures("anyio_backend")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)  # trio has threads of other tests left
+@pytest.mark.parametrize("at_once", [1, 4])
+async def test_where_the_system_has_no_thread_left(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours, no group of errors; and no thread of anyio's is counted as taken for ever."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(3):
+        with anyio.fail_after(5), pytest.raises(PlanetError, match="no more threads"):
+            await write_behind(Source(), [Sink().write, Sink().write], ignore, at_once=at_once)
+    monkeypatch.undo()
+    assert limiter.borrowed_tokens == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_who_cancels_all_tasks_takes_no_thread_from_others() -> None:
+    """At whatever moment, also before the one that writes has begun."""
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    for step in range(60):
+        before = asyncio.all_tasks()
+        task = asyncio.ensure_future(write_behind(Source(), [Sink().write], ignore))
+        for _ in range(step):
+            await anyio.lowlevel.checkpoint()
+        for every in asyncio.all_tasks() - before:
+            every.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert limiter.borrowed_tokens == 0
 
 
 @pytest.mark.parametrize("at_once", [1, 4])

@@ -18,6 +18,7 @@ from planet_async import (
     BadRequest,
     Config,
     Conflict,
+    DownloadError,
     InvalidRequest,
     LedgerError,
     Order,
@@ -145,6 +146,29 @@ async def test_a_file_that_is_gone_is_fetched_again(service: Service) -> None:
     assert lost.exists()
     assert service.placed == names(fields(3))
     assert service.simulator.requests["storage.get"] - before <= 2
+    service.check_files(3)
+
+
+async def test_a_file_that_is_taken_away_too_soon_fails_its_own_order_only(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody collects files as they appear: the others are fetched, and so is this one by the next job."""
+    keep, taken = FileLedger.keep, list[Path]()
+
+    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+        if not taken:
+            taken.append(paths[0])
+            paths[0].unlink()
+        await keep(ledger, entry, folder, paths)
+
+    monkeypatch.setattr(FileLedger, "keep", taken_before)
+    outcomes = await service.run(fields(3))
+    [error] = [outcome.error for outcome in outcomes.values() if outcome.error]
+    assert isinstance(error, DownloadError)
+    assert str(taken[0]) in str(error)
+    again = await service.run(fields(3))
+    assert not [outcome.error for outcome in again.values() if outcome.error]
+    assert service.placed == names(fields(3))
     service.check_files(3)
 
 
