@@ -71,10 +71,15 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _base_url_of_env() -> str:
+    return os.environ.get("PL_BASE_URL") or "https://api.planet.com"
+
+
 @frozen(kw_only=True)
 class Config:
     """How a client behaves; times are seconds.
 
+    `base_url` is that of the environment (`PL_BASE_URL`) where it is set, whatever else is given here.
     `read_timeout` is how long nothing may arrive, twice of which the head of an answer may take, and
     `max_body_bytes` how long an answer may be, downloads and CSV apart.  `deadline` is how long a request may
     take in all: its turn in line, every try, the pauses between; the body of a download is no part of it.
@@ -89,7 +94,7 @@ class Config:
         Config(read_timeout=120, max_connections=32)
     """
 
-    base_url: str = field(default="https://api.planet.com", converter=_base_url)
+    base_url: str = field(factory=_base_url_of_env, converter=_base_url)
     connect_timeout: float = field(default=10.0, validator=_positive)
     read_timeout: float = field(default=60.0, validator=_positive)
     max_connections: int = field(default=16, validator=_at_least_1)
@@ -114,9 +119,8 @@ class Config:
 
     @classmethod
     def from_env(cls) -> Self:
-        """Take the defaults, with `PL_BASE_URL` from the environment where it is set."""
-        base_url = os.environ.get("PL_BASE_URL")
-        return cls(base_url=base_url) if base_url else cls()
+        """Take the defaults, with `PL_BASE_URL` from the environment where it is set; as `Config()` does."""
+        return cls()
 
 
 class Options(TypedDict, total=False):

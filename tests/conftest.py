@@ -16,6 +16,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def no_other_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has tried `planet-async simulate` has it in the environment."""
+    monkeypatch.delenv("PL_BASE_URL", raising=False)
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     if not SAMPLES.is_dir():

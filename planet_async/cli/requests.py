@@ -3,12 +3,15 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from planet_async import InvalidRequest, OrderRequest
+from planet_async.cli.run import complain
 from planet_async.models.convert import checked_body
 from planet_async.models.parse import kind
 
@@ -45,6 +48,8 @@ def read_requests(sources: Sequence[str], model: type[Any] | None = OrderRequest
             problems.append(problem)
     if problems:
         raise ExceptionGroup("request files", problems)
+    for request in found:
+        _tell_of_strangers(request, model)
     return found
 
 
@@ -66,6 +71,14 @@ def parse_request(content: bytes, where: str, model: type[Any] | None = OrderReq
     except InvalidRequest as error:
         raise _wrong(where, error.message) from None
     return body
+
+
+def _tell_of_strangers(request: RequestFile, model: type[Any] | None) -> None:
+    """Say which fields may be misspelt; the API may know more of them than this version does."""
+    known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
+    for key in request.body.keys() - known:
+        alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
+        complain(f"{request.source}: `{key}` is no field known here{alike}; it is sent as it is")
 
 
 def _read(source: str, where: str) -> bytes:

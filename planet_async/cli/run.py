@@ -60,6 +60,12 @@ def complain(problem: Exception | str) -> None:
     sys.stderr.write(f"planet-async: {one_line(problem)}\n")
 
 
+def about(id_: str, problem: Exception | str) -> str:
+    """Give one line that begins with what it is about."""
+    text = one_line(problem)
+    return text if text.startswith(id_) else f"{id_}: {text}"
+
+
 def one_line(problem: Exception | str) -> str:
     """Give what happened and what to do about it; of many tries only the last is told."""
     notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]

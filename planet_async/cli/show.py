@@ -10,7 +10,7 @@ from planet_async import Paginator, Planet, PlanetError
 from planet_async.cli.batch import for_each
 from planet_async.cli.output import print_json, print_json_line, stderr, stdout, wants_json
 from planet_async.cli.requests import RequestFile, read_requests
-from planet_async.cli.run import complain, one_line, reporting, with_planet
+from planet_async.cli.run import about, complain, reporting, with_planet
 from planet_async.models.resource import Resource
 from planet_async.services._query import checked_id
 
@@ -84,7 +84,7 @@ def act_on_each(
                 found = await act(planet, thing)
             except PlanetError as error:
                 failed += 1
-                complain(f"{thing.source if isinstance(thing, RequestFile) else thing}: {one_line(error)}")
+                complain(about(thing.source if isinstance(thing, RequestFile) else thing, error))
             else:
                 if wants_json(json):
                     print_json_line(found.raw)

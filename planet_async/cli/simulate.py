@@ -1,15 +1,21 @@
 """`simulate`: a Planet in memory, served on this machine."""
 
 import signal
+from contextlib import aclosing
 from typing import Annotated
 
 import anyio
 import typer
+from attrs import frozen
 
-from planet_async import PlanetError
+from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.output import Json, print_json, stdout, wants_json
 from planet_async.cli.run import reporting
+from planet_async.http import origin
 from planet_async.simulator import Limits, OrderPlan, Simulator
+from planet_async.transports.httpx import HttpxTransport
+
+_HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def simulate(
@@ -28,6 +34,8 @@ def simulate(
 ) -> None:
     """Serve a simulated Planet until Ctrl-C; it takes any API key, and nothing reaches the real one.
 
+    Webhooks that are on this machine are called.
+
     [dim]planet-async simulate --unlimited --run-seconds 3[/]
     """
     simulator = Simulator(
@@ -41,9 +49,15 @@ def simulate(
 
         # Listened to itself, and not made a Ctrl-C of: a job in the background of a script ignores those.
         with anyio.open_signal_receiver(signal.SIGTERM) as terminations:
-            async with serving(simulator, host=host, port=port, storage_port=storage_port) as url:
+            async with (
+                serving(simulator, host=host, port=port, storage_port=storage_port) as url,
+                aclosing(HttpxTransport()) as network,
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(simulator.post_notifications, _OnThisMachine(network))
                 tell(url)
                 await anext(terminations)
+                tasks.cancel_scope.cancel()
 
     def tell(url: str) -> None:
         if wants_json(json):
@@ -65,6 +79,22 @@ def simulate(
             return
 
 
+@frozen
+class _OnThisMachine:
+    """A network that ends here: what a request is tried out with may name the webhook of the real thing."""
+
+    _inner: Transport
+
+    async def send(self, request: Request) -> Response:
+        """Send, unless it leads elsewhere."""
+        if origin(request.url)[1] not in _HERE:
+            raise InvalidRequest("not on this machine, and not called", request=request)
+        return await self._inner.send(request)
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
 def require_server() -> None:
     """Raise a PlanetError that says how to install the extra, where it is missing."""
     try:
@@ -72,6 +102,6 @@ def require_server() -> None:
         import uvicorn  # noqa: F401, PLC0415 - the same
     except ModuleNotFoundError:
         raise PlanetError(
-            "the simulated Planet needs its extra:",
-            hint='python -m pip install "planet-async[cli,simulator]"',
+            "the simulated Planet needs its extra",
+            hint='Install it: python -m pip install "planet-async[cli,simulator]"',
         ) from None

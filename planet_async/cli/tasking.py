@@ -9,7 +9,7 @@ from planet_async.cli.describe_tasking import order_line, order_panel, orders_ta
 from planet_async.cli.options import ChangesFile, Name, PageSize, Timeout, one_of
 from planet_async.cli.output import Json, print_json_line, state_text, stdout, wants_json
 from planet_async.cli.progress import Board
-from planet_async.cli.run import complain, one_line, with_planet
+from planet_async.cli.run import about, complain, one_line, with_planet
 from planet_async.cli.show import act_on_each, distinct_ids, requests_in, show_list, show_one
 
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id of a tasking order.")]
@@ -147,7 +147,7 @@ def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, j
                 if as_json:
                     print_json_line(_document(outcome.id, order, None if error is None else one_line(error)))
                 if order is None:
-                    problems.append(f"{outcome.id}: {one_line(error or 'no outcome')}")
+                    problems.append(about(outcome.id, error or "no outcome"))
                     waiting.advance(state_text("error"))
                     continue
                 finished.append(order)

@@ -21,7 +21,7 @@ _HINTS = {
     301: "The server moved this address; requests that change something do not follow it.",
     401: "Check the API key (PL_API_KEY) or token.",
     403: "The account may not do this; for reports, an Organization Administrator's key is needed.",
-    404: "It does not exist, or belongs to another user.",
+    404: "It does not exist, or belongs to another user, or the base URL is another than the API's.",
     429: "Fewer clients at once, or smaller rates in Config(rates=...), avoid this.",
 }
 

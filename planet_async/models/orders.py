@@ -87,7 +87,11 @@ class Order(Deliverable):
 
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:
-        """The files so far; more come while the order runs.  DecodeError for one without a name."""
+        """The files so far; more come while the order runs.  DecodeError for one without a name.
+
+        None of an order that comes of a list, also by way of `wait` or `wait_many`, which read lists where
+        many are waited for: the API tells of files only to who asks for the one order.  `download` does.
+        """
         return _each(OrderResult, self.links.get("results"), "$._links.results")
 
 

@@ -118,7 +118,8 @@ def downloadable(order: Order) -> list[OrderResult]:
     """Give the results to fetch; OrderNotDownloadable where there are none, saying why."""
     if not order.state.is_final:
         raise OrderNotDownloadable(
-            f"order {order.id} is {order.state}", hint="Wait for it: `await planet.orders.wait(id)`."
+            f"order {order.id} is {order.state}",
+            hint="Wait for it first: `orders.wait`, or `planet-async orders wait`.",
         )
     if order.state in ENDED_BADLY:
         reasons = "; ".join(order.error_hints) or order.last_message or "the API gives no reason"

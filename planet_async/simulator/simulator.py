@@ -248,7 +248,9 @@ class Simulator:
         if target == origin(self.storage_url):
             return "storage"
         raise ConnectError(
-            f"could not connect: the simulator has no {target[1]}:{target[2]}", request=request
+            f"could not connect: the simulator has no {target[1]}:{target[2]}",
+            request=request,
+            hint="Its address is `simulator.base_url`: Config(base_url=...).",
         )
 
 

@@ -17,6 +17,14 @@ RequestFile = Callable[..., Path]
 GOOD = {"name": "a", "products": [{"item_ids": ["x"], "item_type": "PSScene", "product_bundle": "visual"}]}
 
 
+@pytest.mark.usefixtures("base_url")
+def test_a_field_that_may_be_misspelt_is_told_of(run: Run, request_file: RequestFile) -> None:
+    """It is sent, since the API may know it; but an order that is not clipped costs as much."""
+    ran = run("orders", "create", request_file(tool=[{"clip": {}}]))
+    assert (ran.code, ran.json["name"]) == (0, "farm")
+    assert "farm.json: `tool` is no field known here (`tools`?); it is sent as it is" in ran.err
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

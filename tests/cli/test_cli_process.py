@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,44 @@ def test_simulate(request_file: RequestFile) -> None:
             assert server.wait(10) == 0
             assert server.stderr is not None
             assert server.stderr.read() == ""
+
+
+def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile) -> None:
+    """What one tries out may name the webhook of the real thing, which must not hear of simulated orders."""
+    called: list[bytes] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            called.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as hook:
+        threading.Thread(target=hook.serve_forever).start()
+        urls = ["http://hooks.example/", f"http://127.0.0.1:{hook.server_port}/"]
+        notified = [{"notifications": {"webhook": {"url": url, "per_order": True}}} for url in urls]
+        plan = ("--queue-seconds", 0, "--run-seconds", 0)
+        try:
+            with started("simulate", "--port", 0, "--storage-port", 0, *plan) as server:
+                assert server.stdout is not None
+                url = json.loads(server.stdout.readline())["base_url"]
+                ids = [create(url, request_file(**fields)) for fields in notified]
+                until(lambda: bool(called))
+                server.send_signal(signal.SIGINT)
+                assert server.wait(10) == 0
+        finally:
+            hook.shutdown()
+    assert [json.loads(body)["order_id"] for body in called] == ids[1:]
+
+
+def create(url: str, file: Path) -> str:
+    command = [*COMMAND, "--base-url", url, "orders", "create", str(file)]
+    environment = {**os.environ, "PL_API_KEY": "any"}
+    ran = subprocess.run(command, capture_output=True, env=environment, timeout=20, check=True)
+    return str(json.loads(ran.stdout)["id"])
 
 
 def test_simulate_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
