@@ -76,7 +76,7 @@ def parse_request(content: bytes, where: str, model: type[Any] | None = OrderReq
 def _tell_of_strangers(request: RequestFile, model: type[Any] | None) -> None:
     """Say which fields may be misspelt; the API may know more of them than this version does."""
     known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
-    for key in request.body.keys() - known:
+    for key in sorted(request.body.keys() - known):
         alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
         complain(f"{request.source}: `{key}` is no field known here{alike}; it is sent as it is")
 

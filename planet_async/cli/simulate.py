@@ -13,7 +13,6 @@ from planet_async.cli.output import Json, print_json, stdout, wants_json
 from planet_async.cli.run import reporting
 from planet_async.http import origin
 from planet_async.simulator import Limits, OrderPlan, Simulator
-from planet_async.transports.httpx import HttpxTransport
 
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -46,6 +45,7 @@ def simulate(
     async def serve() -> None:
         require_server()
         from planet_async.simulator.server import serving  # noqa: PLC0415 - needs the extra
+        from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415 - takes a moment to load
 
         # Listened to itself, and not made a Ctrl-C of: a job in the background of a script ignores those.
         with anyio.open_signal_receiver(signal.SIGTERM) as terminations:
