@@ -84,7 +84,7 @@ async def at_work(url: str) -> Figures:
 async def at_work_frozen(url: str) -> Figures:
     """The same where collections of garbage leave out what was there before, mostly modules and classes."""
     from planet_async import Planet  # noqa: F401 - it is there before
-    from planet_async.transports import httpx  # noqa: F401
+    from planet_async.transports import httpx  # noqa: F401 - the same
 
     gc.collect()
     gc.freeze()

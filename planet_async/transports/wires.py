@@ -33,7 +33,7 @@ class Wires:
         Raises OSError, which includes TimeoutError and those of TLS, and UnicodeError for what is no name.
         """
         if not repeatable:
-            # The loop hears of those that the server closed, so that this request meets none of them.
+            # The loop hears of those that the server closed, where the system cannot be asked: on Windows.
             for _ in range(2):
                 await asyncio.sleep(0)
         idle = self._idle.get(key, [])
