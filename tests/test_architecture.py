@@ -35,10 +35,8 @@ LEVELS = (  # each knows those before it, and its own kind
         "signed_by",
     ),
     (
-        "fetch",
         "page",
         "paging",
-        "live_paging",
         "offset_paging",
         "ledger",
         "creating",

@@ -1,12 +1,11 @@
 """What ends with the client: requests under way by `UntilClosed`, pauses between them by `ClosingClock`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from planet_async.body import Body
 from planet_async.clock import Clock
 from planet_async.errors import ClientClosed
 from planet_async.http import Request, Response, Transport
@@ -92,24 +91,18 @@ class ClosingClock:
         await self._closing.unless_closed(lambda: self._clock.sleep(seconds))
 
 
-class _Body(Body):
+class _Body(AsyncIterator[bytes]):
     """A streamed body.  A network that is closed meanwhile need not wake its reader."""
 
-    def __init__(self, body: Body, closing: Closing, request: Request) -> None:
-        self._body = body
+    def __init__(self, chunks: AsyncIterator[bytes], closing: Closing, request: Request) -> None:
+        self._chunks = chunks
         self._closing = closing
         self._request = request
 
-    async def next_chunk(self) -> bytes:
-        return await self._unless_closed(self._body.__anext__)
-
-    async def read_into(self, memory: memoryview) -> int:
-        return await self._unless_closed(lambda: self._body.read_into(memory))
-
-    async def _unless_closed(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def __anext__(self) -> bytes:
         if self._closing.closed:
             raise _closed(self._request)
-        return await self._closing.unless_closed(read, self._request)
+        return await self._closing.unless_closed(self._chunks.__anext__, self._request)
 
 
 def _closed(request: Request | None) -> ClientClosed:
