@@ -6,6 +6,7 @@ simulator, and the fakes of `planet_async.testing`.  No type of a network librar
 
 import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -196,3 +197,12 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Free connections; nothing can be sent afterwards."""
         ...
+
+
+queued_for: ContextVar[str] = ContextVar("queued_for", default="")
+"""What this task's request is waiting in a queue for, such as "its turn at 3 requests a second" or "a
+connection: 16 downloads hold all 16"; "" once it is with the server.
+
+Whoever makes a request wait sets it, and sets it to "" when the wait is over; it stays as it is where the
+wait is cancelled, so that `DeadlineExceeded` can say what was waited for, and whether anything was sent.
+"""
