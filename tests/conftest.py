@@ -1,6 +1,7 @@
 """What every test shares: both back ends, and the recorded bodies where they are at hand."""
 
 import gc
+import os
 import sys
 import threading
 from collections.abc import Generator
@@ -17,9 +18,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_other_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has tried `planet-async simulate` has it in the environment."""
-    monkeypatch.delenv("PL_BASE_URL", raising=False)
+def no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has tried `planet-async simulate`, or sits behind a proxy, has them in the environment."""
+    names = {
+        "PL_BASE_URL",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        *(name for name in os.environ if name.lower().endswith("_proxy")),
+    }
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

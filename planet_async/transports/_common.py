@@ -5,8 +5,9 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -15,12 +16,20 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 import certifi
 from anyio.lowlevel import current_token
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from planet_async._loops import PerLoop
 from planet_async._threads import in_thread
-from planet_async.config import Config
-from planet_async.errors import ClientClosed, ConnectError, InvalidRequest, PlanetError, TransportTimeout
+from planet_async.config import ClientCert, Config
+from planet_async.errors import (
+    ClientClosed,
+    ConnectError,
+    ConnectionLost,
+    InvalidRequest,
+    PlanetError,
+    TransportError,
+    TransportTimeout,
+)
 from planet_async.http import Request, origin, queued_for, without_query
 
 A = TypeVar("A")
@@ -30,6 +39,10 @@ T = TypeVar("T")
 KEPT_SECONDS = 15.0
 """How long an idle connection is kept: shorter than servers and gateways keep it."""
 
+_FIRST_SERVER_ERROR = 500
+_MOST_CAUSES = 100  # errors that are each other's cause
+_PAIR = 2  # a certificate and its key
+_NETWORK_ERRORS = (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 _METHOD = re.compile(r"[A-Z]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -81,7 +94,7 @@ def _not_a_url(request: Request) -> InvalidRequest:
     return InvalidRequest("not a URL that can be requested", request=request)  # not shown: it may be secret
 
 
-def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers by their names in lower case, those that came more than once joined."""
     found: dict[str, str] = {}
     for name, value in raw:
@@ -99,11 +112,13 @@ async def translating(act: Awaitable[T], translate: Callable[[Exception], Planet
     It is raised outside the `except` block, so that nothing of the library's error stays in its chain: that
     can quote the server, which can quote the credential.
     """
+    handled = sys.exception()
     try:
         return await act
     except PlanetError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a client raises is one of ours to its caller
+        _forget(error, handled)
         failure = translate(error)
     try:
         raise failure
@@ -111,52 +126,96 @@ async def translating(act: Awaitable[T], translate: Callable[[Exception], Planet
         del failure  # it keeps this frame, which would keep it
 
 
-def connect_error(error: BaseException, request: Request, proxy: str | None) -> ConnectError:
-    """Return the error of a connection that could not be made, with what the system or TLS said."""
-    reason, hint = _reason(error)
+@frozen
+class Proxy:
+    """A proxy, and where its URL was found."""
+
+    url: str = field(repr=without_query)  # it may hold a password
+    source: str
+
+
+@define
+class Progress:
+    """How far a request has come; through a proxy it starts with a CONNECT, which fails as others do."""
+
+    is_connecting: bool = False
+
+
+def connect_error(
+    error: BaseException, request: Request, proxy: Proxy | None, *, refused: int | None = None
+) -> ConnectError:
+    """Return the error of a connection that could not be made, with what the system or TLS said.
+
+    Args:
+        error: What the client raised.
+        request: The request, of which nothing was sent.
+        proxy: The proxy on the way, where it is known.
+        refused: The status with which a proxy refused to connect.
+    """
+    reason, hint = _reason(error) if refused is None else (f"the proxy answered {refused}", "")
     _scheme, host, port = origin(request.url)
-    where = f"the proxy {without_query(proxy)}" if proxy else f"{host}:{port}"
+    where = f"{host}:{port}" + (f" through the proxy {without_query(proxy.url)}" if proxy else "")
     if proxy and not hint:
-        hint = "The proxy is that of Config(proxy=...), or else of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY."
+        hint = f"The proxy is that of {proxy.source}."
     found = ConnectError(f"could not connect to {where}: {reason}", request=request, hint=hint)
-    found.transient = not _any(error, ssl.SSLCertVerificationError)  # which the next try would meet, too
+    # What the next attempt would meet, too, is not worth one.
+    is_untrusted = any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error))
+    found.transient = not is_untrusted and (refused is None or refused >= _FIRST_SERVER_ERROR)
     return found
+
+
+def broken_off(error: Exception, request: Request, *of_network: type[Exception]) -> TransportError:
+    """Return the error of a request that may have reached the server; `of_network` are a library's errors."""
+    name = type(error).__name__
+    if isinstance(error, TimeoutError):
+        return TransportTimeout("nothing moved for too long", request=request)
+    if isinstance(error, (*of_network, *_NETWORK_ERRORS)):
+        return ConnectionLost(f"the server hung up, or does not speak HTTP ({name})", request=request)
+    hint = (
+        "If it was raised by an event hook or a transport of yours: it is not shown, since it may be secret."
+    )
+    return ConnectionLost(f"the HTTP client failed ({name})", request=request, hint=hint)
+
+
+def _forget(error: BaseException, handled: BaseException | None) -> None:
+    """Take from the context of an error what the caller was handling before: it says nothing of this one."""
+    while error.__context__ is not None:
+        if error.__context__ is handled:
+            error.__context__ = None
+        else:
+            error = error.__context__
 
 
 def _reason(error: BaseException) -> tuple[str, str]:
-    refused = _any(error, ssl.SSLCertVerificationError)
-    if isinstance(refused, ssl.SSLCertVerificationError):
+    """Return what is wrong and what to do; the text of an error itself can be a server's or a library's."""
+    known, hint, what = [*_causes(error)], "", "the connection was refused or broke off"
+    tls = [each for each in known if isinstance(each, ssl.SSLError) and getattr(each, "reason", None)]
+    numbered = [each for each in known if isinstance(each, OSError) and each.errno]
+    if untrusted := [each.verify_message for each in tls if isinstance(each, ssl.SSLCertVerificationError)]:
+        what = f"a certificate is not trusted: {untrusted[0]}"
         hint = "Where a company or a proxy signs certificates, pass Config(ca_file=...) or set SSL_CERT_FILE."
-        return f"its certificate is not trusted: {refused.verify_message}", hint
-    tls = _any(error, ssl.SSLError)
-    if isinstance(tls, ssl.SSLError):
+    elif tls:
+        what = f"TLS failed: {str(tls[0].reason).lower().replace('_', ' ')}"
         hint = "If it should be trusted, see Config(ca_file=...), Config(client_cert=...) and SSL_CERT_FILE."
-        return f"TLS failed: {(tls.reason or 'no reason given').lower().replace('_', ' ')}", hint
-    if _any(error, TimeoutError):
-        return "it took longer than Config(connect_timeout=...)", ""
-    system = _any(error, OSError)
-    if isinstance(system, OSError):
-        if isinstance(system, socket.gaierror):
-            return "there is no such host", ""
-        return os.strerror(system.errno or 0).lower(), ""  # its own text can be a library's
-    return "the connection was refused or broke off", ""
+    elif any(isinstance(each, socket.gaierror) for each in known):
+        what = "there is no such host"
+    elif any(isinstance(each, ConnectionRefusedError) for each in known):
+        what = "connection refused"
+    elif any(isinstance(each, TimeoutError) for each in known):
+        what = "it took longer than Config(connect_timeout=...)"
+    elif numbered:
+        what = os.strerror(numbered[0].errno or 0).lower()
+    return what, hint
 
 
-def _any(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    """Return the first error of a kind among an error, its causes and the members of groups."""
-    found: BaseException | None = None
-    todo, seen = [error], set[int]()
-    while todo and found is None:
-        this = todo.pop(0)
-        if id(this) in seen:
-            continue
-        seen.add(id(this))
-        # One without a number is a library's own, such as anyio's "All connection attempts failed".
-        if isinstance(this, kind) and not (kind is OSError and getattr(this, "errno", None) is None):
-            found = this
-        todo += [one for one in (this.__cause__, this.__context__) if one is not None]
-        todo += this.exceptions if isinstance(this, BaseExceptionGroup) else ()
-    return found
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what led to it, and the members of groups."""
+    todo: list[BaseException | None] = [error]
+    for each in todo:
+        if each is not None and len(todo) < _MOST_CAUSES:
+            yield each
+            todo += [each.__cause__ or each.__context__]
+            todo += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
 
 
 def transport_closed(request: Request, what: str = "the transport is closed") -> ClientClosed:
@@ -169,22 +228,21 @@ def transport_closed(request: Request, what: str = "the transport is closed") ->
 # Trust and proxies
 
 
-class Proxies:
-    """The proxies of a config, or else of the environment as it is when a client is made."""
-
-    def __init__(self, config: Config) -> None:
-        self._of_environment = getproxies() if config.proxy is None and config.trust_env else {}
-        self._proxy = config.proxy
-
-    def of(self, url: str) -> str | None:
-        """Return the proxy for a URL; None where there is none."""
-        if not self._of_environment:
-            return self._proxy
-        scheme, host, port = origin(url)
-        found = self._of_environment.get(scheme) or self._of_environment.get("all")
-        if not found or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
-            return None
-        return found if "://" in found else f"http://{found}"
+def proxy_for(url: str, config: Config) -> Proxy | None:
+    """Return the proxy for a URL: that of the config, or of the environment where it counts."""
+    if config.proxy is not None:
+        return Proxy(config.proxy, "Config(proxy=...)")
+    scheme, host, port = origin(url)
+    proxies = getproxies() if config.trust_env else {}
+    found = proxies.get(scheme) or proxies.get("all")
+    if not found or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
+        return None
+    source = f"{scheme.upper()}_PROXY" if proxies.get(scheme) else "ALL_PROXY"
+    try:
+        checked = evolve(config, proxy=found if "://" in found else f"http://{found}").proxy
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{source}: {error.message}", hint=error.hint) from None
+    return checked and Proxy(checked, f"{source}; NO_PROXY or Config(trust_env=False) does without it")
 
 
 def tls_context(config: Config) -> ssl.SSLContext:
@@ -201,17 +259,24 @@ def tls_context(config: Config) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _load_system_authorities(context)
     if config.trust_env:
-        cafile, capath = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        cafile = os.environ.get("SSL_CERT_FILE")
         if cafile and Path(cafile).is_file():
             _load(context.load_verify_locations, "SSL_CERT_FILE", cafile)
-        if capath and Path(capath).is_dir():
-            context.load_verify_locations(capath=capath)
+        for folder in filter(None, os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)):
+            context.load_verify_locations(capath=folder)
     if config.ca_file is not None:
         _load(context.load_verify_locations, "ca_file", str(config.ca_file))
     if config.client_cert is not None:
-        cert = config.client_cert
-        _load(context.load_cert_chain, "client_cert", *((cert,) if isinstance(cert, str) else cert))
+        cert, key, password = _parts(config.client_cert)
+        _load(partial(context.load_cert_chain, keyfile=key, password=password), "client_cert", cert)
     return context
+
+
+def _parts(cert: ClientCert) -> tuple[str, str | None, str]:
+    """Return file, file of the key, and password: without any, OpenSSL would ask for it on the terminal."""
+    if isinstance(cert, str):
+        return cert, None, ""
+    return cert if len(cert) > _PAIR else (*cert, "")
 
 
 def _load_system_authorities(context: ssl.SSLContext) -> None:
@@ -225,12 +290,12 @@ def _load_system_authorities(context: ssl.SSLContext) -> None:
         context.load_verify_locations(cafile=files[0] if files else certifi.where())
 
 
-def _load(load: Callable[..., None], name: str, *files: str) -> None:
+def _load(load: Callable[[str], None], name: str, file: str) -> None:
     try:
-        return load(*files)
+        return load(file)
     except (OSError, ValueError) as error:  # those of TLS are OSErrors
         what = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-    raise InvalidRequest(f"{name}: {files[0]} cannot be used: {what}", hint="PEM files are expected.")
+    raise InvalidRequest(f"{name}: {file} cannot be used: {what}", hint="PEM files are expected.")
 
 
 # Connections and event loops
@@ -263,7 +328,7 @@ class _Here(Generic[C]):
     """What an adapter has in one event loop."""
 
     gate: Gate
-    clients: dict[bool, C] = field(factory=dict)
+    clients: dict[tuple[bool, str | None], C] = field(factory=dict)  # by whether TLS is spoken, and by proxy
     lifetimes: list[AsyncGenerator[None]] = field(factory=list)
     opening: anyio.Lock = field(factory=anyio.Lock)
     sending: set[anyio.CancelScope] = field(factory=set)
@@ -282,7 +347,7 @@ class Clients(Generic[C]):
         self,
         given: C | None,
         config: Config,
-        make: Callable[[ssl.SSLContext | None], C],
+        make: Callable[[ssl.SSLContext, str | None], C],
         close: Callable[[C], Awaitable[object]],
     ) -> None:
         self._given = given
@@ -293,8 +358,18 @@ class Clients(Generic[C]):
         # Those of the clients are for silence: headers that come byte by byte would keep them for ever.
         self._head_seconds = config.connect_timeout + 2 * config.read_timeout
         self._loop_of_given: object = None
+        self._proxies: dict[tuple[str, str, int], Proxy | None] = {}
         self._context: ssl.SSLContext | None = None
         self._closed = False
+
+    def proxy_for(self, url: str) -> Proxy | None:
+        """Return the proxy that a client of our own takes; what the user's takes is not known."""
+        if self._given is not None:
+            return None
+        key = origin(url)
+        if key not in self._proxies:
+            self._proxies[key] = proxy_for(url, self._config)
+        return self._proxies[key]
 
     async def send(
         self,
@@ -347,8 +422,10 @@ class Clients(Generic[C]):
         if self._given is not None:
             self._check_loop(request)
             return self._given
-        is_secure = request.url.startswith("https:")
-        client = here.clients.get(is_secure) or await self._open(here, is_secure)
+        proxy = self.proxy_for(request.url)
+        url = proxy and proxy.url
+        key = "https" in {origin(each)[0] for each in (request.url, url or "")}, url
+        client = here.clients.get(key) or await self._open(here, *key)
         if self._closed:  # while it was made
             await self.aclose()
             raise transport_closed(request)
@@ -364,17 +441,19 @@ class Clients(Generic[C]):
             )
         self._loop_of_given = loop
 
-    async def _open(self, here: _Here[C], is_secure: bool) -> C:
+    async def _open(self, here: _Here[C], is_secure: bool, proxy: str | None) -> C:
         async with here.opening:
-            if is_secure not in here.clients:
-                if is_secure and self._context is None:
-                    self._context = await in_thread(tls_context, self._config)
-                client = self._make(self._context if is_secure else None)
+            if (is_secure, proxy) not in here.clients:
+                # Where no TLS is spoken, reading the authorities would be 40 ms for nothing; none is trusted.
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                if is_secure:
+                    self._context = context = self._context or await in_thread(tls_context, self._config)
+                client = self._make(context, proxy)
                 lifetime = _lifetime(client, self._close)
                 await anext(lifetime)
                 here.lifetimes.append(lifetime)
-                here.clients[is_secure] = client
-        return here.clients[is_secure]
+                here.clients[is_secure, proxy] = client
+        return here.clients[is_secure, proxy]
 
 
 async def _lifetime(client: C, close: Callable[[C], Awaitable[object]]) -> AsyncGenerator[None]:

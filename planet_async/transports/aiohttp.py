@@ -9,6 +9,7 @@ It comes with `pip install "planet-async[aiohttp]"`:
 import io
 import ssl
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from functools import partial
 
 import aiohttp
@@ -18,12 +19,13 @@ from yarl import URL
 
 from planet_async._background import on_asyncio
 from planet_async.config import Config
-from planet_async.errors import ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
+from planet_async.errors import InvalidRequest, PlanetError
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEPT_SECONDS,
     Clients,
-    Proxies,
+    Progress,
+    broken_off,
     connect_error,
     joined_headers,
     outgoing,
@@ -33,6 +35,7 @@ from planet_async.transports._common import (
 
 _READ_BUFFER = 1 << 17  # bytes a connection holds for its reader
 _WRITTEN_AT_ONCE = 1 << 16  # bytes of a body; a longer one is written piece by piece
+_progress: ContextVar[Progress] = ContextVar("planet_async.progress")
 _CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
@@ -41,8 +44,9 @@ class AiohttpTransport:
 
     Args:
         session: A session of yours: its connector (with its TLS settings), proxy, trace configs and headers
-            count; its redirects, cookies and middlewares, which can send a request again, do not.  It is not
-            closed, and serves one event loop.  Without it there is one of our own for each event loop.
+            count; its redirects, cookies, authentication, and middlewares, which can send a request again, do
+            not.  It is not closed, and serves one event loop.  Without it there is one of our own for each
+            event loop.
         config: Timeouts, the numbers of connections, and, for a session of our own, proxy and certificates.
 
     Raises the TransportErrors of `planet_async.errors`, InvalidRequest for what HTTP cannot express and on
@@ -51,10 +55,9 @@ class AiohttpTransport:
 
     def __init__(self, session: aiohttp.ClientSession | None = None, config: Config | None = None) -> None:
         self._config = config = config or Config()
-        self._proxies = Proxies(config) if session is None else None
         self._clients = Clients(session, config, self._make, lambda made: made.close())
         self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=config.connect_timeout, sock_read=config.read_timeout
+            total=None, connect=config.connect_timeout, sock_read=config.read_timeout
         )
 
     async def send(self, request: Request) -> Response:
@@ -67,9 +70,9 @@ class AiohttpTransport:
         if not request.repeatable:  # the loop hears of connections that the server has closed while idle
             await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
-        proxy = self._proxies.of(url) if self._proxies else None
-        translate = partial(self._translate, request, proxy)
-        act = partial(self._sent, request, url, headers, proxy)
+        progress = Progress()
+        act = partial(self._sent, request, url, headers, progress)
+        translate = partial(self._translate, request, progress)
         answer, release = await self._clients.send(request, act, translate)
         found = joined_headers(answer.raw_headers)
         if answer.content.is_eof() and not answer.content.exception():
@@ -82,58 +85,69 @@ class AiohttpTransport:
             answer.close()
             release()
 
-        return Response(answer.status, found, _Body(answer.content, translate), url=request.url, close=close)
+        body = _Body(answer.content, partial(self._broken_off, request))
+        return Response(answer.status, found, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
         """Close our own connections; a session of the user's stays open."""
         await self._clients.aclose()
 
-    def _make(self, context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    def _make(self, context: ssl.SSLContext, proxy: str | None) -> aiohttp.ClientSession:
+        if proxy is not None and proxy.startswith("socks"):
+            raise InvalidRequest(
+                "aiohttp by itself speaks to no SOCKS proxy",
+                hint="Use httpx, or hand in a session with a connector of the package aiohttp-socks.",
+            )
         config = self._config
         connector = aiohttp.TCPConnector(
-            limit=config.max_connections + config.max_downloads,
-            ssl=True if context is None else context,
-            keepalive_timeout=KEPT_SECONDS,
+            limit=config.max_connections + config.max_downloads, ssl=context, keepalive_timeout=KEPT_SECONDS
         )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy,
+            trace_configs=[_tracing()] if proxy else None,
+        )
 
     async def _sent(
         self,
         request: Request,
         url: str,
         headers: dict[str, str],
-        proxy: str | None,
+        progress: Progress,
         session: aiohttp.ClientSession,
     ) -> aiohttp.ClientResponse:
         if session.closed:
             raise transport_closed(request, "the aiohttp session is closed")
-        body = request.body
+        body, authorization = request.body, headers.get("authorization")
+        if session.auth is not None or session.trust_env:  # it refuses the header beside its own, or .netrc's
+            headers = {name: value for name, value in headers.items() if name != "authorization"}
+        _progress.set(progress)
         return await session.request(
             request.method,
             URL(url, encoded=True),
             headers=headers,
             data=io.BytesIO(body) if body and len(body) > _WRITTEN_AT_ONCE else body,
-            proxy=proxy,
             allow_redirects=False,
             auto_decompress=False,
             raise_for_status=False,
-            middlewares=(_once,),
+            middlewares=(partial(_send_once, authorization),),
             read_bufsize=_READ_BUFFER,
             timeout=self._timeout,
         )
 
-    def _translate(self, request: Request, proxy: str | None, error: Exception) -> PlanetError:
+    def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
         if isinstance(error, _FailedError):
             error = error.error
         if isinstance(error, aiohttp.InvalidURL):
             return InvalidRequest("not a URL that can be requested", request=request)
-        if isinstance(error, _CONNECTING):
-            return connect_error(error, request, proxy)
-        if isinstance(error, TimeoutError):
-            return TransportTimeout("nothing moved for too long", request=request)
-        if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
-            return ConnectionLost("the server hung up, or does not speak HTTP", request=request)
-        return ConnectionLost(f"the connection broke off ({type(error).__name__})", request=request)
+        if isinstance(error, _CONNECTING) or progress.is_connecting:
+            status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None
+            return connect_error(error, request, self._clients.proxy_for(request.url), refused=status)
+        return self._broken_off(request, error)
+
+    def _broken_off(self, request: Request, error: Exception) -> PlanetError:
+        return broken_off(error, request, aiohttp.ClientError)
 
 
 class _Body(AsyncIterator[bytes]):
@@ -158,12 +172,32 @@ class _FailedError(Exception):
         self.error = error
 
 
-async def _once(theirs: aiohttp.ClientRequest, send: Handler) -> aiohttp.ClientResponse:
-    """Send once, and no cookie of a session's jar."""
+async def _send_once(
+    authorization: str | None, theirs: aiohttp.ClientRequest, send: Handler
+) -> aiohttp.ClientResponse:
+    """Send once, with our credential or none, and with no cookie of a session's jar."""
     theirs.headers.pop("Cookie", None)
+    theirs.headers.pop("Authorization", None)
+    if authorization is not None:
+        theirs.headers["Authorization"] = authorization
     try:
         return await send(theirs)
     except _CONNECTING:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _FailedError(error) from None
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Return what notes whether a connection is being made."""
+
+    async def begin(*_: object) -> None:
+        _progress.get().is_connecting = True
+
+    async def end(*_: object) -> None:
+        _progress.get().is_connecting = False
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_start.append(begin)
+    tracing.on_connection_create_end.append(end)
+    return tracing

@@ -1,5 +1,7 @@
 """`HttpxTransport`: the HTTPX family, `httpx` (the default) and `httpx2`, on asyncio and trio."""
 
+import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -8,12 +10,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from planet_async.config import Config
-from planet_async.errors import ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
+from planet_async.errors import InvalidRequest, PlanetError, TransportTimeout
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEPT_SECONDS,
     Clients,
-    Proxies,
+    Progress,
+    broken_off,
     connect_error,
     joined_headers,
     outgoing,
@@ -23,10 +26,10 @@ from planet_async.transports._common import (
 from planet_async.transports._logs import keep_secrets_out_of_logs, ours
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
     import httpx2
+
+_STATUS = re.compile(r"\d{3}\b", re.ASCII)
 
 
 class HttpxTransport:
@@ -54,9 +57,9 @@ class HttpxTransport:
         library: str = "httpx",
     ) -> None:
         self._config = config = config or Config()
-        self._proxies = Proxies(config) if client is None else None
         self._lib: Any = import_module(library if client is None else _library_of(client))
         self._headers = {} if client is None else dict(client.headers)
+        self._headers.pop("authorization", None)
         self._clients: Clients[Any] = Clients(client, config, self._make, lambda made: made.aclose())
         timeouts = (config.connect_timeout, config.read_timeout, config.read_timeout, config.connect_timeout)
         self._timeouts = dict(zip(("connect", "read", "write", "pool"), timeouts, strict=True))
@@ -64,13 +67,16 @@ class HttpxTransport:
 
     async def send(self, request: Request) -> Response:
         """Send, and return the response with its body unread, which holds its connection until closed."""
-        theirs, translate = self._built(request), partial(self._translate, request)
+        progress = Progress()
+        theirs = self._built(request, progress)
+        translate = partial(self._translate, request, progress)
         answer, release = await self._clients.send(request, partial(self._sent, request, theirs), translate)
         headers = joined_headers(answer.headers.raw)
-        if answer.is_stream_consumed:  # by a mock, or by an event hook of the user's
+        if answer.is_stream_consumed:  # by a mock, or by an event hook of the user's, which had it decoded
             release()
+            headers.pop("content-encoding", None)
             return Response(answer.status_code, headers, answer.content, url=request.url)
-        body = _Body(answer, translate)
+        body = _Body(answer, partial(self._broken_off, request))
 
         async def close() -> None:
             try:
@@ -84,39 +90,45 @@ class HttpxTransport:
         """Close our own connections; a client of the user's stays open."""
         await self._clients.aclose()
 
-    def _make(self, context: "ssl.SSLContext | None") -> Any:
-        config, proxy = self._config, self._config.proxy
-        most = config.max_connections + config.max_downloads
+    def _make(self, context: ssl.SSLContext, proxy: str | None) -> Any:
+        lib, most = self._lib, self._config.max_connections + self._config.max_downloads
+        limits = lib.Limits(
+            max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEPT_SECONDS
+        )
         try:
-            return self._lib.AsyncClient(
-                # Where no TLS is spoken, reading the authorities would be 40 ms for nothing.
-                verify=False if context is None else context,
-                proxy=proxy and self._lib.Proxy(proxy, ssl_context=context),
-                trust_env=config.trust_env,
+            return lib.AsyncClient(
+                verify=context,
+                # A context for a proxy without TLS is refused.
+                proxy=proxy and lib.Proxy(proxy, ssl_context=context if proxy.startswith("https:") else None),
+                trust_env=False,
                 http2=find_spec("h2") is not None,
-                limits=self._lib.Limits(
-                    max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEPT_SECONDS
-                ),
+                limits=limits,
             )
-        except (ImportError, ValueError) as error:
-            what = type(error).__name__ if proxy is None else "its scheme is not supported"
-        raise InvalidRequest(f"no HTTP client can be made: {what}", hint="For SOCKS: pip install socksio.")
+        except ImportError:
+            hint = f'pip install "{lib.__name__}[socks]"'
+        raise InvalidRequest("a SOCKS proxy needs a package that is not installed", hint=hint)
 
-    def _built(self, request: Request) -> Any:
+    def _built(self, request: Request, progress: Progress) -> Any:
         url, headers = outgoing(request)
+        extensions: dict[str, Any] = {"timeout": self._timeouts}
+        if self._clients.proxy_for(url):
+
+            async def trace(_: str, info: dict[str, Any]) -> None:
+                if "request" in info:
+                    progress.is_connecting = info["request"].method == b"CONNECT"
+
+            extensions["trace"] = trace
         try:
-            theirs = self._lib.Request(
+            return self._lib.Request(
                 request.method,
                 url,
                 headers={**self._headers, **headers},
                 content=request.body,
-                extensions={"timeout": self._timeouts},
+                extensions=extensions,
             )
         except (self._lib.InvalidURL, ValueError, TypeError):
-            theirs = None
-        if theirs is None:
-            raise InvalidRequest("not a URL that can be requested", request=request)
-        return theirs
+            pass  # not raised from here: its text has the URL
+        raise InvalidRequest("not a URL that can be requested", request=request)
 
     async def _sent(self, request: Request, theirs: Any, client: Any) -> Any:
         if client.is_closed:
@@ -124,22 +136,30 @@ class HttpxTransport:
         with ours():
             try:
                 return await client.send(theirs, stream=True, auth=None, follow_redirects=False)
-            except self._lib.HTTPStatusError as error:
-                return (
-                    error.response
-                )  # of an event hook of the user's: what the status means is decided above
+            except (
+                self._lib.HTTPStatusError
+            ) as error:  # of an event hook: what a status means is decided above
+                return error.response
 
-    def _translate(self, request: Request, error: Exception) -> PlanetError:
+    def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
         lib = self._lib
         if isinstance(error, lib.UnsupportedProtocol):
             return InvalidRequest("not a URL that can be requested", request=request)
-        if isinstance(error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout):
-            return connect_error(error, request, self._proxies.of(request.url) if self._proxies else None)
-        if isinstance(error, lib.TimeoutException | TimeoutError):
+        is_connecting = isinstance(
+            error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout
+        )
+        if is_connecting or progress.is_connecting:
+            # HTTPX has the status with which a proxy refuses only in its text: "403 Forbidden".
+            status = _STATUS.match(str(error)) if isinstance(error, lib.ProxyError) else None
+            proxy = self._clients.proxy_for(request.url)
+            found = TimeoutError() if isinstance(error, lib.TimeoutException) else error
+            return connect_error(found, request, proxy, refused=int(status[0]) if status else None)
+        return self._broken_off(request, error)
+
+    def _broken_off(self, request: Request, error: Exception) -> PlanetError:
+        if isinstance(error, self._lib.TimeoutException):
             return TransportTimeout("nothing moved for too long", request=request)
-        if isinstance(error, lib.RemoteProtocolError):
-            return ConnectionLost("the server hung up, or does not speak HTTP", request=request)
-        return ConnectionLost(f"the connection broke off ({type(error).__name__})", request=request)
+        return broken_off(error, request, self._lib.TransportError)
 
 
 class _Body(AsyncIterator[bytes]):

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+import trustme
+
+
+@pytest.fixture(params=["httpx", "httpx2", "aiohttp"])
+def network(request: pytest.FixtureRequest, anyio_backend: str) -> str:
+    """Return the name of a transport."""
+    if request.param == "aiohttp" and anyio_backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Return an authority for certificates, in which no system trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
