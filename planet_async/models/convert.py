@@ -4,11 +4,10 @@ msgspec decodes an answer straight into the slots of its class.  What it refuses
 field (`planet_async.models.structure`), since one odd field must not cost the caller an order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
-import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
@@ -22,7 +21,6 @@ from planet_async.models.structure import ZERO_TIME, converter, problems
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_MANY_FIELDS = 16
 _set = object.__setattr__
 
 __all__ = ["checked_body", "decode", "decode_part", "decoder", "from_mapping", "to_json", "to_mapping"]
@@ -67,7 +65,7 @@ def decoder(cls: type[T]) -> Decode[T]:
 
 @cache
 def _decoder(cls: type[Any]) -> Decode[Any]:
-    fast, keeps_json = _filler(cls), issubclass(cls, Resource)
+    fast, keeps_json = msgspec.json.Decoder(cls).decode, issubclass(cls, Resource)
 
     def decode_one(
         data: bytes | msgspec.Raw, request: Request | None = None, where: str = "$", content_type: str = ""
@@ -85,34 +83,6 @@ def _decoder(cls: type[Any]) -> Decode[Any]:
         return found
 
     return decode_one
-
-
-def _filler(cls: type[Any]) -> Callable[[bytes], Any]:
-    """Give the way in which msgspec fills the class fastest.
-
-    Each field that does not come costs it an AttributeError, of attrs classes; where there are many, it is
-    done by way of a class of msgspec's own in half the time.  And to make a frozen record takes a call for
-    each field, four times as long as to make one of a class that is its like but for that.
-    """
-    fields = attrs.fields(cls)
-    if len(fields) < _MANY_FIELDS:
-        return msgspec.json.Decoder(cls).decode
-    struct = msgspec.defstruct(cls.__name__, [_struct_field(field) for field in fields], gc=False)
-    fill, values = msgspec.json.Decoder(struct).decode, msgspec.structs.astuple
-    own = {field.name: attrs.field(default=field.default) for field in fields}
-    like = attrs.make_class(cls.__name__, own, bases=cls.__bases__, slots=True, eq=False, repr=False)
-
-    def filled(json: bytes) -> Any:
-        record = like(*values(fill(json)))
-        record.__class__ = cls
-        return record
-
-    return filled
-
-
-def _struct_field(field: "attrs.Attribute[Any]") -> tuple[str, Any] | tuple[str, Any, Any]:
-    required = field.default is attrs.NOTHING
-    return (field.name, field.type) if required else (field.name, field.type, field.default)
 
 
 def decode_part(cls: type[T], part: object, *, where: str = "$") -> T:
