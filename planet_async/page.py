@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request, Response, http_date
-from planet_async.models.parse import REFUSALS, excerpt, unreadable
+from planet_async.models.json import REFUSALS, excerpt, unreadable
 
 T = TypeVar("T")
 

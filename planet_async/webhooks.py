@@ -14,10 +14,10 @@ import msgspec
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode
+from planet_async.models.base import Resource
+from planet_async.models.codec import decode
+from planet_async.models.json import REFUSALS, parsed_object
 from planet_async.models.orders import Order, OrderResult
-from planet_async.models.parse import REFUSALS, parsed_object
-from planet_async.models.resource import Resource
 
 
 @frozen(eq=False)

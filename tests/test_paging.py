@@ -15,7 +15,7 @@ from spine import API, Stuck, cancelled_at_each_step, others_take_turns, settle
 
 from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingError
 from planet_async.http import Request, Response
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.models.orders import Order
 from planet_async.page import (
     ORDERS_PAGES,

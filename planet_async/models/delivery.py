@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from attrs import evolve, field, frozen
 from cattrs import ClassValidationError
 
-from planet_async.models.request import RequestModel
-from planet_async.models.structure import converter, noted
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import converter, noted
 
 _COMMON = ("single_archive", "archive_type", "archive_filename", "layout")
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, TypeVar
 from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import Named, RequestModel
+from planet_async.models.codec import converter, named_hook
 from planet_async.models.delivery import Delivery
 from planet_async.models.geometry import to_geojson
-from planet_async.models.request import Named, RequestModel
 from planet_async.models.secrets import outline, url_without_secrets
-from planet_async.models.structure import converter, named_hook
 from planet_async.models.tools import Tool
 
 T = TypeVar("T")

@@ -10,11 +10,8 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode_part
-from planet_async.models.deliverable import Deliverable
-from planet_async.models.open_word import OpenWord
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Timestamp
+from planet_async.models.base import Deliverable, OpenWord, Resource
+from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from datetime import date
 
 from attrs import field, frozen
 
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Unexpected, converter
+from planet_async.models.base import Resource
+from planet_async.models.codec import NonEmpty, Unexpected, converter
 
 _DAY_CHARACTERS = 10
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Self
 from attrs import field, fields, frozen
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import Named, RequestModel
+from planet_async.models.codec import converter, named_hook, typed, typed_hook
 from planet_async.models.delivery import (
     AmazonS3,
     AzureBlobStorage,
@@ -20,14 +22,11 @@ from planet_async.models.delivery import (
     S3Compatible,
 )
 from planet_async.models.order_request import Hosting, SentinelHub
-from planet_async.models.request import Named, RequestModel
 from planet_async.models.secrets import outline, url_without_secrets
-from planet_async.models.structure import converter, named_hook
 from planet_async.models.subscription_source import CATALOG, Source, VariableSource, source_type
 from planet_async.models.subscription_tools import SUBSCRIPTION_TOOLS, tool_problems
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import Tool
-from planet_async.models.typed import typed, typed_hook
 
 SUBSCRIPTION_DELIVERIES: Mapping[str, type[Delivery]] = {
     delivery.block: delivery

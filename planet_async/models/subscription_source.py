@@ -11,9 +11,9 @@ from attrs import field, frozen
 from cattrs import ClassValidationError
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import Unexpected, converter, noted
 from planet_async.models.geometry import AREAS, to_geojson
-from planet_async.models.request import RequestModel
-from planet_async.models.structure import Unexpected, converter, noted
 
 CATALOG = "catalog"
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from planet_async.models.open_word import OpenWord
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Timestamp
+from planet_async.models.base import OpenWord, Resource
+from planet_async.models.codec import NonEmpty, Timestamp
 
 
 class TaskingStatus(OpenWord):

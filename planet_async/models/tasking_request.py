@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import converter
 from planet_async.models.geometry import to_geojson
-from planet_async.models.request import RequestModel
-from planet_async.models.structure import converter
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
 
+from planet_async.models.base import Named
+from planet_async.models.codec import Unexpected, converter, named_hook
 from planet_async.models.geometry import AREAS, to_geojson
-from planet_async.models.request import Named
-from planet_async.models.structure import Unexpected, converter, named_hook
 
 
 class Tool(Named):

@@ -8,7 +8,7 @@ from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
 from planet_async.layers.unpack import ACCEPTED
-from planet_async.models.convert import decode, decoder
+from planet_async.models.codec import decode, decoder
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.page import TASKING_PAGES, PageShape
 from planet_async.paging import Paginator

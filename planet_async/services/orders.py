@@ -27,7 +27,7 @@ from planet_async.bulk import Outcome
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
 from planet_async.ledger.ledger import FileLedger, NoLedger
-from planet_async.models.convert import checked_body
+from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,

@@ -26,7 +26,7 @@ from uuid import UUID
 
 from planet_async.errors import InvalidRequest, PagingError
 from planet_async.http import origin
-from planet_async.models.convert import checked_body, to_json, to_mapping
+from planet_async.models.codec import checked_body, to_json, to_mapping
 from planet_async.models.secrets import refuse_redacted
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
 from planet_async.models.subscriptions import (

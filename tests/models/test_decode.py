@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import BulkCancelReply, Manifest, Order, OrderResult, OrderState, OrderStats
 
 BODIES = Path(__file__).parents[1] / "samples" / "orders"

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import checked_body, from_mapping, to_mapping
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import checked_body, from_mapping, to_mapping
 from planet_async.models.delivery import (
     DELIVERIES,
     AmazonS3,
@@ -33,7 +34,6 @@ from planet_async.models.order_request import (
     Stac,
     Webhook,
 )
-from planet_async.models.request import RequestModel
 from planet_async.models.tools import (
     TOOLS,
     BandMath,

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import checked_body, decode, from_mapping
+from planet_async.models.codec import checked_body, decode, from_mapping
 from planet_async.models.delivery import (
     AmazonS3,
     Archive,

@@ -1,0 +1,185 @@
+"""What all records have in common: those the API answers with, those it is sent, and its words."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+import attrs
+import msgspec
+
+from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.models.json import parsed_object
+
+
+class Resource:
+    """Base of the records that the API answers with.
+
+    Fields that every answer needs are attributes.  Free-form parts are properties, decoded when first read,
+    so that a list of thousands costs only what is looked at.  Two are equal if their whole JSON is; pickle
+    and copy keep it.  A field of the API that has no attribute here is in `raw`.
+    """
+
+    # Slots and no attrs fields: msgspec fills a field from the JSON key of its name, and a server could
+    # send one.  That of weak references is here for all classes of the same fields to be laid out alike.
+    __slots__ = ("__weakref__", "_json", "_parsed")
+    _json: bytes
+    _parsed: Mapping[str, Any]
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The whole JSON object as it came, unknown fields included; to be read, not changed.
+
+        Of one that was made by hand: its own fields.  Raises DecodeError where a part that nobody had looked
+        at before turns out to be no JSON.
+        """
+        parsed: Mapping[str, Any] | None = getattr(self, "_parsed", None)
+        if parsed is None:
+            parsed = parsed_object(self._bytes())
+            object.__setattr__(self, "_parsed", parsed)
+        return parsed
+
+    def _bytes(self) -> bytes:
+        kept: bytes | None = getattr(self, "_json", None)
+        if kept is None:
+            kept = msgspec.json.encode(self._set_fields())
+            object.__setattr__(self, "_json", kept)
+        return kept
+
+    def _set_fields(self) -> dict[str, Any]:
+        fields = _fields(type(self))
+        values = {field.name: getattr(self, field.name) for field in fields}
+        return {field.name: values[field.name] for field in fields if values[field.name] != field.default}
+
+    def _mapping(self, key: str) -> Mapping[str, Any] | None:
+        found = self.raw.get(key)
+        return found if isinstance(found, dict) else None
+
+    def _mappings(self, key: str) -> tuple[Mapping[str, Any], ...]:
+        found = self.raw.get(key)
+        return tuple(item for item in found if isinstance(item, dict)) if isinstance(found, list) else ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        mine, others = self._bytes(), other._bytes()
+        try:
+            return mine == others or self.raw == other.raw
+        except RecursionError:
+            raise DecodeError("nested too deeply to be compared") from None
+
+    def __hash__(self) -> int:
+        # Equal JSON gives an equal first field, which is what tells one from another: the id, the name, the
+        # path.  A reply that is only links has no field.
+        return hash((type(self), *(getattr(self, field.name) for field in _fields(type(self))[:1])))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = {field.name: getattr(self, field.name) for field in _fields(type(self))}
+        return _restored, (type(self), values, self._bytes())
+
+    @classmethod
+    def _made(cls, values: Mapping[str, Any], json: bytes) -> Self:
+        made = cls(**values)
+        object.__setattr__(made, "_json", json)
+        return made
+
+
+def _restored(cls: type[Resource], values: Mapping[str, Any], json: bytes) -> Resource:
+    return cls._made(values, json)
+
+
+def _fields(cls: type[Resource]) -> "tuple[attrs.Attribute[Any], ...]":
+    return attrs.fields(cls)  # type: ignore[arg-type,no-any-return]  # all below the base are attrs classes
+
+
+class Deliverable(Resource):
+    """Base of `Order` and `Subscription`: the free-form parts that both have."""
+
+    __slots__ = ()
+
+    @property
+    def tools(self) -> tuple[Mapping[str, Any], ...]:
+        """What is done to each item, in this order: objects with one key, or in subscriptions a ``type``."""
+        return self._mappings("tools")
+
+    @property
+    def delivery(self) -> Mapping[str, Any] | None:
+        """Where it goes and how it is packed; secrets come blacked out by the API."""
+        return self._mapping("delivery")
+
+    @property
+    def hosting(self) -> Mapping[str, Any] | None:
+        """Where Planet hosts it."""
+        return self._mapping("hosting")
+
+    @property
+    def notifications(self) -> Mapping[str, Any] | None:
+        """Who is told, and of what."""
+        return self._mapping("notifications")
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``."""
+        return self._mapping("_links") or {}
+
+
+_MOST = 1000
+
+
+class OpenWord(StrEnum):
+    """Base of the enumerations; a word that is not listed becomes a member when it is first met.
+
+    Each is its own text: ``subscription.status == "running"``.  The new ones are not iterated.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str) or not value:
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = value.upper()
+        word._value_ = value
+        if len(cls._value2member_map_) >= _MOST:
+            return word  # no API has so many: not all of them are kept
+        # One for each word, also if two threads meet a new one, so that `is` holds as it does for the others.
+        return cls._value2member_map_.setdefault(value, word)  # type: ignore[return-value]
+
+
+class RequestModel:
+    """Base of the records that the API is sent: what is None is left out, all else goes under its own name.
+
+    What the API would refuse anyway is refused when the record is made, with InvalidRequest.
+    """
+
+    __slots__ = ()
+
+    always_sent: ClassVar[tuple[str, ...]] = ()
+
+    def __attrs_post_init__(self) -> None:
+        for field, problem in self._problems():
+            raise InvalidRequest(f"{type(self).__name__}.{field}: {problem}")
+
+    def _problems(self) -> Iterable[tuple[str, str]]:
+        """Yield what is wrong: the field, and how."""
+        return ()
+
+    def set_fields(self) -> dict[str, object]:
+        """Give the fields that are not None."""
+        fields = attrs.fields(type(self))  # type: ignore[arg-type]  # all below this base are attrs classes
+        named = {field.name: getattr(self, field.name) for field in fields}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def to_body(self) -> Mapping[str, object]:
+        """Give the object that the API is sent, as far as it is this record's business."""
+        return self.set_fields()
+
+
+class Named(RequestModel):
+    """A record that is sent under the name of its kind: ``{"clip": {...}}``."""
+
+    __slots__ = ()
+
+    block: ClassVar[str]
+
+    def to_body(self) -> Mapping[str, object]:
+        """Give the fields below the name."""
+        return {self.block: self.set_fields()}
