@@ -9,7 +9,7 @@ import pytest
 import planet_async
 from planet_async._exports import HOME
 
-HEAVY = {"anyio", "asyncio", "attr", "cattrs", "email", "logging", "msgspec", "socket", "sqlite3", "ssl"}
+HEAVY = {"anyio", "asyncio", "attr", "email", "logging", "msgspec", "socket", "sqlite3", "ssl"}
 
 
 def _loaded_by(statement: str) -> set[str]:

@@ -1,304 +1,421 @@
-"""Between bytes and records: `decode` for what the API answers, `checked_body` for what it is sent.
+"""Between JSON and records: `decode` for what the API answers, `checked_body` for what it is sent.
 
-msgspec decodes an answer straight into the slots of its class.  What it refuses gets a second look, field by
-field, since one odd field must not cost the caller an order.  Users' mappings are read by the same look.
+Responses are decoded twice at most.  The fast path is msgspec's: from bytes straight into the slots of the
+record.  What msgspec refuses is read once more, field by field, since one odd field must not cost the caller
+an order: an optional field that does not fit counts as not given.
+
+A user's mapping is read field by field as well, but nothing in it is overlooked.  Either way nothing is
+converted silently (a number is no text), and all that is wrong is reported at once, each with its path.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from math import isfinite
 from types import UnionType
-from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
 import msgspec
-from cattrs import (
-    AttributeValidationNote,
-    ClassValidationError,
-    Converter,
-    IterableValidationError,
-    IterableValidationNote,
-)
-from cattrs.gen import make_dict_structure_fn
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
-from planet_async.models.base import RequestModel, Resource
+from planet_async.models.base import Named, RequestModel, Resource
 from planet_async.models.geometry import to_geojson, unwrap_geometries
 from planet_async.models.json import REFUSALS, discreet, kind, parsed_object
 
 T = TypeVar("T")
-Hook = Callable[[Any, Any], Any]
+Reader = Callable[[object], Any]
+"""Returns what a JSON value stands for; raises Mismatch."""
 
-NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-"""A text of at least one character."""
-
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
-"""A moment with its time zone.  Go's zero time stands for no time at all, and becomes None."""
-
-ZERO_TIME = b'"0001-01-01T00:00:00'  # all of it: the longer, the faster it is found
+_MISSING = "missing"
+_ZERO_TIME = b'"0001-01-01T00:00:00'  # all of it: the longer, the faster it is found
 _ZERO_YEAR = 1
+_PLAIN = (str, int, bool, type(None))
+
+_set = object.__setattr__
 
 
-class Unexpected(ValueError):
-    """A JSON value of another kind than the field has."""
-
-    def __init__(self, expected: str, value: object) -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.value = value
+# --- What is wrong, and where
 
 
-def problems(error: BaseException, path: str = "$", *, secret: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield where something is wrong, and what, from the nested errors of `converter.structure`."""
-    if isinstance(error, ClassValidationError):
-        noted, plain = error.group_exceptions()
-        for inner, note in noted:
-            yield from problems(inner, f"{path}.{note.name}", secret=_is_secret(error.cl, note.name))
-        for inner in plain:
-            yield from _own_check(inner, path)
-    elif isinstance(error, IterableValidationError):
-        for inner, place in error.group_exceptions()[0]:
-            yield from problems(inner, f"{path}[{place.index}]")
-    elif isinstance(error, KeyError):
-        yield path, "missing"
-    elif isinstance(error, Unexpected):
-        yield path, f"expected {error.expected}" + ("" if secret else f", got {kind(error.value)}")
-    else:
-        yield path, str(error)
+@attrs.frozen
+class Problem:
+    """What is wrong with a JSON value, at a path below it; `got` says what came, unless that is a secret."""
+
+    path: str
+    what: str
+    got: str = ""
 
 
-def _own_check(error: Exception, path: str) -> Iterator[tuple[str, str]]:
-    """A record refused its values; its message begins with ``Class.field: ``."""
-    field, _, problem = str(error).partition(": ")
-    yield f"{path}.{field.partition('.')[2]}", problem
+class Mismatch(Exception):
+    """A JSON value that does not fit its type."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def below(self, path: str, *, secret: bool = False) -> list[Problem]:
+        """Return the problems as those of the part at that path."""
+        return [
+            attrs.evolve(problem, path=path + problem.path, got="" if secret else problem.got)
+            for problem in self.problems
+        ]
 
 
-def _is_secret(cls: type, name: str) -> bool:
-    fields = attrs.fields_dict(cls) if attrs.has(cls) else {}
-    return name in fields and fields[name].repr is False
+def unexpected(expected: str, value: object, path: str = "") -> Mismatch:
+    """Return the error for a value of another kind than expected."""
+    return Mismatch([Problem(path, f"expected {expected}", f", got {kind(value)}")])
 
 
-def noted(error: Exception, name: str, cls: type) -> Exception:
-    """Note on an error that it is about the key `name`, as cattrs does, so that `problems` finds the path."""
-    error.add_note(AttributeValidationNote(f"in {name}", name, cls))
-    return error
+class Problems(list[Problem]):
+    """Collects what is wrong with the parts of a value."""
 
-
-def named_hook(base: type, known: Mapping[str, type]) -> Hook:
-    """Structure ``{"name": {...}}`` as the record of that name; one that is not known here stays as it is."""
-
-    def structure(value: object, _: object) -> object:
-        if not isinstance(value, Mapping):
-            raise Unexpected("an object", value)
-        if len(value) != 1 or known.keys().isdisjoint(value):
-            return value
-        ((name, inside),) = value.items()
+    def read(self, value: object, cls: Any, path: str = "") -> Any:
+        """Return the part at `path` as that type; None where it does not fit."""
         try:
-            return converter.structure(inside, known[name])
-        except Exception as error:  # noqa: BLE001 - raised again, with its place
-            raise ClassValidationError("inside", [noted(error, name, base)], base) from None
+            return read(value, cls)
+        except Mismatch as error:
+            self.extend(error.below(path))
+            return None
 
-    return structure
-
-
-def _scalar(expected: str, *kinds: type) -> Hook:
-    def structure(value: object, _: object) -> object:
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise Unexpected(expected, value)
-        return value
-
-    return structure
+    def check(self) -> None:
+        """Raise Mismatch where anything was wrong."""
+        if self:
+            raise Mismatch(self)
 
 
-def _text(value: object, cls: type[str]) -> str:
-    if not isinstance(value, str):
-        raise Unexpected("a text", value)
-    try:
-        return value if cls is str else cls(value)  # a StrEnum, which may refuse the word
-    except ValueError:
-        raise Unexpected("one of its words", value) from None
+# --- From JSON values to records, field by field
 
 
-def _non_empty(value: object, _: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise Unexpected("a text of at least one character", value)
+@attrs.frozen
+class ReadBy:
+    """Says in a type's annotation what reads it: ``Annotated[Tool, ReadBy(read_tool)]``.
+
+    It is needed where a record is not written as the object of its fields.
+    """
+
+    reader: Reader
+
+
+def read(value: object, cls: Any) -> Any:
+    """Return a JSON value as that type; raise Mismatch with all that is wrong where it does not fit."""
+    return _reader(cls)(value)
+
+
+@cache
+def _reader(cls: Any) -> Reader:  # noqa: PLR0911 - one line for each kind of type
+    origin, arguments = get_origin(cls), get_args(cls)
+    if origin is Annotated:
+        notes = (note.reader for note in arguments if isinstance(note, ReadBy))
+        return next(notes, None) or _reader(arguments[0])
+    if origin in {Union, UnionType}:
+        # `X | None`, `Model | Mapping`, or both: a mapping is checked as the model is.
+        first = _reader(arguments[0])
+        return partial(_optional, first) if type(None) in arguments else first
+    if origin is tuple:
+        return partial(_items, _reader(arguments[0]))
+    if origin is Mapping:
+        return read_mapping
+    if attrs.has(cls):
+        return _record_reader(cls)
+    if issubclass(cls, Enum):
+        return partial(_word, cls)
+    return partial(_scalar, *_SCALARS[cls])
+
+
+def read_mapping(value: object) -> Mapping[str, Any]:
+    """Return a JSON object as it is."""
+    if not isinstance(value, Mapping):
+        raise unexpected("an object", value)
     return value
 
 
-def _timestamp(value: object, _: object) -> datetime | None:
+_SCALARS: Mapping[type, tuple[str, tuple[type, ...]]] = {
+    str: ("a text", (str,)),
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+}
+
+
+def _scalar(expected: str, types: tuple[type, ...], value: object) -> object:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise unexpected(expected, value)
+    return value
+
+
+def _word(cls: type[Enum], value: object) -> Enum:
+    try:
+        return cls(_scalar("a text", (str,), value))
+    except ValueError:
+        raise unexpected("one of its words", value) from None
+
+
+def _optional(reader: Reader, value: object) -> object:
+    return None if value is None else reader(value)
+
+
+def _items(reader: Reader, value: object) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise unexpected("a list", value)
+    found, wrong = [], Problems()
+    for index, item in enumerate(value):
+        try:
+            found.append(reader(item))
+        except Mismatch as error:
+            wrong += error.below(f"[{index}]")
+    wrong.check()
+    return tuple(found)
+
+
+def _record_reader(cls: type[Any]) -> Reader:
+    fields = [(field, _reader(field.type)) for field in attrs.fields(cls)]
+    is_response = issubclass(cls, Resource)
+
+    def read_record(value: object) -> object:
+        given, found, wrong = read_mapping(value), {}, Problems()
+        for field, reader in fields:
+            path, is_optional = f".{field.name}", field.default is not attrs.NOTHING
+            if field.name not in given:
+                if not is_optional:
+                    wrong.append(Problem(path, _MISSING))
+                continue
+            try:
+                found[field.name] = reader(given[field.name])
+            except Mismatch as error:
+                # Planet may change what nobody needs: an optional field that does not fit is not given.
+                if not (is_response and is_optional):
+                    wrong += error.below(path, secret=field.repr is False)
+        wrong.check()
+        try:
+            return cls(**found)
+        except InvalidRequest as error:
+            # A record refuses its own values with a message that begins with ``Class.field: ``.
+            field_path, _, what = str(error).partition(": ")
+            raise Mismatch([Problem(f".{field_path.partition('.')[2]}", what)]) from None
+
+    return read_record
+
+
+def _non_empty(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise unexpected("a text of at least one character", value)
+    return value
+
+
+def _timestamp(value: object) -> datetime | None:
     try:
         found = msgspec.convert(value, datetime)
     except msgspec.ValidationError:
-        raise Unexpected("a time like 2026-05-01T09:58:21Z", value) from None
+        raise unexpected("a time like 2026-05-01T09:58:21Z", value) from None
     if found.year == _ZERO_YEAR:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _mapping(value: object, _: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Unexpected("an object", value)
-    return value
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1), ReadBy(_non_empty)]
+"""A text of at least one character."""
+
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True), ReadBy(_timestamp)]
+"""A time with its zone.  Go's zero time stands for no time at all, and becomes None."""
 
 
-def _union(cls: object) -> Hook:
-    """One of `X | None`, `Model | Mapping` and both: a mapping is checked as the model is."""
-    choices = get_args(cls)
-    first = choices[0]
-
-    def structure(value: object, _: object) -> object:
-        return None if value is None and type(None) in choices else converter.structure(value, first)
-
-    return structure
+# --- Records that are written with the name of their kind
 
 
-def _tuple(cls: object) -> Hook:
-    item_type = get_args(cls)[0]
+def named(known: Mapping[str, type]) -> ReadBy:
+    """Read ``{"name": {...}}`` as the record of that name; one that is not known here stays as it is."""
 
-    def structure(value: object, _: object) -> tuple[object, ...]:
-        if not isinstance(value, list | tuple):
-            raise Unexpected("a list", value)
-        found, wrong = [], []
-        for index, item in enumerate(value):
-            try:
-                found.append(converter.structure(item, item_type))
-            except Exception as error:  # noqa: BLE001 - collected, so that all are reported at once
-                error.add_note(IterableValidationNote(f"at {index}", index, item_type))
-                wrong.append(error)
-        if wrong:
-            raise IterableValidationError("in a list", wrong, tuple)
-        return tuple(found)
+    def read_named(value: object) -> object:
+        given = read_mapping(value)
+        if len(given) != 1 or known.keys().isdisjoint(given):
+            return given
+        ((name, inside),) = given.items()
+        wrong = Problems()
+        found = wrong.read(inside, known[name], f".{name}")
+        wrong.check()
+        return found
 
-    return structure
+    return ReadBy(read_named)
 
 
-def _record(cls: type[attrs.AttrsInstance]) -> Hook:
-    from_mapping = make_dict_structure_fn(cls, converter)
-    optional = {field.name for field in attrs.fields(cls) if field.default is not attrs.NOTHING}
+def typed(known: Mapping[str, type]) -> ReadBy:
+    """Read ``{"type": "clip", "parameters": {...}}`` as the record of that type; others stay as they are.
 
-    def structure(value: object, _: object) -> object:
-        if not isinstance(value, Mapping):
-            raise Unexpected("an object", value)
-        try:
-            return from_mapping(value, cls)
-        except ClassValidationError as error:
-            # Planet may change what nobody needs; what cannot be used then counts as not given.
-            bad = {note.name for _, note in error.group_exceptions()[0]}
-            if not issubclass(cls, Resource) or bad - optional:
-                raise
-            return from_mapping({key: value[key] for key in value if key not in bad}, cls)
+    So the Subscriptions API writes what the Orders API writes as ``{"clip": {...}}``.
+    """
 
-    return structure
+    def read_typed(value: object) -> object:
+        given, wrong = read_mapping(value), Problems()
+        name, parameters = given.get("type"), given.get("parameters", {})
+        if not isinstance(name, str) or not name:
+            wrong += unexpected("a text, the name of its kind", name, ".type").problems
+        if not isinstance(parameters, Mapping):
+            wrong += unexpected("an object", parameters, ".parameters").problems
+        elif isinstance(name, str) and name in known:
+            given = wrong.read(parameters, known[name], ".parameters")
+        wrong.check()
+        return given
 
-
-def _is_a(*origins: object) -> Callable[[Any], bool]:
-    def check(cls: object) -> bool:
-        origin: object = get_origin(cls)
-        return origin in origins
-
-    return check
+    return ReadBy(read_typed)
 
 
-def _converter() -> Converter:
-    found = Converter()
-    found.register_structure_hook(str, _text)
-    found.register_structure_hook(bool, _scalar("true or false", bool))
-    found.register_structure_hook(int, _scalar("a whole number", int))
-    found.register_structure_hook(float, _scalar("a number", int, float))
-    found.register_structure_hook_func(lambda cls: cls == NonEmpty, _non_empty)
-    found.register_structure_hook_func(lambda cls: cls == Timestamp, _timestamp)
-    found.register_structure_hook_func(_is_a(Mapping), _mapping)
-    found.register_structure_hook_factory(_is_a(tuple), _tuple)
-    found.register_structure_hook_factory(_is_a(Union, UnionType), _union)
-    found.register_structure_hook_factory(attrs.has, _record)
-    return found
-
-
-converter = _converter()
-"""The one converter; whose record is not written as an object of its fields adds a hook for it."""
-
-
-class Block(Protocol):
-    """A record that knows the name of its kind."""
-
-    @property
-    def block(self) -> str:
-        """The name of the kind."""
-        ...
-
-    def set_fields(self) -> dict[str, object]:
-        """Give the fields that are not None."""
-        ...
-
-
-def typed(record: Block) -> dict[str, object]:
+def as_typed(record: Named) -> dict[str, object]:
     """Write a record as its type and parameters."""
     return {"type": record.block, "parameters": record.set_fields()}
 
 
-def typed_hook(base: type, known: Mapping[str, type]) -> Hook:
-    """Structure what has a type and parameters as the record of that type; one unknown here stays."""
-
-    def structure(value: object, _: object) -> object:
-        if not isinstance(value, Mapping):
-            raise Unexpected("an object", value)
-        wrong: list[Exception] = []
-        name, parameters = value.get("type"), value.get("parameters", {})
-        if not isinstance(name, str) or not name:
-            wrong.append(noted(Unexpected("a text, the name of its kind", name), "type", base))
-        if not isinstance(parameters, Mapping):
-            wrong.append(noted(Unexpected("an object", parameters), "parameters", base))
-        elif isinstance(name, str) and name in known:
-            try:
-                return converter.structure(parameters, known[name])
-            except Exception as error:  # noqa: BLE001 - collected, so that all are reported at once
-                wrong.append(noted(error, "parameters", base))
-        if wrong:
-            raise ClassValidationError("in a typed object", wrong, base)
-        return value
-
-    return structure
-
-
 def type_of(value: object) -> str:
-    """Give the type of a record or of a mapping; an empty text where it has none."""
+    """Return the type of a record or of a mapping; an empty text where it has none."""
     found: Any = value.get("type") if isinstance(value, Mapping) else getattr(value, "block", "")
     return found if isinstance(found, str) else ""
 
 
-_PLAIN = (str, int, bool, type(None))
+# --- Responses
+
+
+def decode(
+    cls: type[T],
+    data: bytes | msgspec.Raw,
+    *,
+    request: Request | None = None,
+    where: str = "$",
+    content_type: str = "",
+) -> T:
+    """Decode one JSON object of a response.
+
+    A field that is null or of another type than documented counts as not given, unless the record is of no
+    use without it.
+
+    Raises:
+        DecodeError: the text is no JSON object, or a required field is missing or does not fit.  It says
+            what is wrong `where`, and of which `content_type` the response was.
+    """
+    # A copy of the slice: one order that is kept does not keep the whole page.
+    json = bytes(data)
+    try:
+        found = _fast_path(cls)(json)  # type: ignore[arg-type]  # a class is hashable
+    except REFUSALS:
+        return _second_look(cls, json, request, where, content_type)
+    if _ZERO_TIME in json:
+        return _second_look(cls, json, request, where, content_type)
+    if isinstance(found, Resource):
+        _set(found, "_json", json)
+    return found  # type: ignore[no-any-return]  # the decoder is one of that class
+
+
+@cache
+def _fast_path(cls: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(cls).decode
+
+
+def decode_part(cls: type[T], part: object, *, where: str = "$") -> T:
+    """Decode a part of what has been decoded into plain values."""
+    try:
+        json = msgspec.json.encode(part)
+    except RecursionError:
+        raise DecodeError(f"`{where}` is nested too deeply") from None
+    return decode(cls, json, where=where)
+
+
+def _second_look(cls: type[T], json: bytes, request: Request | None, where: str, content_type: str) -> T:
+    parsed = parsed_object(json, request=request, where=where, content_type=content_type)
+    try:
+        found: T = read(parsed, cls)
+    except Mismatch as error:
+        wrong = "; ".join(
+            f"`{where}{problem.path}`"
+            + (" is missing" if problem.what == _MISSING else f": {problem.what}{problem.got}")
+            for problem in error.problems
+        )
+        keys = ", ".join(discreet(key)[:24] for key in list(parsed)[:6])  # a key may be anything
+        raise DecodeError(f"{wrong} (what came has: {keys or 'no fields'})", request=request) from None
+    if isinstance(found, Resource):
+        _set(found, "_json", json)
+        _set(found, "_parsed", parsed)
+    return found
+
+
+# --- Requests
+
+
+def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "") -> bytes:
+    """Check a request, record or plain mapping, and return the JSON to send.
+
+    A mapping is sent as it is, fields unknown here included; only what the API always wants
+    (`cls.always_sent`) is added, and a geometry is taken out of the Feature around it.
+
+    Args:
+        cls: The class of the request.
+        request: A record of that class, or a mapping with the API's own names.
+        where: What the request is from, such as a file; the message of the error begins with it.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message lists all that is wrong.
+    """
+    if not isinstance(request, cls | Mapping):
+        raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
+    body = _body(request)
+    model = _checked(cls, body, where)
+    for name in getattr(cls, "always_sent", ()):
+        if body.get(name) is None:
+            body[name] = getattr(model, name)
+    return _encoded(body)
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:
+    """Check a user's mapping and return it as a request record; as in `checked_body`."""
+    return _checked(cls, _body(mapping), where)
+
+
+def _body(request: object) -> dict[str, Any]:
+    body = to_mapping(request)
+    unwrap_geometries(body)
+    return body
+
+
+def _checked(cls: type[T], body: Mapping[str, Any], where: str) -> T:
+    try:
+        return read(body, cls)  # type: ignore[no-any-return]  # that is what it reads
+    except Mismatch as error:
+        wrong = "; ".join(f"${problem.path}: {problem.what}{problem.got}" for problem in error.problems)
+    raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
+
+
+# --- From records to JSON
 
 
 def to_json(value: object) -> bytes:
-    """Give a record, a mapping, or any mixture of the two as JSON.
+    """Return a record, a mapping, or any mixture of the two as JSON.
 
     Records may be inside mappings and mappings inside records; geometries may be anything with
-    ``__geo_interface__``.  A field of a record that is None is left out.  Raises InvalidRequest for what JSON
-    cannot hold, and for a time without its zone.
+    ``__geo_interface__``.  A field of a record that is None is left out.
+
+    Raises:
+        InvalidRequest: JSON cannot hold it, or a time has no zone.
     """
-    return encoded(_plain_whole(value))
-
-
-def encoded(plain: object) -> bytes:
-    """Encode what is plain already."""
-    try:
-        return msgspec.json.encode(plain)
-    except UnicodeEncodeError:
-        raise InvalidRequest(
-            "a text holds half a character (a lone surrogate), which cannot be sent"
-        ) from None
+    return _encoded(_plain_whole(value))
 
 
 def to_mapping(value: object) -> dict[str, Any]:
-    """Give the object that `to_json` writes, as a dict."""
+    """Return the object that `to_json` writes, as a dict."""
     found = _plain_whole(value)
     if not isinstance(found, dict):
         raise InvalidRequest(f"expected a mapping, got {kind(value)}")
     return found
+
+
+def _encoded(plain: object) -> bytes:
+    try:
+        return msgspec.json.encode(plain)
+    except UnicodeEncodeError:
+        problem = "a text holds half a character (a lone surrogate), which cannot be sent"
+    except ValueError:
+        problem = "a number has too many digits to be sent"
+    raise InvalidRequest(problem)
 
 
 def _plain_whole(value: object) -> object:
@@ -344,8 +461,8 @@ def _entries(value: object, path: str) -> Iterator[tuple[str, object]]:
     elif not isinstance(value, Mapping) and hasattr(value, "__geo_interface__"):
         value = to_geojson(value, where=path)
     elif attrs.has(cls := type(value)):
-        named = {field.name: getattr(value, field.name) for field in attrs.fields(cls)}
-        value = {name: item for name, item in named.items() if item is not None}
+        fields = {field.name: getattr(value, field.name) for field in attrs.fields(cls)}
+        value = {name: item for name, item in fields.items() if item is not None}
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"{path}: expected something that JSON can hold, got {kind(value)}")
     for name, item in value.items():
@@ -363,133 +480,3 @@ def _moment(value: date, path: str) -> str:
         return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
     except OverflowError:
         raise InvalidRequest(f"{path}: {value} is beyond the years 1 to 9999 in UTC") from None
-
-
-T_co = TypeVar("T_co", covariant=True)
-
-_set = object.__setattr__
-
-__all__ = ["checked_body", "decode", "decode_part", "decoder", "from_mapping", "to_json", "to_mapping"]
-
-
-def decode(
-    cls: type[T],
-    data: bytes | msgspec.Raw,
-    *,
-    request: Request | None = None,
-    where: str = "$",
-    content_type: str = "",
-) -> T:
-    """Decode the bytes of one JSON object to a record of what the API answers.
-
-    A field that is null or of another type than documented counts as not given, unless the record is of no
-    use without it: then, and where the text is no JSON object, a DecodeError says what is wrong `where`, and
-    of which `content_type` it was.
-    """
-    return decoder(cls)(data, request, where, content_type)
-
-
-class Decode(Protocol[T_co]):
-    """Decodes as `decode` does, to records of one class."""
-
-    def __call__(
-        self,
-        data: bytes | msgspec.Raw,
-        request: Request | None = None,
-        where: str = "$",
-        content_type: str = "",
-    ) -> T_co:
-        """Decode one."""
-        ...
-
-
-def decoder(cls: type[T]) -> Decode[T]:
-    """Give what decodes to that class, to be made once for many."""
-    made: Decode[T] = _decoder(cls)  # type: ignore[arg-type]  # a class is hashable
-    return made
-
-
-@cache
-def _decoder(cls: type[Any]) -> Decode[Any]:
-    fast, keeps_json = msgspec.json.Decoder(cls).decode, issubclass(cls, Resource)
-
-    def decode_one(
-        data: bytes | msgspec.Raw, request: Request | None = None, where: str = "$", content_type: str = ""
-    ) -> Any:
-        # A copy of the slice, lest one order kept keep the whole page.
-        json = bytes(data)
-        try:
-            found = fast(json)
-        except REFUSALS:
-            return _second_look(cls, json, request, where, content_type)
-        if ZERO_TIME in json:
-            return _second_look(cls, json, request, where)
-        if keeps_json:
-            _set(found, "_json", json)
-        return found
-
-    return decode_one
-
-
-def decode_part(cls: type[T], part: object, *, where: str = "$") -> T:
-    """Decode a part of what has been decoded into plain values."""
-    try:
-        json = msgspec.json.encode(part)
-    except RecursionError:
-        raise DecodeError(f"`{where}` is nested too deeply") from None
-    return decode(cls, json, where=where)
-
-
-def _second_look(cls: type[T], json: bytes, request: Request | None, where: str, content_type: str = "") -> T:
-    parsed = parsed_object(json, request=request, where=where, content_type=content_type)
-    try:
-        found = converter.structure(parsed, cls)
-    except Exception as error:  # noqa: BLE001 - a group of whatever the fields met
-        wrong = "; ".join(
-            f"`{path}` is missing" if problem == "missing" else f"`{path}`: {problem}"
-            for path, problem in problems(error, where)
-        )
-        keys = ", ".join(discreet(key)[:24] for key in list(parsed)[:6])  # a key may be anything
-        raise DecodeError(f"{wrong} (what came has: {keys or 'no fields'})", request=request) from None
-    if isinstance(found, Resource):
-        _set(found, "_json", json)
-        _set(found, "_parsed", parsed)
-    return found
-
-
-def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:
-    """Check a user's mapping and make the request model of it; InvalidRequest lists all that is wrong.
-
-    `where` names the document, such as a file, and begins the message.
-    """
-    return _checked(cls, _body(mapping), where)
-
-
-def _body(request: object) -> dict[str, Any]:
-    body = to_mapping(request)
-    unwrap_geometries(body)
-    return body
-
-
-def _checked(cls: type[T], body: Mapping[str, Any], where: str) -> T:
-    try:
-        return converter.structure(body, cls)
-    except Exception as error:  # noqa: BLE001 - a group of whatever the fields met
-        wrong = "; ".join(f"{path}: {problem}" for path, problem in problems(error))
-    raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
-
-
-def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "") -> bytes:
-    """Check a request model or a plain mapping, and give the JSON to send.
-
-    A mapping is sent as it is, fields unknown here included; only what the API wants always
-    (`cls.always_sent`) is added, and a geometry is taken out of the Feature around it.
-    """
-    if not isinstance(request, cls | Mapping):
-        raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
-    body = _body(request)
-    model = _checked(cls, body, where)
-    for name in getattr(cls, "always_sent", ()):
-        if body.get(name) is None:
-            body[name] = getattr(model, name)
-    return encoded(body)

@@ -6,19 +6,18 @@ See https://docs.planet.com/develop/apis/orders/delivery/
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import evolve, field, frozen
-from cattrs import ClassValidationError
 
-from planet_async.models.base import RequestModel
-from planet_async.models.codec import converter, noted
+from planet_async.models.base import Named
+from planet_async.models.codec import Problems, ReadBy, read_mapping
 
 _COMMON = ("single_archive", "archive_type", "archive_filename", "layout")
 
 
 @frozen(kw_only=True)
-class Delivery(RequestModel):
+class Delivery(Named):
     """Base of the deliveries; several in one order are written as a plain mapping.
 
     `archive_type` "zip" makes a zip file of each item, with `single_archive` one of the whole order, named by
@@ -157,26 +156,16 @@ DELIVERIES: Mapping[str, type[Delivery]] = {
 }
 
 
-def _delivery(value: object, _: object) -> Delivery | Mapping[str, Any]:
-    wrong: list[Exception] = []
-    try:
-        converter.structure(value, Archive)
-    except ClassValidationError as error:
-        wrong.extend(error.exceptions)
-    # Past this point it is an object: anything else was refused above.
-    given: Mapping[str, Any] = dict(value)  # type: ignore[call-overload]
-    blocks: list[Delivery] = []
-    for name in given.keys() & DELIVERIES.keys():
-        try:
-            blocks.append(converter.structure(given[name], DELIVERIES[name]))
-        except Exception as error:  # noqa: BLE001 - collected, so that all are reported at once
-            wrong.append(noted(error, name, Delivery))
-    if wrong:
-        raise ClassValidationError("in a delivery", wrong, Delivery)
+def _read_delivery(value: object) -> Delivery | Mapping[str, Any]:
+    given, wrong = read_mapping(value), Problems()
+    wrong.read(given, Archive)
+    blocks = [wrong.read(given[name], cls, f".{name}") for name, cls in DELIVERIES.items() if name in given]
+    wrong.check()
     if len(blocks) > 1 or given.keys() - DELIVERIES.keys() - set(_COMMON):
         return given
     common = {name: given.get(name) for name in _COMMON}
     return evolve(blocks[0], **common) if blocks else Archive(**common)
 
 
-converter.register_structure_hook_func(lambda cls: cls is Delivery, _delivery)
+AnyDelivery = Annotated[Delivery, ReadBy(_read_delivery)]
+"""A delivery as an order has it: the common fields beside the block of the cloud."""

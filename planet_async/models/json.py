@@ -18,6 +18,7 @@ _QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
 _WORD = r"[^\s\"'<>{}\[\],:;=]"
 _LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{20,}}")  # no word, and every credential
 _NUMBER_SHOWN = 12
+_LARGE = 10**_NUMBER_SHOWN  # Python refuses to write numbers of thousands of digits
 _STRANGER = "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
 
 
@@ -76,7 +77,7 @@ def kind(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        text = repr(value)
+        text = repr(value) if abs(value) < _LARGE else "a number"
         return text if len(text) <= _NUMBER_SHOWN else "a number"
     if isinstance(value, str):
         return "a text"

@@ -4,17 +4,17 @@ See https://docs.planet.com/develop/apis/orders/reference/
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import Named, RequestModel
-from planet_async.models.codec import converter, named_hook
-from planet_async.models.delivery import Delivery
+from planet_async.models.codec import ReadBy, named, read
+from planet_async.models.delivery import AnyDelivery
 from planet_async.models.geometry import to_geojson
 from planet_async.models.secrets import outline, url_without_secrets
-from planet_async.models.tools import Tool
+from planet_async.models.tools import AnyTool, Tool
 
 T = TypeVar("T")
 
@@ -155,6 +155,17 @@ def _is_basemap(product: Product | Mapping[str, Any]) -> bool:
     return isinstance(product, BasemapProduct)
 
 
+def _read_product(value: object) -> Product:
+    if isinstance(value, Mapping) and _is_basemap(value):
+        return read(value, BasemapProduct)  # type: ignore[no-any-return]  # that is what it reads
+    return read(value, SceneProduct)  # type: ignore[no-any-return]
+
+
+_AnyProduct = Annotated[Product, ReadBy(_read_product)]
+_AnyHosting = Annotated[Hosting, named({SentinelHub.block: SentinelHub})]
+_AnyMetadata = Annotated[Metadata, named({Stac.block: Stac})]
+
+
 @frozen
 class OrderRequest(RequestModel):
     """An order to be placed.
@@ -174,15 +185,15 @@ class OrderRequest(RequestModel):
     always_sent: ClassVar[tuple[str, ...]] = ("source_type",)
 
     name: str
-    products: tuple[Product | Mapping[str, Any], ...] = field(converter=_products)
+    products: tuple[_AnyProduct | Mapping[str, Any], ...] = field(converter=_products)
     source_type: str = field(kw_only=True)
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
-    tools: tuple[Tool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: Delivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    hosting: Hosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    tools: tuple[AnyTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
+    delivery: AnyDelivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    hosting: _AnyHosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
     notifications: Notifications | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    metadata: Metadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
+    metadata: _AnyMetadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     @source_type.default
     def _by_products(self) -> str:
@@ -200,16 +211,3 @@ class OrderRequest(RequestModel):
         """Give the fields that are not None; no tools are none to be sent."""
         found = super().set_fields()
         return found if self.tools else {name: found[name] for name in found if name != "tools"}
-
-
-def _product(value: object, _: object) -> Product:
-    if isinstance(value, Mapping) and _is_basemap(value):
-        return converter.structure(value, BasemapProduct)
-    return converter.structure(value, SceneProduct)
-
-
-converter.register_structure_hook_func(lambda cls: cls is Product, _product)
-converter.register_structure_hook_func(
-    lambda cls: cls is Hosting, named_hook(Hosting, {SentinelHub.block: SentinelHub})
-)
-converter.register_structure_hook_func(lambda cls: cls is Metadata, named_hook(Metadata, {Stac.block: Stac}))

@@ -11,16 +11,22 @@ from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import RequestModel
-from planet_async.models.codec import converter
+from planet_async.models.codec import ReadBy
 from planet_async.models.geometry import to_geojson
+from planet_async.models.json import kind
 
 T = TypeVar("T")
 
 Moment = datetime | str
 """A time with its zone, or a text like ``2026-05-01T00:00:00Z``."""
 
-Zoned = Annotated[datetime, "with its zone"]
-"""A time of a request: unlike one in an answer, it is refused without its zone."""
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+Zoned = Annotated[datetime, ReadBy(_as_it_is)]
+"""A time of a request: the record reads it itself, and refuses it without its zone."""
 
 _RIGHT_ANGLE = 90.0
 _LINE_ENDS = 2
@@ -98,7 +104,7 @@ class _Timed(RequestModel):
         low, high = (getattr(self, f"{name}_{end}", None) for end in ("min", "max"))
         for end, angle in (("min", low), ("max", high)):
             if angle is not None and not 0 <= angle <= _RIGHT_ANGLE:
-                yield f"{name}_{end}", f"expected 0 to 90 degrees, got {angle:g}"
+                yield f"{name}_{end}", f"expected 0 to 90 degrees, got {kind(angle)}"
         if low is not None and high is not None and low > high:
             yield f"{name}_min", f"expected no more than {name}_max"
 
@@ -201,11 +207,3 @@ class ImagingWindowRequest(_Timed):
         yield from super()._problems()
         if self.geometry.get("type") == "LineString" and len(self.geometry["coordinates"]) != _LINE_ENDS:
             yield "geometry", "expected a LineString of two points"
-
-
-def _as_it_is(value: object, _: object) -> object:
-    # The record itself reads the time.
-    return value
-
-
-converter.register_structure_hook_func(lambda cls: cls == Zoned | None, _as_it_is)
