@@ -10,6 +10,28 @@ import msgspec
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.json import parsed_object
 
+_MOST_WORDS = 1000
+_new_words: "dict[tuple[type, str], OpenEnum]" = {}
+
+
+class OpenEnum(StrEnum):
+    """Base of the API's enumerations; a word that is not listed becomes a member when it is first met.
+
+    Each is its own text: ``subscription.status == "running"``.  The new ones are not iterated.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> "OpenEnum | None":
+        if not isinstance(value, str) or not value:
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = value.upper()
+        word._value_ = value
+        if len(_new_words) >= _MOST_WORDS:
+            return word  # no API has so many: not all of them are kept
+        # One for each word, also if two threads meet a new one, so that `is` holds as it does for the others.
+        return _new_words.setdefault((cls, value), word)
+
 
 class Resource:
     """Base of the records that the API answers with.
@@ -120,28 +142,6 @@ class Deliverable(Resource):
     def links(self) -> Mapping[str, Any]:
         """The object that the API calls ``_links``."""
         return self._mapping("_links") or {}
-
-
-_MOST = 1000
-
-
-class OpenWord(StrEnum):
-    """Base of the enumerations; a word that is not listed becomes a member when it is first met.
-
-    Each is its own text: ``subscription.status == "running"``.  The new ones are not iterated.
-    """
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str) or not value:
-            return None
-        word = str.__new__(cls, value)
-        word._name_ = value.upper()
-        word._value_ = value
-        if len(cls._value2member_map_) >= _MOST:
-            return word  # no API has so many: not all of them are kept
-        # One for each word, also if two threads meet a new one, so that `is` holds as it does for the others.
-        return cls._value2member_map_.setdefault(value, word)  # type: ignore[return-value]
 
 
 class RequestModel:

@@ -24,7 +24,7 @@ from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
 from planet_async.models.base import Named, RequestModel, Resource
 from planet_async.models.geometry import to_geojson, unwrap_geometries
-from planet_async.models.json import REFUSALS, discreet, kind, parsed_object
+from planet_async.models.json import DECODE_ERRORS, discreet, kind, parsed_object
 
 T = TypeVar("T")
 Reader = Callable[[object], Any]
@@ -298,7 +298,7 @@ def decode(
     json = bytes(data)
     try:
         found = _fast_path(cls)(json)  # type: ignore[arg-type]  # a class is hashable
-    except REFUSALS:
+    except DECODE_ERRORS:
         return _second_look(cls, json, request, where, content_type)
     if _ZERO_TIME in json:
         return _second_look(cls, json, request, where, content_type)

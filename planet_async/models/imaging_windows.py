@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from planet_async.models.base import OpenWord, Resource
+from planet_async.models.base import OpenEnum, Resource
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
 
@@ -47,7 +47,7 @@ class ImagingWindow(Resource):
         return self._mappings("cloud_forecast")
 
 
-class SearchStatus(OpenWord):
+class SearchStatus(OpenEnum):
     """Where a search for imaging windows is: CREATED, IN_PROGRESS, then DONE or FAILED."""
 
     CREATED = "CREATED"

@@ -11,7 +11,7 @@ from planet_async.http import Request
 from planet_async.layers.masking import masked, secrets_in
 
 # What a decoder of msgspec raises for a body that is not what was hoped for.
-REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _SHOWN = 80  # characters of a body in an error
 _QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
@@ -30,7 +30,7 @@ def parsed_object(
         found = msgspec.json.decode(data)
     except RecursionError:
         problem = "it is nested too deeply"
-    except REFUSALS as error:
+    except DECODE_ERRORS as error:
         problem = str(error)
     else:
         if isinstance(found, dict):
