@@ -24,8 +24,8 @@ from planet_async.errors import (
     status_class,
 )
 from planet_async.http import Request, Response, Transport, origin
-from planet_async.layers.masking import masked
 from planet_async.layers.status import RaiseForStatus
+from planet_async.redaction import masked
 
 _UNAUTHORIZED = 401
 _WRONG_CLIENT = frozenset({400, 401, 403})

@@ -17,6 +17,7 @@ LEVELS = (  # each knows those before it, and its own kind
     ("http", "body", "errors", "clock", "_version", "_exports"),
     (
         "config",
+        "redaction",
         "credentials",
         "_background",
         "_threads",

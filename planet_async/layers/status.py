@@ -9,7 +9,7 @@ from planet_async.errors import PlanetError, StatusError, status_class
 from planet_async.http import Request, Response, Transport, http_date
 from planet_async.layers.body import start_of_body, whole_body
 from planet_async.layers.error_body import parse_error_body
-from planet_async.layers.masking import masked, secrets_in
+from planet_async.redaction import masked, secrets_in
 
 _FIRST_REFUSAL = 300
 _MOST_READ = 1 << 16  # bytes of a refusal

@@ -11,7 +11,7 @@ import msgspec
 
 from planet_async.errors import LedgerError
 from planet_async.ledger.entry import Entry, KeptFile, Stage
-from planet_async.models.secrets import blacked_out
+from planet_async.redaction import blacked_out
 
 _SMALLEST = 512  # bytes: what is shorter, SQLite would take for empty
 _FORMAT = 1

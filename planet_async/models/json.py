@@ -8,7 +8,7 @@ import msgspec
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.layers.masking import masked, secrets_in
+from planet_async.redaction import masked, secrets_in
 
 # What a decoder of msgspec raises for a body that is not what was hoped for.
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -13,8 +13,8 @@ from planet_async.models.base import Named, RequestModel
 from planet_async.models.codec import ReadBy, named, read
 from planet_async.models.delivery import AnyDelivery
 from planet_async.models.geometry import to_geojson
-from planet_async.models.secrets import outline, url_without_secrets
 from planet_async.models.tools import AnyTool, Tool
+from planet_async.redaction import outline, url_without_secrets
 
 T = TypeVar("T")
 

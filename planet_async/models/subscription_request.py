@@ -22,11 +22,11 @@ from planet_async.models.delivery import (
     S3Compatible,
 )
 from planet_async.models.order_request import Hosting, SentinelHub
-from planet_async.models.secrets import outline, url_without_secrets
 from planet_async.models.subscription_source import CATALOG, AnySource, VariableSource, source_type
 from planet_async.models.subscription_tools import SUBSCRIPTION_TOOLS, tool_problems
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import Tool
+from planet_async.redaction import outline, url_without_secrets
 
 SUBSCRIPTION_DELIVERIES: Mapping[str, type[Delivery]] = {
     delivery.block: delivery

@@ -1,14 +1,16 @@
-"""What was sent in confidence, and is not to be shown where the server repeats it."""
+"""What is secret, and how it is kept from what is shown."""
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from html import escape
+from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 
+from planet_async.errors import InvalidRequest
 from planet_async.http import Request
 
 _SHORTEST = 8  # characters: no secret is shorter, and many a word is no longer
@@ -92,3 +94,60 @@ def _secrets_of_address(url: object) -> Iterator[str]:
     path, _, query = rest.partition("?")
     yield from (unquote(user), unquote(password), query)
     yield from (unquote(part) for part in path.split("/") if len(part) >= _TOKEN)
+
+
+REDACTED = "<REDACTED>"
+"""What the API shows in the place of a secret."""
+
+_SECRETS = frozenset(
+    {
+        *("aws_access_key_id", "aws_secret_access_key", "sas_token", "credentials"),
+        *("customer_access_key_id", "customer_secret_key", "access_key_id", "secret_access_key"),
+    }
+)
+
+
+def blacked_out(body: Any, path: tuple[str, ...] = ()) -> Any:
+    """Give the JSON of a request without its secrets; the address of a webhook is one."""
+    if isinstance(body, dict):
+        return {key: blacked_out(value, (*path, key)) for key, value in body.items()}
+    if isinstance(body, list):
+        return [blacked_out(item, path) for item in body]
+    is_secret = bool(path) and (path[-1] in _SECRETS or path[-2:] == ("webhook", "url"))
+    return REDACTED if is_secret and isinstance(body, str) else body
+
+
+def outline(value: object) -> str:
+    """Show no more of a mapping than its keys: there are secrets in it."""
+    return (
+        "{" + ", ".join(f"{key!r}: ..." for key in value) + "}" if isinstance(value, Mapping) else repr(value)
+    )
+
+
+def url_without_secrets(url: str) -> str:
+    """Show an address without its user, password and query, and without what is a token in its path."""
+    scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, *path = rest.split("/")
+    shown = ("..." if len(part) >= _TOKEN else part for part in path)
+    return repr(scheme + mark + "/".join([host.rpartition("@")[2], *shown]))
+
+
+def refuse_redacted(body: Mapping[str, object]) -> None:
+    """Raise InvalidRequest where the API's stand-in for a secret would be sent in the place of the secret."""
+    found = list(_redacted(body, "$"))
+    if found:
+        raise InvalidRequest(
+            f"{', '.join(found)}: the API has blacked this out ({REDACTED}); nothing was sent",
+            hint="Put the secret itself there, or leave the part out.",
+        )
+
+
+def _redacted(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            yield from _redacted(inside, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, inside in enumerate(value):
+            yield from _redacted(inside, f"{path}[{index}]")
+    elif isinstance(value, str) and REDACTED in value:
+        yield path

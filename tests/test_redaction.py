@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spine import API
 
 from planet_async.http import Request
-from planet_async.layers.masking import credential_of, masked, secrets_in
+from planet_async.redaction import credential_of, masked, secrets_in
 
 KEYS = (
     "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY==",
