@@ -25,7 +25,7 @@ from planet_async.errors import (
 )
 from planet_async.http import Request, Response, Transport, origin
 from planet_async.layers.status import RaiseForStatus
-from planet_async.redaction import masked
+from planet_async.redaction import redact
 
 _UNAUTHORIZED = 401
 _WRONG_CLIENT = frozenset({400, 401, 403})
@@ -210,7 +210,7 @@ def _failure(error: PlanetError, request: Request, secret: str) -> Callable[[], 
 
 def _translated(error: PlanetError, request: Request, secret: str) -> PlanetError:
     said = f"no token: {error.message}" + (_description(error.body) if isinstance(error, StatusError) else "")
-    message = masked(said.replace(secret, "..."), [secret])  # be it as short as it may
+    message = redact(said.replace(secret, "..."), [secret])  # be it as short as it may
     if isinstance(error, StatusError):
         wrong = error.status in _WRONG_CLIENT
         return (Unauthorized if wrong else status_class(error.status))(

@@ -1,58 +1,95 @@
-"""What is secret, and how it is kept from what is shown."""
+"""What is secret, and how it is kept out of errors, logs, reprs and ledgers.
 
+Which fields of a request are secret is said once, where the field is declared:
+
+    sas_token: str = field(repr=False, metadata=SECRET)
+
+Each request record enters its marked fields into the one table here (`add_secret_fields`), and all else reads
+that table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what
+a ledger keeps.  A field is secret by its name, wherever in a body that name stands.
+"""
+
+import json
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from html import escape
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
+import attrs
 import msgspec
 
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request
 
+REDACTED = "<REDACTED>"
+"""What the API shows in the place of a secret."""
+
+_MARK = "planet_async.secret"
+SECRET: Mapping[str, str] = {_MARK: "text"}
+"""Metadata of a field whose value is secret."""
+SECRET_URL: Mapping[str, str] = {_MARK: "url"}
+"""Metadata of a field whose value is a URL that holds secrets: user, password, query, tokens in the path."""
+
+_secret_fields: dict[str, str] = {}  # the kind of secret by the name of the field
+
 _SHORTEST = 8  # characters: no secret is shorter, and many a word is no longer
 _TOKEN = 20  # characters: no word of an address is that long
-_KEYS = frozenset(
-    {
-        *("aws_access_key_id", "aws_secret_access_key", "sas_token", "credentials"),
-        *("customer_access_key_id", "customer_secret_key", "access_key_id", "secret_access_key"),
-    }
-)
+_QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
+_WORD = r"[^\s\"'<>{}\[\],:;=]"
+_LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{{_TOKEN},}}")  # no word, and every credential
+_GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """Give the text with dots in the place of each secret, in whatever way its characters are written."""
-    known = sorted({secret for secret in secrets if len(secret) >= _SHORTEST}, key=len, reverse=True)
-    patterns = [
-        pattern for secret in known for pattern in (re.escape(secret), "".join(map(_any_form, secret)))
-    ]
-    return re.sub("|".join(patterns), "...", text) if patterns else text
+def is_secret(field: "attrs.Attribute[Any]") -> bool:
+    """Tell whether a field is marked as secret."""
+    return _MARK in field.metadata
 
 
-@cache
-def _any_form(character: str) -> str:
-    """Give the pattern of a character as it is, or as JSON, addresses (twice, too) and HTML write it."""
-    plain = re.escape(character)
-    if character.isascii() and character.isalnum():
-        return plain
-    number, units = ord(character), character.encode("utf-16-be", "surrogatepass").hex()
-    forms = {
-        re.escape(escape(character)),
-        re.escape(msgspec.json.encode(character).decode()[1:-1]),
-        "".join(rf"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)),
-        f"%(?:25)*{number:02x}" if character.isascii() else quote(character).replace("%", "%(?:25)*"),
-        f"&#(?:{number}|x0*{number:x});",
-    }
-    plainer = [r"\\?" + plain, *([r"\+"] if character == " " else [])]
-    # Atomic, the plain ones last: of two that fit, a long text would see all combinations tried.
-    return f"(?>(?i:{'|'.join([*sorted(forms - {plain}), *plainer])}))"
+def add_secret_fields(fields: "Iterable[attrs.Attribute[Any]]") -> None:
+    """Enter the fields that are marked as secret into the table."""
+    for field in fields:
+        if is_secret(field):
+            if field.repr is True:
+                raise TypeError(f"the field {field.name} is secret: its repr must not show it")
+            _secret_fields[field.name] = field.metadata[_MARK]
+
+
+# --- What was sent
+
+
+def secrets_in(body: bytes | None) -> tuple[str, ...]:
+    """Return the secrets in the JSON body of a request."""
+    try:
+        return tuple(_secrets(msgspec.json.decode(body or b"null")))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+
+
+def _secrets(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            if not isinstance(inside, str):
+                yield from _secrets(inside)
+            elif key in _secret_fields:
+                yield from _secrets_of_url(inside) if _secret_fields[key] == "url" else (inside,)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _secrets(inside)
+
+
+def _secrets_of_url(url: str) -> Iterator[str]:
+    """Yield user and password, the query, and what is a token in the path."""
+    address, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = address.partition("/")
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    for part in (user, password, query, *(part for part in path.split("/") if len(part) >= _TOKEN)):
+        yield from (part, unquote(part))
 
 
 def credential_of(request: Request) -> tuple[str, ...]:
-    """Give what a signed request holds that is secret: what stands in its header, and what Basic hides."""
+    """Return what is secret in the Authorization header of a request; of Basic, also what it encodes."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return (value,)
@@ -63,78 +100,62 @@ def credential_of(request: Request) -> tuple[str, ...]:
         return values
 
 
-def secrets_in(body: bytes | None) -> tuple[str, ...]:
-    """Give the secrets in a request's body: those of deliveries, and of the address of a webhook."""
-    try:
-        return tuple(_secrets(msgspec.json.decode(body or b"null")))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ()
+# --- What is shown
 
 
-def _secrets(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inside in value.items():
-            if key in _KEYS and isinstance(inside, str):
-                yield inside
-            elif key == "webhook" and isinstance(inside, dict):
-                yield from _secrets_of_address(inside.get("url"))
-            else:
-                yield from _secrets(inside)
-    elif isinstance(value, list):
-        for inside in value:
-            yield from _secrets(inside)
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with dots in the place of each secret, as servers and gateways write it."""
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "...")
+    return text
 
 
-def _secrets_of_address(url: object) -> Iterator[str]:
-    """Yield user and password, the query, and what is a token in the path."""
-    if not isinstance(url, str):
-        return
-    authority, _, rest = url.partition("://")[2].partition("/")
-    user, _, password = authority.rpartition("@")[0].partition(":")
-    path, _, query = rest.partition("?")
-    yield from (unquote(user), unquote(password), query)
-    yield from (unquote(part) for part in path.split("/") if len(part) >= _TOKEN)
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a text as it is, and as JSON, URLs and HTML write it."""
+    in_json = json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield from (secret, in_json, json.dumps(secret)[1:-1], in_json.translate(_GO_ESCAPES), escape(secret))
+    for safe in ("", "/"):
+        yield quote(secret, safe, errors="replace")
+        yield quote_plus(secret, safe, errors="replace")
 
 
-REDACTED = "<REDACTED>"
-"""What the API shows in the place of a secret."""
-
-_SECRETS = frozenset(
-    {
-        *("aws_access_key_id", "aws_secret_access_key", "sas_token", "credentials"),
-        *("customer_access_key_id", "customer_secret_key", "access_key_id", "secret_access_key"),
-    }
-)
+def without_tokens(text: str) -> str:
+    """Return a text of a server without the queries of URLs, and without what is too long to be a word."""
+    return _LONG.sub("...", _QUERY.sub("?...", text))
 
 
-def blacked_out(body: Any, path: tuple[str, ...] = ()) -> Any:
-    """Give the JSON of a request without its secrets; the address of a webhook is one."""
-    if isinstance(body, dict):
-        return {key: blacked_out(value, (*path, key)) for key, value in body.items()}
-    if isinstance(body, list):
-        return [blacked_out(item, path) for item in body]
-    is_secret = bool(path) and (path[-1] in _SECRETS or path[-2:] == ("webhook", "url"))
-    return REDACTED if is_secret and isinstance(body, str) else body
-
-
-def outline(value: object) -> str:
-    """Show no more of a mapping than its keys: there are secrets in it."""
+def keys_only(value: object) -> str:
+    """Show no more of a mapping than its keys, since there are secrets in it; the repr of all else."""
     return (
         "{" + ", ".join(f"{key!r}: ..." for key in value) + "}" if isinstance(value, Mapping) else repr(value)
     )
 
 
 def url_without_secrets(url: str) -> str:
-    """Show an address without its user, password and query, and without what is a token in its path."""
+    """Show a URL without its user, password and query, and without what is a token in its path."""
     scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
     host, *path = rest.split("/")
     shown = ("..." if len(part) >= _TOKEN else part for part in path)
     return repr(scheme + mark + "/".join([host.rpartition("@")[2], *shown]))
 
 
+# --- What is kept, and what comes back
+
+
+def redacted(body: Any) -> Any:
+    """Return the JSON of a request with a placeholder in the place of each secret."""
+    if isinstance(body, dict):
+        return {
+            key: REDACTED if key in _secret_fields and isinstance(value, str) else redacted(value)
+            for key, value in body.items()
+        }
+    return [redacted(item) for item in body] if isinstance(body, list) else body
+
+
 def refuse_redacted(body: Mapping[str, object]) -> None:
-    """Raise InvalidRequest where the API's stand-in for a secret would be sent in the place of the secret."""
-    found = list(_redacted(body, "$"))
+    """Raise InvalidRequest where the API's placeholder would be sent in the place of a secret."""
+    found = list(_placeholders(body, "$"))
     if found:
         raise InvalidRequest(
             f"{', '.join(found)}: the API has blacked this out ({REDACTED}); nothing was sent",
@@ -142,12 +163,12 @@ def refuse_redacted(body: Mapping[str, object]) -> None:
         )
 
 
-def _redacted(value: object, path: str) -> Iterator[str]:
+def _placeholders(value: object, path: str) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inside in value.items():
-            yield from _redacted(inside, f"{path}.{name}")
+            yield from _placeholders(inside, f"{path}.{name}")
     elif isinstance(value, list | tuple):
         for index, inside in enumerate(value):
-            yield from _redacted(inside, f"{path}[{index}]")
+            yield from _placeholders(inside, f"{path}[{index}]")
     elif isinstance(value, str) and REDACTED in value:
         yield path

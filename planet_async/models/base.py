@@ -9,6 +9,7 @@ import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.json import parsed_object
+from planet_async.redaction import add_secret_fields
 
 _MOST_WORDS = 1000
 _new_words: "dict[tuple[type, str], OpenEnum]" = {}
@@ -153,6 +154,10 @@ class RequestModel:
     __slots__ = ()
 
     always_sent: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        add_secret_fields(attrs.fields(cls))  # type: ignore[arg-type]  # attrs calls it with its classes only
 
     def __attrs_post_init__(self) -> None:
         for field, problem in self._problems():

@@ -24,7 +24,8 @@ from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
 from planet_async.models.base import Named, RequestModel, Resource
 from planet_async.models.geometry import to_geojson, unwrap_geometries
-from planet_async.models.json import DECODE_ERRORS, discreet, kind, parsed_object
+from planet_async.models.json import DECODE_ERRORS, kind, parsed_object
+from planet_async.redaction import is_secret, without_tokens
 
 T = TypeVar("T")
 Reader = Callable[[object], Any]
@@ -188,7 +189,7 @@ def _record_reader(cls: type[Any]) -> Reader:
             except Mismatch as error:
                 # Planet may change what nobody needs: an optional field that does not fit is not given.
                 if not (is_response and is_optional):
-                    wrong += error.below(path, secret=field.repr is False)
+                    wrong += error.below(path, secret=is_secret(field))
         wrong.check()
         try:
             return cls(**found)
@@ -331,7 +332,7 @@ def _second_look(cls: type[T], json: bytes, request: Request | None, where: str,
             + (" is missing" if problem.what == _MISSING else f": {problem.what}{problem.got}")
             for problem in error.problems
         )
-        keys = ", ".join(discreet(key)[:24] for key in list(parsed)[:6])  # a key may be anything
+        keys = ", ".join(without_tokens(key)[:24] for key in list(parsed)[:6])  # a key may be anything
         raise DecodeError(f"{wrong} (what came has: {keys or 'no fields'})", request=request) from None
     if isinstance(found, Resource):
         _set(found, "_json", json)

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from planet_async.models.base import Named
 from planet_async.models.codec import Problems, ReadBy, read_mapping
+from planet_async.redaction import SECRET
 
 _COMMON = ("single_archive", "archive_type", "archive_filename", "layout")
 
@@ -53,8 +54,8 @@ class AmazonS3(Delivery):
 
     bucket: str
     aws_region: str
-    aws_access_key_id: str = field(repr=False)
-    aws_secret_access_key: str = field(repr=False)
+    aws_access_key_id: str = field(repr=False, metadata=SECRET)
+    aws_secret_access_key: str = field(repr=False, metadata=SECRET)
     path_prefix: str | None = None
 
 
@@ -66,7 +67,7 @@ class AzureBlobStorage(Delivery):
 
     account: str
     container: str
-    sas_token: str = field(repr=False)
+    sas_token: str = field(repr=False, metadata=SECRET)
     storage_endpoint_suffix: str | None = None
     path_prefix: str | None = None
 
@@ -78,7 +79,7 @@ class GoogleCloudStorage(Delivery):
     block: ClassVar[str] = "google_cloud_storage"
 
     bucket: str
-    credentials: str = field(repr=False)
+    credentials: str = field(repr=False, metadata=SECRET)
     path_prefix: str | None = None
 
 
@@ -90,7 +91,7 @@ class GoogleEarthEngine(Delivery):
 
     project: str
     collection: str
-    credentials: str | None = field(default=None, repr=False)
+    credentials: str | None = field(default=None, repr=False, metadata=SECRET)
 
 
 @frozen(kw_only=True)
@@ -102,8 +103,8 @@ class OracleCloudStorage(Delivery):
     bucket: str
     region: str
     namespace: str
-    customer_access_key_id: str = field(repr=False)
-    customer_secret_key: str = field(repr=False)
+    customer_access_key_id: str = field(repr=False, metadata=SECRET)
+    customer_secret_key: str = field(repr=False, metadata=SECRET)
     path_prefix: str | None = None
 
 
@@ -116,8 +117,8 @@ class S3Compatible(Delivery):
     endpoint: str
     bucket: str
     region: str
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
+    access_key_id: str = field(repr=False, metadata=SECRET)
+    secret_access_key: str = field(repr=False, metadata=SECRET)
     use_path_style: bool | None = None
     path_prefix: str | None = None
 

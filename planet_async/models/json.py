@@ -1,6 +1,5 @@
 """From bytes to a JSON object, or to a `DecodeError` that says what came instead."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +7,12 @@ import msgspec
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.redaction import masked, secrets_in
+from planet_async.redaction import redact, secrets_in, without_tokens
 
 # What a decoder of msgspec raises for a body that is not what was hoped for.
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _SHOWN = 80  # characters of a body in an error
-_QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
-_WORD = r"[^\s\"'<>{}\[\],:;=]"
-_LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{20,}}")  # no word, and every credential
 _NUMBER_SHOWN = 12
 _LARGE = 10**_NUMBER_SHOWN  # Python refuses to write numbers of thousands of digits
 _STRANGER = "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
@@ -59,15 +55,10 @@ def excerpt(data: bytes, request: Request | None = None) -> str:
     What the `request` held in confidence is not shown either, though it be as short as a word.
     """
     text = data[: 4 * _SHOWN].decode(errors="replace")
-    text = discreet(" ".join(masked(text, secrets_in(request.body if request else None)).split()))
+    text = without_tokens(" ".join(redact(text, secrets_in(request.body if request else None)).split()))
     if not text:
         return "it is empty"
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-
-
-def discreet(text: str) -> str:
-    """Give what came without the queries of addresses, and without what is too long to be a word."""
-    return _LONG.sub("...", _QUERY.sub("?...", text))
 
 
 def kind(value: object) -> str:

@@ -14,7 +14,7 @@ from planet_async.models.codec import ReadBy, named, read
 from planet_async.models.delivery import AnyDelivery
 from planet_async.models.geometry import to_geojson
 from planet_async.models.tools import AnyTool, Tool
-from planet_async.redaction import outline, url_without_secrets
+from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ class Webhook(RequestModel):
     The URL may hold a user and a password.
     """
 
-    url: str = field(repr=url_without_secrets)
+    url: str = field(repr=url_without_secrets, metadata=SECRET_URL)
     per_order: bool | None = None
 
 
@@ -138,7 +138,7 @@ class Notifications(RequestModel):
     """Who is told when an order ends: `email` to the user, and a webhook."""
 
     email: bool | None = None
-    webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=outline)
+    webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=keys_only)
 
 
 def _products(value: Iterable[Product | Mapping[str, Any]]) -> tuple[Product | Mapping[str, Any], ...]:
@@ -190,9 +190,11 @@ class OrderRequest(RequestModel):
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
     tools: tuple[AnyTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: AnyDelivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    hosting: _AnyHosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    notifications: Notifications | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    delivery: AnyDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    hosting: _AnyHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    notifications: Notifications | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True
+    )
     metadata: _AnyMetadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     @source_type.default

@@ -26,7 +26,7 @@ from planet_async.models.subscription_source import CATALOG, AnySource, Variable
 from planet_async.models.subscription_tools import SUBSCRIPTION_TOOLS, tool_problems
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import Tool
-from planet_async.redaction import outline, url_without_secrets
+from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 SUBSCRIPTION_DELIVERIES: Mapping[str, type[Delivery]] = {
     delivery.block: delivery
@@ -67,7 +67,7 @@ class SubscriptionWebhook(Named):
 
     block: ClassVar[str] = "webhook"
 
-    url: str = field(repr=url_without_secrets)
+    url: str = field(repr=url_without_secrets, metadata=SECRET_URL)
     topics: tuple[str, ...] = field(converter=_topics)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
@@ -104,9 +104,11 @@ class SubscriptionRequest(RequestModel):
     name: str
     source: AnySource | Mapping[str, Any]
     tools: tuple[_TypedTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: _TypedDelivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    hosting: _TypedHosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    notifications: _NamedWebhook | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    delivery: _TypedDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    hosting: _TypedHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    notifications: _NamedWebhook | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True
+    )
 
     @classmethod
     def of(cls, subscription: Subscription) -> Self:

@@ -14,6 +14,7 @@ from planet_async.models.base import RequestModel
 from planet_async.models.codec import ReadBy
 from planet_async.models.geometry import to_geojson
 from planet_async.models.json import kind
+from planet_async.redaction import keys_only
 
 T = TypeVar("T")
 
@@ -138,7 +139,7 @@ class PricingRequest(_Timed):
     requested_items: tuple[Mapping[str, Any], ...] | None = field(
         default=None, converter=_items, kw_only=True
     )
-    delivery: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    delivery: Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         yield from super()._problems()
