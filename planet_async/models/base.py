@@ -43,8 +43,8 @@ class Resource:
     """
 
     # Slots and no attrs fields: msgspec fills a field from the JSON key of its name, and a server could
-    # send one.  That of weak references is here for all classes of the same fields to be laid out alike.
-    __slots__ = ("__weakref__", "_json", "_parsed")
+    # send one.
+    __slots__ = ("_json", "_parsed")
     _json: bytes
     _parsed: Mapping[str, Any]
 
