@@ -71,6 +71,10 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _copy(rates: Rates) -> Rates:
+    return {**rates}  # a dict can be pickled, and is not changed with the mapping that was given
+
+
 def _base_url_of_env() -> str:
     return os.environ.get("PL_BASE_URL") or "https://api.planet.com"
 
@@ -105,7 +109,7 @@ class Config:
     retry_for: float = field(default=300.0, validator=_positive)
     deadline: float | None = field(default=None, validator=optional(_positive))
     consistency_delay: float = field(default=10.0, validator=_positive)
-    rates: Rates = DOCUMENTED_RATES
+    rates: Rates = field(default=DOCUMENTED_RATES, converter=_copy)
     schedule: Schedule = Schedule()
     tasking_schedule: Schedule = Schedule(first=60.0, factor=1.5, longest=900.0)
 

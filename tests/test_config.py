@@ -12,7 +12,7 @@ def test_defaults_are_planets() -> None:
     """Without arguments: the real API, at its documented rates."""
     config = Config()
     assert config.base_url == "https://api.planet.com"
-    assert config.rates is DOCUMENTED_RATES
+    assert config.rates == DOCUMENTED_RATES
     assert DOCUMENTED_RATES["tasking"] == (Window(40, 1.0), Window(300, 60.0))
 
 
