@@ -29,7 +29,7 @@ _FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
 
 
 @frozen
-class Delivery:
+class DownloadedOrder:
     """A finished order and where its files are."""
 
     order: Order
