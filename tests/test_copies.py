@@ -29,6 +29,7 @@ from planet_async import (
     Composite,
     Config,
     Coregister,
+    Delivery,
     Destination,
     FileFormat,
     GoogleCloudStorage,
@@ -124,6 +125,7 @@ REQUESTS = [
     TopOfAtmosphereReflectance(scale_factor=1),
     CloudPercentFilter(clear_percent=Percent(gte=90)),
     Percent(lte=5),
+    Delivery(archive_type="zip"),
     Archive(single_archive=True, layout={"format": "standard"}),
     AmazonS3(bucket="b", aws_region="r", aws_access_key_id="k", aws_secret_access_key="s"),
     AzureBlobStorage(account="a", container="c", sas_token="s"),
@@ -270,7 +272,7 @@ def test_every_record_is_tried() -> None:
     """No public record and no setting is left out above."""
     records = {
         thing
-        for name in planet_async.__all__
+        for name in vars(planet_async)["__all__"]
         if isinstance(thing := getattr(planet_async, name), type)
         and attrs.has(thing)
         and thing.__module__.startswith(
