@@ -1,4 +1,4 @@
-"""What all records have in common: those the API answers with, those it is sent, and its words."""
+"""What all records have in common: those of responses, those of requests, and enumerations."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -16,9 +16,9 @@ _new_words: "dict[tuple[type, str], OpenEnum]" = {}
 
 
 class OpenEnum(StrEnum):
-    """Base of the API's enumerations; a word that is not listed becomes a member when it is first met.
+    """Base of the API's enumerations; an unknown word becomes a member when it first comes.
 
-    Each is its own text: ``subscription.status == "running"``.  The new ones are not iterated.
+    Each is its own text: ``subscription.status == "running"``.  Iterating yields the documented ones only.
     """
 
     @classmethod
@@ -35,11 +35,11 @@ class OpenEnum(StrEnum):
 
 
 class Resource:
-    """Base of the records that the API answers with.
+    """Base of the records of responses.
 
-    Fields that every answer needs are attributes.  Free-form parts are properties, decoded when first read,
-    so that a list of thousands costs only what is looked at.  Two are equal if their whole JSON is; pickle
-    and copy keep it.  A field of the API that has no attribute here is in `raw`.
+    What every caller needs is a field.  Free-form parts are properties, decoded when first read, so that a
+    list of thousands costs only what is used of it.  Two are equal if their whole JSON is; pickle and copy
+    keep it.  A field of the API that has no attribute here is in `raw`.
     """
 
     # Slots and no attrs fields: msgspec fills a field from the JSON key of its name, and a server could
@@ -52,8 +52,10 @@ class Resource:
     def raw(self) -> Mapping[str, Any]:
         """The whole JSON object as it came, unknown fields included; to be read, not changed.
 
-        Of one that was made by hand: its own fields.  Raises DecodeError where a part that nobody had looked
-        at before turns out to be no JSON.
+        For a record that was made by hand: its own fields.
+
+        Raises:
+            DecodeError: a part that was not read before is no JSON.
         """
         parsed: Mapping[str, Any] | None = getattr(self, "_parsed", None)
         if parsed is None:
@@ -91,8 +93,8 @@ class Resource:
             raise DecodeError("nested too deeply to be compared") from None
 
     def __hash__(self) -> int:
-        # Equal JSON gives an equal first field, which is what tells one from another: the id, the name, the
-        # path.  A reply that is only links has no field.
+        # Records of equal JSON have an equal first field: the id, the name or the path.  A response that is
+        # only links has no field.
         return hash((type(self), *(getattr(self, field.name) for field in _fields(type(self))[:1])))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -111,7 +113,7 @@ def _restored(cls: type[Resource], values: Mapping[str, Any], json: bytes) -> Re
 
 
 def _fields(cls: type[Resource]) -> "tuple[attrs.Attribute[Any], ...]":
-    return attrs.fields(cls)  # type: ignore[arg-type,no-any-return]  # all below the base are attrs classes
+    return attrs.fields(cls)  # type: ignore[arg-type,no-any-return]  # all subclasses are attrs classes
 
 
 class Deliverable(Resource):
@@ -121,12 +123,12 @@ class Deliverable(Resource):
 
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
-        """What is done to each item, in this order: objects with one key, or in subscriptions a ``type``."""
+        """What is done to each item, in this order: objects with one key, in subscriptions with a ``type``."""
         return self._mappings("tools")
 
     @property
     def delivery(self) -> Mapping[str, Any] | None:
-        """Where it goes and how it is packed; secrets come blacked out by the API."""
+        """Where it is delivered, and how it is archived; the API redacts the secrets."""
         return self._mapping("delivery")
 
     @property
@@ -136,7 +138,7 @@ class Deliverable(Resource):
 
     @property
     def notifications(self) -> Mapping[str, Any] | None:
-        """Who is told, and of what."""
+        """Who is notified, and of what."""
         return self._mapping("notifications")
 
     @property
@@ -146,7 +148,7 @@ class Deliverable(Resource):
 
 
 class RequestModel:
-    """Base of the records that the API is sent: what is None is left out, all else goes under its own name.
+    """Base of the records of requests: a field that is None is not sent, all others go under their own name.
 
     What the API would refuse anyway is refused when the record is made, with InvalidRequest.
     """
@@ -164,17 +166,17 @@ class RequestModel:
             raise InvalidRequest(f"{type(self).__name__}.{field}: {problem}")
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        """Yield what is wrong: the field, and how."""
+        """Yield what is wrong: the field, and the problem."""
         return ()
 
     def set_fields(self) -> dict[str, object]:
-        """Give the fields that are not None."""
-        fields = attrs.fields(type(self))  # type: ignore[arg-type]  # all below this base are attrs classes
+        """Return the fields that are not None."""
+        fields = attrs.fields(type(self))  # type: ignore[arg-type]  # all subclasses are attrs classes
         named = {field.name: getattr(self, field.name) for field in fields}
         return {name: value for name, value in named.items() if value is not None}
 
     def to_body(self) -> Mapping[str, object]:
-        """Give the object that the API is sent, as far as it is this record's business."""
+        """Return the object to send, whose values may be records in turn."""
         return self.set_fields()
 
 
@@ -186,5 +188,5 @@ class Named(RequestModel):
     block: ClassVar[str]
 
     def to_body(self) -> Mapping[str, object]:
-        """Give the fields below the name."""
+        """Return the fields below the name."""
         return {self.block: self.set_fields()}

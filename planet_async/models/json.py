@@ -1,4 +1,4 @@
-"""From bytes to a JSON object, or to a `DecodeError` that says what came instead."""
+"""From bytes to a JSON object, or to a DecodeError that says what came instead."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,19 +9,21 @@ from planet_async.errors import DecodeError
 from planet_async.http import Request
 from planet_async.redaction import redact, secrets_in, without_tokens
 
-# What a decoder of msgspec raises for a body that is not what was hoped for.
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder of msgspec raises for a body that it cannot decode."""
 
 _SHOWN = 80  # characters of a body in an error
 _NUMBER_SHOWN = 12
 _LARGE = 10**_NUMBER_SHOWN  # Python refuses to write numbers of thousands of digits
-_STRANGER = "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
+_WRONG_SERVER = (
+    "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
+)
 
 
 def parsed_object(
     data: bytes, *, request: Request | None = None, where: str = "$", content_type: str = ""
 ) -> dict[str, Any]:
-    """Decode a JSON object whole; anything else is a DecodeError."""
+    """Return a JSON object, decoded as a whole; raise DecodeError for anything else."""
     try:
         found = msgspec.json.decode(data)
     except RecursionError:
@@ -39,20 +41,20 @@ def parsed_object(
 def unreadable(
     expected: str, problem: str, data: bytes, *, request: Request | None = None, content_type: str = ""
 ) -> DecodeError:
-    """Make the error for a body of another kind; a web page in its place is said to be one."""
+    """Return the error for a body of another kind; its hint says so where it is a web page."""
     begins, text = excerpt(data, request), data.strip()
     message = f"{expected}; {problem}: {begins}" if text else f"{expected}; {begins}"
     if "json" in content_type.lower() or not (content_type or text.startswith(b"<")):
         return DecodeError(message, request=request)
     kind_of_text = content_type.partition(";")[0].strip()[:40]
     came = f" (it came as {kind_of_text!r})" if kind_of_text else ""
-    return DecodeError(f"{message}{came}.", request=request, hint=_STRANGER)
+    return DecodeError(f"{message}{came}.", request=request, hint=_WRONG_SERVER)
 
 
 def excerpt(data: bytes, request: Request | None = None) -> str:
-    """Give the beginning of a body as an error may quote it: without what may be a key or a signature.
+    """Return the beginning of a body as an error may quote it: without what may be a key or a signature.
 
-    What the `request` held in confidence is not shown either, though it be as short as a word.
+    The secrets in the body of the `request` are not shown either, even one as short as a word.
     """
     text = data[: 4 * _SHOWN].decode(errors="replace")
     text = without_tokens(" ".join(redact(text, secrets_in(request.body if request else None)).split()))
@@ -62,7 +64,7 @@ def excerpt(data: bytes, request: Request | None = None) -> str:
 
 
 def kind(value: object) -> str:
-    """Name what came in a message; texts are not shown, since one may be a secret."""
+    """Describe a JSON value in a message; a text is not shown, since it may be a secret."""
     if value is None:
         return "null"
     if isinstance(value, bool):
