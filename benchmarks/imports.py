@@ -15,7 +15,7 @@ import anyio.to_thread
 from goals import Goal, Rounds, interleaved, median, print_table, run
 from side_by_side import Figures
 
-_NETWORK = ("httpx", "httpx2", "httpcore", "aiohttp", "pyreqwest", "h11", "h2")
+_NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "pyreqwest", "h11", "h2")
 _TIMES = 3
 
 

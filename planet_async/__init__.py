@@ -10,7 +10,6 @@ import types as _types
 import typing as _typing
 
 from planet_async._version import __version__ as __version__
-from planet_async.body import Body as Body
 from planet_async.bulk import Outcome as Outcome
 from planet_async.client import Planet as Planet
 from planet_async.client import standard_stack as standard_stack

@@ -123,7 +123,7 @@ class Deliverable(Resource):
 
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
-        """What is done to each item, in this order: objects with one key, in subscriptions with a ``type``."""
+        """What is done to each item, in this order: objects of one key, in subscriptions with a ``type``."""
         return self._mappings("tools")
 
     @property
