@@ -22,7 +22,7 @@ from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.layers.unpack import UnpackAnswers
 from planet_async.layers.until_closed import Closing, ClosingClock, UntilClosed
-from planet_async.models.convert import to_json
+from planet_async.models.codec import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports

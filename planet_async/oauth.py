@@ -25,8 +25,8 @@ from planet_async.errors import (
     status_class,
 )
 from planet_async.http import Request, Response, Transport, origin, queued_for
-from planet_async.layers.masking import masked
 from planet_async.layers.status import RaiseForStatus
+from planet_async.redaction import redact
 
 _UNAUTHORIZED = 401
 _WRONG_CLIENT = frozenset({400, 401, 403})
@@ -218,7 +218,7 @@ def _failure(error: PlanetError, request: Request, secret: str) -> Callable[[], 
 
 def _translated(error: PlanetError, request: Request, secret: str) -> PlanetError:
     said = f"no token: {error.message}" + (_description(error.body) if isinstance(error, StatusError) else "")
-    message = masked(said.replace(secret, "..."), [secret])  # be it as short as it may
+    message = redact(said.replace(secret, "..."), [secret])  # be it as short as it may
     if isinstance(error, StatusError):
         wrong = error.status in _WRONG_CLIENT
         return (Unauthorized if wrong else status_class(error.status))(

@@ -25,7 +25,7 @@ from planet_async.errors import (
 from planet_async.http import Request, Response
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.page import ORDERS_PAGES, TASKING_PAGES
 from planet_async.paging import Paginator

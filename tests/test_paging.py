@@ -18,7 +18,7 @@ from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingErr
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.models.orders import Order
 from planet_async.page import (
     ORDERS_PAGES,

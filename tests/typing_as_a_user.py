@@ -13,7 +13,7 @@ from planet_async import (
     Clip,
     Clock,
     Config,
-    Delivery,
+    DownloadedOrder,
     OpenFile,
     Order,
     OrderRequest,
@@ -106,7 +106,7 @@ async def downloads(planet: Planet, order: Order) -> None:
         async for chunk in file:
             assert_type(chunk, bytes)
     async for outcome in planet.orders.run([{"name": "field", "products": []}], to="data"):
-        assert_type(outcome, Outcome[Delivery])
+        assert_type(outcome, Outcome[DownloadedOrder])
         assert_type(outcome.unwrap().paths, tuple[Path, ...])
 
 

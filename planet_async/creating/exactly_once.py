@@ -28,7 +28,7 @@ from planet_async.errors import (
     UnsettledCreate,
 )
 from planet_async.http import queued_for
-from planet_async.models.parse import parsed_object
+from planet_async.models.json import parsed_object
 from planet_async.page import Page
 
 _LOOKS = (0.0, 0.2, 0.5, 1.0)  # when to look, in shares of the delay

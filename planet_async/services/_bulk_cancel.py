@@ -12,7 +12,7 @@ from planet_async._background import cut_short
 from planet_async.bulk import chunks
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
     CancelFailure,

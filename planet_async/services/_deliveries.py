@@ -17,7 +17,7 @@ from planet_async.downloads.side_by_side import fetch_all
 from planet_async.downloads.stretches import PART_ENDS
 from planet_async.errors import BodyTooLarge, DecodeError, DownloadError, OrderNotDownloadable, PlanetError
 from planet_async.http import Request, link_target
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
 from planet_async.services._api import Api
@@ -29,7 +29,7 @@ _FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
 
 
 @frozen
-class Delivery:
+class DownloadedOrder:
     """A finished order and where its files are."""
 
     order: Order

@@ -8,7 +8,7 @@ import msgspec
 
 from planet_async.errors import Conflict, InvalidRequest, PlanetError
 from planet_async.http import Request, Response, Transport
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.subscriptions import Subscription, SubscriptionStatus
 from planet_async.page import SUBSCRIPTIONS_PAGES, PageShape
 from planet_async.paging import Paginator
