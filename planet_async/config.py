@@ -1,32 +1,50 @@
-"""`Config`: every knob in one frozen record."""
+"""`Config`: every setting of a client, in one immutable record."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import inf
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from planet_async.errors import InvalidRequest
+from planet_async.http import without_query
 
 
-def _positive(_: object, attribute: "Attribute[Any]", value: float) -> None:
-    if not value > 0:
-        raise InvalidRequest(f"{attribute.name} must be greater than 0, not {value}")
+def _positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, int | float) or not value > 0:
+        raise InvalidRequest(f"{attribute.name} must be greater than 0, not {value!r}")
 
 
-def _at_least_1(_: object, attribute: "Attribute[Any]", value: float) -> None:
-    if not value >= 1:
-        raise InvalidRequest(f"{attribute.name} must be at least 1, not {value}")
+def _at_least_1(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, int | float) or not value >= 1:
+        raise InvalidRequest(f"{attribute.name} must be at least 1, not {value!r}")
+
+
+def _count(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise InvalidRequest(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
+
+
+def _count_or_infinite(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value != inf:
+        _count(_, attribute, value)
+
+
+def _boolean(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{attribute.name} must be True or False, not {value!r}")
 
 
 @frozen
 class Window:
     """A rate: at most `limit` requests in any `seconds`."""
 
-    limit: int = field(validator=_at_least_1)
+    limit: int = field(validator=_count)
     seconds: float = field(default=1.0, validator=_positive)
 
 
@@ -53,7 +71,7 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
 
 @frozen
 class Schedule:
-    """How often to look at something unfinished.
+    """How often to poll something unfinished.
 
     After `first` seconds, then after `factor` times as long each time, never longer than `longest` seconds.
     """
@@ -63,63 +81,193 @@ class Schedule:
     longest: float = field(default=30.0, validator=_positive)
 
     def pause(self, looks: int) -> float:
-        """Give the seconds to wait after that many looks."""
+        """Return the seconds to wait after that many polls."""
         return float(min(self.longest, self.first * self.factor ** min(looks - 1, 64)))
 
 
-def _base_url(value: str) -> str:
-    return value.rstrip("/")
+def _schedule(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, Schedule):
+        raise InvalidRequest(f"{attribute.name} must be a Schedule, not {value!r}")
 
 
 def _base_url_of_env() -> str:
     return os.environ.get("PL_BASE_URL") or "https://api.planet.com"
 
 
+def _base_url(value: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"the base URL must be text, not {value!r}")
+    return value.rstrip("/")
+
+
+def _check_base_url(_: object, _attribute: "Attribute[str]", value: str) -> None:
+    parts = _split(value)
+    if parts.username or parts.password or parts.query or "@" in value:
+        raise InvalidRequest("the base URL must hold no credential and no query")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidRequest(f"the base URL must look like https://api.planet.com, not {value!r}")
+
+
+_PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+
+
+def _check_proxy(_: object, _attribute: "Attribute[str | None]", value: object) -> None:
+    if value is None:
+        return
+    text = value if isinstance(value, str) and value.isprintable() and " " not in value else ""
+    parts = _split(text)
+    # A raw "/", "?" or "#" in a password would make the rest of it look like a path, which is shown.
+    rest = parts.path + parts.query + parts.fragment
+    if parts.scheme not in _PROXY_SCHEMES or not parts.hostname or rest not in {"", "/"}:
+        raise InvalidRequest(
+            "proxy must look like http://proxy.example.com:3128 or socks5://user:password@host:1080",
+            hint="Its scheme is http, https, socks5 or socks5h; special characters in the user name and "
+            "the password are percent-encoded.",
+        )
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError:  # its text may hold a part of a password
+        return urlsplit("")
+    return parts
+
+
+def _path(value: str | Path | None) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | Path):
+        raise InvalidRequest(f"ca_file must be the path of a file, not {value!r}")
+    return Path(value)
+
+
+def _check_ca_file(_: object, attribute: "Attribute[Path | None]", value: Path | None) -> None:
+    if value is not None:
+        _check_file(attribute.name, value)
+
+
+ClientCert = str | tuple[str, str] | tuple[str, str, str]
+
+
+def _check_client_cert(_: object, attribute: "Attribute[ClientCert | None]", value: object) -> None:
+    match value:
+        case None:
+            return
+        case str(certificate):
+            paths = [certificate]
+        case (str(certificate), str(key)) | (str(certificate), str(key), str()):
+            paths = [certificate, key]
+        case _:  # it may hold a password, and is not shown
+            raise InvalidRequest(
+                "client_cert must be a path, (certificate, key), or (certificate, key, password)",
+                hint="Each of them is text.",
+            )
+    for path in paths:
+        _check_file(attribute.name, Path(path))
+
+
+def _check_file(name: str, path: Path) -> None:
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        is_file = False
+    if not is_file:
+        raise InvalidRequest(f"{name}: there is no file {str(path)!r}")
+
+
+def _shown_cert(value: ClientCert | None) -> str:
+    return repr((*value[:2], "...") if isinstance(value, tuple) and value[2:] else value)
+
+
+def _shown_proxy(value: str | None) -> str:
+    return repr(value and without_query(value))
+
+
+def _rates(value: Mapping[str, Iterable[Window]]) -> Rates:
+    try:
+        # A dict, since a MappingProxyType can be neither pickled nor copied.
+        rates = {name: tuple(windows) for name, windows in value.items()}
+    except (AttributeError, TypeError):
+        rates = None
+    if rates is None or not all(isinstance(window, Window) for line in rates.values() for window in line):
+        raise InvalidRequest(
+            "rates must map the names of operations to tuples of Window",
+            hint='Like this: rates={"orders.create": (Window(3),)}',
+        )
+    return rates
+
+
 @frozen(kw_only=True)
 class Config:
-    """How a client behaves; times are seconds.
+    """The settings of a client; times are in seconds.
 
-    `base_url` is that of the environment (`PL_BASE_URL`) where it is set, whatever else is given here.
-    `read_timeout` is how long nothing may arrive, twice of which the head of an answer may take, and
-    `max_body_bytes` how long an answer may be, downloads and CSV apart.  `deadline` is how long a request may
-    take in all: its turn in line, every try, the pauses between; the body of a download is no part of it.
-    `retry_for` is how long after its first failure a request may still be tried again, however long it stood
-    in line before.
+        Config(read_timeout=120, proxy="http://proxy.example.com:3128", ca_file="company.pem")
 
-    `rates` holds the windows of an operation (``"orders.create"``) or of a whole API (``"orders"``, for its
-    operations that have none); ``{}`` lifts all limits.  A create whose answer was lost is sent again when
-    the service has not listed it for `consistency_delay`.  `schedule` says how often to look at what takes
-    minutes, `tasking_schedule` at tasking orders, which take days.
+    Args:
+        base_url: Where the API is. By default `PL_BASE_URL` of the environment, or else
+            https://api.planet.com.
+        connect_timeout: How long making a connection may take, TLS included.
+        read_timeout: How long nothing may arrive before a response counts as lost. The head of a response
+            may take twice as long in all.
+        proxy: The URL of an HTTP, HTTPS or SOCKS5 proxy for all requests, instead of those of the
+            environment: ``"http://user:password@proxy.example.com:3128"``. User and password are never shown.
+        ca_file: A PEM file with certificate authorities to trust besides those of the system, such as a
+            company's.
+        client_cert: The certificate to identify with (mTLS): the path of a PEM file that holds certificate
+            and key, or ``(certificate, key)``, or ``(certificate, key, password of the key)``. The password
+            is never shown.
+        trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and
+            `SSL_CERT_DIR` of the environment count.
+        max_connections: How many requests of the API may be with the server at once; more wait in a queue.
+        max_downloads: How many streamed bodies, of downloads and of `open()`, may be open at once. They are
+            counted apart from `max_connections`, so that `get` and `create` go through at once while files
+            arrive.
+        max_body_bytes: How long a response may be; downloads and CSV are not limited.
+        max_attempts: How often a request may be sent in all.
+        first_backoff: The longest pause before the second attempt; it doubles with each further one.
+        longest_backoff: The longest pause between two attempts, unless the server asks for more.
+        retry_for: How long after its first failure a request may still be sent again, however long it was
+            queued before.
+        deadline: How long a request may take in all: queued, at every attempt, and in the pauses between
+            them. The body of a download is not part of it. None: no limit.
+        consistency_delay: How long a resource may be missing from the service's lists after it was created.
+            A create whose response was lost is sent again only when the lists have not shown it for so long.
+        rates: How many requests may be sent: the windows of an operation (``"orders.create"``), or of all
+            operations of an API (``"orders"``) that have none of their own. ``{}`` lifts all limits.
+        schedule: How often to poll what takes minutes, such as orders.
+        tasking_schedule: How often to poll tasking orders, which take days.
 
-        Config(read_timeout=120, max_connections=32)
+    Raises:
+        InvalidRequest: a value makes no sense, or names a file that does not exist.
     """
 
-    base_url: str = field(factory=_base_url_of_env, converter=_base_url)
+    base_url: str = field(factory=_base_url_of_env, converter=_base_url, validator=_check_base_url)
     connect_timeout: float = field(default=10.0, validator=_positive)
     read_timeout: float = field(default=60.0, validator=_positive)
-    max_connections: int = field(default=16, validator=_at_least_1)
-    max_body_bytes: int = field(default=256 << 20, validator=_at_least_1)
-    max_attempts: int = field(default=6, validator=_at_least_1)
+    proxy: str | None = field(default=None, validator=_check_proxy, repr=_shown_proxy)
+    ca_file: Path | None = field(default=None, converter=_path, validator=_check_ca_file)
+    client_cert: ClientCert | None = field(default=None, validator=_check_client_cert, repr=_shown_cert)
+    trust_env: bool = field(default=True, validator=_boolean)
+    max_connections: int = field(default=16, validator=_count)
+    max_downloads: int = field(default=16, validator=_count)
+    max_body_bytes: int = field(default=256 << 20, validator=_count)
+    max_attempts: int = field(default=6, validator=_count_or_infinite)
     first_backoff: float = field(default=0.5, validator=_positive)
     longest_backoff: float = field(default=30.0, validator=_positive)
     retry_for: float = field(default=300.0, validator=_positive)
     deadline: float | None = field(default=None, validator=optional(_positive))
     consistency_delay: float = field(default=10.0, validator=_positive)
-    rates: Rates = DOCUMENTED_RATES
-    schedule: Schedule = Schedule()
-    tasking_schedule: Schedule = Schedule(first=60.0, factor=1.5, longest=900.0)
-
-    @base_url.validator
-    def _check_base_url(self, _: "Attribute[str]", value: str) -> None:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidRequest(f"the base URL must look like https://api.planet.com, not {value!r}")
-        if parts.username or parts.password or parts.query:
-            raise InvalidRequest("the base URL must hold no credential and no query")
+    rates: Rates = field(default=DOCUMENTED_RATES, converter=_rates)
+    schedule: Schedule = field(default=Schedule(), validator=_schedule)
+    tasking_schedule: Schedule = field(
+        default=Schedule(first=60.0, factor=1.5, longest=900.0), validator=_schedule
+    )
 
     @classmethod
     def from_env(cls) -> Self:
-        """Take the defaults, with `PL_BASE_URL` from the environment where it is set; as `Config()` does."""
+        """Return the defaults, with `PL_BASE_URL` of the environment where it is set, as `Config()` does."""
         return cls()
 
 
