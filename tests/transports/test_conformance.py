@@ -1,33 +1,21 @@
-"""Both transports keep every promise of `planet_async.conformance`."""
+"""Every transport keeps every promise of `planet_async.testing.conformance`."""
+
+from functools import partial
 
 import anyio
 import pytest
 
-from planet_async.conformance import CHECKS, Check
-from planet_async.conformance.call import Make
-from planet_async.transports.aiohttp import AiohttpTransport
-from planet_async.transports.httpx import HttpxTransport
+from planet_async.testing.conformance import CHECKS, Check, MakeTransport
+from planet_async.transports.named import named_transport
 
-TRANSPORTS = pytest.mark.parametrize("make", [HttpxTransport, AiohttpTransport])
+TRANSPORTS = pytest.mark.parametrize("make", [partial(named_transport, name) for name in ("httpx", "aiohttp")], ids=("httpx", "aiohttp"))
 
 
 @pytest.mark.anyio
 @TRANSPORTS
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_a_transport_conforms(check: Check, make: Make, anyio_backend: str) -> None:
-    """Whichever transport is taken, what the layers above rely on holds."""
-    if make is AiohttpTransport and anyio_backend == "trio":
+async def test_a_transport_conforms(check: Check, make: MakeTransport, anyio_backend: str) -> None:
+    """Whichever transport is chosen, what the layers above rely on holds."""
+    if make.args == ("aiohttp",) and anyio_backend == "trio":
         pytest.skip("aiohttp runs on asyncio only")
     await check(make)
-
-
-@TRANSPORTS
-def test_a_transport_conforms_on_uvloop(make: Make) -> None:
-    """The faster loop changes nothing."""
-    pytest.importorskip("uvloop")
-
-    async def main() -> None:
-        for check in CHECKS:
-            await check(make)
-
-    anyio.run(main, backend_options={"use_uvloop": True})
