@@ -6,6 +6,7 @@ simulator, and the fakes of `planet_async.testing`.  No type of a network librar
 
 import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -196,3 +197,7 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Free connections; nothing can be sent afterwards."""
         ...
+
+
+queued_for: ContextVar[str] = ContextVar("planet_async.queued_for", default="")
+"""What this task's request is waiting in a queue for, such as "its turn"; empty once it is with the server."""

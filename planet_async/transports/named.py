@@ -15,7 +15,7 @@ def named_transport(name: TransportName, config: Config) -> Transport:
     if name == "httpx":
         from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415
 
-        return HttpxTransport(config)
+        return HttpxTransport(config=config)
     if name != "aiohttp":
         raise InvalidRequest(f"no transport is called {name!r}", hint='There are "httpx" and "aiohttp".')
     try:
@@ -24,4 +24,4 @@ def named_transport(name: TransportName, config: Config) -> Transport:
         raise InvalidRequest(
             f"the aiohttp transport is not installed ({error})", hint='pip install "planet-async[aiohttp]"'
         ) from None
-    return AiohttpTransport(config)
+    return AiohttpTransport(config=config)
