@@ -69,9 +69,8 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
         raise _not_a_url(request)
     # No compression unless asked for: checksums are of the bytes of the file.
     headers = {"accept-encoding": "identity", **request.headers}
-    if not _METHOD.fullmatch(request.method) or not all(
-        value.isascii() and value.isprintable() for pair in headers.items() for value in pair
-    ):
+    text = "".join([*headers, *headers.values()])
+    if not (_METHOD.fullmatch(request.method) and text.isascii() and text.isprintable()):
         raise InvalidRequest(
             "not a request that HTTP can express: not all is printable ASCII", request=request
         )
@@ -170,16 +169,22 @@ def transport_closed(request: Request, what: str = "the transport is closed") ->
 # Trust and proxies
 
 
-def proxy_for(url: str, config: Config) -> str | None:
-    """Return the proxy for a URL: that of the config, or of the environment where it counts."""
-    if config.proxy is not None or not config.trust_env:
-        return config.proxy
-    scheme, host, port = origin(url)
-    proxies = getproxies()
-    found = proxies.get(scheme) or proxies.get("all")
-    if not found or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
-        return None
-    return found if "://" in found else f"http://{found}"
+class Proxies:
+    """The proxies of a config, or else of the environment as it is when a client is made."""
+
+    def __init__(self, config: Config) -> None:
+        self._of_environment = getproxies() if config.proxy is None and config.trust_env else {}
+        self._proxy = config.proxy
+
+    def of(self, url: str) -> str | None:
+        """Return the proxy for a URL; None where there is none."""
+        if not self._of_environment:
+            return self._proxy
+        scheme, host, port = origin(url)
+        found = self._of_environment.get(scheme) or self._of_environment.get("all")
+        if not found or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
+            return None
+        return found if "://" in found else f"http://{found}"
 
 
 def tls_context(config: Config) -> ssl.SSLContext:

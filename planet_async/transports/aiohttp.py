@@ -23,10 +23,10 @@ from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEPT_SECONDS,
     Clients,
+    Proxies,
     connect_error,
     joined_headers,
     outgoing,
-    proxy_for,
     translating,
     transport_closed,
 )
@@ -51,7 +51,7 @@ class AiohttpTransport:
 
     def __init__(self, session: aiohttp.ClientSession | None = None, config: Config | None = None) -> None:
         self._config = config = config or Config()
-        self._is_own = session is None
+        self._proxies = Proxies(config) if session is None else None
         self._clients = Clients(session, config, self._make, lambda made: made.close())
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=config.connect_timeout, sock_read=config.read_timeout
@@ -69,7 +69,7 @@ class AiohttpTransport:
             # 408, in one turn, and of the end in the next.
             for _ in range(3):
                 await anyio.lowlevel.checkpoint()
-        proxy = proxy_for(url, self._config) if self._is_own else None
+        proxy = self._proxies.of(url) if self._proxies else None
         translate = partial(self._translate, request, proxy)
         act = partial(self._sent, request, url, headers, proxy)
         answer, release = await self._clients.send(request, act, translate)

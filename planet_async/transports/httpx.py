@@ -13,10 +13,10 @@ from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEPT_SECONDS,
     Clients,
+    Proxies,
     connect_error,
     joined_headers,
     outgoing,
-    proxy_for,
     translating,
     transport_closed,
 )
@@ -54,7 +54,7 @@ class HttpxTransport:
         library: str = "httpx",
     ) -> None:
         self._config = config = config or Config()
-        self._is_own = client is None
+        self._proxies = Proxies(config) if client is None else None
         self._lib: Any = import_module(library if client is None else _library_of(client))
         self._headers = {} if client is None else dict(client.headers)
         self._clients: Clients[Any] = Clients(client, config, self._make, lambda made: made.aclose())
@@ -134,9 +134,7 @@ class HttpxTransport:
         if isinstance(error, lib.UnsupportedProtocol):
             return InvalidRequest("not a URL that can be requested", request=request)
         if isinstance(error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout):
-            return connect_error(
-                error, request, proxy_for(request.url, self._config) if self._is_own else None
-            )
+            return connect_error(error, request, self._proxies.of(request.url) if self._proxies else None)
         if isinstance(error, lib.TimeoutException | TimeoutError):
             return TransportTimeout("nothing moved for too long", request=request)
         if isinstance(error, lib.RemoteProtocolError):
@@ -172,6 +170,8 @@ class _Body(AsyncIterator[bytes]):
 
 def _library_of(client: object) -> str:
     """Return the name of the library whose client it is, or is derived from."""
-    return next(cls.__module__ for cls in type(client).__mro__ if cls.__name__ == "AsyncClient").partition(
-        "."
-    )[0]
+    for cls in type(client).__mro__:
+        library = cls.__module__.partition(".")[0]
+        if cls.__name__ == "AsyncClient" and library in {"httpx", "httpx2"}:
+            return library
+    raise InvalidRequest(f"expected a client of httpx or httpx2, got {type(client).__name__}")
