@@ -27,7 +27,6 @@ LEVELS = (  # each knows those before it, and its own kind
         "layers",
         "transports",
         "testing",
-        "conformance",
         "models",
         "webhooks",
         "webhook_endpoint",
@@ -148,22 +147,6 @@ def _public() -> Iterator[tuple[str, object]]:
 def test_every_public_name_has_a_docstring(name: str, thing: object) -> None:
     """Help is a `help()` away, for classes, functions, and their public methods."""
     assert (thing.__doc__ or "").strip(), name
-
-
-# The list of public names is no reading matter: one a line, twice.
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.parent != PACKAGE or path.stem != "__init__"], ids=_name
-)
-def test_a_file_can_be_read_at_once(path: Path) -> None:
-    """Files of one screen to about 200 lines, and none above 250; docstrings, for users, not counted."""
-    text = path.read_text()
-    told = 0
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and ast.get_docstring(node) is not None:
-                told += (first.end_lineno or first.lineno) - first.lineno + 1
-    assert len(text.splitlines()) - told <= 250
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -65,8 +65,8 @@ class AiohttpTransport:
             )
         url, headers = outgoing(request)
         if not request.repeatable:
-            # The loop hears of connections that the server has closed while idle: of its last words, such as a
-            # 408, in one turn, and of the end in the next.
+            # The loop hears of connections that the server has closed while idle: of its last words, such as
+            # a 408, in one turn, and of the end in the next.
             for _ in range(3):
                 await anyio.lowlevel.checkpoint()
         proxy = self._proxies.of(url) if self._proxies else None
