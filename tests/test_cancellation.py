@@ -347,7 +347,7 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     monkeypatch.setattr(PartFile, step, slow)
     network = FakeTransport(lambda _: reply(body=b"content"))
     file = RemoteFile("a", Request("GET", "https://storage.example/a"))
-    task = asyncio.ensure_future(download(network, file, tmp_path, clock=FakeClock()))
+    task = asyncio.ensure_future(download(network, file, tmp_path, clock=FakeClock(), max_attempts=5))
     await asyncio.to_thread(begun.wait)
     task.cancel()
     await settle()

@@ -24,6 +24,7 @@ async def fetch_ranges(
     ranges: int,
     *,
     clock: Clock,
+    max_attempts: int,
     at_once: int,
     progress: ProgressCallback | None,
 ) -> None:
@@ -41,7 +42,15 @@ async def fetch_ranges(
         return
     missing = sum(stretch.stop - stretch.at for stretch in stretches)
     filling = _Filling(
-        transport, file, clock, progress, file.size, file.size - missing, ranges, at_once * ranges
+        transport,
+        file,
+        clock,
+        max_attempts,
+        progress,
+        file.size,
+        file.size - missing,
+        ranges,
+        at_once * ranges,
     )
     await filling.fill([stretch for stretch in stretches if stretch.at < stretch.stop])
     if filling.failure is not None:
@@ -56,6 +65,7 @@ class _Filling:
     transport: Transport
     file: RemoteFile
     clock: Clock
+    max_attempts: int
     progress: ProgressCallback | None
     size: int
     received: int
@@ -79,6 +89,7 @@ class _Filling:
                             lambda request: self._fetch(stretch, request),
                             lambda: stretch.at,
                             self.clock,
+                            self.max_attempts,
                         )
                     except _NoRangesError:
                         self.refused = True

@@ -580,7 +580,7 @@ class _Body(AsyncIterator[bytes]):
 async def stored(storage: Storage, content: bytes, folder: Path) -> None:
     digests = {"sha256": hashlib.sha256(content).hexdigest()}
     file = RemoteFile("f", Request("GET", "https://storage/f", stream=True), len(content), digests)
-    path = await download(storage, file, folder, clock=FakeClock(), ranges=4)
+    path = await download(storage, file, folder, clock=FakeClock(), max_attempts=5, ranges=4)
     assert path.read_bytes() == content
 
 
