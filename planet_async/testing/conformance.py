@@ -35,7 +35,7 @@ from attrs import define, evolve, field
 from planet_async import errors
 from planet_async._background import on_asyncio
 from planet_async.config import Config
-from planet_async.http import Request, Response, Transport
+from planet_async.http import Request, Transport
 
 MakeTransport = Callable[[Config], Transport]
 Check = Callable[[MakeTransport], Awaitable[None]]
@@ -85,12 +85,8 @@ class Received:
 
     method: str
     target: str
-    headers: list[tuple[str, str]]
+    headers: dict[str, str]
     body: bytes
-
-    def header(self, name: str) -> str | None:
-        """Return the first header of that name."""
-        return next((value for key, value in self.headers if key == name), None)
 
 
 @define
@@ -185,10 +181,9 @@ async def _receive(stream: BufferedByteReceiveStream) -> Received:
     head = await stream.receive_until(b"\r\n\r\n", 1 << 16)
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
-    pairs = (line.partition(":") for line in lines)
-    request = Received(method, target, [(name.lower(), value.strip()) for name, _, value in pairs], b"")
-    request.body = await stream.receive_exactly(int(request.header("content-length") or 0))
-    return request
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body = await stream.receive_exactly(int(headers.get("content-length", 0)))
+    return Received(method, target, headers, body)
 
 
 # The transport under test
@@ -271,7 +266,7 @@ async def a_request_arrives_as_made(make: MakeTransport) -> None:
             expect("Method and path arrive", (arrived.method, arrived.target), (request.method, "/x"))
             expect("The body arrives whole", arrived.body, request.body or b"")
             for name, value in {"accept-encoding": "identity", **request.headers}.items():
-                expect(f"The header {name} arrives", arrived.header(name), value)
+                expect(f"The header {name} arrives", arrived.headers.get(name), value)
 
 
 async def a_url_arrives_verbatim(make: MakeTransport) -> None:
@@ -319,7 +314,7 @@ async def nothing_is_added_to_a_request(make: MakeTransport) -> None:
                     url = server.url.replace("127.0.0.1", "localhost")
                     for _ in range(2):
                         expect("No proxy is used", await outcome(transport, get(url)), (b"ok", None))
-            names = {name for sent in server.requests for name, _ in sent.headers}
+            names = {name for sent in server.requests for name in sent.headers}
             expect("Nothing is added", names & {"authorization", "proxy-authorization", "cookie"}, set())
 
 
@@ -433,7 +428,7 @@ async def silence_is_a_timeout(make: MakeTransport) -> None:
         "no-end-of-body": (_LENGTH + b"one", b""),
     }
     paths = {f"/{path}": saying(start, then=then) for path, (start, then) in silences.items()}
-    settings = {"read_timeout": _SHORT, "connect_timeout": 1}
+    settings: dict[str, Any] = {"read_timeout": _SHORT, "connect_timeout": 1}
     async with loopback(by_path(paths)) as server, opened(make, **settings) as transport:
         requests = [request(server.url + path) for request in (get, post) for path in paths]
         async with sending(transport, *requests) as outcomes:
@@ -461,12 +456,14 @@ async def errors_show_no_secret(make: MakeTransport) -> None:
                     expect("An error has its request", error.request, request)
                     shown.append(error)
                 expect(f"{url} is an error", len(shown), 1)
-                for error in shown:
-                    expect("An error shows no secret", secret not in f"{error} {error!r}")
-                    shown += [each for each in (error.__cause__, error.__context__) if each is not None]
+                for one in shown:
+                    expect("An error shows no secret", secret not in f"{one} {one!r}")
+                    shown += [each for each in (one.__cause__, one.__context__) if each is not None]
 
 
 # Connections
+
+_HOLDING = by_path({"/": saying(OK), "/held": saying(_CHUNKED, then=b"1\r\nx\r\n")})
 
 
 async def no_more_connections_than_allowed(make: MakeTransport) -> None:
@@ -493,12 +490,13 @@ async def idle_connections_make_room(make: MakeTransport) -> None:
 
 async def downloads_leave_room_for_requests(make: MakeTransport) -> None:
     """A download holds its connection until it is read or closed; other requests have their own."""
-    async with _holding(make) as (server, transport, held):
-        url = f"{server.url}/"
-        found = await outcome(transport, post(url))
+    async with loopback(_HOLDING) as server, opened(make, connections=1) as transport:
+        held = await transport.send(get(f"{server.url}/held"))
+        found = await outcome(transport, post(f"{server.url}/"))
         expect("A request is answered while downloads hold all they may", found, (b"ok", None))
         await held.aclose()
-        expect("A closed download frees its place", await outcome(transport, get(url)), (b"ok", None))
+        found = await outcome(transport, get(f"{server.url}/"))
+        expect("A closed download frees its place", found, (b"ok", None))
 
 
 async def a_response_left_unread_frees_its_place(make: MakeTransport) -> None:
@@ -530,7 +528,8 @@ async def an_ended_connection_is_not_used(make: MakeTransport) -> None:
 
 async def closing_ends_and_refuses(make: MakeTransport) -> None:
     """Connections are closed; a request that waits for one ends as ClientClosed, as later ones do."""
-    async with _holding(make) as (server, transport, held):
+    async with loopback(_HOLDING) as server, opened(make, connections=1) as transport:
+        held = await transport.send(get(f"{server.url}/held"))
         await outcome(transport, post(f"{server.url}/"))
         expect("An idle connection is kept", server.open, 2)
         async with sending(transport, get(f"{server.url}/")) as outcomes:
@@ -557,18 +556,6 @@ async def closing_at_any_time_leaves_nothing_open(make: MakeTransport) -> None:
             await eventually(lambda: server.open == 0, f"Closed at step {step}, nothing is open")
 
 
-@asynccontextmanager
-async def _holding(make: MakeTransport) -> AsyncIterator[tuple[Loopback, Transport, Response]]:
-    """Yield a transport of which a response holds the only connection for downloads."""
-    paths = {"/": saying(OK), "/held": saying(_CHUNKED, then=b"1\r\nx\r\n")}
-    async with loopback(by_path(paths)) as server, opened(make, connections=1) as transport:
-        held = await transport.send(get(f"{server.url}/held"))
-        try:
-            yield server, transport, held
-        finally:
-            await held.aclose()
-
-
 # Cancellation
 
 
@@ -591,7 +578,9 @@ async def cancelled_anywhere_nothing_is_held(make: MakeTransport) -> None:
             for request in requests:
                 expect("The next request is answered", await outcome(transport, request), (b"ok", None))
 
-        for call in (leave, *(partial(outcome, transport, request) for request in requests)):
+        calls: list[Callable[[], Coroutine[Any, Any, object]]] = [leave]
+        calls += [partial(outcome, transport, request) for request in requests]
+        for call in calls:
             expect("A call waits somewhere", await cancelled_at_each_step(call, check) > 0)
         # `task.cancel()` and `asyncio.timeout` cancel once only, also where a library cleans up.
         for rounds in range(60 if on_asyncio() else 0):
@@ -604,17 +593,21 @@ async def cancelled_anywhere_nothing_is_held(make: MakeTransport) -> None:
 
 
 async def waiting_can_be_cancelled(make: MakeTransport) -> None:
-    """For a connection or for a response: a cancelled request does not delay the next."""
-    script = by_path({"/": saying(OK), "/slow": saying(b"", then=b"")})
-    async with loopback(script) as server, opened(make, connections=1) as transport:
-        async with anyio.create_task_group() as group:
-            group.start_soon(outcome, transport, get(f"{server.url}/slow"))
-            await eventually(lambda: len(server.requests) == 1, "A request arrives")
-            group.start_soon(outcome, transport, get(f"{server.url}/"))
-            await settle()
-            group.cancel_scope.cancel()
-        expect("The next request is answered", await outcome(transport, get(f"{server.url}/")), (b"ok", None))
-        expect("A cancelled request is not sent", len(server.requests), 2)
+    """For a connection, a TLS handshake or a response: nothing is left open, and the next request is sent."""
+    script = by_path({"/": saying(OK), "/slow": saying(b"", then=b"HTTP/1.1 100 Continue\r\n\r\n")})
+    for scheme in ("http", "https"):  # over TLS nothing is answered
+        async with loopback(script) as server, opened(make, connections=1) as transport:
+            async with anyio.create_task_group() as group:
+                group.start_soon(outcome, transport, get(f"{server.url}/slow".replace("http", scheme)))
+                await eventually(lambda: server.connections == 1, "A request connects")
+                group.start_soon(outcome, transport, get(f"{server.url}/"))
+                await settle()
+                group.cancel_scope.cancel()
+            await eventually(lambda: server.open == 0, "A cancelled request leaves no connection")
+            found = await outcome(transport, get(f"{server.url}/"))
+            expect("The next request is answered", found, (b"ok", None))
+            sent = [request.target for request in server.requests]
+            expect("A request cancelled while it waits is not sent", sent.count("/"), 1)
 
 
 def _tasks(server: Loopback) -> int:

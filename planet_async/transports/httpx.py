@@ -1,11 +1,13 @@
 """`HttpxTransport`: the HTTPX family, `httpx` (the default) and `httpx2`, on asyncio and trio."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from planet_async.config import Config
 from planet_async.errors import ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
@@ -104,13 +106,16 @@ class HttpxTransport:
 
     def _built(self, request: Request) -> Any:
         url, headers = outgoing(request)
+        extensions: dict[str, object] = {"timeout": self._timeouts}
+        if url.startswith("https:"):
+            extensions["trace"] = _Handshake().note
         try:
             theirs = self._lib.Request(
                 request.method,
                 url,
                 headers={**self._headers, **headers},
                 content=request.body,
-                extensions={"timeout": self._timeouts},
+                extensions=extensions,
             )
         except (self._lib.InvalidURL, ValueError, TypeError):
             theirs = None
@@ -140,6 +145,21 @@ class HttpxTransport:
         if isinstance(error, lib.RemoteProtocolError):
             return ConnectionLost("the server hung up, or does not speak HTTP", request=request)
         return ConnectionLost(f"the connection broke off ({type(error).__name__})", request=request)
+
+
+class _Handshake:
+    """Closes a connection whose TLS handshake is cancelled: httpx 0.28 and httpx2 2.16 leave it open."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take note of an event of the `trace` extension of HTTPX."""
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+        elif event.endswith(".start_tls.failed") and self._stream is not None:
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
 
 
 class _Body(AsyncIterator[bytes]):
