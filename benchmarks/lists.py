@@ -181,8 +181,8 @@ def goals(rounds: int) -> Sequence[Goal]:
         )
 
     return [
-        against_official("ours, aiohttp", 2.2),
-        against_official("the same, counted", 6),
+        against_official("ours, httpx", 2.2),
+        against_official("counted, httpx", 6),
         *(
             Goal(
                 f"list by cursor at 50 ms, {name}, over latency x pages",
