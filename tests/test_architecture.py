@@ -29,7 +29,6 @@ LEVELS = (  # each knows those before it, and its own kind
         "layers",
         "transports",
         "testing",
-        "conformance",
         "models",
         "webhooks",
         "webhook_endpoint",

@@ -15,10 +15,9 @@ import certifi
 import pytest
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from planet_async.conformance.call import fetch, get
-from planet_async.conformance.promise import eventually
 from planet_async.errors import ConnectError, ConnectionLost
 from planet_async.http import Request, Transport
+from planet_async.testing.conformance import eventually, fetch, get
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
 
