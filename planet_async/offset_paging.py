@@ -57,22 +57,19 @@ class OffsetPaginator(Paginator[T]):
         page = await self._fetch(self._first)
         following = await iteration.deliver(page, self._first)
         if following is not None:
-            plan = self._plan(following, page.count or 0, iteration.limit)
-            following = await self._follow_plan(following, plan, iteration)
+            following = await self._follow_plan(following, page.count or 0, iteration)
         await self._follow(following, iteration)
 
-    async def _follow_plan(
-        self, following: Request, plan: Iterator[Request], iteration: Iteration[T]
-    ) -> Request | None:
+    async def _follow_plan(self, second: Request, count: int, iteration: Iteration[T]) -> Request | None:
         """Fetch the planned pages concurrently and deliver them, as long as the links agree with the plan.
 
         Return the request for the page after them, or None where no other page is wanted.
         """
-        request: Request | None = following
+        following: Request | None = None
         error: Exception | None = cut_short()
         async with anyio.create_task_group() as group:
             try:
-                request = await self._deliver_planned(following, plan, iteration, group)
+                following = await self._deliver_planned(second, count, iteration, group)
                 error = None
             except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
                 error = caught
@@ -82,22 +79,22 @@ class OffsetPaginator(Paginator[T]):
                 raise error
             finally:
                 error = None  # it keeps this frame
-        return request
+        return following
 
     async def _deliver_planned(
-        self, following: Request, plan: Iterator[Request], iteration: Iteration[T], group: TaskGroup
+        self, second: Request, count: int, iteration: Iteration[T], group: TaskGroup
     ) -> Request | None:
-        request: Request | None = following
+        plan = self._plan(second, count, iteration.limit)
         ahead = deque[_PlannedPage[T]]()
-        count = 0
+        following: Request | None = second
 
         def begin_more() -> None:
-            for planned in islice(plan, self._concurrency - len(ahead)):
-                ahead.append(_PlannedPage(planned))
+            for request in islice(plan, self._concurrency - len(ahead)):
+                ahead.append(_PlannedPage(request))
                 group.start_soon(ahead[-1].fetch, self._fetch)
 
         begin_more()
-        while request and ahead and _offset(request.url) == _offset(ahead[0].request.url):
+        while following and ahead and _offset(following.url) == _offset(ahead[0].request.url):
             planned = ahead.popleft()
             page = await planned.result()
             if (page.count or 0) < count:
@@ -105,17 +102,17 @@ class OffsetPaginator(Paginator[T]):
                 page = await self._fetch(planned.request)
             count = page.count or 0
             begin_more()  # before the reader has its turn, and takes it to decode this one
-            request = await iteration.deliver(page, planned.request)
-        return request
+            following = await iteration.deliver(page, planned.request)
+        return following
 
     def _plan(self, second: Request, count: int, limit: int | None) -> Iterator[Request]:
         """Yield the requests for the pages after the first, as far as they are foreseen."""
         start = int(dict(self._first.params).get(_OFFSET, 0))
-        following = _offset(second.url)
-        if following is None or following <= start:
+        first_planned = _offset(second.url)
+        if first_planned is None or first_planned <= start:
             return
         end = count if limit is None else min(count, start + limit)
-        for offset in range(following, end, following - start):
+        for offset in range(first_planned, end, first_planned - start):
             yield evolve(second, url=_at(second.url, offset))
 
 

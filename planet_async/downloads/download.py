@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import define
 
+from planet_async.body import IteratedBody
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
@@ -237,7 +238,9 @@ class _Download:
                 self.progress(Progress(self.file.name, received, size))
 
         left = None if limit is None else limit - self.part.size
-        await write_behind(response.chunks(), self.part.takers, told, at_once=self.at_once, most=left)
+        await write_behind(
+            IteratedBody(response.chunks()), self.part.takers, told, at_once=self.at_once, most=left
+        )
         if self.file.size is None and limit is not None and self.part.size > limit:
             await in_thread(self.part.discard)
             raise BodyTooLarge(

@@ -4,6 +4,7 @@ import anyio
 from attrs import define, field
 
 from planet_async._background import cut_short
+from planet_async.body import IteratedBody
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
@@ -123,7 +124,11 @@ class _Filling:
             self.first.set()
             missing = stretch.stop - stretch.at
             await write_behind(
-                response.chunks(), [stretch.write], self._tell, at_once=self.at_once, most=missing
+                IteratedBody(response.chunks()),
+                [stretch.write],
+                self._tell,
+                at_once=self.at_once,
+                most=missing,
             )
         finally:
             await response.aclose()

@@ -1,5 +1,7 @@
 """The body of a response: all of it, but no more than is allowed, or only its start."""
 
+from io import BytesIO
+
 from planet_async.errors import BodyTooLarge, DecodeError, TransportError
 from planet_async.http import Request, Response, announced_length
 
@@ -10,18 +12,19 @@ async def whole_body(request: Request, response: Response, most: int) -> bytes:
         announced = 0 if request.method == "HEAD" else announced_length(response.headers) or 0
         if announced > most:
             raise _too_large(request, most)
-        body: bytes | bytearray | None = response.content
+        body = response.content
         if body is None:
-            body = bytearray()  # a list of chunks would weigh forty times as much where each is a byte
+            memory = BytesIO()  # a list of chunks would weigh forty times as much where each is a byte
             async for chunk in response.chunks():
-                body += chunk
-                if len(body) > most:
+                memory.write(chunk)
+                if memory.tell() > most:
                     break
+            body = memory.getvalue()
     finally:
         await response.aclose()
     if len(body) > most:
         raise _too_large(request, most)
-    return bytes(body)
+    return body
 
 
 async def start_of_body(response: Response, most: int) -> bytes:
