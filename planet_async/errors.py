@@ -49,13 +49,14 @@ class PlanetError(Exception):
 
     `request` is the request it happened to, without its headers and its body, which may hold secrets; it is
     None where nothing was about to be sent.  `elapsed` is how many seconds it had been with the network when
-    it failed, or None where it had not got there.
+    it failed, or None where it had not got there; `attempts` is how often it was sent before this was raised.
     """
 
     transient: bool = False
     retry_after: float | None = None
     may_have_acted: bool = False
     elapsed: float | None = None
+    attempts: int = 1
 
     def __init__(self, message: str, *, request: Request | None = None, hint: str = "") -> None:
         super().__init__(message)
