@@ -13,7 +13,6 @@ from planet_async._exports import HOME
 from planet_async._version import __version__
 
 if TYPE_CHECKING:
-    from planet_async.body import Body
     from planet_async.bulk import Outcome
     from planet_async.client import Planet, standard_stack
     from planet_async.clock import Clock, SystemClock
@@ -163,7 +162,6 @@ __all__ = [
     "BandMath",
     "BasemapProduct",
     "BearerToken",
-    "Body",
     "BodyTooLarge",
     "BulkJob",
     "BulkStatus",

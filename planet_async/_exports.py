@@ -13,7 +13,6 @@ HOME = {
     "BandMath": "models.tools",
     "BasemapProduct": "models.order_request",
     "BearerToken": "credentials",
-    "Body": "body",
     "BodyTooLarge": "errors",
     "BulkJob": "models.tasking",
     "BulkStatus": "models.tasking",

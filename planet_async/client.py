@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
+from planet_async._loops import PerLoop
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.credentials import ApiKey, Credentials
@@ -50,7 +51,7 @@ class _Shared:
         self._budget = SharedBudget(credentials, config, clock)
         self._closing = Closing()
         self.clock = ClosingClock(clock, self._closing)
-        self.waits: Waits = WeakValueDictionary()
+        self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
         """Put the layers around it that behave as the config says."""

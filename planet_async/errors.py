@@ -71,7 +71,7 @@ class PlanetError(Exception):
 
     @request.setter
     def request(self, request: Request | None) -> None:
-        self._request = request and evolve(request, headers={}, body=None, peek=None)
+        self._request = request and evolve(request, headers={}, body=None)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _again, (type(self), self.args, self.__dict__)

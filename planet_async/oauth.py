@@ -11,6 +11,7 @@ import anyio
 import msgspec
 from attrs import Attribute, field, frozen
 
+from planet_async._loops import PerLoop
 from planet_async.clock import Clock
 from planet_async.credentials import authorized
 from planet_async.errors import (
@@ -128,7 +129,7 @@ class _Renewing:
         self._network = network
         self._login = RaiseForStatus(_Confiding(network, client.client_secret), clock, _LONGEST_ANSWER)
         self._clock = clock
-        self._lock = anyio.Lock()
+        self._locks = PerLoop(anyio.Lock)
         self._token: _Token | None = None
         self._failures = 0
         self._failure: Callable[[], PlanetError] | None = None
@@ -155,7 +156,7 @@ class _Renewing:
             return token
         queued_for.set(_TOKEN)
         try:
-            async with self._lock:
+            async with self._locks.here():
                 if (token := self._holding(refused)) is not None:
                     return token
                 if self._failure is not None and self._failures > failures:

@@ -136,15 +136,6 @@ async def read_page(
     )
 
 
-def early_link(start: bytes, shape: PageShape, request: Request) -> str | None:
-    """Find the address of the next page in the start of a page whose links come before its items."""
-    links = start[: start.find(b"}") + 1]
-    try:
-        return _next(_decoder.decode(links + b"}"), shape, request)
-    except (*REFUSALS, DecodeError):
-        return None
-
-
 def _next(content: _Body[msgspec.Raw], shape: PageShape, request: Request) -> str | None:
     for path in shape.next:
         link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))

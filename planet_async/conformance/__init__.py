@@ -16,7 +16,6 @@ They run on asyncio and on trio, take a second or two in all, and need no pytest
 from collections.abc import Awaitable, Callable
 
 from planet_async.conformance.bodies import (
-    a_body_goes_into_the_memory_of_the_reader,
     a_body_is_not_unpacked,
     a_body_left_half_way_leaves_nothing,
     a_body_streams,
@@ -78,7 +77,6 @@ CHECKS: tuple[Check, ...] = (
     redirects_are_returned,
     the_environment_adds_nothing,
     every_framing_is_read,
-    a_body_goes_into_the_memory_of_the_reader,
     an_answer_without_a_body_is_whole,
     announcements_are_passed_over,
     a_body_streams,

@@ -32,23 +32,6 @@ async def every_framing_is_read(make: Make) -> None:
             expect(body == b"onetwo", f"a body {framing} is read", body)
 
 
-async def a_body_goes_into_the_memory_of_the_reader(make: Make) -> None:
-    """Whatever its framing and the size of the memory; iterating goes on where reading into it has ended."""
-    for framing, answer in _FRAMINGS.items():
-        script = saying(b"HTTP/1.1 200 OK\r\n" + answer, hang_up=framing == "up to the end")
-        async with loopback(script) as server, opened(make) as transport:
-            for size in (1, 4, 100):
-                response = await transport.send(get(server.url))
-                body, memory, came = response.chunks(), memoryview(bytearray(size)), b""
-                while count := await body.read_into(memory):
-                    expect(count <= size, "no more comes than fits in", count)
-                    came += memory[:count]
-                    came += await anext(body, b"")
-                expect(came == b"onetwo", f"a body {framing} is read into {size} bytes", came)
-                expect(await body.read_into(memory) == 0, "its end stays its end")
-                await response.aclose()
-
-
 async def an_answer_without_a_body_is_whole(make: Make) -> None:
     """HEAD with the length of what GET would give, 204, 304, and a length of 0; each keeps its connection."""
     answers = {

@@ -18,7 +18,10 @@ async def opened(
 ) -> AsyncIterator[Transport]:
     """Make the transport, and close it in the end."""
     config = Config(
-        max_connections=max_connections, connect_timeout=connect_timeout, read_timeout=read_timeout
+        max_connections=max_connections,
+        max_downloads=max_connections,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
     )
     transport = make(config)
     try:

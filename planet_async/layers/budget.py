@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from anyio.lowlevel import RunVar
 
+from planet_async._loops import PerLoop
 from planet_async.clock import Clock
 from planet_async.config import Config, Rates
 from planet_async.credentials import Credentials
@@ -55,18 +56,20 @@ class SharedBudget:
         self._clock = clock
         rates = frozenset((name, tuple(windows)) for name, windows in config.rates.items())
         self._key = _Key(_hashable(credentials), origin(config.base_url), rates, _hashable(clock))
-        self._budget: Budget | None = None
+        self._budgets = PerLoop(self._found)
 
     def here(self) -> Budget:
-        """Give the budget."""
-        if self._budget is None:
-            budgets = _budgets.get(None)
-            if budgets is None:
-                _budgets.set(budgets := WeakValueDictionary())
-            self._budget = budgets.get(self._key)
-            if self._budget is None:
-                self._budget = budgets[self._key] = Budget(self._rates, self._clock)
-        return self._budget
+        """Return the budget of the running event loop."""
+        return self._budgets.here()
+
+    def _found(self) -> Budget:
+        budgets = _budgets.get(None)
+        if budgets is None:
+            _budgets.set(budgets := WeakValueDictionary())
+        found = budgets.get(self._key)
+        if found is None:
+            found = budgets[self._key] = Budget(self._rates, self._clock)
+        return found
 
 
 class _Key:

@@ -6,7 +6,7 @@ See https://docs.planet.com/develop/apis/orders/reference/
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.delivery import Delivery
@@ -155,6 +155,10 @@ def _is_basemap(product: Product | Mapping[str, Any]) -> bool:
     return isinstance(product, BasemapProduct)
 
 
+def _source_of_products(request: "OrderRequest") -> str:
+    return _BASEMAPS if any(_is_basemap(product) for product in request.products) else _SCENES
+
+
 @frozen
 class OrderRequest(RequestModel):
     """An order to be placed.
@@ -175,7 +179,7 @@ class OrderRequest(RequestModel):
 
     name: str
     products: tuple[Product | Mapping[str, Any], ...] = field(converter=_products)
-    source_type: str = field(kw_only=True)
+    source_type: str = field(kw_only=True, default=Factory(_source_of_products, takes_self=True))
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
     tools: tuple[Tool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
@@ -183,10 +187,6 @@ class OrderRequest(RequestModel):
     hosting: Hosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
     notifications: Notifications | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
     metadata: Metadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
-
-    @source_type.default
-    def _by_products(self) -> str:
-        return _BASEMAPS if any(_is_basemap(product) for product in self.products) else _SCENES
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.products:

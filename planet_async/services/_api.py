@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping, Sequence
 from typing import Any, TypeVar
 
+from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
@@ -17,7 +18,7 @@ from planet_async.waiting.shared import Look, SharedWait
 
 T = TypeVar("T")
 Thing = TypeVar("Thing", bound=Identified)
-Waits = MutableMapping[tuple[str, Schedule], SharedWait[Any]]
+Waits = PerLoop[MutableMapping[tuple[str, Schedule], SharedWait[Any]]]
 Params = Sequence[tuple[str, str]]
 
 _STREAM_HEADERS = {
@@ -91,8 +92,9 @@ class Api:
         self, noun: str, look: Look[Thing], schedule: Schedule, lists: Lists[Thing] | None = None
     ) -> SharedWait[Thing]:
         """Give the waiting for things of one kind, which a client has in common with its views."""
-        found = self._waits.get((noun, schedule))
+        waits = self._waits.here()
+        found = waits.get((noun, schedule))
         if found is None:
             found = SharedWait(look, clock=self.clock, schedule=schedule, lists=lists)
-            self._waits[noun, schedule] = found
+            waits[noun, schedule] = found
         return found

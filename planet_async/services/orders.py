@@ -23,6 +23,7 @@ from typing import Any
 from uuid import UUID
 
 from planet_async._background import Stream
+from planet_async._loops import PerLoop
 from planet_async.bulk import Outcome
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
@@ -76,7 +77,7 @@ class Orders:
         self._api = api
         self._creating = creating_orders(api, self.list)
         lists = Lists(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
-        self._waits = api.shared_wait("order", self.get, api.config.schedule, lists)
+        self._waits = PerLoop(partial(api.shared_wait, "order", self.get, api.config.schedule, lists))
 
     async def create(self, request: OrderRequest | Mapping[str, Any]) -> Order:
         """Place an order, and give it as it stands: queued.
@@ -191,7 +192,7 @@ class Orders:
         without its `results`, which `download` reads by itself.  Raises WaitTimeout.
         """
         return await wait_for(
-            self._waits,
+            self._waits.here(),
             checked_id(order_id).lower(),
             _finished,
             timeout=timeout,
@@ -199,7 +200,8 @@ class Orders:
         )
 
     async def _wait_for(self, order_id: str, just_seen: bool) -> Order:
-        return await wait_for(self._waits, checked_id(order_id).lower(), _finished, just_seen=just_seen)
+        id_ = checked_id(order_id).lower()
+        return await wait_for(self._waits.here(), id_, _finished, just_seen=just_seen)
 
     def wait_many(
         self,
@@ -219,14 +221,14 @@ class Orders:
             async for outcome in planet.orders.wait_many(ids):
                 print(outcome.id, outcome.error or outcome.unwrap().state)
         """
-        return WaitForMany(self._waits, checked_ids(order_ids), _finished, timeout=timeout)
+        return WaitForMany(self._waits.here(), checked_ids(order_ids), _finished, timeout=timeout)
 
     def notice(self, order_id: str) -> None:
         """Look at an order at once if somebody waits for it, as when a webhook has told of it.
 
         It costs nothing where nobody does.  To be called in the event loop of those who wait.
         """
-        self._waits.notice(order_id.lower())
+        self._waits.here().notice(order_id.lower())
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[Order]:
         return self.list(

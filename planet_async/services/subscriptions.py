@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from planet_async._loops import PerLoop
 from planet_async.errors import InvalidRequest, PagingError
 from planet_async.http import origin
 from planet_async.models.convert import checked_body, to_json, to_mapping
@@ -64,7 +65,9 @@ class Subscriptions:
         self._calls = Calls(api)
         self._creating = creating_subscriptions(api, self.list)
         lists = Lists(self._changed, self.list)
-        self._waits = api.shared_wait("subscription", self._calls.get, api.config.schedule, lists)
+        self._waits = PerLoop(
+            partial(api.shared_wait, "subscription", self._calls.get, api.config.schedule, lists)
+        )
 
     async def create(self, request: SubscriptionRequest | Mapping[str, Any]) -> Subscription:
         """Create a subscription, and give it as it stands: preparing.
@@ -315,14 +318,14 @@ class Subscriptions:
             await planet.subscriptions.wait(subscription_id, "running", timeout=600)
         """
         id_, wanted = checked_id(subscription_id, "subscription").lower(), SubscriptionStatus(status)
-        return await wait_for_status(self._waits, id_, wanted, timeout=timeout, on_update=on_update)
+        return await wait_for_status(self._waits.here(), id_, wanted, timeout=timeout, on_update=on_update)
 
     def notice(self, subscription_id: str) -> None:
         """Look at a subscription at once if somebody waits for it, as when a webhook has told of it.
 
         It costs nothing where nobody does.  To be called in the event loop of those who wait.
         """
-        self._waits.notice(subscription_id.lower())
+        self._waits.here().notice(subscription_id.lower())
 
     def _changed(self, since: datetime, _: bool) -> Paginator[Subscription]:
         return self.list(updated=(since, None), sort_by="updated ASC")

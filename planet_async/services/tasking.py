@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from planet_async._loops import PerLoop
 from planet_async.bulk import Outcome
 from planet_async.errors import BadRequest, Conflict, InvalidRequest
 from planet_async.models.convert import checked_body
@@ -70,7 +71,8 @@ class Tasking:
         self._api = api
         self._creating = creating_tasking_orders(api, self.list)
         lists = Lists(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
-        self._waits = api.shared_wait("tasking order", self.get, api.config.tasking_schedule, lists)
+        schedule = api.config.tasking_schedule
+        self._waits = PerLoop(partial(api.shared_wait, "tasking order", self.get, schedule, lists))
 
     async def create(self, request: TaskingOrderRequest | Mapping[str, Any]) -> TaskingOrder:
         """Place an order, and give it as it stands: RECEIVED, or REQUESTED for an assured one.
@@ -214,7 +216,7 @@ class Tasking:
         Raises WaitTimeout.
         """
         id_ = checked_id(order_id).lower()
-        return await wait_for(self._waits, id_, _finished, timeout=timeout, on_update=on_update)
+        return await wait_for(self._waits.here(), id_, _finished, timeout=timeout, on_update=on_update)
 
     def wait_many(
         self, order_ids: Iterable[str | UUID], *, timeout: float | None = None
@@ -225,7 +227,7 @@ class Tasking:
         for those not finished after `timeout` seconds), which stops none of the others.  However many there
         are, one list request every few minutes answers for all waits of this client.
         """
-        return WaitForMany(self._waits, checked_ids(order_ids), _finished, timeout=timeout)
+        return WaitForMany(self._waits.here(), checked_ids(order_ids), _finished, timeout=timeout)
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[TaskingOrder]:
         status = _FINAL if ended else None

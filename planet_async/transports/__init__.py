@@ -1,1 +1,1 @@
-"""Transports: what really sends a request.  Only the modules here import a network library."""
+"""The network: thin adapters over HTTP clients."""

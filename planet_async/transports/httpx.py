@@ -1,184 +1,177 @@
-"""The default network: httpx, called at its innermost, the connections of httpcore.
+"""`HttpxTransport`: the HTTPX family, `httpx` (the default) and `httpx2`, on asyncio and trio."""
 
-The client layer of httpx costs a third of a request, and the connection pool below it costs more with each
-connection; what is left is HTTP itself.  Connections are kept by `Connections`, and gated here.  httpx itself
-is not loaded: where a command line is installed it brings all of that along, which a collection of garbage
-then looks at each time.
-"""
-
-import ssl
-import sys
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Self
-
-import anyio
-import httpcore
+from typing import TYPE_CHECKING, Any
 
 from planet_async.config import Config
-from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
+from planet_async.errors import ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
 from planet_async.http import Request, Response
-from planet_async.transports.connections import Connections
-from planet_async.transports.discreet import keep_secrets_out_of_logs, without_words_of_the_server
-from planet_async.transports.incoming import joined_headers
-from planet_async.transports.outgoing import Key, destination, fields, transport_closed
+from planet_async.transports._common import (
+    KEPT_SECONDS,
+    Clients,
+    Proxies,
+    connect_error,
+    joined_headers,
+    outgoing,
+    translating,
+    transport_closed,
+)
+from planet_async.transports._logs import keep_secrets_out_of_logs, ours
 
-# By their names, which are those of httpx too: mocks such as respx raise that one's.
-_CONNECTING = frozenset({"ConnectError", "ConnectTimeout"})
-_SERVER_SPOKE = frozenset({"RemoteProtocolError", "ProtocolError"})
-# What HTTP cannot express, and host names that DNS cannot: met before a byte is sent.
-_UNSENDABLE = frozenset({"LocalProtocolError", "UnsupportedProtocol"})
+if TYPE_CHECKING:
+    import ssl
 
-
-def _errors() -> tuple[type[Exception], ...]:
-    """Give the errors of the network; asked for only where there is one."""
-    ours = (
-        httpcore.NetworkError,
-        httpcore.TimeoutException,
-        httpcore.ProtocolError,
-        httpcore.UnsupportedProtocol,
-    )
-    mocked, http2 = sys.modules.get("httpx"), sys.modules.get("h2.exceptions")
-    theirs = (*((mocked.HTTPError,) if mocked else ()), *((http2.H2Error,) if http2 else ()))
-    # A ValueError is httpcore's where it counts wrongly, and else a UnicodeError.
-    return (*ours, *theirs, ValueError, TimeoutError)
+    import httpx
+    import httpx2
 
 
 class HttpxTransport:
-    """Sends on asyncio and trio, with at most `Config.max_connections` connections.
+    """Sends with `httpx.AsyncClient`, or with `httpx2.AsyncClient`, which is HTTPX continued by its author.
 
-    HTTP/1.1; or HTTP/2 with servers that offer it, where `planet-async[http2]` is installed.
+    Args:
+        client: A client of yours, of either library: its proxies, mounts, certificates, event hooks and
+            headers count; its redirects, cookies and authentication do not.  It is not closed, and serves one
+            event loop.  Without it there is a client of our own for each event loop.
+        config: Timeouts, the numbers of connections, and, for a client of our own, proxy and certificates.
+        library: "httpx" or "httpx2", for a client of our own.
 
-    A response holds its connection until it is read or closed; further requests wait in line for one.
-    Proxies of the environment and `.netrc` are not looked at.
+    HTTP/2 is spoken with servers that offer it where `planet-async[http2]` is installed.  Raises the
+    TransportErrors of `planet_async.errors`, InvalidRequest for what HTTP cannot express, and ClientClosed.
+
+        async with httpx.AsyncClient(proxy="http://proxy:3128") as client, Planet(transport=client) as planet:
+            ...
     """
 
-    def __init__(self, config: Config | None = None) -> None:
-        config = config or Config()
+    def __init__(
+        self,
+        client: "httpx.AsyncClient | httpx2.AsyncClient | None" = None,
+        config: Config | None = None,
+        *,
+        library: str = "httpx",
+    ) -> None:
+        self._config = config = config or Config()
+        self._proxies = Proxies(config) if client is None else None
+        self._lib: Any = import_module(library if client is None else _library_of(client))
+        self._headers = {} if client is None else dict(client.headers)
+        self._clients: Clients[Any] = Clients(client, config, self._make, lambda made: made.aclose())
+        timeouts = (config.connect_timeout, config.read_timeout, config.read_timeout, config.connect_timeout)
+        self._timeouts = dict(zip(("connect", "read", "write", "pool"), timeouts, strict=True))
         keep_secrets_out_of_logs()
-        self._connections = Connections(config.max_connections, http2=find_spec("h2") is not None)
-        self._gate = anyio.Semaphore(config.max_connections, fast_acquire=True)
-        self._timeouts = {
-            "connect": config.connect_timeout,
-            "read": config.read_timeout,
-            "write": config.read_timeout,
-        }
-        self._head_seconds = config.connect_timeout + 2 * config.read_timeout
-        self._closed = False
 
     async def send(self, request: Request) -> Response:
-        """Send; the response comes with its body unread."""
-        if self._closed:
-            raise transport_closed(request)
-        key, outgoing = _outgoing(request, self._timeouts)
-        await self._gate.acquire()
-        if self._closed:  # while this waited in line
-            self._gate.release()
-            raise transport_closed(request)
-        try:
-            # httpcore has none for a server that says `100 Continue` for ever, or its headers byte by byte.
-            with anyio.fail_after(self._head_seconds):
-                response, connection = await self._connections.send(
-                    key, outgoing, repeatable=request.repeatable
-                )
-        except _errors() as error:
-            self._gate.release()
-            raise _translated(error, request) from error
-        except BaseException:
-            self._gate.release()
-            raise
-        body = _Body(response, request)
+        """Send, and return the response with its body unread, which holds its connection until closed."""
+        theirs, translate = self._built(request), partial(self._translate, request)
+        answer, release = await self._clients.send(request, partial(self._sent, request, theirs), translate)
+        headers = joined_headers(answer.headers.raw)
+        if answer.is_stream_consumed:  # by a mock, or by an event hook of the user's
+            release()
+            return Response(answer.status_code, headers, answer.content, url=request.url)
+        body = _Body(answer, translate)
 
         async def close() -> None:
             try:
                 await body.aclose()
-                if self._closed:
-                    await self._connections.aclose()  # it would be kept for nobody
-            except BaseException:
-                if response.extensions.get("http_version") != b"HTTP/2":  # which carries others too
-                    await self._connections.let_go(connection)
-                raise
             finally:
-                self._gate.release()
+                release()
 
-        return Response(response.status, joined_headers(response.headers), body, url=request.url, close=close)
+        return Response(answer.status_code, headers, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        self._closed = True
-        await self._connections.aclose()
+        """Close our own connections; a client of the user's stays open."""
+        await self._clients.aclose()
 
+    def _make(self, context: "ssl.SSLContext | None") -> Any:
+        config, proxy = self._config, self._config.proxy
+        most = config.max_connections + config.max_downloads
+        try:
+            return self._lib.AsyncClient(
+                # Where no TLS is spoken, reading the authorities would be 40 ms for nothing.
+                verify=False if context is None else context,
+                proxy=proxy and self._lib.Proxy(proxy, ssl_context=context),
+                trust_env=config.trust_env,
+                http2=find_spec("h2") is not None,
+                limits=self._lib.Limits(
+                    max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEPT_SECONDS
+                ),
+            )
+        except (ImportError, ValueError) as error:
+            what = type(error).__name__ if proxy is None else "its scheme is not supported"
+        raise InvalidRequest(f"no HTTP client can be made: {what}", hint="For SOCKS: pip install socksio.")
 
-def _outgoing(request: Request, timeouts: Mapping[str, float]) -> tuple[Key, httpcore.Request]:
-    key, target = destination(request)
-    try:
-        headers = [
-            (field.encode("ascii"), value.encode("ascii")) for field, value in fields(request, key).items()
-        ]
-        url = httpcore.URL(scheme=key[0], host=key[1], port=key[2], target=target)
-        method = request.method.encode("ascii")
-    except UnicodeError as error:
-        raise InvalidRequest("not a request that can be sent: not all is ASCII", request=request) from error
-    body = _Sent(request.body)
-    return key, httpcore.Request(method, url, headers=headers, content=body, extensions={"timeout": timeouts})
+    def _built(self, request: Request) -> Any:
+        url, headers = outgoing(request)
+        try:
+            theirs = self._lib.Request(
+                request.method,
+                url,
+                headers={**self._headers, **headers},
+                content=request.body,
+                extensions={"timeout": self._timeouts},
+            )
+        except (self._lib.InvalidURL, ValueError, TypeError):
+            theirs = None
+        if theirs is None:
+            raise InvalidRequest("not a URL that can be requested", request=request)
+        return theirs
 
+    async def _sent(self, request: Request, theirs: Any, client: Any) -> Any:
+        if client.is_closed:
+            raise transport_closed(request, "the HTTP client is closed")
+        with ours():
+            try:
+                return await client.send(theirs, stream=True, auth=None, follow_redirects=False)
+            except self._lib.HTTPStatusError as error:
+                return (
+                    error.response
+                )  # of an event hook of the user's: what the status means is decided above
 
-class _Sent(AsyncIterator[bytes]):
-    """A body to be sent.  No generator: to drop one half way is a ResourceWarning on trio."""
-
-    def __init__(self, content: bytes | None) -> None:
-        self._pieces = iter((content,) if content else ())
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
+    def _translate(self, request: Request, error: Exception) -> PlanetError:
+        lib = self._lib
+        if isinstance(error, lib.UnsupportedProtocol):
+            return InvalidRequest("not a URL that can be requested", request=request)
+        if isinstance(error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout):
+            return connect_error(error, request, self._proxies.of(request.url) if self._proxies else None)
+        if isinstance(error, lib.TimeoutException | TimeoutError):
+            return TransportTimeout("nothing moved for too long", request=request)
+        if isinstance(error, lib.RemoteProtocolError):
+            return ConnectionLost("the server hung up, or does not speak HTTP", request=request)
+        return ConnectionLost(f"the connection broke off ({type(error).__name__})", request=request)
 
 
 class _Body(AsyncIterator[bytes]):
-    def __init__(self, response: httpcore.Response, request: Request) -> None:
-        if not isinstance(response.stream, AsyncIterable):  # pragma: no cover - its types allow it
-            raise TypeError("an async connection gave a sync stream")
-        self._response = response
-        self._request = request
-        self._chunks = aiter(response.stream)
-        self._begun = False
+    """A body as it arrives.  No generator: to drop one half way is a ResourceWarning on trio."""
+
+    def __init__(self, answer: Any, translate: Any) -> None:
+        self._answer = answer
+        self._translate = translate
+        self._chunks = answer.aiter_raw()
+        self._has_begun = False
 
     async def __anext__(self) -> bytes:
-        self._begun = True
-        try:
-            return await anext(self._chunks)
-        except _errors() as error:
-            raise _translated(error, self._request) from error
+        self._has_begun = True
+        chunk: bytes | None = await translating(anext(self._chunks, None), self._translate)
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
-        with suppress(*_errors()):
-            await self._response.aclose()
-            # httpcore reads through nested generators.  The error of reading what is closed ends them all; to
-            # drop them half way is a ResourceWarning on trio.
-            if self._begun:
+        with suppress(Exception):
+            await self._answer.aclose()
+            # Clients read through nested generators, which would be dropped half way, a ResourceWarning on
+            # trio.  The error of reading what is closed ends them all.
+            if self._has_begun:
                 async for _ in self._chunks:
                     pass
 
 
-def _translated(error: Exception, request: Request) -> PlanetError:
-    name = type(error).__name__
-    what = (without_words_of_the_server(error) if name in _SERVER_SPOKE else str(error)) or name
-    if name in _UNSENDABLE or isinstance(error, UnicodeError):
-        return InvalidRequest(f"not a request that can be sent: {what}", request=request)
-    if name in _CONNECTING:
-        return ConnectError(f"could not connect: {_tls_problem(error) or what}", request=request)
-    if isinstance(error, TimeoutError) or name.endswith("Timeout"):
-        return TransportTimeout(f"nothing moved for too long: {what}", request=request)
-    return ConnectionLost(f"the connection broke off: {what}", request=request)
-
-
-def _tls_problem(error: BaseException | None) -> str:
-    """Find what TLS had against it: on trio, httpcore's own error says nothing."""
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__ or error.__context__
-    return str(error or "")
+def _library_of(client: object) -> str:
+    """Return the name of the library whose client it is, or is derived from."""
+    for cls in type(client).__mro__:
+        library = cls.__module__.partition(".")[0]
+        if cls.__name__ == "AsyncClient" and library in {"httpx", "httpx2"}:
+            return library
+    raise InvalidRequest(f"expected a client of httpx or httpx2, got {type(client).__name__}")

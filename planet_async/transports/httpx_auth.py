@@ -10,6 +10,7 @@ import anyio.to_thread
 import httpx
 from attrs import evolve
 
+from planet_async._loops import PerLoop
 from planet_async.errors import ConnectError, InvalidRequest, PlanetError
 from planet_async.http import Request, Response, Transport
 
@@ -28,7 +29,7 @@ class AuthFlow:
         self._auth = auth
         self._network = network
         self._needs_body = bool(getattr(auth, "requires_response_body", False))
-        self._one_at_a_time = anyio.Lock()
+        self._one_at_a_time = PerLoop(anyio.Lock)
 
     async def send(self, request: Request) -> Response:
         """Send, with all that belongs to it; give the last answer."""
@@ -66,7 +67,7 @@ class AuthFlow:
         try:
             if isinstance(flow, AsyncGenerator):
                 return await flow.asend(answer)
-            async with self._one_at_a_time:
+            async with self._one_at_a_time.here():
                 return await anyio.to_thread.run_sync(partial(_sync_step, flow, answer))
         except StopAsyncIteration:
             return None

@@ -6,16 +6,16 @@ from planet_async.config import Config
 from planet_async.errors import InvalidRequest
 from planet_async.http import Transport
 
-TransportName = Literal["httpx", "aiohttp"]
+TransportName = Literal["httpx", "httpx2", "aiohttp"]
 
 
 def named_transport(name: TransportName, config: Config) -> Transport:
     """Make the transport of that name; InvalidRequest for any other, and for one that is not installed."""
     # Imported here so that `import planet_async` loads no network library.
-    if name == "httpx":
+    if name in {"httpx", "httpx2"}:
         from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415
 
-        return HttpxTransport(config)
+        return HttpxTransport(config=config, library=name)
     if name != "aiohttp":
         raise InvalidRequest(f"no transport is called {name!r}", hint='There are "httpx" and "aiohttp".')
     try:
@@ -24,4 +24,4 @@ def named_transport(name: TransportName, config: Config) -> Transport:
         raise InvalidRequest(
             f"the aiohttp transport is not installed ({error})", hint='pip install "planet-async[aiohttp]"'
         ) from None
-    return AiohttpTransport(config)
+    return AiohttpTransport(config=config)

@@ -9,7 +9,6 @@ import pytest
 from attrs import evolve
 
 from planet_async import conformance
-from planet_async.body import Body
 from planet_async.config import Config
 from planet_async.conformance import bodies, cancellation, connections, failures, loopback, sending
 from planet_async.errors import ConnectionLost, PlanetError, TransportError
@@ -41,29 +40,6 @@ class Altered:
 class DropsBodies(Altered):
     async def send(self, request: Request) -> Response:
         return await self.inner.send(evolve(request, body=None))
-
-
-class Lossy(Body):
-    """Loses what a memory is too small for."""
-
-    def __init__(self, body: Body) -> None:
-        self.body = body
-
-    async def next_chunk(self) -> bytes:
-        return await anext(self.body)
-
-    async def read_into(self, memory: memoryview) -> int:
-        async for chunk in self.body:
-            count = min(len(chunk), len(memory))
-            memory[:count] = chunk[:count]
-            return count
-        return 0
-
-
-class ReadsIntoTooLittle(Altered):
-    async def send(self, request: Request) -> Response:
-        response = await self.inner.send(request)
-        return Response(response.status, body=Lossy(response.chunks()), close=response.aclose)
 
 
 class DropsWhatIsNotAscii(Altered):
@@ -197,7 +173,6 @@ def patient(config: Config) -> Transport:
         (sending.redirects_are_returned, lambda config: FollowRedirects(HttpxTransport(config))),
         (sending.what_is_no_address_is_refused, WholeClient),
         (sending.the_environment_adds_nothing, WholeClient),
-        (bodies.a_body_goes_into_the_memory_of_the_reader, ReadsIntoTooLittle),
         (bodies.a_body_streams, ReadsAhead),
         (bodies.a_body_is_not_unpacked, WholeClient),
         (bodies.a_body_that_breaks_off_is_an_error, SwallowsCuts),

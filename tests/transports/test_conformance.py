@@ -8,7 +8,12 @@ from planet_async.conformance.call import Make
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
 
-TRANSPORTS = pytest.mark.parametrize("make", [HttpxTransport, AiohttpTransport])
+MAKERS = {
+    "httpx": lambda config: HttpxTransport(config=config),
+    "httpx2": lambda config: HttpxTransport(config=config, library="httpx2"),
+    "aiohttp": lambda config: AiohttpTransport(config=config),
+}
+TRANSPORTS = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
 @pytest.mark.anyio
@@ -16,7 +21,7 @@ TRANSPORTS = pytest.mark.parametrize("make", [HttpxTransport, AiohttpTransport])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_a_transport_conforms(check: Check, make: Make, anyio_backend: str) -> None:
     """Whichever transport is taken, what the layers above rely on holds."""
-    if make is AiohttpTransport and anyio_backend == "trio":
+    if make is MAKERS["aiohttp"] and anyio_backend == "trio":
         pytest.skip("aiohttp runs on asyncio only")
     await check(make)
 
