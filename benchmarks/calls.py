@@ -17,7 +17,7 @@ _TIMES = 20
 
 async def _calls(url: str, transport: str) -> Figures:
     from planet_async import ApiKey, Config, Planet
-    from planet_async.transports.named import TransportName
+    from planet_async.transports import TransportName
 
     name: TransportName = "aiohttp" if transport == "aiohttp" else "httpx"
     calls = 0

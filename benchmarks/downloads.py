@@ -27,8 +27,7 @@ _AT_ONCE = (1, 4, 16)
 
 async def _ours(url: str, transport: str, at_once: int, checked: bool) -> Figures:
     from planet_async import ApiKey, Config, Planet
-    from planet_async.transports import aiohttp, httpx  # noqa: F401 - no part of what is measured
-    from planet_async.transports.named import TransportName
+    from planet_async.transports import TransportName, aiohttp, httpx  # noqa: F401 - no part of what is measured
 
     name: TransportName = "aiohttp" if transport == "aiohttp" else "httpx"
     order_id = with_files(at_once, _MEGABYTES // at_once, checked=checked)

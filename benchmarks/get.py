@@ -45,7 +45,7 @@ async def _for_a_while(get: Callable[[], Awaitable[object]], at_once: int, secon
 
 async def _ours(url: str, transport: str) -> Figures:
     from planet_async import ApiKey, Config, Planet
-    from planet_async.transports.named import TransportName
+    from planet_async.transports import TransportName
 
     name: TransportName = "aiohttp" if transport == "aiohttp" else "httpx"
     async with Planet(Config(base_url=url, rates={}), credentials=ApiKey("any"), transport=name) as planet:

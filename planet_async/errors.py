@@ -281,3 +281,10 @@ _SERVER_ERRORS = 500
 def status_class(status: int) -> type[StatusError]:
     """Give the class of error for an HTTP status."""
     return _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else StatusError)
+
+
+def type_name(value: object) -> str:
+    """Return what a value of a wrong type is, for a message; never the value, which can be a secret."""
+    cls = value if isinstance(value, type) else type(value)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return f"the class {name}" if isinstance(value, type) else f"{name!r}"

@@ -26,7 +26,6 @@ from planet_async._background import on_asyncio
 from planet_async.config import DOCUMENTED_RATES
 from planet_async.conformance.cancellation import Stepped
 from planet_async.conformance.cancellation import cancelled_at_each_step as steps_over_loopback
-from planet_async.conformance.promise import eventually
 from planet_async.downloads.download import download
 from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import RemoteFile
@@ -39,7 +38,7 @@ from planet_async.services.tasking import Tasking
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 from planet_async.testing import FakeClock, FakeTransport, reply
-from planet_async.transports.named import TransportName
+from planet_async.transports import TransportName
 
 pytestmark = pytest.mark.anyio
 
