@@ -18,8 +18,7 @@ _LATENCY = 0.05  # seconds
 
 async def _ours(url: str, transport: str, how: str, pages: int) -> Figures:
     from planet_async import ApiKey, Config, Planet
-    from planet_async.transports import aiohttp, httpx  # noqa: F401 - no part of what is measured
-    from planet_async.transports.named import TransportName
+    from planet_async.transports import TransportName, aiohttp, httpx  # noqa: F401 - no part of what is measured
 
     name: TransportName = "aiohttp" if transport == "aiohttp" else "httpx"
     config = Config(base_url=url, rates={})

@@ -227,10 +227,11 @@ class Config:
         max_body_bytes: How long a response may be; downloads and CSV are not limited.
         max_attempts: How often a request may be sent in all, whatever it failed with, 429 included; 1 means
             that nothing is sent again. 8 outlast half a minute of trouble, on average, and the 429s that
-            several processes with one key cause each other. A create whose response was lost may be sent
-            anew as often, when it was looked up and not found; a download, since it last received new bytes.
-            Not counted are redirects, a new access token after a 401, a new link for one that has expired,
-            and polling, such as waiting until the queue of orders has room.
+            several processes with one key cause each other. A create whose response was lost is sent anew,
+            once it was looked up and not found, while fewer attempts than this have failed; a download goes
+            on while fewer in a row have brought no new byte. Not counted are redirects, a new access token
+            after a 401, a new link for one that has expired, and polling, such as waiting until the queue of
+            orders has room.
         first_backoff: The longest pause before the second attempt; it doubles with each further one.
         longest_backoff: The longest pause between two attempts, unless the server asks for more.
         retry_for: How long after its first failure a request may still be sent again, however long it was

@@ -13,7 +13,7 @@ from attrs import Attribute, field, frozen
 
 from planet_async._loops import PerLoop
 from planet_async.clock import Clock
-from planet_async.credentials import authorized
+from planet_async.credentials import authorized, stripped
 from planet_async.errors import (
     DecodeError,
     InvalidRequest,
@@ -40,10 +40,6 @@ _HINT = (
 )
 
 
-def _strip(value: str) -> str:
-    return value.strip()
-
-
 def _given(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value:
         raise MissingCredentials(f"the {attribute.name} is empty", hint="Planet gives both with the client.")
@@ -66,8 +62,8 @@ class ClientCredentials:
         Planet(credentials=ClientCredentials("...", "..."))
     """
 
-    client_id: str = field(converter=_strip, validator=_given)
-    client_secret: str = field(repr=False, converter=_strip, validator=_given)
+    client_id: str = field(converter=stripped, validator=_given)
+    client_secret: str = field(repr=False, converter=stripped, validator=_given)
     token_url: str = field(
         default="https://login.planet.com/oauth/token", validator=_address, repr=False, kw_only=True
     )

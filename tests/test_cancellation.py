@@ -38,7 +38,7 @@ from planet_async.simulator.server import serve
 from planet_async.testing import FakeClock, FakeTransport, reply
 from planet_async.testing.conformance import Stepped
 from planet_async.testing.conformance import cancelled_at_each_step as steps_over_loopback
-from planet_async.transports.named import TransportName
+from planet_async.transports import TransportName
 
 pytestmark = pytest.mark.anyio
 

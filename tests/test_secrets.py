@@ -43,7 +43,7 @@ from planet_async.layers.auth import Auth
 from planet_async.models.codec import from_mapping
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
-from planet_async.transports.named import TransportName
+from planet_async.transports import TransportName
 
 KEY = "PLAKexample0123456789secret"
 BASIC = b64encode(f"{KEY}:".encode()).decode()

@@ -147,7 +147,8 @@ class ExactlyOnce(Generic[T]):
         return Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now, error)
 
     async def _settle(self, name: Name, lost: Lost, send: Callable[[], Awaitable[T]]) -> T:
-        for attempts in count(1):
+        attempts = 1 if lost.cause is None else lost.cause.attempts
+        for losses in count():
             try:
                 found = await self._look_until_sure(name, lost)
                 if found is not None:
@@ -160,10 +161,11 @@ class ExactlyOnce(Generic[T]):
             except PlanetError as error:
                 if not _ambiguous(error):
                     raise
+                attempts += error.attempts
                 lost.failed, lost.cause = self._clock.monotonic(), error
-                await self._clock.sleep(self._pause(attempts - 1))
-        times = "once" if attempts == 1 else f"{attempts} times"
-        raise self._unsettled(lost, f"it has not been listed; it was sent {times}", ()) from lost.cause
+                await self._clock.sleep(self._pause(losses))
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        raise self._unsettled(lost, f"after {times} it is not listed", ()) from lost.cause
 
     def _pause(self, attempt: int) -> float:
         grown = self._config.consistency_delay * 2.0 ** min(attempt, 16)

@@ -21,18 +21,18 @@ async def insist(
 ) -> None:
     """Call `fetch` with the request for the file until it returns; `arrived` gives the bytes that are there.
 
-    Raises the StatusError that would not go away, or the TransportError when `max_attempts` in a row have
-    brought no new byte.
+    Raises the StatusError that would not go away, or the TransportError when `max_attempts` requests in a
+    row have brought no new byte.
     """
-    request, cuts, renewed_at, furthest = file.request, 0, -1, arrived()
+    request, cuts, attempts, renewed_at, furthest = file.request, 0, 0, -1, arrived()
     while True:
         try:
             return await fetch(request)
-        except TransportError:
-            # Further than ever: one who always begins again, and stops somewhere, gets nowhere.
-            cuts = 1 if arrived() > furthest else cuts + 1
-            furthest = max(furthest, arrived())
-            if cuts >= max_attempts:
+        except TransportError as error:
+            if arrived() > furthest:  # a file that always begins again, and stops somewhere, gets nowhere
+                furthest, cuts, attempts = arrived(), 0, 0
+            cuts, attempts = cuts + 1, attempts + error.attempts
+            if attempts >= max_attempts:
                 raise
             await clock.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(cuts - 1, 16)))
         except StatusError as error:

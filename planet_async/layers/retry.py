@@ -67,6 +67,7 @@ class Retry:
                 if not failures:
                     first_failure = now  # to be queued for long is no failure
                 failures.append(error)
+                error.attempts = len(failures)
                 retry_for = self._config.retry_for
                 left, limit = min(
                     (first_failure + retry_for - now, f"retry_for={retry_for:g}"),
@@ -130,6 +131,7 @@ def _out_of_time(deadline: float, request: Request, failures: list[PlanetError])
         request=request,
         hint="Config(deadline=...) and with_options(deadline=...) set it.",
     )
+    error.attempts = len(failures) + (not queue)
     error.may_have_acted = not queue or any(failure.may_have_acted for failure in failures)
     _note(error, failures)
     return error
