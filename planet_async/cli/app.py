@@ -1,13 +1,16 @@
 """The command and its options that hold for everything below it."""
 
 import io
+import ssl
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from planet_async import __version__
+from planet_async import Config, InvalidRequest, __version__
 from planet_async.cli import (
     cancel,
     jobs,
@@ -21,6 +24,7 @@ from planet_async.cli import (
     tasking_plans,
 )
 from planet_async.cli.demo.command import demo
+from planet_async.cli.run import Connection
 
 app = typer.Typer(
     name="planet-async",
@@ -91,9 +95,38 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _check_proxy(value: str | None) -> str | None:
+    with _refusing():
+        Config(proxy=value)
+    return value
+
+
+def _check_ca_file(value: Path | None) -> Path | None:
+    if value is not None:
+        with _refusing():
+            Config(ca_file=value)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+        except ssl.SSLError:
+            raise typer.BadParameter(f"there is no certificate in PEM form in {value}") from None
+        except OSError as error:
+            raise typer.BadParameter(f"{value} cannot be read: {error.strerror}") from None
+    return value
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what `Config` refuses into a usage error; its text holds no password."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @app.callback()
 def options(
     context: typer.Context,
+    *,
     base_url: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +134,23 @@ def options(
             envvar="PL_BASE_URL",
             metavar="URL",
             help="Where the API is, if not at https://api.planet.com.",
+        ),
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            callback=_check_proxy,
+            help="Send all requests through this HTTP, HTTPS or SOCKS5 proxy, whatever HTTPS_PROXY and "
+            "NO_PROXY say. Where it has a password, set HTTPS_PROXY instead: `ps` does not show that.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=_check_ca_file,
+            help="Trust the certificate authorities in this PEM file, too, such as a company's.",
         ),
     ] = None,
     _version: Annotated[
@@ -112,7 +162,7 @@ def options(
 
     Tables on a terminal; JSON where the output goes elsewhere, or with [bold]--json[/].
     """
-    context.obj = base_url
+    context.obj = Connection(base_url, proxy, ca_file)
 
 
 def start(args: Sequence[str] | None) -> None:

@@ -5,20 +5,37 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import anyio
 import typer
+from attrs import evolve, field, frozen
 
 from planet_async import Config, Planet, PlanetError
 from planet_async.cli.output import clean
 from planet_async.cli.telling import telling
 
+_OPTIONS = {  # hints are written for Python
+    "Pass overwrite=True": "Pass --overwrite",
+    "Config(proxy=...)": "--proxy",
+    "Config(ca_file=...)": "--ca-file",
+}
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 
-def open_planet(base_url: str | None) -> Planet:
+@frozen
+class Connection:
+    """How a command reaches the API: the global options, which are fields of `Config`."""
+
+    base_url: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+
+
+def open_planet(connection: Connection) -> Planet:
     """Make the client of a command; the key comes from the environment only, where `ps` does not show it."""
-    return Planet(Config(base_url=base_url) if base_url else Config())
+    config = Config(proxy=connection.proxy, ca_file=connection.ca_file)
+    return Planet(evolve(config, base_url=connection.base_url) if connection.base_url else config)
 
 
 def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]]) -> None:
@@ -70,7 +87,9 @@ def one_line(problem: Exception | str) -> str:
     """Give what happened and what to do about it; of many tries only the last is told."""
     notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
     text = "; ".join([str(problem), *notes])
-    return clean(text.replace("Pass overwrite=True", "Pass --overwrite"))  # hints are written for Python
+    for python, option in _OPTIONS.items():
+        text = text.replace(python, option)
+    return clean(text)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

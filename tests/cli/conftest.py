@@ -9,6 +9,7 @@ import pytest
 
 from cli.commanded import Ran, Run, Terminal, run_in
 from planet_async import Config, Planet, Schedule
+from planet_async.cli.run import Connection
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
@@ -48,11 +49,17 @@ def simulator() -> Simulator:
 def base_url(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of the simulator, in PL_BASE_URL; clients of the command look often, and give up soon."""
 
-    def open_planet(base_url: str | None) -> Planet:
-        schedule = Schedule(first=0.01, longest=0.01)
-        return Planet(
-            Config(base_url=base_url or "", rates={}, schedule=schedule, max_attempts=1, read_timeout=5)
+    def open_planet(connection: Connection) -> Planet:
+        config = Config(
+            base_url=connection.base_url or "",
+            proxy=connection.proxy,
+            ca_file=connection.ca_file,
+            rates={},
+            schedule=Schedule(first=0.01, longest=0.01),
+            max_attempts=1,
+            read_timeout=5,
         )
+        return Planet(config)
 
     monkeypatch.setattr("planet_async.cli.run.open_planet", open_planet)
     monkeypatch.setenv("PL_API_KEY", "secret-key")

@@ -134,10 +134,10 @@ def test_bad_base_url(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
 
 def test_the_real_api_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a base URL the command talks to api.planet.com, at the documented pace."""
-    from planet_async.cli.run import open_planet  # noqa: PLC0415
+    from planet_async.cli.run import Connection, open_planet  # noqa: PLC0415
 
     monkeypatch.setenv("PL_API_KEY", "any")
-    config = open_planet(None)._api.config
+    config = open_planet(Connection())._api.config
     assert config.base_url == "https://api.planet.com"
     assert config.rates["orders.create"][0].limit == 3
 

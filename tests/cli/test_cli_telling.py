@@ -16,7 +16,7 @@ from planet_async.simulator import Fault, Simulator
 def patient(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands try again, at once."""
 
-    def open_planet(_: str | None) -> Planet:
+    def open_planet(_: object) -> Planet:
         return Planet(Config(base_url=base_url, rates={}, first_backoff=0.001))
 
     monkeypatch.setattr("planet_async.cli.run.open_planet", open_planet)
