@@ -19,7 +19,9 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp", "pyreqwest"}
 EXTRAS = {"trio", "typer", "rich", "uvicorn", "planet"}
 # The client makes these; nobody else calls them.
 NOT_MADE_BY_USERS = {"Orders", "Subscriptions", "Tasking", "Reports", "Paginator", "OffsetPaginator", "Page"}
-STRUCTURAL = {"Notices"}  # as much of a Planet as a WebhookEndpoint needs
+# They stand for what has a name elsewhere: as much of a Planet as a WebhookEndpoint needs, and the clients of
+# HTTP libraries that Planet(transport=...) takes.
+STRUCTURAL = {"Notices", "HttpxClient", "AiohttpSession"}
 
 
 @pytest.mark.parametrize("statement", ["import planet_async", "from planet_async import *"])
