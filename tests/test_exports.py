@@ -19,7 +19,8 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp", "pyreqwest"}
 EXTRAS = {"trio", "typer", "rich", "uvicorn", "planet"}
 # The client makes these; nobody else calls them.
 NOT_MADE_BY_USERS = {"Orders", "Subscriptions", "Tasking", "Reports", "Paginator", "OffsetPaginator", "Page"}
-STRUCTURAL = {"Notices"}  # as much of a Planet as a WebhookEndpoint needs
+# Protocols that say what is used of a thing: of a Planet by a WebhookEndpoint, of an HTTP client by a Planet.
+STRUCTURAL = {"Notices", "HttpxClient", "AiohttpSession"}
 
 
 @pytest.mark.parametrize("statement", ["import planet_async", "from planet_async import *"])
