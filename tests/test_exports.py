@@ -19,8 +19,7 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp", "pyreqwest"}
 EXTRAS = {"trio", "typer", "rich", "uvicorn", "planet"}
 # The client makes these; nobody else calls them.
 NOT_MADE_BY_USERS = {"Orders", "Subscriptions", "Tasking", "Reports", "Paginator", "OffsetPaginator", "Page"}
-# They stand for what has a name elsewhere: as much of a Planet as a WebhookEndpoint needs, and the clients of
-# HTTP libraries that Planet(transport=...) takes.
+# Protocols that say what is used of a thing: of a Planet by a WebhookEndpoint, of an HTTP client by a Planet.
 STRUCTURAL = {"Notices", "HttpxClient", "AiohttpSession"}
 
 
