@@ -1,37 +1,72 @@
 """Every transport keeps every promise of `planet_async.testing.conformance`."""
 
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
 import anyio
+import httpx
+import httpx2
 import pytest
 
-from planet_async.testing.conformance import CHECKS, Check, MakeTransport
+from planet_async.testing.conformance import (
+    CHECKS,
+    Check,
+    MakeTransport,
+    closing_at_any_time_leaves_nothing_open,
+    closing_ends_and_refuses,
+)
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
 
-MAKERS = {
+MAKERS: dict[str, MakeTransport] = {
     "httpx": lambda config: HttpxTransport(config=config),
     "httpx2": lambda config: HttpxTransport(config=config, library="httpx2"),
     "aiohttp": lambda config: AiohttpTransport(config=config),
 }
-TRANSPORTS = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+CLIENTS: dict[str, Callable[[], Any]] = {
+    "httpx": httpx.AsyncClient,
+    "httpx2": httpx2.AsyncClient,
+    "aiohttp": aiohttp.ClientSession,
+}
+CLOSING = {closing_ends_and_refuses, closing_at_any_time_leaves_nothing_open}
+
+
+def skip_unless_supported(name: str, backend: str) -> None:
+    if name == "aiohttp" and backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
 
 
 @pytest.mark.anyio
-@TRANSPORTS
+@pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_a_transport_conforms(check: Check, make: MakeTransport, anyio_backend: str) -> None:
+async def test_a_transport_conforms(check: Check, name: str, anyio_backend: str) -> None:
     """Whichever transport is chosen, what the layers above rely on holds."""
-    if make is MAKERS["aiohttp"] and anyio_backend == "trio":
-        pytest.skip("aiohttp runs on asyncio only")
-    await check(make)
+    skip_unless_supported(name, anyio_backend)
+    await check(MAKERS[name])
 
 
-@TRANSPORTS
-def test_a_transport_conforms_on_uvloop(make: MakeTransport) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", CLIENTS)
+async def test_a_transport_conforms_with_a_client_of_the_user(name: str, anyio_backend: str) -> None:
+    """It keeps the same promises, but for closing: a client that was handed in stays open."""
+    skip_unless_supported(name, anyio_backend)
+    for check in CHECKS:
+        if check not in CLOSING:
+            async with CLIENTS[name]() as client:
+                if name == "aiohttp":
+                    await check(lambda config: AiohttpTransport(client, config))
+                else:
+                    await check(lambda config: HttpxTransport(client, config))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_transport_conforms_on_uvloop(name: str) -> None:
     """The faster loop changes nothing."""
     pytest.importorskip("uvloop")
 
     async def main() -> None:
         for check in CHECKS:
-            await check(make)
+            await check(MAKERS[name])
 
     anyio.run(main, backend_options={"use_uvloop": True})
