@@ -19,7 +19,7 @@ async def ours() -> Figures:
     """Decode each order to a record that keeps its JSON."""
     from planet_async import Order
     from planet_async.http import Request, Response
-    from planet_async.models.convert import decode
+    from planet_async.models.codec import decode
     from planet_async.page import ORDERS_PAGES
     from planet_async.paging import Paginator
     from planet_async.testing import FakeTransport

@@ -25,7 +25,7 @@ from goals import HEADINGS, Goal, print_goals
 
 _BENCHMARKS = (get, calls, decode, lists, downloads, imports, limiter, loop_lag, million)
 _FEW = {limiter: 2, loop_lag: 2, million: 1, lists: 3}  # rounds of what takes long
-_LIBRARIES = ("planet", "httpx", "httpcore", "aiohttp", "msgspec", "attrs", "anyio")
+_LIBRARIES = ("planet", "httpx", "httpx2", "aiohttp", "msgspec", "attrs", "anyio")
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from planet_async import ApiKey, Config, Planet, Schedule
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serving
-from planet_async.transports.named import TransportName
+from planet_async.transports import TransportName
 
 ORDERS = 40  # in a round
 TIMES = 5  # that a job is begun until all is well

@@ -9,31 +9,17 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 
 from planet_async.errors import PlanetError
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
 Send = Callable[[T], Awaitable[None]]
+"""Takes the next item to the reader of a stream; returns when there is room for another one."""
 
-
-class Sink(Protocol[T_contra]):
-    """Takes items to the reader of a stream; a call returns when there is room for another one."""
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether the reader is waiting, and will take what comes next at once."""
-        ...
-
-    async def __call__(self, item: T_contra, /) -> None:
-        """Take the next item."""
-        ...
-
-
-Produce = Callable[[Sink[T]], Awaitable[None]]
+Produce = Callable[[Send[T]], Awaitable[None]]
 
 
 def cut_short() -> PlanetError:

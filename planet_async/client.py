@@ -12,7 +12,7 @@ from planet_async._loops import PerLoop
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.credentials import ApiKey, Credentials
-from planet_async.errors import InvalidRequest
+from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, without_query
 from planet_async.layers.auth import Auth
 from planet_async.layers.budget import SharedBudget
@@ -22,13 +22,13 @@ from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.layers.unpack import UnpackAnswers
 from planet_async.layers.until_closed import Closing, ClosingClock, UntilClosed
-from planet_async.models.convert import to_json
+from planet_async.models.codec import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
-from planet_async.transports.named import TransportName, named_transport
+from planet_async.transports import AnyTransport, as_transport
 
 _APIS = {"compute": "orders"}
 
@@ -64,32 +64,41 @@ class _Shared:
 class Planet:
     """A client of Planet's APIs: `planet.orders`, `.subscriptions`, `.tasking` and `.reports`.
 
-    Without arguments it takes the key from `PL_API_KEY` and the address from `PL_BASE_URL`, or else
-    https://api.planet.com.  `transport` is "httpx" (the default), "aiohttp" (faster, asyncio only), or one of
-    your own.  One client serves any number of tasks of one event loop.  Raises MissingCredentials where there
-    is no key.
-
         async with Planet() as planet:
             async for order in planet.orders.list(state="running"):
                 print(order.id, order.name)
 
-    Without `async with`, call `aclose()` in the end.
+    One client serves any number of tasks.  Without `async with`, call `aclose()` in the end.
+
+    Args:
+        config: The settings; by default `Config()`.
+        api_key: The key of a Planet account: the same as ``credentials=ApiKey(api_key)``.
+        credentials: An `ApiKey`, `BearerToken`, `ClientCredentials` or `SignedBy`. Where neither these nor a
+            key is given, the key is that of `PL_API_KEY`.
+        transport: What sends the requests: "httpx", "httpx2" or "aiohttp" (faster, asyncio only); or an HTTP
+            client of yours, an `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession`, to which
+            `proxy`, `ca_file`, `client_cert` and `trust_env` of the config do not apply, and which is not
+            closed; or any other `Transport`.
+        clock: The time to go by, such as a `planet_async.testing.FakeClock`.
+
+    Raises:
+        MissingCredentials: there is no key.
+        InvalidRequest: an argument cannot be right, or the library of the transport is not installed.
     """
 
     def __init__(
         self,
         config: Config | None = None,
         *,
+        api_key: str | None = None,
         credentials: Credentials | None = None,
-        transport: Transport | TransportName | None = None,
+        transport: AnyTransport = "httpx",
         clock: Clock | None = None,
     ) -> None:
-        config = config or Config.from_env()
-        credentials = credentials or ApiKey.from_env()
-        clock = clock or SystemClock()
-        if transport is None or isinstance(transport, str):
-            transport = named_transport(transport or "httpx", config)
-        self._use(_Shared(transport, config, credentials, clock), config)
+        config = _checked_config(config)
+        credentials = _checked_credentials(api_key, credentials)
+        clock = _checked_clock(clock)
+        self._use(_Shared(as_transport(transport, config), config, credentials, clock), config)
 
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
@@ -162,6 +171,40 @@ class _View(Planet):
 
     async def aclose(self) -> None:
         """Close nothing: the connections belong to the client that this is a view of."""
+
+
+def _checked_config(config: Config | None) -> Config:
+    if config is None:
+        return Config.from_env()
+    if isinstance(config, Config):
+        return config
+    hint = 'Pass the key as Planet(api_key="...").' if isinstance(config, str) else "See help(Config)."
+    raise InvalidRequest(f"config must be a Config, not {type_name(config)}", hint=hint)
+
+
+def _checked_credentials(api_key: str | None, credentials: Credentials | None) -> Credentials:
+    if api_key is not None and credentials is not None:
+        raise InvalidRequest("api_key and credentials cannot be given both")
+    if api_key is not None:
+        return ApiKey(api_key)
+    if credentials is None:
+        return ApiKey.from_env()
+    if callable(getattr(credentials, "sign", None)) and not isinstance(credentials, type):
+        return credentials
+    raise InvalidRequest(
+        f"credentials must be ApiKey(...), BearerToken(...), ClientCredentials(...) or SignedBy(...), "
+        f"not {type_name(credentials)}",
+        hint='Pass the key as Planet(api_key="...").' if isinstance(credentials, str) else "",
+    )
+
+
+def _checked_clock(clock: Clock | None) -> Clock:
+    if clock is None:
+        return SystemClock()
+    methods = [getattr(clock, name, None) for name in ("monotonic", "now", "sleep", "move_on_after")]
+    if isinstance(clock, type) or not all(map(callable, methods)):
+        raise InvalidRequest(f"clock must be a Clock, such as SystemClock(), not {type_name(clock)}")
+    return clock
 
 
 def _api_of(path: str) -> str:

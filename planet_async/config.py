@@ -225,7 +225,13 @@ class Config:
             counted apart from `max_connections`, so that `get` and `create` go through at once while files
             arrive.
         max_body_bytes: How long a response may be; downloads and CSV are not limited.
-        max_attempts: How often a request may be sent in all.
+        max_attempts: How often a request may be sent in all, whatever it failed with, 429 included; 1 means
+            that nothing is sent again. 8 outlast half a minute of trouble, on average, and the 429s that
+            several processes with one key cause each other. A create whose response was lost is sent anew,
+            once it was looked up and not found, while fewer attempts than this have failed; a download goes
+            on while fewer in a row have brought no new byte. Not counted are redirects, a new access token
+            after a 401, a new link for one that has expired, and polling, such as waiting until the queue of
+            orders has room.
         first_backoff: The longest pause before the second attempt; it doubles with each further one.
         longest_backoff: The longest pause between two attempts, unless the server asks for more.
         retry_for: How long after its first failure a request may still be sent again, however long it was
@@ -253,7 +259,7 @@ class Config:
     max_connections: int = field(default=16, validator=_count)
     max_downloads: int = field(default=16, validator=_count)
     max_body_bytes: int = field(default=256 << 20, validator=_count)
-    max_attempts: int = field(default=6, validator=_count_or_infinite)
+    max_attempts: int = field(default=8, validator=_count_or_infinite)
     first_backoff: float = field(default=0.5, validator=_positive)
     longest_backoff: float = field(default=30.0, validator=_positive)
     retry_for: float = field(default=300.0, validator=_positive)

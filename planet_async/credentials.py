@@ -11,7 +11,7 @@ from typing import Literal, Protocol, Self
 from attrs import Attribute, field, frozen
 
 from planet_async.clock import Clock
-from planet_async.errors import InvalidRequest, MissingCredentials
+from planet_async.errors import InvalidRequest, MissingCredentials, type_name
 from planet_async.http import Request, Response, Transport
 
 
@@ -48,13 +48,18 @@ def authorized(request: Request, authorization: str) -> Request:
     return request.with_headers({"authorization": authorization})
 
 
-def _strip(value: str) -> str:
+def stripped(value: str) -> str:
+    """Return a key, token or secret without the white space around it."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"a credential must be text, not {type_name(value)}")
     return value.strip()
 
 
 def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value:
-        raise MissingCredentials(f"the {attribute.name} is empty", hint="Set PL_API_KEY or pass ApiKey(...).")
+        raise MissingCredentials(
+            f"the {attribute.name} is empty", hint='Set PL_API_KEY or pass Planet(api_key="...").'
+        )
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise InvalidRequest(f"the {attribute.name} holds characters that no {attribute.name} has")
 
@@ -65,10 +70,10 @@ class ApiKey:
 
     Basic is the form that all four APIs document.
 
-        Planet(credentials=ApiKey("..."))
+        Planet(api_key="...")  # the same as Planet(credentials=ApiKey("..."))
     """
 
-    key: str = field(repr=False, converter=_strip, validator=_sendable)
+    key: str = field(repr=False, converter=stripped, validator=_sendable)
     scheme: Literal["basic", "api-key"] = "basic"
 
     @classmethod
@@ -78,7 +83,7 @@ class ApiKey:
         if not key:
             raise MissingCredentials(
                 "no API key: PL_API_KEY is not set",
-                hint='Set it (the key is on https://www.planet.com/account) or pass ApiKey("...").',
+                hint='Set it (the key is on https://www.planet.com/account) or pass Planet(api_key="...").',
             )
         return cls(key)
 
@@ -97,7 +102,7 @@ class ApiKey:
 class BearerToken:
     """An OAuth2 access token you already have; it is not refreshed."""
 
-    token: str = field(repr=False, converter=_strip, validator=_sendable)
+    token: str = field(repr=False, converter=stripped, validator=_sendable)
 
     async def authorization(self) -> str:
         """Give the header value."""

@@ -49,13 +49,14 @@ class PlanetError(Exception):
 
     `request` is the request it happened to, without its headers and its body, which may hold secrets; it is
     None where nothing was about to be sent.  `elapsed` is how many seconds it had been with the network when
-    it failed, or None where it had not got there.
+    it failed, or None where it had not got there; `attempts` is how often it was sent before this was raised.
     """
 
     transient: bool = False
     retry_after: float | None = None
     may_have_acted: bool = False
     elapsed: float | None = None
+    attempts: int = 1
 
     def __init__(self, message: str, *, request: Request | None = None, hint: str = "") -> None:
         super().__init__(message)
@@ -70,7 +71,7 @@ class PlanetError(Exception):
 
     @request.setter
     def request(self, request: Request | None) -> None:
-        self._request = request and evolve(request, headers={}, body=None, peek=None)
+        self._request = request and evolve(request, headers={}, body=None)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _again, (type(self), self.args, self.__dict__)
@@ -280,3 +281,10 @@ _SERVER_ERRORS = 500
 def status_class(status: int) -> type[StatusError]:
     """Give the class of error for an HTTP status."""
     return _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else StatusError)
+
+
+def type_name(value: object) -> str:
+    """Return what a value of a wrong type is, for a message; never the value, which can be a secret."""
+    cls = value if isinstance(value, type) else type(value)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return f"the class {name}" if isinstance(value, type) else f"{name!r}"

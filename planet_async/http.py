@@ -5,23 +5,25 @@ simulator, and the fakes of `planet_async.testing`.  No type of a network librar
 """
 
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
-from attrs import field, frozen
-
-from planet_async.body import Body, IteratedBody, WholeBody
+from attrs import Factory, field, frozen
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _PORTS = {"http": 80, "https": 443}
 _DIGITS = 19  # of a number of bytes; Python refuses to read thousands
+_ABSOLUTE = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+_SPACES = "".join(map(chr, range(0x21)))  # and control characters
+_LINE_BREAKS_AND_TABS = str.maketrans("", "", "\t\r\n")
+_NOT_IN_A_URL = re.compile(r"[ \x80-\U0010ffff]+")
 _CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -50,11 +52,39 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def link_target(base: str, link: str) -> str:
-    """Give the address that a link leads to; one that is no address is given as it is, and has no origin."""
+    """Return the address that a link leads to, encoded as browsers encode it.
+
+    Spaces around the link are left out, and so are line breaks and tabs within.  A space within becomes
+    ``%20``; what is not ASCII is percent-encoded as UTF-8, or as IDNA in the name of the host.  All else
+    stays verbatim, since a signed URL is only valid as it was signed.  A link that is no address is returned
+    as it is.
+    """
     try:
-        return urljoin(base, link)
+        address = link.translate(_LINE_BREAKS_AND_TABS).strip(_SPACES)
+        if not _ABSOLUTE.match(address):
+            address = urljoin(base, address)
+        return _encoded(address)
     except ValueError:
         return link
+
+
+def _encoded(address: str) -> str:
+    place = urlsplit(address).netloc  # ValueError where it cannot be an address
+    if address.isascii() and " " not in address:
+        return address
+    scheme, mark, rest = address.partition("//")
+    path = rest.removeprefix(place)
+    user, at, host = place.rpartition("@")
+    if not host.isascii():
+        name, colon, port = host.partition(":")
+        import idna  # noqa: PLC0415 - takes milliseconds to load, and few hosts need it
+
+        host = f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
+    return f"{scheme}{mark}{_percent_encoded(user)}{at}{host}{_percent_encoded(path)}"
+
+
+def _percent_encoded(text: str) -> str:
+    return _NOT_IN_A_URL.sub(lambda found: quote(found[0]), text)
 
 
 def announced_length(headers: Mapping[str, str]) -> int | None:
@@ -73,6 +103,10 @@ def http_date(value: str | None) -> datetime | None:
         return None
 
 
+def _repeatable_by_method(request: "Request") -> bool:
+    return request.method in REPEATABLE_METHODS
+
+
 @frozen
 class Request:
     """One request to be sent; immutable, so that a layer can never surprise another one.
@@ -80,8 +114,6 @@ class Request:
     `params` are pairs, not a mapping, because ``?state=queued&state=running`` must survive.  `repeatable`
     says that sending it twice does no harm: true for GET, HEAD, PUT and DELETE unless told otherwise.  A
     `stream` request gets its response with the body still unread; any other response has been read whole.
-    `peek` is shown the first bytes of such an answer while the rest is still on its way, once for each try,
-    unless all of it came at once; a list learns there where its next page is.
 
         Request("GET", "https://api.planet.com/compute/ops/stats/orders/v2", operation="orders.stats")
     """
@@ -91,14 +123,9 @@ class Request:
     params: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, repr=False)
     headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False)
     body: bytes | None = field(default=None, kw_only=True, repr=False)
-    repeatable: bool = field(kw_only=True)
+    repeatable: bool = field(kw_only=True, default=Factory(_repeatable_by_method, takes_self=True))
     operation: str = field(default="request", kw_only=True)
     stream: bool = field(default=False, kw_only=True)
-    peek: Callable[[bytes], None] | None = field(default=None, kw_only=True, repr=False, eq=False)
-
-    @repeatable.default
-    def _by_method(self) -> bool:
-        return self.method in REPEATABLE_METHODS
 
     def __str__(self) -> str:
         return f"{self.method} {without_query(self.url)}"
@@ -114,7 +141,6 @@ class Request:
             repeatable=self.repeatable,
             operation=self.operation,
             stream=self.stream,
-            peek=self.peek,
         )
 
 
@@ -153,17 +179,17 @@ class Response:
         """The body where it has been read whole, or came so."""
         return self._content
 
-    def chunks(self) -> Body:
-        """Give the body as it arrives; a streamed body can be iterated once.
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Return an iterator over the body as it arrives; a streamed body can be iterated once.
 
         An iteration that is left early ends with `aclose`.
         """
         if self._content is not None:
-            return WholeBody(self._content)
+            return _OneChunk(self._content)
         if self._body is None:
             raise RuntimeError("the body of this response has been consumed")
         body, self._body = self._body, None
-        return body if isinstance(body, Body) else IteratedBody(body)
+        return aiter(body)
 
     async def read(self) -> bytes:
         """Read the whole body and close; a second call gives the same bytes."""
@@ -183,6 +209,18 @@ class Response:
                 await waiting
 
 
+class _OneChunk(AsyncIterator[bytes]):
+    """A body in one piece.  No generator: to drop one half way is a ResourceWarning on trio."""
+
+    def __init__(self, content: bytes) -> None:
+        self._chunks = iter((content,))
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
 class Transport(Protocol):
     """Sends a request and gives its response: the one interface of everything below the services.
 
@@ -199,5 +237,10 @@ class Transport(Protocol):
         ...
 
 
-queued_for: ContextVar[str] = ContextVar("planet_async.queued_for", default="")
-"""What this task's request is waiting in a queue for, such as "its turn"; empty once it is with the server."""
+queued_for: ContextVar[str] = ContextVar("queued_for", default="")
+"""What this task's request is waiting in a queue for, such as "its turn at 3 requests a second" or "a
+connection: 16 downloads hold all 16"; "" once it is with the server.
+
+Whoever makes a request wait sets it, and sets it to "" when the wait is over; it stays as it is where the
+wait is cancelled, so that `DeadlineExceeded` can say what was waited for, and whether anything was sent.
+"""

@@ -13,7 +13,7 @@ from attrs import Attribute, field, frozen
 
 from planet_async._loops import PerLoop
 from planet_async.clock import Clock
-from planet_async.credentials import authorized
+from planet_async.credentials import authorized, stripped
 from planet_async.errors import (
     DecodeError,
     InvalidRequest,
@@ -24,9 +24,9 @@ from planet_async.errors import (
     Unauthorized,
     status_class,
 )
-from planet_async.http import Request, Response, Transport, origin
-from planet_async.layers.masking import masked
+from planet_async.http import Request, Response, Transport, origin, queued_for
 from planet_async.layers.status import RaiseForStatus
+from planet_async.redaction import redact
 
 _UNAUTHORIZED = 401
 _WRONG_CLIENT = frozenset({400, 401, 403})
@@ -34,13 +34,10 @@ _LONGEST_ANSWER = 1 << 20  # bytes; a token is short
 _EARLY = 60.0  # seconds before its end that a token is renewed
 _EARLY_SHARE = 0.1  # or this part of its life, where that is shorter
 _HEADERS = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+_TOKEN = "an access token"  # noqa: S105 - the words for what is waited for
 _HINT = (
     "Check the client id and secret: they belong together, and to this token URL; then scope and audience."
 )
-
-
-def _strip(value: str) -> str:
-    return value.strip()
 
 
 def _given(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -65,8 +62,8 @@ class ClientCredentials:
         Planet(credentials=ClientCredentials("...", "..."))
     """
 
-    client_id: str = field(converter=_strip, validator=_given)
-    client_secret: str = field(repr=False, converter=_strip, validator=_given)
+    client_id: str = field(converter=stripped, validator=_given)
+    client_secret: str = field(repr=False, converter=stripped, validator=_given)
     token_url: str = field(
         default="https://login.planet.com/oauth/token", validator=_address, repr=False, kw_only=True
     )
@@ -136,11 +133,13 @@ class _Renewing:
     async def send(self, request: Request) -> Response:
         """Send; once more with a new token where the server does not take this one."""
         token = await self._fresh()
+        queued_for.set("")
         response = await self._network.send(authorized(request, f"Bearer {token.text}"))
         if response.status != _UNAUTHORIZED:
             return response
         await response.aclose()
         token = await self._fresh(refused=token)
+        queued_for.set("")
         return await self._network.send(authorized(request, f"Bearer {token.text}"))
 
     async def aclose(self) -> None:
@@ -151,14 +150,18 @@ class _Renewing:
         failures = self._failures
         if (token := self._holding(refused)) is not None:
             return token
-        async with self._locks.here():
-            if (token := self._holding(refused)) is not None:
-                return token
-            if self._failure is not None and self._failures > failures:
-                # Somebody tried while we stood in line; a hundred more tries would not do better.
-                raise self._failure()
-            self._token = await self._fetch()
-            return self._token
+        queued_for.set(_TOKEN)
+        try:
+            async with self._locks.here():
+                if (token := self._holding(refused)) is not None:
+                    return token
+                if self._failure is not None and self._failures > failures:
+                    # Somebody tried while we stood in line; a hundred more tries would not do better.
+                    raise self._failure()
+                self._token = await self._fetch()
+                return self._token
+        finally:
+            queued_for.set(_TOKEN)  # the network has noted what became of the request for it
 
     def _holding(self, refused: _Token | None) -> _Token | None:
         token = self._token
@@ -211,7 +214,7 @@ def _failure(error: PlanetError, request: Request, secret: str) -> Callable[[], 
 
 def _translated(error: PlanetError, request: Request, secret: str) -> PlanetError:
     said = f"no token: {error.message}" + (_description(error.body) if isinstance(error, StatusError) else "")
-    message = masked(said.replace(secret, "..."), [secret])  # be it as short as it may
+    message = redact(said.replace(secret, "..."), [secret])  # be it as short as it may
     if isinstance(error, StatusError):
         wrong = error.status in _WRONG_CLIENT
         return (Unauthorized if wrong else status_class(error.status))(

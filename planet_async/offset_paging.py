@@ -1,4 +1,4 @@
-"""Lists with offsets and a count (Tasking), whose pages can be fetched side by side.
+"""Lists with offsets and a count (Tasking), whose pages can be fetched concurrently.
 
 The first page says how many items there are, and its link where the second page begins.  From that follows
 where all the others should be.  It is a guess: what counts is the link of each page to the one after it, and
@@ -6,21 +6,21 @@ where the two differ, the links are followed one by one.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import anyio
 import msgspec
 from anyio.abc import TaskGroup
-from attrs import evolve
+from attrs import define, evolve, field
 
+from planet_async._background import cut_short
 from planet_async.errors import InvalidRequest
-from planet_async.fetch import Fetch
 from planet_async.http import Request, Transport
-from planet_async.live_paging import LivePaginator
 from planet_async.page import Page, PageShape
-from planet_async.paging import Reader
+from planet_async.paging import Iteration, Paginator
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _OFFSET = "offset"
 _DIGITS = 18  # of an offset; Python refuses to read thousands
 
 
-class OffsetPaginator(LivePaginator[T]):
+class OffsetPaginator(Paginator[T]):
     """A paginator that has up to `concurrency` pages under way at a time, and holds one more at most.
 
     The items come in their order, each once (told apart by its `id`), also where some are added while the
@@ -50,70 +50,104 @@ class OffsetPaginator(LivePaginator[T]):
     ) -> None:
         if concurrency < 1:
             raise InvalidRequest(f"concurrency must be at least 1, not {concurrency}")
-        super().__init__(transport, first, shape, decode)
+        super().__init__(transport, first, shape, decode, unique=True)
         self._concurrency = concurrency
 
-    async def _walk(self, reader: Reader[T], group: TaskGroup) -> None:
+    async def _walk(self, iteration: Iteration[T]) -> None:
         page = await self._fetch(self._first)
-        if not await reader.take(page, self._first):
-            return
-        last = await self._take_planned(page, reader, group)
-        if last is not None and last.next is not None:
-            await self._follow(self._following(self._first, last.next), reader, group)
+        following = await iteration.deliver(page, self._first)
+        if following is not None:
+            following = await self._follow_plan(following, page.count or 0, iteration)
+        await self._follow(following, iteration)
 
-    async def _take_planned(self, first: Page[T], reader: Reader[T], group: TaskGroup) -> Page[T] | None:
-        """Have the reader take the pages that can be foreseen; give the last one, if another is wanted."""
-        plan = self._plan(first, reader.limit)
-        ahead = deque[Fetch[T]]()
-        page, count = first, first.count or 0
+    async def _follow_plan(self, second: Request, count: int, iteration: Iteration[T]) -> Request | None:
+        """Fetch the planned pages concurrently and deliver them, as long as the links agree with the plan.
+
+        Return the request for the page after them, or None where no other page is wanted.
+        """
+        following: Request | None = None
+        error: Exception | None = cut_short()
+        async with anyio.create_task_group() as group:
+            try:
+                following = await self._deliver_planned(second, count, iteration, group)
+                error = None
+            except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
+                error = caught
+            group.cancel_scope.cancel()  # the pages that the links do not lead to
+        if error is not None:
+            try:
+                raise error
+            finally:
+                error = None  # it keeps this frame
+        return following
+
+    async def _deliver_planned(
+        self, second: Request, count: int, iteration: Iteration[T], group: TaskGroup
+    ) -> Request | None:
+        plan = self._plan(second, count, iteration.limit)
+        ahead = deque[_PlannedPage[T]]()
+        following: Request | None = second
 
         def begin_more() -> None:
-            ahead.extend(
-                self._begin(request, group) for request in islice(plan, self._concurrency - len(ahead))
-            )
+            for request in islice(plan, self._concurrency - len(ahead)):
+                ahead.append(_PlannedPage(request))
+                group.start_soon(ahead[-1].fetch, self._fetch)
 
         begin_more()
-        while ahead and _offset(page.next) == _offset(ahead[0].request.url):
-            fetch = ahead.popleft()
-            page = await fetch.result()
+        while following and ahead and _offset(following.url) == _offset(ahead[0].request.url):
+            planned = ahead.popleft()
+            page = await planned.result()
             if (page.count or 0) < count:
                 # Answered before the list grew: what moved on since would be on neither page.
-                page = await self._fetch(fetch.request)
+                page = await self._fetch(planned.request)
             count = page.count or 0
             begin_more()  # before the reader has its turn, and takes it to decode this one
-            if not await reader.take(page, fetch.request):
-                return None
-        for fetch in ahead:  # that come after pages elsewhere than was foreseen
-            fetch.cancel()
-        return page
+            following = await iteration.deliver(page, planned.request)
+        return following
 
-    def _plan(self, first: Page[T], limit: int | None) -> Iterator[Request]:
+    def _plan(self, second: Request, count: int, limit: int | None) -> Iterator[Request]:
         """Yield the requests for the pages after the first, as far as they are foreseen."""
-        if first.next is None:
-            return
-        following = self._following(self._first, first.next)
         start = int(dict(self._first.params).get(_OFFSET, 0))
-        second = _offset(following.url)
-        if second is None or second <= start:
+        first_planned = _offset(second.url)
+        if first_planned is None or first_planned <= start:
             return
-        end = first.count or 0
-        if limit is not None:
-            end = min(end, start + limit)
-        for offset in range(second, end, second - start):
-            yield evolve(following, url=_at(following.url, offset))
+        end = count if limit is None else min(count, start + limit)
+        for offset in range(first_planned, end, first_planned - start):
+            yield evolve(second, url=_at(second.url, offset))
 
 
-def _offset(url: str | None) -> int | None:
-    """Give the offset in an address, if there is one."""
-    try:
-        text = dict(parse_qsl(urlsplit(url or "").query)).get(_OFFSET, "")
-    except ValueError:
-        return None
+@define(eq=False)
+class _PlannedPage(Generic[T]):
+    """A page that is fetched in a task of its own, until it is its turn to be delivered."""
+
+    request: Request
+    _page: Page[T] | None = None
+    _error: Exception | None = None
+    _done: anyio.Event = field(factory=anyio.Event)
+
+    async def fetch(self, fetch: Callable[[Request], Awaitable[Page[T]]]) -> None:
+        try:
+            self._page = await fetch(self.request)
+        except Exception as error:  # noqa: BLE001 - raised by `result`
+            self._error = error
+        self._done.set()
+
+    async def result(self) -> Page[T]:
+        """Wait for the page, and return it or raise why it could not be fetched."""
+        await self._done.wait()
+        if self._page is None:
+            raise self._error or cut_short()
+        return self._page
+
+
+def _offset(url: str) -> int | None:
+    """Return the offset in an address, if there is one."""
+    text = dict(parse_qsl(urlsplit(url).query)).get(_OFFSET, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _at(url: str, offset: int) -> str:
-    """Give the same address with another offset."""
+    """Return the same address with another offset."""
     parts = urlsplit(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = urlencode([(name, str(offset) if name == _OFFSET else value) for name, value in pairs])

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request, Response, http_date
-from planet_async.models.parse import REFUSALS, excerpt, unreadable
+from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Page(Generic[T]):
         """Give the id of each item, None where it has none, without decoding more of it."""
         try:
             items: list[_Identified] = getattr(_identify_all(self._body), self._key)
-        except REFUSALS:
+        except DECODE_ERRORS:
             items = []
         if len(items) != len(self._raw):  # one is odd, or some are left out
             return [_id_of(item) for item in self._raw]
@@ -102,7 +102,7 @@ class Page(Generic[T]):
 def _id_of(item: msgspec.Raw) -> str | None:
     try:
         found = _identify(item).id
-    except REFUSALS:
+    except DECODE_ERRORS:
         return None  # whoever looks at the item is told what is wrong with it
     return None if found is None else str(found)
 
@@ -114,7 +114,7 @@ async def read_page(
     body = await response.read()
     try:
         content = _decoder.decode(body)
-    except REFUSALS as error:
+    except DECODE_ERRORS as error:
         raise unreadable(
             "not a page of a list",
             str(error),
@@ -134,15 +134,6 @@ async def read_page(
         raw,
         lambda item: decode(item, request),
     )
-
-
-def early_link(start: bytes, shape: PageShape, request: Request) -> str | None:
-    """Find the address of the next page in the start of a page whose links come before its items."""
-    links = start[: start.find(b"}") + 1]
-    try:
-        return _next(_decoder.decode(links + b"}"), shape, request)
-    except (*REFUSALS, DecodeError):
-        return None
 
 
 def _next(content: _Body[msgspec.Raw], shape: PageShape, request: Request) -> str | None:

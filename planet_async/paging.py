@@ -1,75 +1,36 @@
 """`Paginator`: a list of the API, followed from page to page."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
-from itertools import islice
+from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
-import anyio
 import anyio.lowlevel
 import msgspec
-from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from planet_async._background import Sink, Stream, cut_short
+from planet_async._background import Send, Stream
 from planet_async.errors import PagingError
-from planet_async.fetch import Fetch, Peek
 from planet_async.http import Request, Transport, link_target, origin
-from planet_async.page import Page, PageShape, early_link, read_page
+from planet_async.page import Page, PageShape, read_page
 
 T = TypeVar("T")
 
-_AT_A_STRETCH = 50  # items decoded, about a millisecond, before others have their turn
+_ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
-
-
-@define
-class Reader(Generic[T]):
-    """Takes the pages, without the items that it has already, until it has enough.
-
-    It sees that pages lead on to something: a list that does not would be read for ever.
-    """
-
-    _sink: Sink[Page[T]]
-    _without_known: Callable[[Page[T]], Page[T]]
-    limit: int | None
-    _taken: int = 0
-    _last: Page[Any] | None = None
-    _empty: int = 0
-
-    @property
-    def hurries(self) -> bool:
-        """Whether it waits for this page, and will go on to the next one."""
-        return self._sink.is_awaited and self.limit is None
-
-    async def take(self, page: Page[T], request: Request) -> bool:
-        """Take the next page; tell whether another one is wanted.  PagingError where they lead nowhere."""
-        new = self._without_known(page)
-        if page.next is not None:
-            self._check(page, len(new), request)
-        await self._sink(new)
-        self._taken += len(new)
-        return page.next is not None and (self.limit is None or self._taken < self.limit)
-
-    def _check(self, page: Page[T], new_items: int, request: Request) -> None:
-        last, self._last = self._last, page
-        self._empty = 0 if new_items else self._empty + 1
-        if self._empty >= _MOST_EMPTY:
-            raise PagingError(f"{self._empty:,} pages in a row brought nothing new", request=request)
-        if last is not None and page.repeats(last):
-            raise PagingError("the same page came twice, by another link", request=request)
 
 
 class Paginator(Generic[T]):
     """A list of the API, fetched page by page while it is iterated; nothing is sent before.
 
-    The next page is fetched while the caller works on this one; a caller who waits has it asked for as soon
-    as the start of this one says where it is.  An empty page is not the end: only a missing link is.  Iterate
-    it again to fetch the list again.
+    The next page is fetched while the caller works on this one.  An empty page is not the end: only a missing
+    link is.  Iterate it again to fetch the list again.
 
         async for order in planet.orders.list(state=["queued"]):
             ...
         newest = await planet.orders.list().first()
+
+    With `unique`, an item that comes again is left out, told apart by its `id`: in lists that grow while they
+    are read, items move to a later page.
 
     Raises PagingError where the links go round in a circle, to another origin, or on without an end: to the
     same page again, or to a thousand empty ones in a row.  DecodeError where a page or an item is not what
@@ -82,28 +43,35 @@ class Paginator(Generic[T]):
         first: Request,
         shape: PageShape,
         decode: Callable[[msgspec.Raw, Request], T],
+        *,
+        unique: bool = False,
     ) -> None:
         self._transport = transport
         self._first = first
         self._shape = shape
         self._decode = decode
+        self._unique = unique
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Items(Stream(self._send_pages))
+        return _Items(self._stream())
 
     def pages(self) -> AsyncIterator[Page[T]]:
-        """Iterate page by page."""
-        return Stream(self._send_pages)
+        """Return an iterator over the pages."""
+        return self._stream()
 
     async def collect(self, limit: int | None = None) -> list[T]:
-        """Give the items, at most `limit` of them, as a list; no page beyond those is asked for."""
-        found = _Collected[T](limit)
+        """Return the items, at most `limit` of them, as a list; no page beyond those is requested."""
+        found: list[T] = []
         if limit is None or limit > 0:
-            await self._send_pages(found, limit)
-        return found.items
+            async with aclosing(_Items(self._stream(limit))) as items:
+                async for item in items:
+                    found.append(item)
+                    if len(found) == limit:
+                        break
+        return found
 
     async def first(self) -> T | None:
-        """Give the first item, or None of an empty list."""
+        """Return the first item, or None of an empty list."""
         found = await self.collect(limit=1)
         return found[0] if found else None
 
@@ -111,65 +79,23 @@ class Paginator(Generic[T]):
         """Fetch one page: the first, or the one that another page has as its `next`."""
         return await self._fetch(self._first if link is None else self._following(self._first, link))
 
-    async def _send_pages(self, sink: Sink[Page[T]], limit: int | None = None) -> None:
-        """Send the pages in order until there are enough items."""
-        reader = Reader(sink, self._sieve(), limit)
-        error: Exception | None = cut_short()
-        async with anyio.create_task_group() as group:
-            try:
-                await self._walk(reader, group)
-                error = None
-            except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
-                error = caught
-            group.cancel_scope.cancel()
-        if error is not None:
-            try:
-                raise error
-            finally:
-                error = None  # it keeps this frame
+    def _stream(self, limit: int | None = None) -> Stream[Page[T]]:
+        async def produce(send: Send[Page[T]]) -> None:
+            await self._walk(Iteration(send, self._following, self._unique, limit))
 
-    def _sieve(self) -> Callable[[Page[T]], Page[T]]:
-        """Give what leaves out the items that were on an earlier page."""
-        return lambda page: page
+        return Stream(produce)
 
-    async def _walk(self, reader: Reader[T], group: TaskGroup) -> None:
-        await self._follow(self._first, reader, group)
+    async def _walk(self, iteration: "Iteration[T]") -> None:
+        """Fetch and deliver the pages that this iteration wants."""
+        await self._follow(self._first, iteration)
 
-    async def _follow(self, request: Request, reader: Reader[T], group: TaskGroup) -> None:
-        """Have the reader take the page of a request, and those that the links lead to."""
-        seen = set[str]()
-        fetch = self._begin(request, group)
-        while True:
-            early = self._begin_early(fetch.request, await fetch.start(), reader, group)
-            page = await fetch.result()
-            if not await reader.take(page, fetch.request) or page.next is None:
-                return
-            request = self._following(fetch.request, page.next)
-            if request.url in seen:
-                raise PagingError("the links to the next page go round in a circle", request=fetch.request)
-            seen.add(request.url)
-            if early and early.request.url != request.url:
-                early.cancel()
-                early = None
-            fetch = early or self._begin(request, group)
+    async def _follow(self, request: Request | None, iteration: "Iteration[T]") -> None:
+        """Fetch and deliver the page of a request, and those that the links lead to."""
+        while request is not None:
+            request = await iteration.deliver(await self._fetch(request), request)
 
-    def _begin(self, request: Request, group: TaskGroup) -> Fetch[T]:
-        fetch = Fetch(request, self._fetch)
-        group.start_soon(fetch.run)
-        return fetch
-
-    def _begin_early(
-        self, request: Request, start: bytes, reader: Reader[T], group: TaskGroup
-    ) -> Fetch[T] | None:
-        """Begin the page after this one while it is still arriving, if its start says which one that is."""
-        if reader.hurries and (link := early_link(start, self._shape, request)):
-            with suppress(PagingError):  # raised when this page has been read
-                return self._begin(self._following(request, link), group)
-        return None
-
-    async def _fetch(self, request: Request, peek: Peek | None = None) -> Page[T]:
-        response = await self._transport.send(evolve(request, peek=peek))
-        return await read_page(response, request, self._shape, self._decode)
+    async def _fetch(self, request: Request) -> Page[T]:
+        return await read_page(await self._transport.send(request), request, self._shape, self._decode)
 
     def _following(self, request: Request, link: str) -> Request:
         target = link_target(request.url, link)
@@ -181,18 +107,51 @@ class Paginator(Generic[T]):
 
 
 @define
-class _Collected(Generic[T]):
-    """Takes the items of pages, at most `limit` of them."""
+class Iteration(Generic[T]):
+    """One pass over a list: delivers its pages in order, and says which page to request next.
 
+    It checks that the pages lead on to something: a list whose pages do not would be read for ever.
+    """
+
+    _send: Send[Page[T]]
+    _following: Callable[[Request, str], Request]
+    _unique: bool
     limit: int | None
-    items: list[T] = field(factory=list)
-    is_awaited: bool = True
+    _known: set[str] = field(factory=set)  # the ids of items delivered, if each is wanted once
+    _requested: set[str] = field(factory=set)
+    _delivered: int = 0
+    _last: Page[Any] | None = None
+    _empty: int = 0
 
-    async def __call__(self, page: Page[T]) -> None:
-        wanted = islice(page, None if self.limit is None else self.limit - len(self.items))
-        while some := [*islice(wanted, _AT_A_STRETCH)]:
-            self.items += some
-            await anyio.lowlevel.checkpoint()
+    async def deliver(self, page: Page[T], request: Request) -> Request | None:
+        """Deliver a page; return the request for the next one, or None where no other page is wanted."""
+        new = page.only([self._is_new(id_) for id_ in page.ids()]) if self._unique else page
+        if page.next is not None:
+            self._check(page, len(new), request)
+        await self._send(new)
+        self._delivered += len(new)
+        if page.next is None or (self.limit is not None and self._delivered >= self.limit):
+            return None
+        following = self._following(request, page.next)
+        if following.url in self._requested:
+            raise PagingError("the links to the next page go round in a circle", request=request)
+        self._requested.add(following.url)
+        return following
+
+    def _is_new(self, id_: str | None) -> bool:
+        if id_ in self._known:
+            return False
+        if id_ is not None:
+            self._known.add(id_)
+        return True
+
+    def _check(self, page: Page[T], new_items: int, request: Request) -> None:
+        last, self._last = self._last, page
+        self._empty = 0 if new_items else self._empty + 1
+        if self._empty >= _MOST_EMPTY:
+            raise PagingError(f"{self._empty:,} pages in a row brought nothing new", request=request)
+        if last is not None and page.repeats(last):
+            raise PagingError("the same page came twice, by another link", request=request)
 
 
 class _Items(AsyncIterator[T]):
@@ -201,11 +160,11 @@ class _Items(AsyncIterator[T]):
     def __init__(self, pages: Stream[Page[T]]) -> None:
         self._pages = pages
         self._items: Iterator[T] = iter(())
-        self._given = 0
+        self._count = 0
 
     async def __anext__(self) -> T:
-        self._given += 1
-        if not self._given % _AT_A_STRETCH:
+        self._count += 1
+        if not self._count % _ITEMS_IN_A_ROW:
             await anyio.lowlevel.checkpoint()
         while True:
             for item in self._items:

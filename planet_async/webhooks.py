@@ -14,10 +14,10 @@ import msgspec
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode
+from planet_async.models.base import Resource
+from planet_async.models.codec import decode
+from planet_async.models.json import DECODE_ERRORS, parsed_object
 from planet_async.models.orders import Order, OrderResult
-from planet_async.models.parse import REFUSALS, parsed_object
-from planet_async.models.resource import Resource
 
 
 @frozen(eq=False)
@@ -85,7 +85,7 @@ def parse_order_notification(body: bytes) -> OrderEvent:
     """
     try:
         names = _names.decode(body)
-    except REFUSALS:
+    except DECODE_ERRORS:
         names = msgspec.convert(parsed_object(body), _Names)  # says what is wrong
     order_id = _text(names.order_id) or _text(names.id) or _folder(names.name)
     if not order_id:

@@ -16,7 +16,7 @@ from planet_async.bulk import Outcome
 from planet_async.config import Schedule
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.page import ORDERS_PAGES
 from planet_async.paging import Paginator
 from planet_async.polling import WaitForMany, wait_for

@@ -10,11 +10,11 @@ import anyio.lowlevel
 
 from planet_async.clock import Clock
 from planet_async.config import Config
-from planet_async.conformance.cancellation import Stepped
 from planet_async.credentials import ApiKey
 from planet_async.http import Request, Response
 from planet_async.layers.budget import SharedBudget
 from planet_async.testing import FakeClock
+from planet_async.testing.conformance import Stepped
 
 API = "https://api.planet.com"
 KEY = "PLAKexample0123456789secret"

@@ -8,7 +8,7 @@ import pytest
 from planet_async import ApiKey, Config, Planet
 from planet_async.simulator import Limits, Simulator
 from planet_async.simulator.server import serve
-from planet_async.transports.named import TransportName
+from planet_async.transports import TransportName
 
 ORDER = {
     "name": "field 7",

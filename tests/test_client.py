@@ -3,6 +3,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -13,6 +14,7 @@ from planet_async import (
     ApiKey,
     BearerToken,
     ClientClosed,
+    ClientCredentials,
     Config,
     DeadlineExceeded,
     InvalidRequest,
@@ -55,6 +57,71 @@ def test_without_a_key_it_says_how_to_pass_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("PL_API_KEY", raising=False)
     with pytest.raises(MissingCredentials, match="PL_API_KEY"):
         Planet()
+
+
+@pytest.mark.anyio
+async def test_a_key_can_be_passed_as_it_is() -> None:
+    """`Planet(api_key=...)` is the same as `Planet(credentials=ApiKey(...))`."""
+    sent = []
+    for planet, transport in (
+        (Planet(api_key=KEY, transport=(network := FakeTransport(lambda _: reply(200)))), network),
+        (client(network := FakeTransport(lambda _: reply(200))), network),
+    ):
+        await planet.request("GET", "/x")
+        sent.append(transport.requests[0].headers["authorization"])
+    assert sent[0] == sent[1]
+
+
+class NotAClock:
+    """What many take for one: the module `time` has these, too."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"config": KEY}, r"config must be a Config, not 'str'. Pass the key as Planet\(api_key=\"...\"\)"),
+        ({"config": {"max_attempts": 1}}, "config must be a Config, not 'dict'"),
+        ({"config": {}}, "config must be a Config, not 'dict'"),
+        ({"config": Config}, "config must be a Config, not the class planet_async.config.Config"),
+        ({"credentials": KEY}, r"credentials must be ApiKey.*'str'. Pass the key as Planet\(api_key="),
+        ({"credentials": ("user", KEY)}, "credentials must be ApiKey.*not 'tuple'"),
+        ({"credentials": ApiKey}, "credentials must be ApiKey.*not the class"),
+        ({"api_key": KEY.encode()}, "must be text, not 'bytes'"),
+        ({"api_key": ApiKey(KEY)}, "must be text, not 'planet_async.credentials.ApiKey'"),
+        ({"api_key": ""}, r"the key is empty. Set PL_API_KEY or pass Planet\(api_key=\"...\"\)"),
+        ({"api_key": KEY, "credentials": ApiKey(KEY)}, "api_key and credentials cannot be given both"),
+        ({"api_key": KEY, "transport": 5}, "transport cannot be 'int'"),
+        ({"api_key": KEY, "clock": 5}, r"clock must be a Clock, such as SystemClock\(\), not 'int'"),
+        ({"api_key": KEY, "clock": NotAClock()}, "clock must be a Clock.*NotAClock"),
+        ({"api_key": KEY, "clock": FakeClock}, "clock must be a Clock.*the class"),
+    ],
+)
+def test_a_first_mistake_is_said(arguments: dict[str, Any], text: str) -> None:
+    """A value of a wrong type is refused when the client is made: what was expected, and never the value."""
+    with pytest.raises(InvalidRequest, match=text) as caught:
+        Planet(**arguments)
+    for shown in (*_texts(caught.value), str(caught.value)):
+        assert KEY not in shown
+
+
+def test_the_key_in_the_place_of_the_config_is_not_shown() -> None:
+    """`Planet("mykey")` says how to pass it, in words without the key."""
+    with pytest.raises(InvalidRequest, match=r"Planet\(api_key=\"...\"\)") as caught:
+        Planet(KEY)  # type: ignore[arg-type]
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [ApiKey, BearerToken, lambda value: ClientCredentials("id", value)])
+def test_a_credential_is_text(make: Callable[[Any], object]) -> None:
+    """`ApiKey(os.environ.get("KEY"))` without that variable is an InvalidRequest, no AttributeError."""
+    with pytest.raises(InvalidRequest, match="a credential must be text, not 'NoneType'"):
+        make(None)
 
 
 @pytest.mark.anyio

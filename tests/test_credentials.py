@@ -40,7 +40,7 @@ def test_no_key_says_how_to_pass_one(monkeypatch: pytest.MonkeyPatch, value: str
         monkeypatch.setenv("PL_API_KEY", value)
     with pytest.raises(MissingCredentials, match="PL_API_KEY") as caught:
         ApiKey.from_env()
-    assert "ApiKey(" in str(caught.value)
+    assert "Planet(api_key=" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [ApiKey, BearerToken])

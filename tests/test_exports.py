@@ -1,67 +1,99 @@
+"""What `import planet_async` brings: the public names, each said once, and no network."""
+
 import ast
+import inspect
 import subprocess
 import sys
-from importlib import import_module
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import attrs
 import pytest
 
 import planet_async
-from planet_async._exports import HOME
 
-HEAVY = {"anyio", "asyncio", "attr", "cattrs", "email", "logging", "msgspec", "socket", "sqlite3", "ssl"}
+PUBLIC: dict[str, Any] = {name: getattr(planet_async, name) for name in vars(planet_async)["__all__"]}
+NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp", "pyreqwest"}
+EXTRAS = {"trio", "typer", "rich", "uvicorn", "planet"}
+# The client makes these; nobody else calls them.
+NOT_MADE_BY_USERS = {"Orders", "Subscriptions", "Tasking", "Reports", "Paginator", "OffsetPaginator", "Page"}
+STRUCTURAL = {"Notices"}  # as much of a Planet as a WebhookEndpoint needs
 
 
-def _loaded_by(statement: str) -> set[str]:
-    code = f"import sys; before = {{*sys.modules}}; {statement}; print(*({{*sys.modules}} - before))"
+@pytest.mark.parametrize("statement", ["import planet_async", "from planet_async import *"])
+def test_importing_the_package_loads_no_network_library(statement: str) -> None:
+    """Who brings a transport of their own loads none of ours; the extras are not needed either."""
+    code = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    assert not (NETWORK | EXTRAS) & {*done.stdout.split()}
 
 
-def test_a_type_checker_and_the_program_find_a_name_in_the_same_module() -> None:
-    """The table, the imports that a type checker reads and `__all__` tell of the same names."""
+def test_a_public_name_is_one_line() -> None:
+    """Each is imported once, under its own name, and nothing else has to list it."""
     tree = ast.parse(Path(planet_async.__file__).read_text())
-    for_checkers = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {
-        alias.name: (node.module or "").removeprefix("planet_async.")
-        for node in for_checkers.body
-        if isinstance(node, ast.ImportFrom)
+    imports = [
+        (node.lineno, alias.name, alias.asname)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("planet_async.")
         for alias in node.names
-    }
-    assert typed == HOME
-    assert {*HOME, "__version__"} == {*planet_async.__all__}
+    ]
+    assert len({line for line, _, _ in imports}) == len(imports)
+    assert [name for _, name, _ in imports] == [alias for _, _, alias in imports]
+    assert {name for _, name, _ in imports} == {*PUBLIC}
+    assert len(imports) == len(PUBLIC)
 
 
-def test_importing_the_package_loads_next_to_nothing() -> None:
-    """A program that imports the package and uses one name of it does not wait for the others."""
-    loaded = _loaded_by("import planet_async")
-    own = {name for name in loaded if name.startswith("planet_async")}
-    assert own == {"planet_async", "planet_async._exports", "planet_async._version"}
-    assert not HEAVY & loaded
-    assert len(loaded) <= 40  # 31 on Python 3.11, most of them typing's
+def test_a_star_import_brings_the_public_names_and_no_modules() -> None:
+    """A prompt that imports all of it has no name of its own replaced by a module's."""
+    brought: dict[str, object] = {}
+    exec("from planet_async import *", brought)
+    assert {*brought} - {"__builtins__"} == {*PUBLIC}
+    assert not [name for name in PUBLIC if isinstance(PUBLIC[name], ModuleType)]
+    assert "Planet" in brought
+    assert "__version__" in brought
 
 
-def test_an_error_is_had_without_the_client() -> None:
-    """What is asked for is loaded, and what that needs, but no more."""
-    assert "planet_async.services" not in _loaded_by("from planet_async import NotFound")
+def _signatures() -> Iterator[tuple[str, object]]:
+    for name, thing in PUBLIC.items():
+        if inspect.isfunction(thing):
+            yield name, thing
+        if not inspect.isclass(thing) or not thing.__module__.startswith("planet_async"):
+            continue
+        if name not in NOT_MADE_BY_USERS:
+            yield name, thing.__init__
+        for member, value in vars(thing).items():
+            function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            if not member.startswith("_") and inspect.isfunction(function):
+                yield f"{name}.{member}", function
 
 
-def test_a_name_is_the_same_thing_by_either_way() -> None:
-    """`except planet_async.NotFound` catches what was raised as `planet_async.errors.NotFound`."""
-    for name, module in HOME.items():
-        assert getattr(planet_async, name) is getattr(import_module(f"planet_async.{module}"), name)
+def _classes(annotation: object) -> Iterator[type]:
+    """Yield the classes that a type is made of."""
+    parts = annotation if isinstance(annotation, list) else get_args(annotation)
+    for part in (*parts, get_origin(annotation)):
+        yield from _classes(part) if part is not None else ()
+    if isinstance(annotation, type):
+        yield annotation
 
 
-def test_a_star_import_and_a_listing_have_every_name() -> None:
-    """Who looks before asking, as a prompt that completes names does, sees those not loaded yet."""
-    statement = "import planet_async; assert {*planet_async.__all__} <= {*dir(planet_async)}"
-    assert "planet_async.client" not in _loaded_by(statement)
-    assert "planet_async.client" in _loaded_by("from planet_async import *; Planet")
+@pytest.mark.parametrize(("name", "function"), [*_signatures()], ids=[name for name, _ in _signatures()])
+def test_signatures_use_public_names_only(name: str, function: Any) -> None:
+    """Whoever annotates their own code with what ours takes and returns finds the names in the package."""
+    public = {*map(id, PUBLIC.values())}
+    for annotation in get_type_hints(function).values():
+        for cls in _classes(annotation):
+            if cls.__module__.startswith("planet_async") and not isinstance(cls, TypeVar):
+                assert id(cls) in public or cls.__name__ in STRUCTURAL, f"{name} uses {cls.__qualname__}"
 
 
-def test_a_name_that_is_none_is_refused_as_by_any_module() -> None:
-    """A mistyped name is an error that says it, not a name that is loaded later."""
-    name = "Plant"
-    with pytest.raises(AttributeError, match="module 'planet_async' has no attribute 'Plant'"):
-        getattr(planet_async, name)
-    assert not hasattr(planet_async, name)
+def test_fields_of_records_have_public_types() -> None:
+    """So has whoever reads a field of a record."""
+    public = {*map(id, PUBLIC.values())}
+    for name, thing in PUBLIC.items():
+        if inspect.isclass(thing) and attrs.has(thing) and name not in NOT_MADE_BY_USERS:
+            for field in attrs.fields(thing):
+                for cls in _classes(field.type):
+                    is_ours = cls.__module__.startswith("planet_async") and not field.name.startswith("_")
+                    assert not is_ours or id(cls) in public, f"{name}.{field.name} is a {cls.__qualname__}"

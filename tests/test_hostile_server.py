@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import anyio
 import anyio.abc
@@ -25,7 +25,7 @@ from planet_async.errors import (
 from planet_async.http import Request, Response
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.page import ORDERS_PAGES, TASKING_PAGES
 from planet_async.paging import Paginator
@@ -341,6 +341,30 @@ async def test_a_report_at_no_address_is_an_error(tmp_path: Path) -> None:
     async with client(network, max_attempts=1) as planet:
         with pytest.raises((DownloadError, InvalidRequest, ConnectionLost)):
             await planet.reports.download("r", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("https://storage.example/my file?sig=a%2Fb+c", "https://storage.example/my%20file?sig=a%2Fb+c"),
+        ("größe", "gr%C3%B6%C3%9Fe"),
+        ("https://bücher.example/%zz\r\nx: y", "https://xn--bcher-kva.example/%zzx:%20y"),
+    ],
+)
+async def test_the_link_of_a_file_is_encoded_as_browsers_do(link: str, target: str) -> None:
+    """A raw space or letter in it is encoded, and what is encoded already stays as it was signed."""
+    result = {"name": "a.tif", "delivery": "success", "location": link}
+    order = reply(json={"id": ID, "state": "success", "_links": {"results": [result]}})
+    report = reply(json={"report_id": "r", "contents": [link], "num_rows": 1})
+    network = FakeTransport([order, reply(body=b"tif"), report, reply(body=b"csv")])
+    async with client(network) as planet:
+        async with planet.orders.open((await planet.orders.get(ID)).results[0]) as file:
+            assert [chunk async for chunk in file] == [b"tif"]
+        async with planet.reports.open("r") as file:
+            assert [chunk async for chunk in file] == [b"csv"]
+    _, tif, _, csv = (request.url for request in network.requests)
+    assert tif == urljoin(f"{API}/compute/ops/download/", target)
+    assert csv == urljoin(f"{API}/reports/v1/", target)
 
 
 # Over real sockets: what never finishes.

@@ -13,6 +13,7 @@ from planet_async import (
     Config,
     ConnectError,
     ConnectionLost,
+    DeadlineExceeded,
     DecodeError,
     InvalidRequest,
     MissingCredentials,
@@ -103,6 +104,32 @@ async def test_one_token_serves_many_requests(network: Network, clock: FakeClock
         await planet.request("GET", "/x")
     assert network.tokens == ["Bearer t1"] * 3
     assert network.logins == 1
+
+
+@pytest.mark.parametrize("revoked", ["", "t1"], ids=["the first", "another one"])
+async def test_a_request_that_waits_for_a_token_has_not_been_sent(revoked: str) -> None:
+    """Nor is it with a server that has refused its token: it may be sent again, which the error says."""
+    clock = FakeClock()
+
+    class SlowLogin(Network):
+        async def send(self, request: Request) -> Response:
+            response = await self.transport.send(request)
+            if request.url == TOKEN_URL and self.logins == 1 + bool(revoked):
+                await clock.sleep(60)
+            return response
+
+        async def aclose(self) -> None:
+            await self.transport.aclose()
+
+    network = SlowLogin()
+    network.revoked.add(revoked)
+    planet = Planet(Config(rates={}, deadline=5), credentials=CLIENT, transport=network, clock=clock)
+    with pytest.raises(
+        DeadlineExceeded, match="it was queued for an access token; nothing was sent"
+    ) as caught:
+        await planet.request("POST", "/x")
+    assert not caught.value.may_have_acted
+    assert network.tokens == ["Bearer t1"] * bool(revoked)
 
 
 async def test_many_at_once_fetch_one_token(network: Network, clock: FakeClock) -> None:

@@ -1,6 +1,6 @@
 import gc
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urljoin
@@ -11,11 +11,14 @@ import pytest
 from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spine import API, Stuck, cancelled_at_each_step, others_take_turns, settle
+from spine import API, Stuck, budget, cancelled_at_each_step, others_take_turns, settle
 
+from planet_async.config import Config
 from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingError
-from planet_async.http import Request, Response
-from planet_async.models.convert import decode
+from planet_async.http import Request, Response, Transport
+from planet_async.layers.retry import Retry
+from planet_async.layers.status import RaiseForStatus
+from planet_async.models.codec import decode
 from planet_async.models.orders import Order
 from planet_async.page import (
     ORDERS_PAGES,
@@ -23,10 +26,11 @@ from planet_async.page import (
     RESULTS_PAGES,
     SUBSCRIPTIONS_PAGES,
     TASKING_PAGES,
+    Page,
     PageShape,
 )
 from planet_async.paging import Paginator
-from planet_async.testing import FakeTransport, reply
+from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +69,7 @@ def book(pages: Sequence[Sequence[object]], dialect: Dialect = ORDERS) -> FakeTr
     return FakeTransport(answer)
 
 
-def paginator(transport: FakeTransport | Stuck, shape: PageShape = ORDERS_PAGES) -> Paginator[Any]:
+def paginator(transport: Transport, shape: PageShape = ORDERS_PAGES) -> Paginator[Any]:
     first = Request("GET", LIST, params=(("state", "queued"), ("state", "running")), operation="orders.list")
     return Paginator(transport, first, shape, lambda raw, _: msgspec.json.decode(raw))
 
@@ -230,6 +234,14 @@ async def test_a_relative_link_is_followed(link: str) -> None:
     assert transport.requests[1].url == urljoin(LIST, link) == f"{LIST}?page=1"
 
 
+async def test_a_link_is_encoded_as_browsers_do() -> None:
+    """A raw space or letter is encoded, and what is encoded already stays; only then is it followed."""
+    link = "?name=größe 1&marker=a%2Fb+c"
+    transport = answers({"orders": [1], "_links": {"next": link}}, {"orders": [2]})
+    assert await paginator(transport).collect() == [1, 2]
+    assert transport.requests[1].url == f"{LIST}?name=gr%C3%B6%C3%9Fe%201&marker=a%2Fb+c"
+
+
 @pytest.mark.parametrize(
     "link",
     [
@@ -378,6 +390,45 @@ async def test_the_fetching_can_be_ended_and_waited_for() -> None:
                 assert stuck.waiting == 1
                 scope.cancel()
     assert stuck.waiting == 0
+
+
+async def test_a_page_that_breaks_off_is_fetched_again() -> None:
+    """A connection that is lost in the middle of a list costs a request, and each item comes once."""
+    pages = book([[1, 2], [3, 4], [5]])
+    requested: list[str] = []
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b'{"_links": {"next": "?page=2"}, "orders": [3,'
+        raise ConnectionLost("broke off")
+
+    def answer(request: Request) -> Response:
+        requested.append(request.url)
+        if requested.count(f"{LIST}?page=1") == 1 and request.url == f"{LIST}?page=1":
+            return Response(200, body=broken())
+        found = pages._answer(request)
+        assert isinstance(found, Response)
+        return found
+
+    network, clock = FakeTransport(answer), FakeClock()
+    layers = Retry(RaiseForStatus(network, clock), Config(), clock, budget(clock))
+    assert await paginator(layers).collect() == [1, 2, 3, 4, 5]
+    assert requested == [LIST, f"{LIST}?page=1", f"{LIST}?page=1", f"{LIST}?page=2"]
+    assert network.open_responses == 0
+
+
+async def test_pages_are_forgotten_without_the_help_of_the_garbage_collector() -> None:
+    """A list of thousands of pages of a megabyte must not keep them until Python collects."""
+    seen: list[weakref.ref[Page[Any]]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        async for page in paginator(book([[1, 2], [3], [], [4, 5], [6]])).pages():
+            seen.append(weakref.ref(page))
+        del page
+        await settle()
+        assert [ref() for ref in seen] == [None] * 5
+    finally:
+        gc.enable()
 
 
 async def test_a_page_that_fails_leaves_no_garbage() -> None:

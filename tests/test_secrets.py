@@ -40,10 +40,10 @@ from planet_async import (
 from planet_async._background import on_asyncio
 from planet_async.http import Transport, origin, without_query
 from planet_async.layers.auth import Auth
-from planet_async.models.convert import from_mapping
+from planet_async.models.codec import from_mapping
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
-from planet_async.transports.named import TransportName
+from planet_async.transports import TransportName
 
 KEY = "PLAKexample0123456789secret"
 BASIC = b64encode(f"{KEY}:".encode()).decode()

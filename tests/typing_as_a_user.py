@@ -5,15 +5,20 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, assert_type
 
+import aiohttp
+import httpx
+import httpx2
+
 import planet_async
 from planet_async import (
+    DOCUMENTED_RATES,
     ApiKey,
     BearerToken,
     CancelResult,
     Clip,
     Clock,
     Config,
-    Delivery,
+    DownloadedOrder,
     OpenFile,
     Order,
     OrderRequest,
@@ -38,6 +43,8 @@ from planet_async import (
 )
 from planet_async.simulator import Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
+from planet_async.transports.aiohttp import AiohttpTransport
+from planet_async.transports.httpx import HttpxTransport
 
 
 async def making_a_client(anything: Transport) -> None:
@@ -50,6 +57,37 @@ async def making_a_client(anything: Transport) -> None:
     assert_type(planet.with_options(deadline=5, schedule=Schedule(first=1)), Planet)
     assert_type(await planet.aclose(), None)
     assert_type(standard_stack(anything, config, ApiKey("..."), SystemClock()), Transport)
+
+
+async def making_a_client_of_mine(
+    client: httpx.AsyncClient,
+    client2: httpx2.AsyncClient,
+    session: aiohttp.ClientSession,
+    wrong: httpx.Client,
+) -> None:
+    Planet(api_key="...", transport="httpx2")
+    Planet(Config(max_attempts=1), api_key="...", transport=client)
+    Planet(api_key="...", transport=client2)
+    Planet(api_key="...", transport=session)
+    Planet(api_key="...", transport=HttpxTransport(client))
+    Planet(api_key="...", transport=AiohttpTransport(session, Config()))
+    Planet(api_key="...", transport="requests")  # type: ignore[arg-type]
+    Planet(api_key="...", transport=wrong)  # type: ignore[arg-type]
+    Planet("...")  # type: ignore[arg-type]
+    Planet(credentials="...")  # type: ignore[arg-type]
+
+
+def configuring(path: Path) -> None:
+    config = Config(proxy="socks5://user:password@proxy:1080", ca_file=path, trust_env=False, max_downloads=4)
+    assert_type(config.proxy, str | None)
+    assert_type(config.ca_file, Path | None)
+    assert_type(config.base_url, str)
+    assert_type(config.rates, Mapping[str, tuple[Window, ...]])
+    Config(ca_file="company.pem", client_cert="both.pem", rates={})
+    Config(client_cert=("cert.pem", "key.pem"), rates=DOCUMENTED_RATES)
+    Config(client_cert=("cert.pem", "key.pem", "password"), rates={"orders": [Window(1)]})
+    Config(client_cert=("cert.pem",))  # type: ignore[arg-type]
+    Config("https://api.planet.com")  # type: ignore[call-arg]
 
 
 async def orders(planet: Planet) -> None:
@@ -106,7 +144,7 @@ async def downloads(planet: Planet, order: Order) -> None:
         async for chunk in file:
             assert_type(chunk, bytes)
     async for outcome in planet.orders.run([{"name": "field", "products": []}], to="data"):
-        assert_type(outcome, Outcome[Delivery])
+        assert_type(outcome, Outcome[DownloadedOrder])
         assert_type(outcome.unwrap().paths, tuple[Path, ...])
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import anyio
 from attrs import frozen
 
-from planet_async import Delivery, Order, Outcome, Planet, PlanetError
+from planet_async import DownloadedOrder, Order, Outcome, Planet, PlanetError
 from planet_async.cli.progress import Board, states_text
 from planet_async.cli.requests import RequestFile
 
@@ -70,7 +70,7 @@ class Seen:
             self._waiting.advance(states_text(self._states))
         self.orders[order.id] = order
 
-    def end(self, outcome: Outcome[Delivery]) -> Result:
+    def end(self, outcome: Outcome[DownloadedOrder]) -> Result:
         """Say what became of an order in the end; one that was never placed is known by its name."""
         order = self.orders.get(outcome.id)
         if order is None:

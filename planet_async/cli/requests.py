@@ -12,8 +12,8 @@ from attrs import frozen
 
 from planet_async import InvalidRequest, OrderRequest
 from planet_async.cli.run import complain
-from planet_async.models.convert import checked_body
-from planet_async.models.parse import kind
+from planet_async.models.codec import checked_body
+from planet_async.models.json import kind
 
 STDIN = "-"
 

@@ -11,7 +11,7 @@ from planet_async.cli.batch import for_each
 from planet_async.cli.output import print_json, print_json_line, stderr, stdout, wants_json
 from planet_async.cli.requests import RequestFile, read_requests
 from planet_async.cli.run import about, complain, reporting, with_planet
-from planet_async.models.resource import Resource
+from planet_async.models.base import Resource
 from planet_async.services._query import checked_id
 
 R = TypeVar("R", bound=Resource)

@@ -27,7 +27,8 @@ from planet_async.errors import (
     StatusError,
     UnsettledCreate,
 )
-from planet_async.models.parse import parsed_object
+from planet_async.http import queued_for
+from planet_async.models.json import parsed_object
 from planet_async.page import Page
 
 _LOOKS = (0.0, 0.2, 0.5, 1.0)  # when to look, in shares of the delay
@@ -108,7 +109,7 @@ class ExactlyOnce(Generic[T]):
             f"not done within {deadline:g} s: another {self._kind.noun} of that name was looked for first",
             hint="A name of its own for each need not wait.",
         )
-        late.may_have_acted = begun is not None
+        late.may_have_acted = begun is not None and not queued_for.get()
         raise late
 
     async def find(self, body: bytes, seconds_ago: float, taken: Iterable[str] = ()) -> T | None:
@@ -146,23 +147,25 @@ class ExactlyOnce(Generic[T]):
         return Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now, error)
 
     async def _settle(self, name: Name, lost: Lost, send: Callable[[], Awaitable[T]]) -> T:
-        first_failure = lost.failed
-        # Each try is as harmless as the first one, so it is both the attempts and the seconds that end them.
-        for attempt in count():
-            late = self._clock.monotonic() > first_failure + self._config.retry_for
-            if late and attempt >= self._config.max_attempts:
-                break
+        attempts = 1 if lost.cause is None else lost.cause.attempts
+        for losses in count():
             try:
                 found = await self._look_until_sure(name, lost)
-                return self._claim(await send() if found is None else found)
+                if found is not None:
+                    return self._claim(found)
+                if attempts >= self._config.max_attempts:
+                    break
+                return self._claim(await send())
             except UnsettledCreate as unsettled:
                 raise unsettled from lost.cause
             except PlanetError as error:
                 if not _ambiguous(error):
                     raise
+                attempts += error.attempts
                 lost.failed, lost.cause = self._clock.monotonic(), error
-                await self._clock.sleep(self._pause(attempt))
-        raise self._unsettled(lost, "again and again no answer came", ()) from lost.cause
+                await self._clock.sleep(self._pause(losses))
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        raise self._unsettled(lost, f"after {times} it is not listed", ()) from lost.cause
 
     def _pause(self, attempt: int) -> float:
         grown = self._config.consistency_delay * 2.0 ** min(attempt, 16)

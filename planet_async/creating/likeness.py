@@ -6,7 +6,7 @@ from enum import IntEnum
 from math import isclose
 from typing import Any
 
-from planet_async.models.secrets import REDACTED
+from planet_async.redaction import REDACTED
 
 _NOISE = 1e-6  # degrees, and shares: services round
 _NEAR = 1e-2

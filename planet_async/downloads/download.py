@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import define
 
+from planet_async.body import IteratedBody
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
@@ -43,6 +44,7 @@ async def download(
     folder: Path,
     *,
     clock: Clock,
+    max_attempts: int,
     overwrite: bool = False,
     ranges: int = 1,
     at_once: int = 1,
@@ -51,7 +53,8 @@ async def download(
     """Fetch one file into the folder and give its path; one that is there with the right checksum is kept.
 
     While it arrives it is called `NAME.part`.  A connection that breaks off is resumed from there, now or by
-    a later call; an expired link is renewed; a file that comes with the wrong checksum is fetched once more.
+    a later call, until `max_attempts` in a row have brought no new byte; an expired link is renewed; a file
+    that comes with the wrong checksum is fetched once more, unless `max_attempts` is 1.
     Where another process is fetching the same file, this waits for it.  A large one comes by up to `ranges`
     requests side by side.  `at_once` is how many files the caller fetches so, which share the memory for what
     is to be written.
@@ -73,9 +76,18 @@ async def download(
             if not overwrite and await in_thread(_is_there, file, path):
                 await in_thread(part.discard)  # another process has finished it between the two looks
                 return path
-            await fetch_ranges(transport, file, part, ranges, clock=clock, at_once=at_once, progress=progress)
+            await fetch_ranges(
+                transport,
+                file,
+                part,
+                ranges,
+                clock=clock,
+                max_attempts=max_attempts,
+                at_once=at_once,
+                progress=progress,
+            )
             await in_thread(part.begin)
-            await _Download(transport, file, part, clock, at_once, progress).complete()
+            await _Download(transport, file, part, clock, max_attempts, at_once, progress).complete()
             await in_thread(part.accept)
         finally:
             part.close()
@@ -146,26 +158,27 @@ class _Download:
     file: RemoteFile
     part: PartFile
     clock: Clock
+    max_attempts: int
     at_once: int
     progress: ProgressCallback | None
     etag: str = ""  # of the version that the part is from
 
     async def complete(self) -> None:
         """Return when all of the file is there and right."""
-        problem = await self._arrive()
-        if problem:
+        problem, hint = await self._arrive(), ""
+        if problem and self.max_attempts > 1:
             await in_thread(self.part.restart)
-            problem = await self._arrive()
+            problem, hint = await self._arrive(), "It came so twice."
         if problem:
             await in_thread(self.part.discard)
-            raise ChecksumMismatch(problem, request=self.file.request, hint="It came so twice.")
+            raise ChecksumMismatch(problem, request=self.file.request, hint=hint)
 
     async def _arrive(self) -> str:
         """Fetch what is missing, however often that breaks off; give what is wrong with it in the end."""
         if self.file.size is not None and self.part.size > self.file.size:
             await in_thread(self.part.restart)  # an earlier call was cancelled when too much had come
         if self.part.size == 0 or self.part.size != self.file.size:
-            await insist(self.file, self._fetch, lambda: self.part.size, self.clock)
+            await insist(self.file, self._fetch, lambda: self.part.size, self.clock, self.max_attempts)
         return self._problem()
 
     def _problem(self) -> str:
@@ -225,7 +238,9 @@ class _Download:
                 self.progress(Progress(self.file.name, received, size))
 
         left = None if limit is None else limit - self.part.size
-        await write_behind(response.chunks(), self.part.takers, told, at_once=self.at_once, most=left)
+        await write_behind(
+            IteratedBody(response.chunks()), self.part.takers, told, at_once=self.at_once, most=left
+        )
         if self.file.size is None and limit is not None and self.part.size > limit:
             await in_thread(self.part.discard)
             raise BodyTooLarge(

@@ -4,6 +4,7 @@ import anyio
 from attrs import define, field
 
 from planet_async._background import cut_short
+from planet_async.body import IteratedBody
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
@@ -24,6 +25,7 @@ async def fetch_ranges(
     ranges: int,
     *,
     clock: Clock,
+    max_attempts: int,
     at_once: int,
     progress: ProgressCallback | None,
 ) -> None:
@@ -41,7 +43,15 @@ async def fetch_ranges(
         return
     missing = sum(stretch.stop - stretch.at for stretch in stretches)
     filling = _Filling(
-        transport, file, clock, progress, file.size, file.size - missing, ranges, at_once * ranges
+        transport,
+        file,
+        clock,
+        max_attempts,
+        progress,
+        file.size,
+        file.size - missing,
+        ranges,
+        at_once * ranges,
     )
     await filling.fill([stretch for stretch in stretches if stretch.at < stretch.stop])
     if filling.failure is not None:
@@ -56,6 +66,7 @@ class _Filling:
     transport: Transport
     file: RemoteFile
     clock: Clock
+    max_attempts: int
     progress: ProgressCallback | None
     size: int
     received: int
@@ -79,6 +90,7 @@ class _Filling:
                             lambda request: self._fetch(stretch, request),
                             lambda: stretch.at,
                             self.clock,
+                            self.max_attempts,
                         )
                     except _NoRangesError:
                         self.refused = True
@@ -112,7 +124,11 @@ class _Filling:
             self.first.set()
             missing = stretch.stop - stretch.at
             await write_behind(
-                response.chunks(), [stretch.write], self._tell, at_once=self.at_once, most=missing
+                IteratedBody(response.chunks()),
+                [stretch.write],
+                self._tell,
+                at_once=self.at_once,
+                most=missing,
             )
         finally:
             await response.aclose()

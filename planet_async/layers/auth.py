@@ -4,7 +4,7 @@ from planet_async.clock import Clock
 from planet_async.credentials import Credentials
 from planet_async.errors import PlanetError
 from planet_async.http import Request, Response, Transport, origin
-from planet_async.layers.masking import credential_of
+from planet_async.redaction import credential_of
 
 
 class Auth:

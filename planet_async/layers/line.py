@@ -34,6 +34,13 @@ class Line:
         self._slowed_at = 0  # the last turn before the pace was halved
         self._pace = 1.0  # the part of the allowed rate that is used
         self._refused = 1.0
+        self._rates = " and ".join(map(_text, windows))
+
+    @property
+    def queued_for(self) -> str:
+        """What a request waits for in this line."""
+        slowed_down = ", slowed down after a 429" if self._pace < 1 else ""
+        return f"its turn at {self._rates}{slowed_down}"
 
     async def wait_turn(self) -> int:
         """Return when a request may be sent, with the number of its turn; cancelled, it takes none."""
@@ -74,3 +81,9 @@ class Line:
             if len(sent) >= most:
                 opens_at = max(opens_at, sent[-most] + _MARGIN * window.seconds)
         return opens_at
+
+
+def _text(window: Window) -> str:
+    requests = "request" if window.limit == 1 else "requests"
+    unit = {1.0: "a second", 60.0: "a minute"}.get(window.seconds, f"in {window.seconds:g} s")
+    return f"{window.limit} {requests} {unit}"

@@ -1,16 +1,11 @@
 """`RateLimit` lets requests out at the pace that the API allows."""
 
-from contextvars import ContextVar
-
 from planet_async.errors import StatusError, TooManyRequests
-from planet_async.http import Request, Response, Transport
+from planet_async.http import Request, Response, Transport, queued_for
 from planet_async.layers.budget import SharedBudget
 
 _SHUT_SECONDS = 1.0  # after a 429 that names no time
 _LONGEST_SHUT = 300.0  # a server that names a longer time is asked again after this one, lest all hang
-
-under_way: ContextVar[bool] = ContextVar("under_way", default=True)
-"""Whether the call of this task may be with the server; False while it stands in line."""
 
 
 class RateLimit:
@@ -28,9 +23,9 @@ class RateLimit:
         line = self._budget.here().line(request.operation)
         if line is None:
             return await self._inner.send(request)
-        under_way.set(False)
+        queued_for.set(line.queued_for)
         turn = await line.wait_turn()
-        under_way.set(True)
+        queued_for.set("")
         try:
             response = await self._inner.send(request)
         except TooManyRequests as error:

@@ -9,7 +9,7 @@ from planet_async.errors import PlanetError, StatusError, status_class
 from planet_async.http import Request, Response, Transport, http_date
 from planet_async.layers.body import start_of_body, whole_body
 from planet_async.layers.error_body import parse_error_body
-from planet_async.layers.masking import masked, secrets_in
+from planet_async.redaction import redact, secrets_in
 
 _FIRST_REFUSAL = 300
 _MOST_READ = 1 << 16  # bytes of a refusal
@@ -65,7 +65,7 @@ class RaiseForStatus:
 
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
     """Make the error that a refusal stands for."""
-    shown = partial(masked, secrets=(*response.confidential, *secrets_in(request.body)))
+    shown = partial(redact, secrets=(*response.confidential, *secrets_in(request.body)))
     text = shown(body.decode("utf-8", "replace"))
     message, field_errors = parse_error_body(text.encode())
     return status_class(response.status)(

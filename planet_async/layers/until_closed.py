@@ -1,12 +1,12 @@
 """What ends with the client: requests under way by `UntilClosed`, pauses between them by `ClosingClock`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from planet_async.body import Body
+from planet_async._loops import PerLoop
 from planet_async.clock import Clock
 from planet_async.errors import ClientClosed
 from planet_async.http import Request, Response, Transport
@@ -14,33 +14,42 @@ from planet_async.http import Request, Response, Transport
 T = TypeVar("T")
 
 
+class _UnderWay:
+    """The calls under way in one event loop."""
+
+    def __init__(self) -> None:
+        self.scopes: set[anyio.CancelScope] = set()
+        self.last_ended = anyio.Event()
+
+
 class Closing:
     """The end of a client, and of all its views: what is under way, and whether it has come."""
 
     def __init__(self) -> None:
         self.closed = False
-        self._running: set[anyio.CancelScope] = set()
-        self._last_ended = anyio.Event()
+        self._under_way = PerLoop(_UnderWay)
 
     async def unless_closed(self, act: Callable[[], Awaitable[T]], request: Request | None = None) -> T:
-        """Do it; ClientClosed where the client is closed meanwhile."""
+        """Return what `act` returns; raise ClientClosed where the client is closed before."""
+        here = self._under_way.here()
         with anyio.CancelScope() as scope:
-            self._running.add(scope)
+            here.scopes.add(scope)
             try:
                 return await act()
             finally:
-                self._running.discard(scope)
-                if self.closed and not self._running:
-                    self._last_ended.set()
+                here.scopes.discard(scope)
+                if self.closed and not here.scopes:
+                    here.last_ended.set()
         raise _closed(request)
 
     async def end(self) -> None:
-        """End what is under way, and wait until it has ended."""
+        """End what is under way in this event loop, and wait for that; others begin nothing more."""
         self.closed = True
-        for scope in self._running:
+        here = self._under_way.here()
+        for scope in here.scopes:
             scope.cancel()
-        if self._running:
-            await self._last_ended.wait()
+        if here.scopes:
+            await here.last_ended.wait()
 
 
 class UntilClosed:
@@ -92,24 +101,18 @@ class ClosingClock:
         await self._closing.unless_closed(lambda: self._clock.sleep(seconds))
 
 
-class _Body(Body):
+class _Body(AsyncIterator[bytes]):
     """A streamed body.  A network that is closed meanwhile need not wake its reader."""
 
-    def __init__(self, body: Body, closing: Closing, request: Request) -> None:
-        self._body = body
+    def __init__(self, chunks: AsyncIterator[bytes], closing: Closing, request: Request) -> None:
+        self._chunks = chunks
         self._closing = closing
         self._request = request
 
-    async def next_chunk(self) -> bytes:
-        return await self._unless_closed(self._body.__anext__)
-
-    async def read_into(self, memory: memoryview) -> int:
-        return await self._unless_closed(lambda: self._body.read_into(memory))
-
-    async def _unless_closed(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def __anext__(self) -> bytes:
         if self._closing.closed:
             raise _closed(self._request)
-        return await self._closing.unless_closed(read, self._request)
+        return await self._closing.unless_closed(self._chunks.__anext__, self._request)
 
 
 def _closed(request: Request | None) -> ClientClosed:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import define, frozen
 
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.models.orders import Manifest
 
 

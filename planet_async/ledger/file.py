@@ -11,7 +11,7 @@ import msgspec
 
 from planet_async.errors import LedgerError
 from planet_async.ledger.entry import Entry, KeptFile, Stage
-from planet_async.models.secrets import blacked_out
+from planet_async.redaction import redacted
 
 _SMALLEST = 512  # bytes: what is shorter, SQLite would take for empty
 _FORMAT = 1
@@ -92,7 +92,7 @@ class LedgerFile:
         Requests are the same whose JSON is the same, but for the secrets, which are not kept; where a job has
         several of them, each is an entry.
         """
-        request = msgspec.json.encode(blacked_out(msgspec.json.decode(body)), order="sorted")
+        request = msgspec.json.encode(redacted(msgspec.json.decode(body)), order="sorted")
         digest = hashlib.sha256(request).digest()
         row = self._database.execute(
             "SELECT * FROM entries WHERE hash = ? AND job < ? ORDER BY job, number LIMIT 1",

@@ -6,19 +6,19 @@ See https://docs.planet.com/develop/apis/orders/delivery/
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import evolve, field, frozen
-from cattrs import ClassValidationError
 
-from planet_async.models.request import RequestModel
-from planet_async.models.structure import converter, noted
+from planet_async.models.base import Named
+from planet_async.models.codec import Problems, ReadBy, read_mapping
+from planet_async.redaction import SECRET
 
 _COMMON = ("single_archive", "archive_type", "archive_filename", "layout")
 
 
 @frozen(kw_only=True)
-class Delivery(RequestModel):
+class Delivery(Named):
     """Base of the deliveries; several in one order are written as a plain mapping.
 
     `archive_type` "zip" makes a zip file of each item, with `single_archive` one of the whole order, named by
@@ -54,8 +54,8 @@ class AmazonS3(Delivery):
 
     bucket: str
     aws_region: str
-    aws_access_key_id: str = field(repr=False)
-    aws_secret_access_key: str = field(repr=False)
+    aws_access_key_id: str = field(repr=False, metadata=SECRET)
+    aws_secret_access_key: str = field(repr=False, metadata=SECRET)
     path_prefix: str | None = None
 
 
@@ -67,7 +67,7 @@ class AzureBlobStorage(Delivery):
 
     account: str
     container: str
-    sas_token: str = field(repr=False)
+    sas_token: str = field(repr=False, metadata=SECRET)
     storage_endpoint_suffix: str | None = None
     path_prefix: str | None = None
 
@@ -79,7 +79,7 @@ class GoogleCloudStorage(Delivery):
     block: ClassVar[str] = "google_cloud_storage"
 
     bucket: str
-    credentials: str = field(repr=False)
+    credentials: str = field(repr=False, metadata=SECRET)
     path_prefix: str | None = None
 
 
@@ -91,7 +91,7 @@ class GoogleEarthEngine(Delivery):
 
     project: str
     collection: str
-    credentials: str | None = field(default=None, repr=False)
+    credentials: str | None = field(default=None, repr=False, metadata=SECRET)
 
 
 @frozen(kw_only=True)
@@ -103,8 +103,8 @@ class OracleCloudStorage(Delivery):
     bucket: str
     region: str
     namespace: str
-    customer_access_key_id: str = field(repr=False)
-    customer_secret_key: str = field(repr=False)
+    customer_access_key_id: str = field(repr=False, metadata=SECRET)
+    customer_secret_key: str = field(repr=False, metadata=SECRET)
     path_prefix: str | None = None
 
 
@@ -117,8 +117,8 @@ class S3Compatible(Delivery):
     endpoint: str
     bucket: str
     region: str
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
+    access_key_id: str = field(repr=False, metadata=SECRET)
+    secret_access_key: str = field(repr=False, metadata=SECRET)
     use_path_style: bool | None = None
     path_prefix: str | None = None
 
@@ -157,26 +157,16 @@ DELIVERIES: Mapping[str, type[Delivery]] = {
 }
 
 
-def _delivery(value: object, _: object) -> Delivery | Mapping[str, Any]:
-    wrong: list[Exception] = []
-    try:
-        converter.structure(value, Archive)
-    except ClassValidationError as error:
-        wrong.extend(error.exceptions)
-    # Past this point it is an object: anything else was refused above.
-    given: Mapping[str, Any] = dict(value)  # type: ignore[call-overload]
-    blocks: list[Delivery] = []
-    for name in given.keys() & DELIVERIES.keys():
-        try:
-            blocks.append(converter.structure(given[name], DELIVERIES[name]))
-        except Exception as error:  # noqa: BLE001 - collected, so that all are reported at once
-            wrong.append(noted(error, name, Delivery))
-    if wrong:
-        raise ClassValidationError("in a delivery", wrong, Delivery)
+def _read_delivery(value: object) -> Delivery | Mapping[str, Any]:
+    given, wrong = read_mapping(value), Problems()
+    wrong.read(given, Archive)
+    blocks = [wrong.read(given[name], cls, f".{name}") for name, cls in DELIVERIES.items() if name in given]
+    wrong.check()
     if len(blocks) > 1 or given.keys() - DELIVERIES.keys() - set(_COMMON):
         return given
     common = {name: given.get(name) for name in _COMMON}
     return evolve(blocks[0], **common) if blocks else Archive(**common)
 
 
-converter.register_structure_hook_func(lambda cls: cls is Delivery, _delivery)
+AnyDelivery = Annotated[Delivery, ReadBy(_read_delivery)]
+"""A delivery as an order has it: the common fields beside the block of the cloud."""

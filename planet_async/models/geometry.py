@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.json import kind as shown
 
 GEOMETRIES = frozenset(
     {
@@ -115,11 +116,12 @@ def _position(value: object, where: str) -> None:
     if not isinstance(value, list | tuple) or len(value) < len(_FURTHEST):
         raise InvalidRequest(f"{where}: expected a position: longitude and latitude")
     for number in value:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number):
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or (isinstance(number, float) and not isfinite(number)):
             raise InvalidRequest(f"{where}: expected finite numbers")
     for (name, furthest), number in zip(_FURTHEST, value, strict=False):  # a third one is the height
         if abs(number) > furthest:
-            raise InvalidRequest(f"{where}: the {name} {number:g} is not from -{furthest} to {furthest}")
+            raise InvalidRequest(f"{where}: the {name} {shown(number)} is not from -{furthest} to {furthest}")
 
 
 def _each(value: object, where: str, check: _Check) -> Sequence[Any]:

@@ -9,10 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from planet_async.models.convert import decode_part
-from planet_async.models.open_word import OpenWord
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Timestamp
+from planet_async.models.base import OpenEnum, Resource
+from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
 
 @frozen(eq=False)
@@ -49,7 +47,7 @@ class ImagingWindow(Resource):
         return self._mappings("cloud_forecast")
 
 
-class SearchStatus(OpenWord):
+class SearchStatus(OpenEnum):
     """Where a search for imaging windows is: CREATED, IN_PROGRESS, then DONE or FAILED."""
 
     CREATED = "CREATED"

@@ -4,17 +4,17 @@ See https://docs.planet.com/develop/apis/orders/reference/
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.delivery import Delivery
+from planet_async.models.base import Named, RequestModel
+from planet_async.models.codec import ReadBy, named, read
+from planet_async.models.delivery import AnyDelivery
 from planet_async.models.geometry import to_geojson
-from planet_async.models.request import Named, RequestModel
-from planet_async.models.secrets import outline, url_without_secrets
-from planet_async.models.structure import converter, named_hook
-from planet_async.models.tools import Tool
+from planet_async.models.tools import AnyTool, Tool
+from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ class Webhook(RequestModel):
     The URL may hold a user and a password.
     """
 
-    url: str = field(repr=url_without_secrets)
+    url: str = field(repr=url_without_secrets, metadata=SECRET_URL)
     per_order: bool | None = None
 
 
@@ -138,7 +138,7 @@ class Notifications(RequestModel):
     """Who is told when an order ends: `email` to the user, and a webhook."""
 
     email: bool | None = None
-    webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=outline)
+    webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=keys_only)
 
 
 def _products(value: Iterable[Product | Mapping[str, Any]]) -> tuple[Product | Mapping[str, Any], ...]:
@@ -153,6 +153,21 @@ def _is_basemap(product: Product | Mapping[str, Any]) -> bool:
     if isinstance(product, Mapping):
         return not product.keys().isdisjoint(_BASEMAP_KEYS)
     return isinstance(product, BasemapProduct)
+
+
+def _read_product(value: object) -> Product:
+    if isinstance(value, Mapping) and _is_basemap(value):
+        return read(value, BasemapProduct)  # type: ignore[no-any-return]  # that is what it reads
+    return read(value, SceneProduct)  # type: ignore[no-any-return]
+
+
+_AnyProduct = Annotated[Product, ReadBy(_read_product)]
+_AnyHosting = Annotated[Hosting, named({SentinelHub.block: SentinelHub})]
+_AnyMetadata = Annotated[Metadata, named({Stac.block: Stac})]
+
+
+def _source_of_products(request: "OrderRequest") -> str:
+    return _BASEMAPS if any(_is_basemap(product) for product in request.products) else _SCENES
 
 
 @frozen
@@ -174,19 +189,17 @@ class OrderRequest(RequestModel):
     always_sent: ClassVar[tuple[str, ...]] = ("source_type",)
 
     name: str
-    products: tuple[Product | Mapping[str, Any], ...] = field(converter=_products)
-    source_type: str = field(kw_only=True)
+    products: tuple[_AnyProduct | Mapping[str, Any], ...] = field(converter=_products)
+    source_type: str = field(kw_only=True, default=Factory(_source_of_products, takes_self=True))
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
-    tools: tuple[Tool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: Delivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    hosting: Hosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    notifications: Notifications | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    metadata: Metadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
-
-    @source_type.default
-    def _by_products(self) -> str:
-        return _BASEMAPS if any(_is_basemap(product) for product in self.products) else _SCENES
+    tools: tuple[AnyTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
+    delivery: AnyDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    hosting: _AnyHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    notifications: Notifications | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True
+    )
+    metadata: _AnyMetadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.products:
@@ -200,16 +213,3 @@ class OrderRequest(RequestModel):
         """Give the fields that are not None; no tools are none to be sent."""
         found = super().set_fields()
         return found if self.tools else {name: found[name] for name in found if name != "tools"}
-
-
-def _product(value: object, _: object) -> Product:
-    if isinstance(value, Mapping) and _is_basemap(value):
-        return converter.structure(value, BasemapProduct)
-    return converter.structure(value, SceneProduct)
-
-
-converter.register_structure_hook_func(lambda cls: cls is Product, _product)
-converter.register_structure_hook_func(
-    lambda cls: cls is Hosting, named_hook(Hosting, {SentinelHub.block: SentinelHub})
-)
-converter.register_structure_hook_func(lambda cls: cls is Metadata, named_hook(Metadata, {Stac.block: Stac}))

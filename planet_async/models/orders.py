@@ -10,16 +10,13 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode_part
-from planet_async.models.deliverable import Deliverable
-from planet_async.models.open_word import OpenWord
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Timestamp
+from planet_async.models.base import Deliverable, OpenEnum, Resource
+from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
 T = TypeVar("T")
 
 
-class OrderState(OpenWord):
+class OrderState(OpenEnum):
     """Where an order is; a word that Planet adds later becomes a state too, and is not final.
 
     queued, running, then one of success, partial, failed and cancelled.  Each is its own word:
@@ -145,7 +142,7 @@ class OrderStats(Resource):
     organization: OrderCounts
 
 
-class CancelReason(OpenWord):
+class CancelReason(OpenEnum):
     """Why an order was not cancelled.
 
     already_final: it runs or has ended, the API does not say which, so nothing can cancel it any more;

@@ -4,13 +4,25 @@ See https://docs.planet.com/develop/apis/reports/
 """
 
 from datetime import date
+from typing import Annotated
 
 from attrs import field, frozen
 
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Unexpected, converter
+from planet_async.models.base import Resource
+from planet_async.models.codec import NonEmpty, ReadBy, unexpected
 
 _DAY_CHARACTERS = 10
+
+
+def _read_day(value: object) -> date:
+    try:
+        return date.fromisoformat(value[:_DAY_CHARACTERS] if isinstance(value, str) else "")
+    except ValueError:
+        raise unexpected("a day like 2026-05-01", value) from None
+
+
+Day = Annotated[date, ReadBy(_read_day)]
+"""A day; of a time, only its day counts."""
 
 
 @frozen(eq=False)
@@ -25,8 +37,8 @@ class Report(Resource):
     report_id: NonEmpty
     report_type: str = ""
     cadence: str = ""
-    data_date_start: date | None = None
-    data_date_end: date | None = None
+    data_date_start: Day | None = None
+    data_date_end: Day | None = None
     num_rows: int | None = None
     org_id: int | None = field(default=None, repr=False)
     plan_id: int | None = field(default=None, repr=False)
@@ -34,14 +46,3 @@ class Report(Resource):
     has_footprint: bool | None = field(default=None, repr=False)
     status: str | None = field(default=None, repr=False)
     contents: tuple[str, ...] = field(default=(), repr=False)
-
-
-def _day(value: object, _: object) -> date:
-    """Read a day; of a time, only its day is of interest."""
-    try:
-        return date.fromisoformat(value[:_DAY_CHARACTERS])  # type: ignore[index]  # that is a TypeError then
-    except (TypeError, ValueError):
-        raise Unexpected("a day like 2026-05-01", value) from None
-
-
-converter.register_structure_hook_func(lambda cls: cls is date, _day)

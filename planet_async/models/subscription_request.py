@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Self
 from attrs import field, fields, frozen
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import Named, RequestModel
+from planet_async.models.codec import as_typed, named, typed
 from planet_async.models.delivery import (
     AmazonS3,
     AzureBlobStorage,
@@ -20,14 +22,11 @@ from planet_async.models.delivery import (
     S3Compatible,
 )
 from planet_async.models.order_request import Hosting, SentinelHub
-from planet_async.models.request import Named, RequestModel
-from planet_async.models.secrets import outline, url_without_secrets
-from planet_async.models.structure import converter, named_hook
-from planet_async.models.subscription_source import CATALOG, Source, VariableSource, source_type
+from planet_async.models.subscription_source import CATALOG, AnySource, VariableSource, source_type
 from planet_async.models.subscription_tools import SUBSCRIPTION_TOOLS, tool_problems
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import Tool
-from planet_async.models.typed import typed, typed_hook
+from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 SUBSCRIPTION_DELIVERIES: Mapping[str, type[Delivery]] = {
     delivery.block: delivery
@@ -68,7 +67,7 @@ class SubscriptionWebhook(Named):
 
     block: ClassVar[str] = "webhook"
 
-    url: str = field(repr=url_without_secrets)
+    url: str = field(repr=url_without_secrets, metadata=SECRET_URL)
     topics: tuple[str, ...] = field(converter=_topics)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
@@ -76,11 +75,10 @@ class SubscriptionWebhook(Named):
             yield "topics", "expected one topic or more"
 
 
-# These are written otherwise than in an order, and so read otherwise.
-_TypedTool = Annotated[Tool, "type and parameters"]
-_TypedDelivery = Annotated[Delivery, "type and parameters"]
-_TypedHosting = Annotated[Hosting, "type and parameters"]
-_NamedWebhook = Annotated[SubscriptionWebhook, "below its name"]
+_TypedTool = Annotated[Tool, typed(SUBSCRIPTION_TOOLS)]
+_TypedDelivery = Annotated[Delivery, typed(SUBSCRIPTION_DELIVERIES)]
+_TypedHosting = Annotated[Hosting, typed({SentinelHub.block: SentinelHub})]
+_NamedWebhook = Annotated[SubscriptionWebhook, named({SubscriptionWebhook.block: SubscriptionWebhook})]
 
 
 def _tools(value: Iterable[Tool | Mapping[str, Any]]) -> tuple[Tool | Mapping[str, Any], ...]:
@@ -104,11 +102,13 @@ class SubscriptionRequest(RequestModel):
     """
 
     name: str
-    source: Source | Mapping[str, Any]
+    source: AnySource | Mapping[str, Any]
     tools: tuple[_TypedTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: _TypedDelivery | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    hosting: _TypedHosting | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
-    notifications: _NamedWebhook | Mapping[str, Any] | None = field(default=None, repr=outline, kw_only=True)
+    delivery: _TypedDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    hosting: _TypedHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    notifications: _NamedWebhook | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True
+    )
 
     @classmethod
     def of(cls, subscription: Subscription) -> Self:
@@ -144,12 +144,12 @@ class SubscriptionRequest(RequestModel):
         """Give the request as this API writes it."""
         found = self.set_fields()
         if self.tools:
-            found["tools"] = [typed(tool) if isinstance(tool, Tool) else tool for tool in self.tools]
+            found["tools"] = [as_typed(tool) if isinstance(tool, Tool) else tool for tool in self.tools]
         else:
             del found["tools"]
         for name, part in (("delivery", self.delivery), ("hosting", self.hosting)):
             if isinstance(part, Delivery | Hosting):
-                found[name] = typed(part)
+                found[name] = as_typed(part)
         return found
 
 
@@ -159,16 +159,3 @@ def _delivery_problems(delivery: Delivery) -> Iterable[tuple[str, str]]:
     for name in _OF_ORDERS:
         if getattr(delivery, name) is not None:
             yield "delivery", f"{name} is for orders only"
-
-
-converter.register_structure_hook_func(lambda cls: cls == _TypedTool, typed_hook(Tool, SUBSCRIPTION_TOOLS))
-converter.register_structure_hook_func(
-    lambda cls: cls == _TypedDelivery, typed_hook(Delivery, SUBSCRIPTION_DELIVERIES)
-)
-converter.register_structure_hook_func(
-    lambda cls: cls == _TypedHosting, typed_hook(Hosting, {SentinelHub.block: SentinelHub})
-)
-converter.register_structure_hook_func(
-    lambda cls: cls == _NamedWebhook,
-    named_hook(SubscriptionWebhook, {SubscriptionWebhook.block: SubscriptionWebhook}),
-)

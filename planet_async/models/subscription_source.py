@@ -5,15 +5,14 @@ See https://docs.planet.com/develop/apis/subscriptions/sources/
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
-from cattrs import ClassValidationError
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import Problems, ReadBy, read_mapping, unexpected
 from planet_async.models.geometry import AREAS, to_geojson
-from planet_async.models.request import RequestModel
-from planet_async.models.structure import Unexpected, converter, noted
 
 CATALOG = "catalog"
 
@@ -154,23 +153,21 @@ def source_type(source: Source | Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _source(value: object, _: object) -> object:
-    if not isinstance(value, Mapping):
-        raise Unexpected("an object", value)
-    parameters, kind = value.get("parameters"), value.get("type")
+def _read_source(value: object) -> object:
+    given, wrong = read_mapping(value), Problems()
+    parameters, kind = given.get("parameters"), given.get("type")
     if kind is not None and (not isinstance(kind, str) or not kind):
-        raise ClassValidationError("type", [noted(Unexpected("a text", kind), "type", Source)], Source)
+        raise unexpected("a text", kind, ".type")
     if not isinstance(parameters, Mapping):
-        wrong = noted(Unexpected("an object", parameters), "parameters", Source)
-        raise ClassValidationError("parameters", [wrong], Source)
-    try:
-        if source_type(value) == CATALOG:
-            return converter.structure(parameters, CatalogSource)
-        if "id" in parameters:
-            return converter.structure({**parameters, "type": kind}, VariableSource)
-    except Exception as error:  # noqa: BLE001 - raised again, with its place
-        raise ClassValidationError("inside", [noted(error, "parameters", Source)], Source) from None
-    return value  # of a kind that is not known here
+        raise unexpected("an object", parameters, ".parameters")
+    found: object = given
+    if source_type(given) == CATALOG:
+        found = wrong.read(parameters, CatalogSource, ".parameters")
+    elif "id" in parameters:
+        found = wrong.read({**parameters, "type": kind}, VariableSource, ".parameters")
+    wrong.check()
+    return found  # a mapping of a kind that is not known here stays as it is
 
 
-converter.register_structure_hook_func(lambda cls: cls is Source, _source)
+AnySource = Annotated[Source, ReadBy(_read_source)]
+"""A source, below its type."""

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from planet_async.models.request import RequestModel
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import type_of
 from planet_async.models.tools import (
     BandMath,
     Clip,
@@ -19,7 +20,6 @@ from planet_async.models.tools import (
     Tool,
     TopOfAtmosphereReflectance,
 )
-from planet_async.models.typed import type_of
 
 
 @frozen

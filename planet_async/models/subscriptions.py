@@ -9,13 +9,11 @@ from typing import Any
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.deliverable import Deliverable
-from planet_async.models.open_word import OpenWord
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Timestamp
+from planet_async.models.base import Deliverable, OpenEnum, Resource
+from planet_async.models.codec import NonEmpty, Timestamp
 
 
-class SubscriptionStatus(OpenWord):
+class SubscriptionStatus(OpenEnum):
     """Where a subscription is; a word that Planet adds later becomes a status too, and is not final.
 
     preparing, pending, running, then completed; beside these suspended (until it is reactivated), failed,
@@ -64,7 +62,7 @@ class Subscription(Deliverable):
         return self._mapping("error_hints") or {}
 
 
-class ResultStatus(OpenWord):
+class ResultStatus(OpenEnum):
     """Where a result is: created, queued, processing, then success, failed or cancelled."""
 
     CREATED = "created"

@@ -8,12 +8,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from planet_async.models.open_word import OpenWord
-from planet_async.models.resource import Resource
-from planet_async.models.structure import NonEmpty, Timestamp
+from planet_async.models.base import OpenEnum, Resource
+from planet_async.models.codec import NonEmpty, Timestamp
 
 
-class TaskingStatus(OpenWord):
+class TaskingStatus(OpenEnum):
     """Where a tasking order is; a word that Planet adds later becomes a status too, and is not final.
 
     RECEIVED, PENDING, IN_PROGRESS, FINALIZING, then one of FULFILLED, CANCELLED, REJECTED, EXPIRED and
@@ -105,7 +104,7 @@ class TaskingOrder(Resource):
         return self._mapping("fulfilled_geometry")
 
 
-class CaptureStatus(OpenWord):
+class CaptureStatus(OpenEnum):
     """Where a capture is, from SCHEDULED to PUBLISHED; or REMOVED from the schedule, or FAILED."""
 
     SCHEDULED = "SCHEDULED"
@@ -158,7 +157,7 @@ class Capture(Resource):
         return self._mapping("area_of_interest")
 
 
-class BulkStatus(OpenWord):
+class BulkStatus(OpenEnum):
     """Where a bulk job is: PENDING, RUNNING, then COMPLETE, also where some of its orders failed."""
 
     PENDING = "PENDING"

@@ -10,8 +10,8 @@ from typing import Any
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode_part
-from planet_async.models.resource import Resource
+from planet_async.models.base import Resource
+from planet_async.models.codec import decode_part
 
 
 @frozen

@@ -10,17 +10,24 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import ReadBy
 from planet_async.models.geometry import to_geojson
-from planet_async.models.request import RequestModel
-from planet_async.models.structure import converter
+from planet_async.models.json import kind
+from planet_async.redaction import keys_only
 
 T = TypeVar("T")
 
 Moment = datetime | str
 """A time with its zone, or a text like ``2026-05-01T00:00:00Z``."""
 
-Zoned = Annotated[datetime, "with its zone"]
-"""A time of a request: unlike one in an answer, it is refused without its zone."""
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+Zoned = Annotated[datetime, ReadBy(_as_it_is)]
+"""A time of a request: the record reads it itself, and refuses it without its zone."""
 
 _RIGHT_ANGLE = 90.0
 _LINE_ENDS = 2
@@ -98,7 +105,7 @@ class _Timed(RequestModel):
         low, high = (getattr(self, f"{name}_{end}", None) for end in ("min", "max"))
         for end, angle in (("min", low), ("max", high)):
             if angle is not None and not 0 <= angle <= _RIGHT_ANGLE:
-                yield f"{name}_{end}", f"expected 0 to 90 degrees, got {angle:g}"
+                yield f"{name}_{end}", f"expected 0 to 90 degrees, got {kind(angle)}"
         if low is not None and high is not None and low > high:
             yield f"{name}_min", f"expected no more than {name}_max"
 
@@ -132,7 +139,7 @@ class PricingRequest(_Timed):
     requested_items: tuple[Mapping[str, Any], ...] | None = field(
         default=None, converter=_items, kw_only=True
     )
-    delivery: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    delivery: Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         yield from super()._problems()
@@ -201,11 +208,3 @@ class ImagingWindowRequest(_Timed):
         yield from super()._problems()
         if self.geometry.get("type") == "LineString" and len(self.geometry["coordinates"]) != _LINE_ENDS:
             yield "geometry", "expected a LineString of two points"
-
-
-def _as_it_is(value: object, _: object) -> object:
-    # The record itself reads the time.
-    return value
-
-
-converter.register_structure_hook_func(lambda cls: cls == Zoned | None, _as_it_is)

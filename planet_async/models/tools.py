@@ -5,13 +5,14 @@ See https://docs.planet.com/develop/apis/orders/tools/
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import field, fields, frozen
 
+from planet_async.models.base import Named
+from planet_async.models.codec import ReadBy, named, unexpected
 from planet_async.models.geometry import AREAS, to_geojson
-from planet_async.models.request import Named
-from planet_async.models.structure import Unexpected, converter, named_hook
+from planet_async.models.json import kind
 
 
 class Tool(Named):
@@ -26,7 +27,7 @@ def _geojson(value: object) -> Mapping[str, Any] | None:
 
 def _positive(name: str, value: float | None) -> Iterable[tuple[str, str]]:
     if value is not None and not value > 0:
-        yield name, f"expected more than 0, got {value}"
+        yield name, f"expected more than 0, got {kind(value)}"
 
 
 @frozen
@@ -197,14 +198,14 @@ TOOLS: Mapping[str, type[Tool]] = {
     )
 }
 
+_by_name = named(TOOLS).reader
 
-_by_name = named_hook(Tool, TOOLS)
 
-
-def _tool(value: object, cls: object) -> object:
+def _read_tool(value: object) -> object:
     if isinstance(value, Mapping) and len(value) != 1:
-        raise Unexpected("one key, the name of the tool", value)
-    return _by_name(value, cls)
+        raise unexpected("one key, the name of the tool", value)
+    return _by_name(value)
 
 
-converter.register_structure_hook_func(lambda cls: cls is Tool, _tool)
+AnyTool = Annotated[Tool, ReadBy(_read_tool)]
+"""A tool as an order has it, below its name."""

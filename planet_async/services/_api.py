@@ -1,7 +1,9 @@
 """What the services share: the transport stack, and the way from a path to a model."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, TypeVar
+
+from msgspec import Raw
 
 from planet_async._loops import PerLoop
 from planet_async._version import __version__
@@ -9,7 +11,7 @@ from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
 from planet_async.layers.unpack import ACCEPTED
-from planet_async.models.convert import decode, decoder
+from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.page import TASKING_PAGES, PageShape
 from planet_async.paging import Paginator
@@ -28,6 +30,10 @@ _STREAM_HEADERS = {
 }
 _HEADERS = {**_STREAM_HEADERS, "accept-encoding": ACCEPTED}
 _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
+
+
+def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:
+    return lambda item, request: decode(cls, item, request=request)
 
 
 class Api:
@@ -82,11 +88,11 @@ class Api:
 
     def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
         """Make the list that starts with that request."""
-        return Paginator(self.transport, request, shape, decoder(cls))
+        return Paginator(self.transport, request, shape, _decoder(cls))
 
     def paginate_offsets(self, cls: type[T], request: Request, concurrency: int) -> OffsetPaginator[T]:
         """Make the list of the Tasking API that starts with that request, some pages fetched side by side."""
-        return OffsetPaginator(self.transport, request, TASKING_PAGES, decoder(cls), concurrency)
+        return OffsetPaginator(self.transport, request, TASKING_PAGES, _decoder(cls), concurrency)
 
     def shared_wait(
         self, noun: str, look: Look[Thing], schedule: Schedule, lists: Lists[Thing] | None = None

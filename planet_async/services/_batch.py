@@ -17,7 +17,7 @@ from planet_async.ledger.entry import Entry, Stage, paths_there
 from planet_async.ledger.ledger import Ledger
 from planet_async.models.orders import Order, OrderState
 from planet_async.services._batch_requests import Request
-from planet_async.services._deliveries import ENDED_BADLY, Delivery
+from planet_async.services._deliveries import ENDED_BADLY, DownloadedOrder
 from planet_async.services._room import Room
 
 _PLACED_AT_ONCE = 8
@@ -26,7 +26,7 @@ _CLOCK_DOUBT = 60.0  # seconds that this machine's clock may have been set by si
 _RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
 _UNFINISHED = frozenset({OrderState.QUEUED, OrderState.RUNNING})
 
-Told = Outcome[Delivery]
+Told = Outcome[DownloadedOrder]
 
 
 @frozen
@@ -175,7 +175,7 @@ class Batch:
         await send(told)
         self._under_way.release()
 
-    async def _deliver(self, entry: Entry, just_seen: bool) -> Delivery:
+    async def _deliver(self, entry: Entry, just_seen: bool) -> DownloadedOrder:
         try:
             order = await self._calls.wait(entry.order_id or "", just_seen)
         finally:
@@ -190,7 +190,7 @@ class Batch:
         async with self._downloading:
             paths = tuple(await self._calls.download(order))
         await self._ledger.keep(entry, self._folder, paths)
-        return Delivery(order, paths)
+        return DownloadedOrder(order, paths)
 
     async def _refused(self, entry: Entry, wrong: InvalidRequest | None) -> Told | None:
         """Give the outcome of what cannot be ordered, or has ended badly, and is not ordered again."""
@@ -214,7 +214,7 @@ class Batch:
             return None
         order = _known_order(entry)
         self._on_update(order)
-        return Outcome(order.id, Delivery(order, paths))
+        return Outcome(order.id, DownloadedOrder(order, paths))
 
     async def _save(self, entry: Entry) -> None:
         entry.error = entry.error_type = None

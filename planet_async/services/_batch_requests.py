@@ -10,7 +10,7 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import checked_body
+from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 
 Asked = OrderRequest | Mapping[str, Any]

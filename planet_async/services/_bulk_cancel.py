@@ -12,7 +12,7 @@ from planet_async._background import cut_short
 from planet_async.bulk import chunks
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
     CancelFailure,
@@ -155,7 +155,7 @@ async def _send(api: Api, request: Request) -> tuple[Response, bool]:
         return await api.send(evolve(request, repeatable=False)), False
     except PlanetError as error:
         pause = max(error.retry_after or 0.0, api.config.first_backoff)
-        worth_it = error.transient and error.may_have_acted and api.config.max_attempts > 1
+        worth_it = error.transient and error.may_have_acted and error.attempts < api.config.max_attempts
         if not worth_it or pause > api.config.retry_for:
             raise
     await api.clock.sleep(pause)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from planet_async._background import Send, Stream
 from planet_async.errors import DecodeError
 from planet_async.http import Request, Transport
-from planet_async.models.parse import excerpt
+from planet_async.models.json import excerpt
 
 Row = dict[str, str]
 """The cells of a row, by column; an empty cell is an empty text."""

@@ -17,7 +17,7 @@ from planet_async.downloads.side_by_side import fetch_all
 from planet_async.downloads.stretches import PART_ENDS
 from planet_async.errors import BodyTooLarge, DecodeError, DownloadError, OrderNotDownloadable, PlanetError
 from planet_async.http import Request, link_target
-from planet_async.models.convert import decode
+from planet_async.models.codec import decode
 from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import Manifest, ManifestFile, Order, OrderResult, OrderState
 from planet_async.services._api import Api
@@ -29,7 +29,7 @@ _FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
 
 
 @frozen
-class Delivery:
+class DownloadedOrder:
     """A finished order and where its files are."""
 
     order: Order
@@ -58,7 +58,15 @@ async def download_order(
         # A manifest has no checksum to compare: it is fetched anew, over the one of an earlier try.
         file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
         paths.append(
-            await download(api.transport, file, folder, clock=api.clock, overwrite=True, progress=progress)
+            await download(
+                api.transport,
+                file,
+                folder,
+                clock=api.clock,
+                max_attempts=api.config.max_attempts,
+                overwrite=True,
+                progress=progress,
+            )
         )
         expected = await _expected_files(paths[0], order.id, api.config.max_body_bytes)
     files, refused = _one_of_a_name([links.file(result, expected) for result in results])
@@ -70,6 +78,7 @@ async def download_order(
             file,
             folder,
             clock=api.clock,
+            max_attempts=api.config.max_attempts,
             overwrite=overwrite,
             ranges=ranges,
             at_once=min(concurrency, len(files)),

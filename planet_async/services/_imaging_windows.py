@@ -10,7 +10,7 @@ import msgspec
 
 from planet_async.errors import DecodeError, ImagingSearchFailed
 from planet_async.http import Request, Response
-from planet_async.models.convert import checked_body
+from planet_async.models.codec import checked_body
 from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch, SearchStatus
 from planet_async.models.tasking_request import ImagingWindowRequest
 from planet_async.polling import wait_for

@@ -102,6 +102,7 @@ async def download_report(
                 RemoteFile(name, request, OpenFile(name, response).size),
                 folder,
                 clock=api.clock,
+                max_attempts=api.config.max_attempts,
                 overwrite=overwrite,
                 at_once=min(concurrency, len(requests)),
                 progress=progress,

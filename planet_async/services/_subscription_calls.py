@@ -8,8 +8,7 @@ import msgspec
 
 from planet_async.errors import Conflict, InvalidRequest, PlanetError
 from planet_async.http import Request, Response, Transport
-from planet_async.live_paging import LivePaginator
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.subscriptions import Subscription, SubscriptionStatus
 from planet_async.page import SUBSCRIPTIONS_PAGES, PageShape
 from planet_async.paging import Paginator
@@ -85,7 +84,7 @@ class Calls:
         def item(raw: msgspec.Raw, fetched: Request) -> T:
             return decode(cls, raw, request=fetched)
 
-        return LivePaginator(self._api.transport, request, shape, item)
+        return Paginator(self._api.transport, request, shape, item, unique=True)
 
     async def act(
         self, action: str, subscription_id: str | UUID, body: Mapping[str, str] | None = None

@@ -5,8 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from planet_async.errors import InvalidRequest, NotFound, PlanetError
-from planet_async.models.convert import checked_body
-from planet_async.models.plain import to_json
+from planet_async.models.codec import checked_body, to_json
 from planet_async.models.tasking import BulkJob, BulkStatus
 from planet_async.models.tasking_request import TaskingOrderRequest
 from planet_async.services._api import Api

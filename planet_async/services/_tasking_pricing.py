@@ -5,7 +5,7 @@ from typing import Any
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.models.convert import checked_body
+from planet_async.models.codec import checked_body
 from planet_async.models.tasking_pricing import Pricing, PricingPreview
 from planet_async.models.tasking_request import PricingRequest
 from planet_async.services._api import Api

@@ -28,7 +28,7 @@ from planet_async.bulk import Outcome
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
 from planet_async.ledger.ledger import FileLedger, NoLedger
-from planet_async.models.convert import checked_body
+from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,
@@ -46,7 +46,7 @@ from planet_async.services._batch import Batch, Calls
 from planet_async.services._batch_requests import Asked, checked_requests
 from planet_async.services._bulk_cancel import cancel_each, cancel_request
 from planet_async.services._creating import creating_orders
-from planet_async.services._deliveries import Delivery, download_order, open_result
+from planet_async.services._deliveries import DownloadedOrder, download_order, open_result
 from planet_async.services._query import (
     TimeFilter,
     checked_id,
@@ -299,7 +299,7 @@ class Orders:
         max_queued: int = 10_000,
         progress: ProgressCallback | None = None,
         on_update: Callable[[Order], None] | None = None,
-    ) -> AsyncIterator[Outcome[Delivery]]:
+    ) -> AsyncIterator[Outcome[DownloadedOrder]]:
         """Place orders, wait for them and download each below `to`; yields them as they are done.
 
         A sequence is checked whole before the first request is sent; another iterable, which may be

@@ -27,8 +27,7 @@ from uuid import UUID
 from planet_async._loops import PerLoop
 from planet_async.errors import InvalidRequest, PagingError
 from planet_async.http import origin
-from planet_async.models.convert import checked_body, to_json, to_mapping
-from planet_async.models.secrets import refuse_redacted
+from planet_async.models.codec import checked_body, to_json, to_mapping
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
 from planet_async.models.subscriptions import (
     BulkReply,
@@ -41,6 +40,7 @@ from planet_async.models.subscriptions import (
 )
 from planet_async.page import RESULTS_PAGES, SUBSCRIPTIONS_PAGES
 from planet_async.paging import Paginator
+from planet_async.redaction import refuse_redacted
 from planet_async.services._api import Api
 from planet_async.services._creating import creating_subscriptions
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter

@@ -28,7 +28,7 @@ from uuid import UUID
 from planet_async._loops import PerLoop
 from planet_async.bulk import Outcome
 from planet_async.errors import BadRequest, Conflict, InvalidRequest
-from planet_async.models.convert import checked_body
+from planet_async.models.codec import checked_body
 from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch
 from planet_async.models.tasking import BulkJob, Capture, CaptureStatus, TaskingOrder, TaskingStatus
 from planet_async.models.tasking_pricing import Pricing, PricingPreview

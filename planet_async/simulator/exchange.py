@@ -1,7 +1,7 @@
 """What goes in and out of the simulated servers, whichever way it came: `Call`, `Answer`, and `Route`."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -11,7 +11,6 @@ import anyio.lowlevel
 import msgspec
 from attrs import define, field, frozen
 
-from planet_async.body import Body
 from planet_async.errors import ConnectionLost
 from planet_async.http import NO_HEADERS, Request
 from planet_async.simulator.content import Content
@@ -72,7 +71,7 @@ class Answer:
             yield from self.body.chunks(self.start, self.stop)
 
 
-class AnswerBody(Body):
+class AnswerBody(AsyncIterator[bytes]):
     """The body of an answer, cut where a fault says so."""
 
     def __init__(self, request: Request, call: Call, answer: Answer) -> None:
@@ -80,8 +79,7 @@ class AnswerBody(Body):
         self._chunks = iter(() if call.method == "HEAD" else answer.chunks())
         self._left = answer.length if answer.cut is None else answer.cut
 
-    async def next_chunk(self) -> bytes:
-        """Give the next chunk."""
+    async def __anext__(self) -> bytes:
         await anyio.lowlevel.checkpoint()
         for chunk in self._chunks if self._left >= 0 else ():
             given = chunk[: self._left]

@@ -82,9 +82,8 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
         raise _not_a_url(request)
     # No compression unless asked for: checksums are of the bytes of the file.
     headers = {"accept-encoding": "identity", **request.headers}
-    if not _METHOD.fullmatch(request.method) or not all(
-        value.isascii() and value.isprintable() for pair in headers.items() for value in pair
-    ):
+    text = "".join([*headers, *headers.values()])
+    if not (_METHOD.fullmatch(request.method) and text.isascii() and text.isprintable()):
         raise InvalidRequest(
             "not a request that HTTP can express: not all is printable ASCII", request=request
         )

@@ -67,9 +67,11 @@ class AiohttpTransport:
                 "the aiohttp transport runs on asyncio only", request=request, hint="Use httpx on trio."
             )
         url, headers = outgoing(request)
-        if not request.repeatable:  # the loop hears of connections that the server has closed while idle
-            await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
+        if not request.repeatable:
+            # The loop hears of connections that the server has closed while idle: of its last words, such as
+            # a 408, in one turn, and of the end in the next.
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
         progress = Progress()
         act = partial(self._sent, request, url, headers, progress)
         translate = partial(self._translate, request, progress)

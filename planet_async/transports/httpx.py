@@ -2,12 +2,14 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from planet_async.config import Config
 from planet_async.errors import InvalidRequest, PlanetError, TransportTimeout
@@ -110,14 +112,9 @@ class HttpxTransport:
 
     def _built(self, request: Request, progress: Progress) -> Any:
         url, headers = outgoing(request)
-        extensions: dict[str, Any] = {"timeout": self._timeouts}
-        if self._clients.proxy_for(url):
-
-            async def trace(_: str, info: dict[str, Any]) -> None:
-                if "request" in info:
-                    progress.is_connecting = info["request"].method == b"CONNECT"
-
-            extensions["trace"] = trace
+        extensions: dict[str, object] = {"timeout": self._timeouts}
+        if url.startswith("https:") or self._clients.proxy_for(url):
+            extensions["trace"] = _Trace(progress).note
         try:
             return self._lib.Request(
                 request.method,
@@ -162,6 +159,28 @@ class HttpxTransport:
         return broken_off(error, request, self._lib.TransportError)
 
 
+class _Trace:
+    """Follows how a connection is made, by the `trace` extension of HTTPX.
+
+    It notes a CONNECT to a proxy, and closes a connection whose TLS handshake is cancelled, which httpx 0.28
+    and httpx2 2.16 leave open.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._stream: Any = None
+
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take note of an event."""
+        if "request" in info:
+            self._progress.is_connecting = info["request"].method == b"CONNECT"
+        elif event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+        elif event.endswith(".start_tls.failed") and self._stream is not None:
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+
+
 class _Body(AsyncIterator[bytes]):
     """A body as it arrives.  No generator: to drop one half way is a ResourceWarning on trio."""
 
@@ -190,6 +209,8 @@ class _Body(AsyncIterator[bytes]):
 
 def _library_of(client: object) -> str:
     """Return the name of the library whose client it is, or is derived from."""
-    return next(cls.__module__ for cls in type(client).__mro__ if cls.__name__ == "AsyncClient").partition(
-        "."
-    )[0]
+    for cls in type(client).__mro__:
+        library = cls.__module__.partition(".")[0]
+        if cls.__name__ == "AsyncClient" and library in {"httpx", "httpx2"}:
+            return library
+    raise InvalidRequest(f"expected a client of httpx or httpx2, got {type(client).__name__}")

@@ -75,7 +75,7 @@ async def fetched(
 ) -> bytes:
     request = Request("GET", "https://storage/file", stream=True)
     file = RemoteFile("file", request, *known, most=most)
-    path = await download(server, file, folder, clock=FakeClock())
+    path = await download(server, file, folder, clock=FakeClock(), max_attempts=5)
     assert [one.name for one in folder.iterdir()] == ["file"]
     return path.read_bytes()
 
@@ -202,7 +202,7 @@ async def test_another_part_than_ours_does_not_get_the_name_of_the_file(what: st
     network = FakeTransport(lambda _: Response(200, {}, TidiedUp([CONTENT])))
     file = RemoteFile("file", Request("GET", "https://storage/file", stream=True), len(CONTENT), SHA256)
     with pytest.raises(DownloadError, match=r"cannot write .*Download it again"):
-        await download(network, file, tmp_path, clock=FakeClock())
+        await download(network, file, tmp_path, clock=FakeClock(), max_attempts=5)
     assert not (tmp_path / "file").exists()
 
 

@@ -72,6 +72,26 @@ async def test_a_relative_location_starts_where_the_request_was(location: str, t
     assert network.requests[1].url == target
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("https://storage.example/my file?name=a b", "https://storage.example/my%20file?name=a%20b"),
+        ("/größe?ß=%2F", f"{API}/gr%C3%B6%C3%9Fe?%C3%9F=%2F"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        (" https://storage.example/\tf ", "https://storage.example/f"),
+        (
+            "https://storage.example/f\r\nauthorization: api-key k\r\n\r\nGET /",
+            "https://storage.example/fauthorization:%20api-key%20kGET%20/",
+        ),
+    ],
+)
+async def test_a_location_is_encoded_as_browsers_do(location: str, target: str) -> None:
+    """Servers send raw spaces and letters; whatever they send, it is one line of the next request."""
+    network = FakeTransport([to(location), reply()])
+    await (await FollowRedirects(network).send(get(f"{API}/a/b"))).aclose()
+    assert network.requests[1].url == target
+
+
 async def test_a_range_survives_and_a_credential_does_not() -> None:
     """Resuming works across the redirect; an authorization put there by hand stays behind."""
     network = FakeTransport([to(STORAGE), reply(206)])

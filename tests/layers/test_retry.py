@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import format_datetime
+from math import inf
 from random import Random
 
 import anyio
@@ -13,6 +14,7 @@ from spine import API, NotingClock, budget, cancelled_at_each_step, get, post, s
 
 from planet_async.clock import Clock
 from planet_async.config import Config, Window
+from planet_async.credentials import ApiKey
 from planet_async.errors import (
     ConnectError,
     ConnectionLost,
@@ -22,7 +24,8 @@ from planet_async.errors import (
     TooManyRequests,
     TransportTimeout,
 )
-from planet_async.http import Request, Response, Transport
+from planet_async.http import Request, Response, Transport, queued_for
+from planet_async.layers.budget import SharedBudget
 from planet_async.layers.rate_limit import RateLimit
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
@@ -213,21 +216,69 @@ async def test_a_single_attempt_leaves_no_notes() -> None:
     assert not hasattr(caught.value, "__notes__")
 
 
-async def test_being_told_to_slow_down_is_no_attempt() -> None:
-    """Any number of 429 is waited out, since nothing was done; other failures keep all their attempts."""
-    answers = [reply(429) for _ in range(20)] + [reply(500), reply(429), reply(200)]
-    network = FakeTransport(answers)
-    response = await stack(network, FakeClock(), Config(max_attempts=2, longest_backoff=1)).send(get())
-    assert response.status == 200
+@pytest.mark.parametrize("failure", FAILURES | HARMLESS)
+@pytest.mark.parametrize("most", [1, 2, 5])
+async def test_max_attempts_bounds_every_retry(failure: str, most: int) -> None:
+    """Whatever it fails with, 429 included, a request is sent so often and no more."""
+    network = FakeTransport(lambda _: (FAILURES | HARMLESS)[failure]())
+    with pytest.raises(PlanetError):
+        await stack(network, FakeClock(), Config(max_attempts=most)).send(get())
+    assert len(network.requests) == most
 
 
 @pytest.mark.no_cover
-async def test_being_told_to_slow_down_a_thousand_times_is_waited_out() -> None:
-    """Only `retry_for` ends 429s: thousands of them are waited out, and break no arithmetic."""
+async def test_attempts_without_number_end_with_the_time() -> None:
+    """`max_attempts=inf` leaves it to `retry_for`: a thousand 429s are waited out, and no float overflows."""
     clock, network = FakeClock(), FakeTransport([*(reply(429) for _ in range(1500)), reply(200)])
-    config = Config(longest_backoff=0.01, retry_for=1e5)
+    config = Config(max_attempts=inf, longest_backoff=0.01, retry_for=1e5)  # type: ignore[arg-type]
     assert (await stack(network, clock, config).send(get())).status == 200
     assert len(network.requests) == 1501
+
+
+@pytest.mark.no_cover
+async def test_processes_that_share_a_key_do_not_fail_each_other() -> None:
+    """Four at full speed, which a server allows the rate of one together: 429s come, and no call fails."""
+    clock = FakeClock()
+    network = Weak(clock, Window(3))
+    calls = iter(range(600))
+
+    async def work(retry: Retry) -> None:
+        for _ in calls:
+            assert (await retry.send(get())).status == 200
+
+    async with anyio.create_task_group() as group:
+        for seed in range(4):
+            config = Config()
+            shared = SharedBudget(ApiKey(f"of-process-{seed}"), config, clock)  # for it shares no memory
+            retry = Retry(RateLimit(network, shared), config, clock, shared, jitter=Random(seed))
+            for _ in range(8):
+                group.start_soon(work, retry)
+    assert network.refused > 20
+    assert len(network.times) == 600
+
+
+class Weak:
+    """A network that allows what the window does, and answers the rest with 429."""
+
+    def __init__(self, clock: Clock, window: Window) -> None:
+        self._clock = clock
+        self._window = window
+        self.times: list[float] = []
+        self.refused = 0
+
+    async def send(self, request: Request) -> Response:
+        now, window = self._clock.monotonic(), self._window
+        allowed = len(self.times) < window.limit or now - self.times[-window.limit] >= window.seconds
+        if allowed:
+            self.times.append(now)
+        await self._clock.sleep(0.1)  # on its way back, while others are sent
+        if not allowed:
+            self.refused += 1
+            raise TooManyRequests("429", status=429, request=request)
+        return Response(200)
+
+    async def aclose(self) -> None:
+        pass
 
 
 async def test_a_failing_request_is_tried_for_so_long() -> None:
@@ -241,12 +292,25 @@ async def test_a_failing_request_is_tried_for_so_long() -> None:
     assert caught.value.retry_after == 10
 
 
-async def test_a_time_beyond_that_is_not_waited_for() -> None:
-    """A server that asks for a day gets its error to the caller at once."""
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, "300 s left of Config(retry_for=300)"),
+        ({"deadline": 1000}, "300 s left of Config(retry_for=300)"),
+        ({"deadline": 60}, "60 s left of Config(deadline=60)"),
+    ],
+)
+async def test_a_time_beyond_that_is_not_waited_for(
+    status: int, options: dict[str, float], limit: str
+) -> None:
+    """A server that asks for more gets its error to the caller at once, and it says which limit that was."""
     clock = NotingClock()
-    with pytest.raises(TooManyRequests):
-        await stack(FakeTransport([reply(429, headers={"Retry-After": "86400"})]), clock).send(get())
+    network = FakeTransport([reply(status, headers={"Retry-After": "301"})])
+    with pytest.raises(PlanetError) as caught:
+        await stack(network, clock, Config(**options)).send(get())  # type: ignore[arg-type]
     assert clock.sleeps == []
+    assert f"The server asked to wait 301 s, longer than the {limit}" in str(caught.value)
 
 
 async def test_waiting_long_for_the_first_turn_costs_no_retries() -> None:
@@ -261,7 +325,7 @@ async def test_the_deadline_bounds_the_answer() -> None:
     """An answer that does not come in time is no longer waited for, and may have been acted on."""
     clock = FakeClock()
     network = Slow(clock, 60, [reply(200)])
-    with pytest.raises(DeadlineExceeded, match=r"within 5 s.*the answer was awaited") as caught:
+    with pytest.raises(DeadlineExceeded, match=r"not done within 5 s: the response was awaited") as caught:
         await stack(network, clock, Config(deadline=5)).send(post())
     assert clock.monotonic() == 5
     assert isinstance(caught.value, TimeoutError)
@@ -277,8 +341,9 @@ async def test_the_deadline_bounds_the_wait_in_line_and_leaves_no_slot_taken() -
     config = Config(deadline=5, rates={"orders": (Window(1, 20.0),)})
     retry = in_line(network, clock, config)
     await retry.send(post())
+    queued = "within 5 s: it was queued for its turn at 1 request in 20 s; nothing was sent"
     for _ in range(3):
-        with pytest.raises(DeadlineExceeded, match="it waited for its turn") as caught:
+        with pytest.raises(DeadlineExceeded, match=queued) as caught:
             await retry.send(post())
         assert not caught.value.may_have_acted
     assert (len(network.requests), clock.monotonic()) == (1, 15)
@@ -306,6 +371,43 @@ async def test_what_an_earlier_try_may_have_done_is_not_forgotten_in_line() -> N
     with pytest.raises(DeadlineExceeded, match="turn") as caught:
         await in_line(network, clock, config).send(post(repeatable=True))
     assert caught.value.may_have_acted
+    assert "nothing was sent" not in str(caught.value)
+
+
+async def test_a_queue_further_inside_is_told_from_sending_too() -> None:
+    """A request that waits for a connection has not been sent: the error says so, and what it waited for."""
+
+    class Gated(Slow):
+        async def send(self, request: Request) -> Response:
+            queued_for.set("a connection: 16 downloads hold all 16")
+            await clock.sleep(3)
+            queued_for.set("")
+            return await super().send(request)
+
+    clock = FakeClock()
+    for deadline, acted, doing in (
+        (2, False, "it was queued for a connection: 16 downloads hold all 16; nothing was sent"),
+        (5, True, "the response was awaited"),
+    ):
+        network = Gated(clock, 60, [reply(200)])
+        with pytest.raises(DeadlineExceeded, match=f"within {deadline} s: {doing}") as caught:
+            await stack(network, clock, Config(deadline=deadline)).send(post())
+        assert caught.value.may_have_acted is acted
+
+
+async def test_the_deadline_ends_the_pause_before_an_attempt() -> None:
+    """After a 429 nothing was done, and nothing is sent any more: the caller may send it again."""
+    network = FakeTransport([reply(429), reply(200)])
+
+    class Late(FakeClock):  # its sleepers wake too late
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds + 10)
+
+    clock = Late()
+    with pytest.raises(DeadlineExceeded, match="it was queued for the next attempt") as caught:
+        await stack(network, clock, Config(deadline=5)).send(post())
+    assert not caught.value.may_have_acted
+    assert caught.value.__notes__ == ["attempt 1: 429 (no text)"]
 
 
 async def test_a_pause_beyond_the_deadline_is_not_begun() -> None:
@@ -383,7 +485,7 @@ async def test_one_sick_origin_does_not_take_the_allowance_of_another() -> None:
 async def test_being_told_to_slow_down_spends_no_allowance() -> None:
     """429 is the service's own order, not a sickness."""
     network = FakeTransport([*(reply(429) for _ in range(100)), reply(500), reply(200)])
-    config = Config(longest_backoff=0.01)
+    config = Config(longest_backoff=0.01, max_attempts=200)
     assert (await stack(network, FakeClock(), config).send(get())).status == 200
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import BulkCancelReply, Manifest, Order, OrderResult, OrderState, OrderStats
 
 BODIES = Path(__file__).parents[1] / "samples" / "orders"
@@ -179,6 +179,7 @@ def test_useless_answer(body: bytes, says: str) -> None:
     assert says in str(caught.value)
     assert caught.value.request == REQUEST
     assert len(caught.value.message) < 400
+    assert caught.value.__context__ is None  # an error of a library may hold the whole body
 
 
 def test_token_is_not_shown() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import checked_body, from_mapping
+from planet_async.models.codec import checked_body, from_mapping
 from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.order_request import BasemapProduct, OrderRequest, SceneProduct
 from planet_async.models.tools import Clip

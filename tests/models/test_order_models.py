@@ -10,7 +10,7 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from planet_async.errors import DecodeError
-from planet_async.models.convert import decode, to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
     CancelFailure,

@@ -1,7 +1,7 @@
 """Order requests: what is sent, what is refused, and that no secret is shown."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import checked_body, from_mapping, to_mapping
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import checked_body, from_mapping, to_mapping
 from planet_async.models.delivery import (
     DELIVERIES,
     AmazonS3,
@@ -33,7 +34,6 @@ from planet_async.models.order_request import (
     Stac,
     Webhook,
 )
-from planet_async.models.request import RequestModel
 from planet_async.models.tools import (
     TOOLS,
     BandMath,
@@ -581,3 +581,20 @@ def test_a_model_without_checks() -> None:
 
     assert to_mapping(Anything()) == {}
     assert to_mapping(Anything(0)) == {"x": 0}
+
+
+@pytest.mark.parametrize(
+    ("place", "digits"),
+    [
+        (lambda number: {"name": number}, 400),
+        (lambda number: {"tools": [{"tile": {"tile_size": -number}}]}, 400),
+        (lambda number: {"tools": [{"clip": {"aoi": {**POLYGON, "coordinates": [[[number, 0]] * 4]}}}]}, 400),
+        (lambda number: {"subscription_id": number}, 5000),
+    ],
+    ids=["a text", "a length", "a longitude", "a whole number"],
+)
+def test_a_number_beyond_all_bounds(place: Callable[[int], dict[str, Any]], digits: int) -> None:
+    """A number that no float can hold, or that Python cannot write, is refused with InvalidRequest."""
+    with pytest.raises(InvalidRequest) as caught:
+        sent(mapping(**place(10**digits)))
+    assert len(str(caught.value)) < 200

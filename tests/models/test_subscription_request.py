@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import checked_body, decode, from_mapping
+from planet_async.models.codec import checked_body, decode, from_mapping
 from planet_async.models.delivery import (
     AmazonS3,
     Archive,
@@ -26,7 +26,6 @@ from planet_async.models.delivery import (
     S3Compatible,
 )
 from planet_async.models.order_request import SentinelHub
-from planet_async.models.secrets import refuse_redacted
 from planet_async.models.subscription_request import (
     SUBSCRIPTION_DELIVERIES,
     SubscriptionRequest,
@@ -46,6 +45,7 @@ from planet_async.models.tools import (
     Tool,
     TopOfAtmosphereReflectance,
 )
+from planet_async.redaction import refuse_redacted
 
 POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 START = "2026-01-01T00:00:00Z"

@@ -16,10 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.models.convert import checked_body, decode, from_mapping, to_json
+from planet_async.models.base import RequestModel, Resource
+from planet_async.models.codec import checked_body, decode, from_mapping, to_json
 from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch, SearchStatus
-from planet_async.models.request import RequestModel
-from planet_async.models.resource import Resource
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.convert import decode, to_json, to_mapping
+from planet_async.models.codec import decode, to_json, to_mapping
 from planet_async.models.orders import CancelFailure, CancelResult, Order, OrderState
 from planet_async.models.tools import Merge
 

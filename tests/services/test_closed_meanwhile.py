@@ -11,7 +11,7 @@ from planet_async import (
     ApiKey,
     ClientClosed,
     Config,
-    Delivery,
+    DownloadedOrder,
     Order,
     Outcome,
     Planet,
@@ -153,7 +153,7 @@ async def test_a_job(scene: Scene, tmp_path: Path, full: bool) -> None:
         scene.simulator.faults.add(
             Fault(operation="orders.create", status=409, body=b'{"general":[{"message":"full"}]}')
         )
-    told: list[Outcome[Delivery]] = []
+    told: list[Outcome[DownloadedOrder]] = []
 
     async def run() -> None:
         requests = [{**BODY, "name": f"{n}"} for n in range(5)]

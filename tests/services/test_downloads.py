@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import anyio
@@ -227,6 +228,28 @@ async def test_a_cut_connection_is_resumed(planet: Planet, simulator: Simulator,
     ((start, tag),) = ranges
     assert start == "bytes=2000-"
     assert tag.startswith('"')
+
+
+@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize(
+    "fault", [{"cut": 0}, {"drop": True}, {"body": b"x" * 4096}], ids=["cut", "dropped", "wrong bytes"]
+)
+async def test_max_attempts_bounds_the_requests_for_a_file(
+    planet: Planet, simulator: Simulator, tmp_path: Path, most: int, fault: dict[str, Any]
+) -> None:
+    """With 1 nothing is asked for again, be it cut off, lost, or not what the manifest says."""
+    order = await finished(planet)
+    requests = 0
+
+    def counted(call: Call) -> bool:
+        nonlocal requests
+        requests += is_udm2(call)
+        return is_udm2(call)
+
+    simulator.faults.add(Fault(operation="storage.get", when=counted, **fault))
+    with pytest.raises((ConnectionLost, ChecksumMismatch)):
+        await planet.with_options(max_attempts=most).orders.download(order, tmp_path)
+    assert requests == (min(2, most) if "body" in fault else most)
 
 
 async def test_a_connection_that_stays_broken_keeps_its_part(

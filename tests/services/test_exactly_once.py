@@ -1,6 +1,7 @@
 """Creating exactly once, in all three APIs that create: what is lost is found, and sent again only if not."""
 
 import gc
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from planet_async import (
     PlanetError,
     Request,
     Response,
+    TooManyRequests,
     UnsettledCreate,
 )
 from planet_async.creating.claims import MARGIN, claims_here
@@ -494,10 +496,29 @@ async def test_all_are_asked_for_when_the_service_is_back(case: Case, at_once: i
 async def test_what_is_lost_again_and_again_is_sent_less_and_less_often(case: Case) -> None:
     """A service that loses all it is sent, and answers else, is not sent the same thing every ten seconds."""
     case.simulator.faults.add(Fault(method="POST", status=503))
+    patient = Case(case.api, case.planet.with_options(max_attempts=20), case.simulator, case.clock)
+    random.seed(0)
     with pytest.raises(UnsettledCreate):
-        await case.create()
-    assert Config().max_attempts <= case.posts <= 28  # 20 and 1.8 more or less, by chance
+        await patient.create()
+    assert case.posts == 20
+    assert case.clock.monotonic() > 1.1 * 10 * case.posts
     assert case.simulator.requests[case.api.lists] <= 3 * case.posts
+
+
+async def test_a_create_of_one_attempt_is_sent_once(case: Case) -> None:
+    """`max_attempts=1`: one POST, whatever becomes of it; what it made is found and adopted all the same."""
+    once = Case(case.api, case.planet.with_options(max_attempts=1), case.simulator, case.clock)
+    case.simulator.faults.add(LOST)
+    found = await once.create("lost after")
+    case.simulator.faults.add(NEVER_CAME)
+    with pytest.raises(UnsettledCreate, match="after 1 attempt it is not listed") as caught:
+        await once.create("lost before")
+    assert isinstance(caught.value.__cause__, ConnectionLost)
+    case.simulator.faults.add(Fault(method="POST", status=429, times=1))
+    with pytest.raises(TooManyRequests):
+        await once.create("refused")
+    assert case.posts == 3
+    assert case.ids == {found}
 
 
 async def test_what_cannot_be_told_is_said_with_the_candidates(case: Case, api: Api) -> None:
@@ -545,10 +566,10 @@ async def test_attempts_without_an_end_are_bounded_by_time(case: Case, api: Api)
 async def test_one_lost_again_and_again_is_given_up(case: Case) -> None:
     """A service that loses every request before it acts does not hold the caller for ever: six minutes."""
     case.simulator.faults.add(Fault(method="POST", drop=True))
-    with pytest.raises(UnsettledCreate, match="again and again"):
+    with pytest.raises(UnsettledCreate, match="after 8 attempts it is not listed"):
         await case.create()
-    assert case.posts >= Config().max_attempts
-    assert 300 < case.clock.monotonic() < 360
+    assert case.posts == Config().max_attempts == 8
+    assert 80 <= case.clock.monotonic() < 360
     assert case.ids == set()
 
 

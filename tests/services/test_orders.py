@@ -406,5 +406,5 @@ async def test_an_error_outlives_the_retries(planet: Planet, simulator: Simulato
     simulator.faults.add(Fault(operation="orders.get", status=500))
     with pytest.raises(ServerError) as caught:
         await planet.orders.get(UNKNOWN)
-    assert simulator.requests["orders.get"] == 6
-    assert any("6 attempts" in note for note in caught.value.__notes__)
+    assert simulator.requests["orders.get"] == 8
+    assert any("8 attempts" in note for note in caught.value.__notes__)

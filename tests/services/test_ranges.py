@@ -160,6 +160,24 @@ async def test_cut_ranges_are_resumed(
     assert {*network.conditions} != {""}
 
 
+async def test_max_attempts_bounds_the_requests_for_a_range(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """With 1 a range that is cut off is not asked for again, and the file is not complete."""
+    order = await finished(planet)
+    requests = 0
+
+    def counted(call: Call) -> bool:
+        nonlocal requests
+        requests += of_scene(call)
+        return of_scene(call)
+
+    simulator.faults.add(Fault(operation="storage.get", when=counted, cut=1 << 17))
+    with pytest.raises(ConnectionLost):
+        await planet.with_options(max_attempts=1).orders.download(order, tmp_path, ranges=4)
+    assert requests <= 4
+
+
 async def test_expired_links_are_renewed_for_ranges_too(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
@@ -580,7 +598,7 @@ class _Body(AsyncIterator[bytes]):
 async def stored(storage: Storage, content: bytes, folder: Path) -> None:
     digests = {"sha256": hashlib.sha256(content).hexdigest()}
     file = RemoteFile("f", Request("GET", "https://storage/f", stream=True), len(content), digests)
-    path = await download(storage, file, folder, clock=FakeClock(), ranges=4)
+    path = await download(storage, file, folder, clock=FakeClock(), max_attempts=5, ranges=4)
     assert path.read_bytes() == content
 
 

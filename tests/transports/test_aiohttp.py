@@ -11,11 +11,20 @@ import anyio
 import pytest
 
 from planet_async.config import Config
-from planet_async.conformance.call import fetch, get
-from planet_async.conformance.loopback import OK, HangUp, Received, Say, loopback, saying
-from planet_async.conformance.promise import eventually, settle
 from planet_async.errors import ConnectionLost, TransportTimeout
 from planet_async.http import Request
+from planet_async.testing.conformance import (
+    OK,
+    HangUp,
+    Received,
+    Say,
+    eventually,
+    fetch,
+    get,
+    loopback,
+    saying,
+    settle,
+)
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.wire import Wire
 

@@ -9,12 +9,11 @@ import anyio
 import pytest
 
 from planet_async import ApiKey, Config, Planet, PlanetError
-from planet_async.conformance.loopback import HangUp, Received, Say, loopback
-from planet_async.conformance.promise import eventually
 from planet_async.errors import ClientClosed, ConnectionLost
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
-from planet_async.transports.named import TransportName
+from planet_async.testing.conformance import HangUp, Received, Say, eventually, loopback
+from planet_async.transports import TransportName
 
 pytestmark = pytest.mark.anyio
 

@@ -70,7 +70,7 @@ def run_demo(simulator: Simulator, job: Job, *, kept: bool) -> DemoReport:
     started = time.monotonic()
     with serve(simulator) as url:
         config = Config(base_url=url, rates={}, schedule=_SCHEDULE)
-        network = CountingTransport(HttpxTransport(config), url)
+        network = CountingTransport(HttpxTransport(config=config), url)
 
         async def work() -> None:
             async with Planet(config, credentials=ApiKey("demo"), transport=network) as planet:

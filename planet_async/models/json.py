@@ -1,6 +1,5 @@
-"""From bytes to a JSON object, or to a `DecodeError` that says what came instead."""
+"""From bytes to a JSON object, or to a DecodeError that says what came instead."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,28 +7,28 @@ import msgspec
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.layers.masking import masked, secrets_in
+from planet_async.redaction import redact, secrets_in, without_tokens
 
-# What a decoder of msgspec raises for a body that is not what was hoped for.
-REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder of msgspec raises for a body that it cannot decode."""
 
 _SHOWN = 80  # characters of a body in an error
-_QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
-_WORD = r"[^\s\"'<>{}\[\],:;=]"
-_LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{20,}}")  # no word, and every credential
 _NUMBER_SHOWN = 12
-_STRANGER = "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
+_LARGE = 10**_NUMBER_SHOWN  # Python refuses to write numbers of thousands of digits
+_WRONG_SERVER = (
+    "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
+)
 
 
 def parsed_object(
     data: bytes, *, request: Request | None = None, where: str = "$", content_type: str = ""
 ) -> dict[str, Any]:
-    """Decode a JSON object whole; anything else is a DecodeError."""
+    """Return a JSON object, decoded as a whole; raise DecodeError for anything else."""
     try:
         found = msgspec.json.decode(data)
     except RecursionError:
         problem = "it is nested too deeply"
-    except REFUSALS as error:
+    except DECODE_ERRORS as error:
         problem = str(error)
     else:
         if isinstance(found, dict):
@@ -42,41 +41,36 @@ def parsed_object(
 def unreadable(
     expected: str, problem: str, data: bytes, *, request: Request | None = None, content_type: str = ""
 ) -> DecodeError:
-    """Make the error for a body of another kind; a web page in its place is said to be one."""
+    """Return the error for a body of another kind; its hint says so where it is a web page."""
     begins, text = excerpt(data, request), data.strip()
     message = f"{expected}; {problem}: {begins}" if text else f"{expected}; {begins}"
     if "json" in content_type.lower() or not (content_type or text.startswith(b"<")):
         return DecodeError(message, request=request)
     kind_of_text = content_type.partition(";")[0].strip()[:40]
     came = f" (it came as {kind_of_text!r})" if kind_of_text else ""
-    return DecodeError(f"{message}{came}.", request=request, hint=_STRANGER)
+    return DecodeError(f"{message}{came}.", request=request, hint=_WRONG_SERVER)
 
 
 def excerpt(data: bytes, request: Request | None = None) -> str:
-    """Give the beginning of a body as an error may quote it: without what may be a key or a signature.
+    """Return the beginning of a body as an error may quote it: without what may be a key or a signature.
 
-    What the `request` held in confidence is not shown either, though it be as short as a word.
+    The secrets in the body of the `request` are not shown either, even one as short as a word.
     """
     text = data[: 4 * _SHOWN].decode(errors="replace")
-    text = discreet(" ".join(masked(text, secrets_in(request.body if request else None)).split()))
+    text = without_tokens(" ".join(redact(text, secrets_in(request.body if request else None)).split()))
     if not text:
         return "it is empty"
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
-def discreet(text: str) -> str:
-    """Give what came without the queries of addresses, and without what is too long to be a word."""
-    return _LONG.sub("...", _QUERY.sub("?...", text))
-
-
 def kind(value: object) -> str:
-    """Name what came in a message; texts are not shown, since one may be a secret."""
+    """Describe a JSON value in a message; a text is not shown, since it may be a secret."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        text = repr(value)
+        text = repr(value) if abs(value) < _LARGE else "a number"
         return text if len(text) <= _NUMBER_SHOWN else "a number"
     if isinstance(value, str):
         return "a text"

@@ -1,0 +1,174 @@
+"""What is secret, and how it is kept out of errors, logs, reprs and ledgers.
+
+Which fields of a request are secret is said once, where the field is declared:
+
+    sas_token: str = field(repr=False, metadata=SECRET)
+
+Each request record enters its marked fields into the one table here (`add_secret_fields`), and all else reads
+that table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what
+a ledger keeps.  A field is secret by its name, wherever in a body that name stands.
+"""
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote
+
+import attrs
+import msgspec
+
+from planet_async.errors import InvalidRequest
+from planet_async.http import Request
+
+REDACTED = "<REDACTED>"
+"""What the API shows in the place of a secret."""
+
+_MARK = "planet_async.secret"
+SECRET: Mapping[str, str] = {_MARK: "text"}
+"""Metadata of a field whose value is secret."""
+SECRET_URL: Mapping[str, str] = {_MARK: "url"}
+"""Metadata of a field whose value is a URL that holds secrets: user, password, query, tokens in the path."""
+
+_secret_fields: dict[str, str] = {}  # the kind of secret by the name of the field
+
+_SHORTEST = 8  # characters: no secret is shorter, and many a word is no longer
+_TOKEN = 20  # characters: no word of an address is that long
+_QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
+_WORD = r"[^\s\"'<>{}\[\],:;=]"
+_LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{{_TOKEN},}}")  # no word, and every credential
+_GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
+
+
+def is_secret(field: "attrs.Attribute[Any]") -> bool:
+    """Tell whether a field is marked as secret."""
+    return _MARK in field.metadata
+
+
+def add_secret_fields(fields: "Iterable[attrs.Attribute[Any]]") -> None:
+    """Enter the fields that are marked as secret into the table."""
+    for field in fields:
+        if is_secret(field):
+            if field.repr is True:
+                raise TypeError(f"the field {field.name} is secret: its repr must not show it")
+            _secret_fields[field.name] = field.metadata[_MARK]
+
+
+# --- What was sent
+
+
+def secrets_in(body: bytes | None) -> tuple[str, ...]:
+    """Return the secrets in the JSON body of a request."""
+    try:
+        return tuple(_secrets(msgspec.json.decode(body or b"null")))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+
+
+def _secrets(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            if not isinstance(inside, str):
+                yield from _secrets(inside)
+            elif key in _secret_fields:
+                yield from _secrets_of_url(inside) if _secret_fields[key] == "url" else (inside,)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _secrets(inside)
+
+
+def _secrets_of_url(url: str) -> Iterator[str]:
+    """Yield user and password, the query, and what is a token in the path."""
+    address, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = address.partition("/")
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    for part in (user, password, query, *(part for part in path.split("/") if len(part) >= _TOKEN)):
+        yield from (part, unquote(part))
+
+
+def credential_of(request: Request) -> tuple[str, ...]:
+    """Return what is secret in the Authorization header of a request; of Basic, also what it encodes."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return (value,)
+    values = value, value.rstrip("=")
+    try:
+        return *values, *b64decode(value).decode().split(":")
+    except ValueError:
+        return values
+
+
+# --- What is shown
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with dots in the place of each secret, as servers and gateways write it."""
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "...")
+    return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a text as it is, and as JSON, URLs and HTML write it."""
+    in_json = json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield from (secret, in_json, json.dumps(secret)[1:-1], in_json.translate(_GO_ESCAPES), escape(secret))
+    for safe in ("", "/"):
+        yield quote(secret, safe, errors="replace")
+        yield quote_plus(secret, safe, errors="replace")
+
+
+def without_tokens(text: str) -> str:
+    """Return a text of a server without the queries of URLs, and without what is too long to be a word."""
+    return _LONG.sub("...", _QUERY.sub("?...", text))
+
+
+def keys_only(value: object) -> str:
+    """Show no more of a mapping than its keys, since there are secrets in it; the repr of all else."""
+    return (
+        "{" + ", ".join(f"{key!r}: ..." for key in value) + "}" if isinstance(value, Mapping) else repr(value)
+    )
+
+
+def url_without_secrets(url: str) -> str:
+    """Show a URL without its user, password and query, and without what is a token in its path."""
+    scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, *path = rest.split("/")
+    shown = ("..." if len(part) >= _TOKEN else part for part in path)
+    return repr(scheme + mark + "/".join([host.rpartition("@")[2], *shown]))
+
+
+# --- What is kept, and what comes back
+
+
+def redacted(body: Any) -> Any:
+    """Return the JSON of a request with a placeholder in the place of each secret."""
+    if isinstance(body, dict):
+        return {
+            key: REDACTED if key in _secret_fields and isinstance(value, str) else redacted(value)
+            for key, value in body.items()
+        }
+    return [redacted(item) for item in body] if isinstance(body, list) else body
+
+
+def refuse_redacted(body: Mapping[str, object]) -> None:
+    """Raise InvalidRequest where the API's placeholder would be sent in the place of a secret."""
+    found = list(_placeholders(body, "$"))
+    if found:
+        raise InvalidRequest(
+            f"{', '.join(found)}: the API has blacked this out ({REDACTED}); nothing was sent",
+            hint="Put the secret itself there, or leave the part out.",
+        )
+
+
+def _placeholders(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            yield from _placeholders(inside, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, inside in enumerate(value):
+            yield from _placeholders(inside, f"{path}[{index}]")
+    elif isinstance(value, str) and REDACTED in value:
+        yield path
