@@ -52,15 +52,6 @@ async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | Non
         raise
 
 
-def caller_of_the_loop() -> Callable[..., object]:
-    """Give what a thread has something called by, in this event loop, and does not wait for."""
-    if on_asyncio():
-        return asyncio.get_running_loop().call_soon_threadsafe
-    import trio  # noqa: PLC0415 - there only where it is running
-
-    return trio.lowlevel.current_trio_token().run_sync_soon
-
-
 class _Work(Generic[T]):
     """Something for a thread to do, unless it is given up before that has begun."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from attrs import define
 
-from planet_async.body import IteratedBody
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
@@ -21,7 +20,7 @@ from planet_async.downloads.remote_file import (
     safe_path,
     strong_etag,
 )
-from planet_async.downloads.write_behind import write_behind
+from planet_async.downloads.writer import write_chunks
 from planet_async.errors import (
     BodyTooLarge,
     ChecksumMismatch,
@@ -238,9 +237,7 @@ class _Download:
                 self.progress(Progress(self.file.name, received, size))
 
         left = None if limit is None else limit - self.part.size
-        await write_behind(
-            IteratedBody(response.chunks()), self.part.takers, told, at_once=self.at_once, most=left
-        )
+        await write_chunks(response.chunks(), self.part.write, told, at_once=self.at_once, limit=left)
         if self.file.size is None and limit is not None and self.part.size > limit:
             await in_thread(self.part.discard)
             raise BodyTooLarge(

@@ -6,7 +6,6 @@ Its methods block, and are run in threads.
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -51,17 +50,14 @@ class PartFile:
             self._sum_up(data)
             self.size += len(data)
 
-    @property
-    def takers(self) -> Sequence[Callable[[memoryview], None]]:
-        """What is to take each piece that arrives, in any order of the two: the file, and the checksum."""
-        return (self.write,) if self._checksum is None else (self.write, self._sum_up)
-
-    def write(self, data: memoryview) -> None:
-        """Add bytes to the end of the file, and nothing to the checksum."""
-        while data:
-            written = os.write(self._file, data)
+    def write(self, data: bytes) -> None:
+        """Add bytes to the end of the file, and to the checksum."""
+        left = memoryview(data)
+        while left:
+            written = os.write(self._file, left)
             self.size += written
-            data = data[written:]
+            left = left[written:]
+        self._sum_up(data)
 
     def restart(self) -> None:
         """Forget what has arrived."""
@@ -96,7 +92,7 @@ class PartFile:
             raise ValueError("it has not been claimed")
         return self._descriptor
 
-    def _sum_up(self, data: bytes | memoryview) -> None:
+    def _sum_up(self, data: bytes) -> None:
         if self._checksum is not None:
             self._hash.update(data)
 

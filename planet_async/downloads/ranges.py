@@ -4,14 +4,13 @@ import anyio
 from attrs import define, field
 
 from planet_async._background import cut_short
-from planet_async.body import IteratedBody
 from planet_async._threads import in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.insisting import insist
 from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile, strong_etag
 from planet_async.downloads.stretches import Stretch, divide, undivide
-from planet_async.downloads.write_behind import write_behind
+from planet_async.downloads.writer import write_chunks
 from planet_async.errors import ConnectionLost, StatusError
 from planet_async.http import Request, Response, Transport
 
@@ -123,12 +122,8 @@ class _Filling:
             self._check(stretch, response)
             self.first.set()
             missing = stretch.stop - stretch.at
-            await write_behind(
-                IteratedBody(response.chunks()),
-                [stretch.write],
-                self._tell,
-                at_once=self.at_once,
-                most=missing,
+            await write_chunks(
+                response.chunks(), stretch.write, self._tell, at_once=self.at_once, limit=missing
             )
         finally:
             await response.aclose()

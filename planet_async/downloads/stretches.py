@@ -24,15 +24,15 @@ class Stretch:
         self.at = at
         self.stop = stop
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: bytes) -> None:
         """Add bytes where it goes on, and note that they are there; what lies beyond its end is dropped."""
-        data = data[: self.stop - self.at]
+        left = memoryview(data)[: self.stop - self.at]
         with self._part.open("r+b", buffering=0) as file:
             file.seek(self.at)
-            while data:
-                written = file.write(data)
+            while left:
+                written = file.write(left)
                 self.at += written
-                data = data[written:]
+                left = left[written:]
         with _notes(self._part).open("r+b", buffering=0) as notes:
             notes.seek(self._number * _NOTE)
             notes.write(_PLACE.format(self.at).encode())

@@ -1,10 +1,11 @@
-"""Written behind: in order, in threads, never more than two batches held, nothing lost and nothing left."""
+"""What arrives is written in order, in threads; little is held, nothing is lost, no thread is left."""
 
 import asyncio
 import errno
 import gc
 import threading
 import weakref
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import anyio
@@ -14,8 +15,7 @@ import anyio.to_thread
 import pytest
 from spine import settle
 
-from planet_async.body import Body
-from planet_async.downloads.write_behind import write_behind
+from planet_async.downloads.writer import write_chunks
 from planet_async.errors import ConnectionLost, PlanetError
 
 pytestmark = pytest.mark.anyio
@@ -25,11 +25,11 @@ CHUNKS = [bytes([number]) * 1000 for number in range(100)]
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planet_async.downloads.write_behind._HELD", 6000)
-    monkeypatch.setattr("planet_async.downloads.write_behind._LEAST", 1000)
+    monkeypatch.setattr("planet_async.downloads.writer._BATCH", 3000)
+    monkeypatch.setattr("planet_async.downloads.writer._MIN_BATCH", 1000)
 
 
-class Source(Body):
+class Source(AsyncIterator[bytes]):
     """The chunks, and at the end an error; it counts what it has given."""
 
     def __init__(self, *, error: Exception | None = None, stop_after: int = len(CHUNKS)) -> None:
@@ -37,7 +37,7 @@ class Source(Body):
         self._error = error
         self._stop_after = stop_after
 
-    async def next_chunk(self) -> bytes:
+    async def __anext__(self) -> bytes:
         await anyio.lowlevel.checkpoint()
         if self.given == self._stop_after:
             raise self._error or StopAsyncIteration
@@ -57,7 +57,7 @@ class Sink:
         self.at_work = 0
         self._fails_at = fails_at
 
-    def write(self, batch: memoryview) -> None:
+    def write(self, batch: bytes) -> None:
         self.begun += 1
         self.at_work += 1
         assert self.at_work == 1
@@ -66,7 +66,7 @@ class Sink:
         self.at_work -= 1
         if len(self.batches) == self._fails_at:
             raise OSError(errno.ENOSPC, "full")
-        self.batches.append(bytes(batch))
+        self.batches.append(batch)
 
     @property
     def written(self) -> list[bytes]:
@@ -89,58 +89,26 @@ async def looked_at_until(condition: object, count: int = 2000) -> None:
 async def test_all_is_written_in_order_in_threads() -> None:
     """Every byte once, in batches, and none in the thread of the event loop."""
     sink, told = Sink(), list[int]()
-    await write_behind(Source(), [sink.write], told.append)
+    await write_chunks(Source(), sink.write, told.append)
     assert sink.written == CHUNKS
-    assert {len(batch) for batch in sink.batches[:-1]} == {3000}
+    assert max(map(len, sink.batches)) <= 2 * 3000
     assert threading.get_ident() not in sink.threads
     assert told == [1000] * 100
 
 
-@pytest.mark.parametrize(("at_once", "size"), [(1, 3000), (2, 3000), (3, 2000), (50, 1000)])
+@pytest.mark.parametrize(("at_once", "size"), [(1, 3000), (2, 2000), (3, 1000), (50, 1000)])
 async def test_many_side_by_side_hold_no_more_than_one(at_once: int, size: int) -> None:
     """The more there are, the smaller their batches, so that memory does not grow with them."""
     sink = Sink()
-    await write_behind(Source(), [sink.write], ignore, at_once=at_once)
+    await write_chunks(Source(), sink.write, ignore, at_once=at_once)
     assert sink.written == CHUNKS
-    assert {len(batch) for batch in sink.batches[:-1]} == {size}
-
-
-@pytest.mark.parametrize(("at_once", "threads"), [(1, 2), (3, 1)])
-async def test_each_taker_is_given_all(at_once: int, threads: int) -> None:
-    """In threads side by side where the file is alone, such as the disk and the checksum; else in one."""
-    disk, checksum = Sink(), Sink()
-    await write_behind(Source(), [disk.write, checksum.write], ignore, at_once=at_once)
-    assert disk.written == checksum.written == CHUNKS
-    assert len(disk.threads | checksum.threads) == threads
-
-
-async def test_nothing_is_overwritten_that_one_of_two_takers_still_needs() -> None:
-    """Memory is used again when the slower one has taken what is in it."""
-    quick, slow, source = Sink(), Sink(), Source()
-    slow.gate.clear()
-    async with anyio.create_task_group() as group:
-        group.start_soon(write_behind, source, [quick.write, slow.write], ignore)
-        await looked_at_until(lambda: len(quick.batches) == 2 and slow.begun == 1)
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
-        assert (source.given, slow.begun) == (6, 1)
-        slow.gate.set()
-    assert quick.written == slow.written == CHUNKS
-
-
-async def test_what_one_of_two_takers_refuses_is_raised() -> None:
-    """And the other one is not left waiting."""
-    refusing, other, source = Sink(fails_at=2), Sink(), Source()
-    with pytest.raises(OSError, match="full"):
-        await write_behind(source, [refusing.write, other.write], ignore)
-    assert refusing.begun == 3
-    assert source.given < len(CHUNKS)
+    assert max(map(len, sink.batches)) <= 2 * size  # what came while the thread started is taken, too
 
 
 async def test_nothing_is_written_where_nothing_comes() -> None:
     """An empty body costs no thread."""
     sink = Sink()
-    await write_behind(Source(stop_after=0), [sink.write], ignore)
+    await write_chunks(Source(stop_after=0), sink.write, ignore)
     assert not sink.begun
 
 
@@ -149,7 +117,7 @@ async def test_the_next_batch_arrives_meanwhile_and_no_more_than_that() -> None:
     sink, source = Sink(), Source()
     sink.gate.clear()
     async with anyio.create_task_group() as group:
-        group.start_soon(write_behind, source, [sink.write], ignore)
+        group.start_soon(write_chunks, source, sink.write, ignore)
         await looked_at_until(lambda: source.given == 6 and sink.begun == 1)
         for _ in range(50):
             await anyio.lowlevel.checkpoint()
@@ -158,21 +126,21 @@ async def test_the_next_batch_arrives_meanwhile_and_no_more_than_that() -> None:
     assert sink.written == CHUNKS
 
 
-@pytest.mark.parametrize("fails_at", [0, 5, 33])
+@pytest.mark.parametrize("fails_at", [0, 5, 14])
 async def test_what_the_disk_refuses_is_raised_as_it_is(fails_at: int) -> None:
     """The error itself, no group; nothing is written after it, and reading stops soon."""
     sink, source = Sink(fails_at=fails_at), Source()
     with pytest.raises(OSError, match="full"):
-        await write_behind(source, [sink.write], ignore)
+        await write_chunks(source, sink.write, ignore)
     assert sink.begun == fails_at + 1
-    assert source.given <= 3 * (fails_at + 2)
+    assert source.given <= 2 * 3 * (fails_at + 2)
 
 
 async def test_what_came_before_a_cut_is_written() -> None:
     """A broken connection is raised as it is, when all that it brought is on disk."""
     sink = Sink()
     with pytest.raises(ConnectionLost):
-        await write_behind(Source(error=ConnectionLost("cut"), stop_after=8), [sink.write], ignore)
+        await write_chunks(Source(error=ConnectionLost("cut"), stop_after=8), sink.write, ignore)
     assert sink.written == CHUNKS[:8]
 
 
@@ -184,7 +152,7 @@ async def test_an_error_of_the_progress_callback() -> None:
 
     sink = Sink()
     with pytest.raises(ZeroDivisionError):
-        await write_behind(Source(), [sink.write], fail)
+        await write_chunks(Source(), sink.write, fail)
     assert sink.written == CHUNKS[:1]
 
 
@@ -200,7 +168,7 @@ async def test_what_came_before_a_cancellation_is_written(after: int) -> None:
             scope.cancel()
 
     with anyio.CancelScope() as scope:
-        await write_behind(Source(), [sink.write], count)
+        await write_chunks(Source(), sink.write, count)
     assert scope.cancelled_caught
     assert sink.written == CHUNKS[:after]
     assert not sink.at_work
@@ -211,7 +179,7 @@ async def test_the_end_of_asyncio_run_waits_for_the_thread_and_for_nothing_else(
     """After Ctrl-C it cancels every task: no deadlock, no thread left, and no gap in what is written."""
     sink, before = Sink(), asyncio.all_tasks()
     sink.gate.clear()
-    task = asyncio.ensure_future(write_behind(Source(), [sink.write], ignore))
+    task = asyncio.ensure_future(write_chunks(Source(), sink.write, ignore))
     await looked_at_until(lambda: sink.begun == 1)
     for every in asyncio.all_tasks() - before:
         every.cancel()
@@ -231,7 +199,7 @@ async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
     """`task.cancel()`, even twice, while a thread writes: the task ends after the thread."""
     sink = Sink()
     sink.gate.clear()
-    task = asyncio.ensure_future(write_behind(Source(), [sink.write], ignore))
+    task = asyncio.ensure_future(write_chunks(Source(), sink.write, ignore))
     await looked_at_until(lambda: sink.begun == 1)
     for _ in range(2):
         task.cancel()
@@ -258,7 +226,7 @@ async def test_where_the_system_has_no_thread_left(at_once: int, monkeypatch: py
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for _ in range(3):
         with anyio.fail_after(5), pytest.raises(PlanetError, match="no more threads"):
-            await write_behind(Source(), [Sink().write, Sink().write], ignore, at_once=at_once)
+            await write_chunks(Source(), Sink().write, ignore, at_once=at_once)
     monkeypatch.undo()
     assert limiter.borrowed_tokens == 0
 
@@ -271,13 +239,14 @@ async def test_who_cancels_all_tasks_takes_no_thread_from_others() -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
     for step in range(60):
         before = asyncio.all_tasks()
-        task = asyncio.ensure_future(write_behind(Source(), [Sink().write], ignore))
+        task = asyncio.ensure_future(write_chunks(Source(), Sink().write, ignore))
         for _ in range(step):
             await anyio.lowlevel.checkpoint()
         for every in asyncio.all_tasks() - before:
             every.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    gc.collect()  # the warnings of tasks that were cancelled before they began are of this test
     assert limiter.borrowed_tokens == 0
 
 
@@ -286,19 +255,19 @@ async def test_who_cancels_all_tasks_takes_no_thread_from_others() -> None:
 async def test_what_fails_leaves_no_garbage(at_once: int, fails: str) -> None:
     """The batches go with the error, not when Python collects: they are megabytes."""
 
-    class Cut(Body):
-        async def next_chunk(self) -> bytes:
+    class Cut(AsyncIterator[bytes]):
+        async def __anext__(self) -> bytes:
             if fails == "reading":
                 raise ConnectionLost("cut")
             return bytes(5000)
 
-    def write(_: memoryview) -> None:
+    def write(_: bytes) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    async def attempt() -> weakref.ref[Body]:
+    async def attempt() -> weakref.ref[Cut]:
         source = Cut()
         with pytest.raises((ConnectionLost, OSError)):
-            await write_behind(source, [write], lambda _: None, at_once=at_once)
+            await write_chunks(source, write, lambda _: None, at_once=at_once)
         return weakref.ref(source)
 
     gc.collect()

@@ -1,0 +1,123 @@
+"""`write_chunks`: write what arrives in a thread, in large batches, while the next batch arrives."""
+
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+
+from planet_async._background import cut_short
+from planet_async._threads import in_thread
+
+_BATCH = 2 << 20  # bytes of a batch where one file is downloaded, shared where there are several
+_MIN_BATCH = 1 << 17  # bytes; smaller ones cost more in switching to a thread than in writing
+
+
+async def write_chunks(
+    chunks: AsyncIterator[bytes],
+    write: Callable[[bytes], None],
+    on_bytes: Callable[[int], None],
+    *,
+    at_once: int = 1,
+    limit: int | None = None,
+) -> None:
+    """Pass all chunks to `write`, in order and in batches, in a thread; read the next batch concurrently.
+
+    However this ends, also when it is cancelled, no thread is left at work, and every byte reported to
+    `on_bytes` has been written, unless `write` failed.
+
+    Args:
+        chunks: The body; it is read one chunk further than `limit` bytes at most.
+        write: Called in a thread, one call at a time, and never again after it has failed.
+        on_bytes: Called with the size of each chunk, as it arrives.
+        at_once: How many files are written so concurrently; the more, the smaller the batches.
+        limit: After more bytes than this, reading stops.
+
+    Raises:
+        Exception: The first error of `chunks`, `write` or `on_bytes`, as it is.
+        PlanetError: The system has no thread left, or another task cancelled the one that writes.
+    """
+    writer = _Writer(write)
+    reader = _Reader(chunks, on_bytes, writer.pending, max(_MIN_BATCH, _BATCH // at_once), limit)
+    try:
+        while not reader.ended and writer.error is None:
+            # Both catch their errors: the group would wrap them.
+            async with anyio.create_task_group() as group:
+                if writer.pending:
+                    group.start_soon(writer.write_pending, group.cancel_scope)
+                await reader.read_batch()
+            if group.cancel_scope.cancel_called:
+                writer.error = writer.error or cut_short()
+    finally:
+        await writer.write_pending()
+    error = writer.error or reader.error
+    if error is not None:
+        writer.error = reader.error = None
+        try:
+            raise error
+        finally:
+            error = None  # its traceback refers to this frame, and so to the batches
+
+
+class _Reader:
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        on_bytes: Callable[[int], None],
+        pending: list[bytes],
+        batch: int,
+        limit: int | None,
+    ) -> None:
+        self._chunks = chunks
+        self._on_bytes = on_bytes
+        self._pending = pending
+        self._batch = batch
+        self._limit = limit
+        self._received = 0
+        self.ended = False
+        self.error: Exception | None = None
+
+    async def read_batch(self) -> None:
+        """Add chunks to what is pending, until they are a batch, or the end."""
+        enough = self._received + self._batch
+        try:
+            async for chunk in self._chunks:
+                self._pending.append(chunk)
+                self._received += len(chunk)
+                self._on_bytes(len(chunk))
+                if self._limit is not None and self._received > self._limit:
+                    break
+                if self._received >= enough:
+                    return
+        except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
+            self.error = error
+        self.ended = True
+
+
+class _Writer:
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self.pending: list[bytes] = []  # chunks leave it in the thread: none is lost when that never starts
+        self.error: Exception | None = None
+
+    async def write_pending(self, reading: anyio.CancelScope | None = None) -> None:
+        """Write what is pending, even while being cancelled; where that fails, cancel the reading."""
+        if not self.pending:
+            return
+        with anyio.CancelScope(shield=True):
+            try:
+                await in_thread(self._write_batch)
+            except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
+                self.error = error
+        if self.error is not None and reading is not None:
+            reading.cancel()
+
+    def _write_batch(self) -> None:
+        if self.error is not None:
+            return
+        batch = self.pending[:]
+        del self.pending[: len(batch)]
+        data = b"".join(batch)
+        batch.clear()  # frees the memory of the chunks before the slow part
+        try:
+            self._write(data)
+        except Exception as error:  # noqa: BLE001 - kept even if nobody waits for this thread any more
+            self.error = error
