@@ -322,8 +322,7 @@ class Gate:
         """Wait for a connection, first come first served; return what gives it back."""
         kind, places = ("downloads", self._downloads) if request.stream else ("requests", self._requests)
         if places.value == 0:
-            most = self._most[kind]
-            queued_for.set(f"a connection: {most} {kind} hold all {most}")
+            queued_for.set(f"a connection: all {self._most[kind]} are held by {kind}")
         await places.acquire()
         queued_for.set("")
         return places.release
