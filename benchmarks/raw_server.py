@@ -125,9 +125,11 @@ class _Connection(asyncio.Protocol):
                 self._transport.write(part)
 
     def _trickle(self, part: bytes | memoryview, rest: Iterator[memoryview]) -> None:
+        if self._transport.is_closing():
+            return
         self._transport.write(part)
         following = next(rest, None)
-        if following is not None and not self._transport.is_closing():
+        if following is not None:
             asyncio.get_running_loop().call_later(self._pause, self._trickle, following, rest)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import calls
 import decode
 import downloads
+import fairness
 import get
 import imports
 import limiter
@@ -23,7 +24,7 @@ import loop_lag
 import million
 from goals import HEADINGS, Goal, print_goals
 
-_BENCHMARKS = (get, calls, decode, lists, downloads, imports, limiter, loop_lag, million)
+_BENCHMARKS = (get, calls, decode, lists, downloads, fairness, imports, limiter, loop_lag, million)
 _FEW = {limiter: 2, loop_lag: 2, million: 1, lists: 3}  # rounds of what takes long
 _LIBRARIES = ("planet", "httpx", "httpx2", "aiohttp", "msgspec", "attrs", "anyio")
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->\n"

@@ -239,7 +239,7 @@ class Transport(Protocol):
 
 queued_for: ContextVar[str] = ContextVar("queued_for", default="")
 """What this task's request is waiting in a queue for, such as "its turn at 3 requests a second" or "a
-connection: 16 downloads hold all 16"; "" once it is with the server.
+connection: all 16 are held by downloads"; "" once it is with the server.
 
 Whoever makes a request wait sets it, and sets it to "" when the wait is over; it stays as it is where the
 wait is cancelled, so that `DeadlineExceeded` can say what was waited for, and whether anything was sent.

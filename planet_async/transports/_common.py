@@ -169,12 +169,11 @@ def broken_off(error: Exception, request: Request, *of_network: type[Exception])
     name = type(error).__name__
     if isinstance(error, TimeoutError):
         return TransportTimeout("nothing moved for too long", request=request)
-    if isinstance(error, (*of_network, *_NETWORK_ERRORS)):
-        return ConnectionLost(f"the server hung up, or does not speak HTTP ({name})", request=request)
-    hint = (
-        "If it was raised by an event hook or a transport of yours: it is not shown, since it may be secret."
-    )
-    return ConnectionLost(f"the HTTP client failed ({name})", request=request, hint=hint)
+    what, hint = _tls_reason(error) or (f"the server hung up, or does not speak HTTP ({name})", "")
+    if not isinstance(error, (*of_network, *_NETWORK_ERRORS)):
+        what = f"the HTTP client failed ({name})"
+        hint = "If a hook or a transport of yours raised it: it is not shown, since it may be secret."
+    return ConnectionLost(what, request=request, hint=hint)
 
 
 def _forget(error: BaseException, handled: BaseException | None) -> None:
@@ -188,24 +187,31 @@ def _forget(error: BaseException, handled: BaseException | None) -> None:
 
 def _reason(error: BaseException) -> tuple[str, str]:
     """Return what is wrong and what to do; the text of an error itself can be a server's or a library's."""
-    known, hint, what = [*_causes(error)], "", "the connection was refused or broke off"
-    tls = [each for each in known if isinstance(each, ssl.SSLError) and getattr(each, "reason", None)]
-    numbered = [each for each in known if isinstance(each, OSError) and each.errno]
-    if untrusted := [each.verify_message for each in tls if isinstance(each, ssl.SSLCertVerificationError)]:
-        what = f"a certificate is not trusted: {untrusted[0]}"
-        hint = "Where a company or a proxy signs certificates, pass Config(ca_file=...) or set SSL_CERT_FILE."
-    elif tls:
-        what = f"TLS failed: {str(tls[0].reason).lower().replace('_', ' ')}"
-        hint = "If it should be trusted, see Config(ca_file=...), Config(client_cert=...) and SSL_CERT_FILE."
-    elif any(isinstance(each, socket.gaierror) for each in known):
+    known = [*_causes(error)]
+    numbered = [each.errno for each in known if isinstance(each, OSError) and each.errno]
+    if of_tls := _tls_reason(error):
+        return of_tls
+    if any(isinstance(each, socket.gaierror) for each in known):
         what = "there is no such host"
     elif any(isinstance(each, ConnectionRefusedError) for each in known):
         what = "connection refused"
     elif any(isinstance(each, TimeoutError) for each in known):
         what = "it took longer than Config(connect_timeout=...)"
-    elif numbered:
-        what = os.strerror(numbered[0].errno or 0).lower()
-    return what, hint
+    else:
+        what = os.strerror(numbered[0]).lower() if numbered else "the connection was refused or broke off"
+    return what, ""
+
+
+def _tls_reason(error: BaseException) -> tuple[str, str] | None:
+    for each in _causes(error):
+        reason = getattr(each, "reason", None)  # which aiohttp's lack
+        if isinstance(each, ssl.SSLCertVerificationError) and reason:
+            hint = "Where a company or a proxy signs certificates, set Config(ca_file=...) or SSL_CERT_FILE."
+            return f"a certificate is not trusted: {each.verify_message}", hint
+        if isinstance(each, ssl.SSLError) and reason:
+            hint = "See Config(ca_file=...), Config(client_cert=...) and SSL_CERT_FILE."
+            return f"TLS failed: {reason.lower().replace('_', ' ')}", hint
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -316,8 +322,7 @@ class Gate:
         """Wait for a connection, first come first served; return what gives it back."""
         kind, places = ("downloads", self._downloads) if request.stream else ("requests", self._requests)
         if places.value == 0:
-            most = self._most[kind]
-            queued_for.set(f"a connection: {most} {kind} hold all {most}")
+            queued_for.set(f"a connection: all {self._most[kind]} are held by {kind}")
         await places.acquire()
         queued_for.set("")
         return places.release

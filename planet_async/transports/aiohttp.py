@@ -36,7 +36,12 @@ from planet_async.transports._common import (
 _READ_BUFFER = 1 << 17  # bytes a connection holds for its reader
 _WRITTEN_AT_ONCE = 1 << 16  # bytes of a body; a longer one is written piece by piece
 _progress: ContextVar[Progress] = ContextVar("planet_async.progress")
-_CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+_CONNECTING = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ServerFingerprintMismatch,
+)
 
 
 class AiohttpTransport:

@@ -379,14 +379,14 @@ async def test_a_queue_further_inside_is_told_from_sending_too() -> None:
 
     class Gated(Slow):
         async def send(self, request: Request) -> Response:
-            queued_for.set("a connection: 16 downloads hold all 16")
+            queued_for.set("a connection: all 16 are held by downloads")
             await clock.sleep(3)
             queued_for.set("")
             return await super().send(request)
 
     clock = FakeClock()
     for deadline, acted, doing in (
-        (2, False, "it was queued for a connection: 16 downloads hold all 16; nothing was sent"),
+        (2, False, "it was queued for a connection: all 16 are held by downloads; nothing was sent"),
         (5, True, "the response was awaited"),
     ):
         network = Gated(clock, 60, [reply(200)])

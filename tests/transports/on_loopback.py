@@ -1,15 +1,17 @@
 """What the tests of transports share: servers and a proxy on loopback, and the transports under test."""
 
 import ssl
+import time
 import traceback
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.abc
 import trustme
+from anyio.from_thread import start_blocking_portal
 from anyio.streams.tls import TLSListener
 from attrs import define, field
 
@@ -125,6 +127,16 @@ async def listening(
         group.cancel_scope.cancel()
 
 
+@contextmanager
+def served(handle: Handler = _ok, context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve from a thread of its own, for clients in event loops that come and go."""
+    with (
+        start_blocking_portal("asyncio") as portal,
+        portal.wrap_async_context_manager(serving(handle, context)) as server,
+    ):
+        yield server
+
+
 async def receive(stream: Stream) -> Received:
     data = b""
     while b"\r\n\r\n" not in data:
@@ -212,6 +224,14 @@ def texts_of(error: BaseException) -> Iterator[str]:
     for one in seen:
         yield from (str(one), repr(one), repr(one.args), repr(vars(one)), *getattr(one, "__notes__", ()))
         seen += [each for each in (one.__cause__, one.__context__) if each is not None and each not in seen]
+
+
+def soon(held: Callable[[], bool], what: str) -> None:
+    """Wait, outside of an event loop, for something of the other side."""
+    end = time.monotonic() + 10
+    while not held() and time.monotonic() < end:
+        time.sleep(0.001)
+    assert held(), what
 
 
 async def eventually(held: Callable[[], bool], what: str) -> None:

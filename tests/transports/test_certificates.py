@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from on_loopback import Server, planet, server_context, serving
 
 from planet_async import Config, ConnectError, InvalidRequest, PlanetError
+from planet_async.errors import TransportError
 from planet_async.http import Transport
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
@@ -95,16 +99,11 @@ async def test_without_trust_in_the_environment_its_authorities_do_not_count(
 
 @on_linux
 @pytest.mark.parametrize("source", ["ca_file", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.usefixtures("trusted_by_the_system")
 async def test_an_authority_is_trusted_besides_the_systems(
-    network: str,
-    source: str,
-    authority: trustme.CA,
-    ca_file: Path,
-    company_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    network: str, source: str, authority: trustme.CA, company_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A company's does not take the system's place: storage elsewhere has other certificates."""
-    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: system_paths(ca_file))
     if source == "SSL_CERT_DIR":
         monkeypatch.setenv("SSL_CERT_DIR", str(company_file.parent))
     elif source == "SSL_CERT_FILE":
@@ -112,6 +111,11 @@ async def test_an_authority_is_trusted_besides_the_systems(
     async with serving(context=server_context(authority)) as server:
         await get(network, config_for(server, ca_file=company_file if source == "ca_file" else None))
         assert len(server.requests) == 1
+
+
+@pytest.fixture
+def trusted_by_the_system(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: system_paths(ca_file))
 
 
 @pytest.fixture
@@ -247,8 +251,6 @@ def strict_context(authority: trustme.CA) -> ssl.SSLContext:
     context = server_context(authority)
     authority.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
-    # With TLS 1.3 a client that is refused hears of it only when it reads.
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
@@ -264,13 +266,48 @@ async def test_a_client_identifies_itself(
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_without_a_certificate_a_server_that_wants_one_refuses(
-    network: str, authority: trustme.CA, ca_file: Path
+    network: str, version: ssl.TLSVersion, authority: trustme.CA, ca_file: Path
 ) -> None:
-    """No connection, and the hint names the setting."""
-    async with serving(context=strict_context(authority)) as server:
-        error = await refusal(network, server, ca_file=ca_file)
-    assert "Config(client_cert=...)" in error.hint
+    """The error says what is missing, and the hint names the setting.
+
+    With TLS 1.3 a client hears of it only when it has sent its request.
+    """
+    context = strict_context(authority)
+    context.minimum_version = context.maximum_version = version
+    with refusing(context) as url:
+        config = Config(base_url=url, ca_file=ca_file, max_attempts=1)
+        with pytest.raises(TransportError, match=r"TLS failed: .*(alert|certificate)") as caught:
+            await get(network, config)
+    assert "Config(client_cert=...)" in caught.value.hint
+    assert caught.value.may_have_acted == (version == ssl.TLSVersion.TLSv1_3)
+
+
+@contextmanager
+def refusing(context: ssl.SSLContext) -> Iterator[str]:
+    """Serve with sockets in a thread: anyio's servers say nothing of why TLS failed."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with context.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                ) as secured:
+                    with suppress(ssl.SSLError):
+                        secured.do_handshake()
+                    while socket.socket.recv(secured, 1 << 16):
+                        pass  # closed with something unread, it would be a reset
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -301,22 +338,16 @@ async def test_a_certificate_that_cannot_be_used_is_refused(
 @pytest.mark.parametrize("source", ["ca_file", "SSL_CERT_FILE"])
 @pytest.mark.parametrize("content", [b"", b"nothing\n", bytes(range(256))])
 async def test_a_file_without_authorities_is_refused(
-    network: str,
-    content: bytes,
-    source: str,
-    authority: trustme.CA,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    network: str, content: bytes, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names the setting, and the file."""
+    """Before anything is sent, it names the setting and the file."""
     file = tmp_path / "ca.pem"
     file.write_bytes(content)
     if source == "SSL_CERT_FILE":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    async with serving(context=server_context(authority)) as server:
-        with pytest.raises(InvalidRequest, match=rf"{source}: .*ca\.pem cannot be used"):
-            await get(network, config_for(server, ca_file=file if source == "ca_file" else None))
-        assert not server.connections
+    config = Config(base_url="https://127.0.0.1:1", ca_file=file if source == "ca_file" else None)
+    with pytest.raises(InvalidRequest, match=rf"{source}: .*ca\.pem cannot be used"):
+        await get(network, config)
 
 
 async def test_a_file_that_is_gone_is_refused(network: str, authority: trustme.CA, tmp_path: Path) -> None:
@@ -326,5 +357,5 @@ async def test_a_file_that_is_gone_is_refused(network: str, authority: trustme.C
     async with serving(context=server_context(authority)) as server:
         config = config_for(server, ca_file=file)
         file.unlink()
-        with pytest.raises(InvalidRequest, match=r"ca_file: .*no such file"):
+        with pytest.raises(InvalidRequest, match=r"ca_file: .*No such file"):
             await get(network, config)
