@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from goals import Goal, interleaved, measuring, median, print_table, ratio, run
+from goals import Client, Goal, interleaved, measuring, median, print_table, ratio, run
 from raw_server import raw_server, use_all_cores, with_files
 from side_by_side import Figures
 
@@ -146,7 +146,7 @@ async def in_ranges(url: str, ranges: int) -> Figures:
     return figures
 
 
-CLIENTS = {
+CLIENTS: dict[str, Client] = {
     "ours, httpx": partial(ours, "httpx", all_cores=True),
     "ours, aiohttp": partial(ours, "aiohttp", all_cores=True),
     "planet, two cores": official_on_two_cores,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal
 
 from bodies import order_id
-from goals import Goal, interleaved, print_table, ratio, run
+from goals import Client, Goal, interleaved, print_table, ratio, run
 from raw_server import raw_server
 from side_by_side import Figures
 
@@ -89,7 +89,7 @@ async def raw_aiohttp(url: str) -> Figures:
         return await _rates(get)
 
 
-CLIENTS = {
+CLIENTS: dict[str, Client] = {
     "ours, httpx": partial(ours, "httpx"),
     "httpx": raw_httpx,
     "planet 3.7.0": official,

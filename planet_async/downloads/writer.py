@@ -44,8 +44,8 @@ async def write_chunks(
                 if writer.pending:
                     group.start_soon(writer.write_pending, group.cancel_scope)
                 await reader.read_batch()
-            if group.cancel_scope.cancel_called:
-                writer.error = writer.error or cut_short()
+            if group.cancel_scope.cancel_called and writer.error is None:
+                writer.error = cut_short()
     finally:
         await writer.write_pending()
     error = writer.error or reader.error

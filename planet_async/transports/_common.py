@@ -248,7 +248,7 @@ def proxy_for(url: str, config: Config) -> Proxy | None:
         checked = evolve(config, proxy=found if "://" in found else f"http://{found}").proxy
     except InvalidRequest as error:
         raise InvalidRequest(f"{source}: {error.message}", hint=error.hint) from None
-    return checked and Proxy(checked, f"{source}; NO_PROXY or Config(trust_env=False) does without it")
+    return Proxy(checked or found, f"{source}; NO_PROXY or Config(trust_env=False) does without it")
 
 
 def tls_context(config: Config) -> ssl.SSLContext:
@@ -428,7 +428,7 @@ class Clients(Generic[C]):
             self._check_loop(request)
             return self._given
         proxy = self.proxy_for(request.url)
-        url = proxy and proxy.url
+        url = None if proxy is None else proxy.url
         key = "https" in {origin(each)[0] for each in (request.url, url or "")}, url
         client = here.clients.get(key) or await self._open(here, *key)
         if self._closed:  # while it was made
@@ -452,7 +452,9 @@ class Clients(Generic[C]):
                 # Where no TLS is spoken, reading the authorities would be 40 ms for nothing; none is trusted.
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 if is_secure:
-                    self._context = context = self._context or await in_thread(tls_context, self._config)
+                    if self._context is None:
+                        self._context = await in_thread(tls_context, self._config)
+                    context = self._context
                 client = self._make(context, proxy)
                 lifetime = _lifetime(client, self._close)
                 await anext(lifetime)

@@ -14,7 +14,6 @@ from functools import partial
 
 import aiohttp
 import anyio.lowlevel
-from aiohttp.typedefs import Handler
 from yarl import URL
 
 from planet_async._background import on_asyncio
@@ -180,7 +179,7 @@ class _FailedError(Exception):
 
 
 async def _send_once(
-    authorization: str | None, theirs: aiohttp.ClientRequest, send: Handler
+    authorization: str | None, theirs: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Send once, with our credential or none, and with no cookie of a session's jar."""
     theirs.headers.pop("Cookie", None)

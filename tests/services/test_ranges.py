@@ -476,8 +476,8 @@ def test_killed_between_any_two_steps(part: Path) -> None:
     """Notes never tell of bytes that are not there, and no part looks whole that is not."""
     first, second = divide(part, SHORT, 2)
     assert part.stat().st_size == SHORT
-    first.write(memoryview(b"a" * 3000 + b"b" * 500))
-    second.write(memoryview(b"c" * 9000))  # more than it was to bring
+    first.write(b"a" * 3000 + b"b" * 500)
+    second.write(b"c" * 9000)  # more than it was to bring
     assert left(part) == left(part, 7) == [(3500, 5000), (10_000, 10_000)]
     assert part.read_bytes() == b"a" * 3000 + b"b" * 500 + bytes(1500) + b"c" * 5000
     notes = part.with_name("a.part.ranges")
@@ -490,11 +490,11 @@ def test_killed_between_any_two_steps(part: Path) -> None:
 def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two, the bytes are fetched again."""
     stretch, _ = divide(part, SHORT, 2)
-    stretch.write(memoryview(b"a" * 1000))
+    stretch.write(b"a" * 1000)
     with monkeypatch.context() as patch:
         patch.setattr("planet_async.downloads.stretches._notes", lambda _: part.with_name("gone"))
         with pytest.raises(FileNotFoundError):
-            stretch.write(memoryview(b"b" * 1000))
+            stretch.write(b"b" * 1000)
     assert left(part) == [(1000, 5000), (5000, 10_000)]
     assert part.read_bytes()[:2000] == b"a" * 1000 + b"b" * 1000
 

@@ -119,9 +119,9 @@ async def listening(
         anyio.create_task_group() as group,
     ):
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        accepting: anyio.abc.Listener[Stream] = listener  # type: ignore[assignment]  # a socket is a stream
+        accepting: anyio.abc.Listener[Stream] = listener
         if context is not None:
-            accepting = TLSListener(listener, context, standard_compatible=False)  # type: ignore[assignment]
+            accepting = TLSListener(listener, context, standard_compatible=False)
         group.start_soon(accepting.serve, serve)
         yield f"http{'s' * (context is not None)}://127.0.0.1:{port}"
         group.cancel_scope.cancel()

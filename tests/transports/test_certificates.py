@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import certifi
@@ -25,13 +26,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from on_loopback import Server, planet, server_context, serving
 
 from planet_async import Config, ConnectError, InvalidRequest, PlanetError
 from planet_async.errors import TransportError
 from planet_async.http import Transport
 from planet_async.transports.aiohttp import AiohttpTransport
 from planet_async.transports.httpx import HttpxTransport
+from transports.on_loopback import Server, planet, server_context, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +42,7 @@ on_linux = pytest.mark.skipif(
 )
 
 
-def config_for(server: Server, **settings: object) -> Config:
+def config_for(server: Server, **settings: Any) -> Config:
     three = Config(base_url=server.url, rates={}, max_attempts=3, first_backoff=0.001)
     return evolve(three, **settings)
 

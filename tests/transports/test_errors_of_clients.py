@@ -1,12 +1,10 @@
-"""Whatever an HTTP client raises, and wherever a server hangs up: an error of ours, that says what is true."""
+"""Whatever an HTTP client raises, and wherever a server hangs up: an error of ours that is true."""
 
 import socket
 import ssl
-import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,11 +19,11 @@ import httpx2
 import pytest
 from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
-from on_loopback import KEY, Received, Stream, serving, texts_of
 from yarl import URL
 
 from planet_async import ApiKey, Config, ConnectError, NotFound, Planet, PlanetError
-from planet_async.errors import ConnectionLost, InvalidRequest, TransportError, TransportTimeout
+from planet_async.errors import ConnectionLost, InvalidRequest, TransportTimeout
+from transports.on_loopback import KEY, Received, Stream, serving, texts_of
 
 pytestmark = pytest.mark.anyio
 
@@ -184,7 +182,7 @@ async def failure(transport: Any, method: str, url: str, **settings: object) -> 
 
 
 def check(error: PlanetError, client: Client, method: str) -> None:
-    """It is the right one of ours, has nothing of the library's text, and was tried again only if it may be."""
+    """It is the right one of ours, without the library's text, and was repeated only if it may be."""
     raised = client.error
     told = f"{raised!r} became {error!r} after {client.requests}"
     assert error.__cause__ is error.__context__ is None, told

@@ -8,9 +8,9 @@ import anyio
 import msgspec
 import pytest
 from attrs import define, field
-from on_loopback import Received, Server, Stream, eventually, planet, serving
 
 from planet_async import Config, DeadlineExceeded, Order, Planet
+from transports.on_loopback import Received, Server, Stream, eventually, planet, serving
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,6 @@ import pytest
 import respx
 from aioresponses import aioresponses
 from attrs import field, frozen
-from on_loopback import KEY
 from pytest_httpx import HTTPXMock
 from pytest_httpx2 import HTTPXMock as HTTPX2Mock
 
@@ -22,6 +21,7 @@ from planet_async import ApiKey, Config, ConnectError, NotFound, Planet, PlanetE
 from planet_async.errors import ConnectionLost
 from planet_async.testing import FakeClock
 from planet_async.transports import TransportName
+from transports.on_loopback import KEY
 
 pytestmark = pytest.mark.anyio
 on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)

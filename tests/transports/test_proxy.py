@@ -12,7 +12,13 @@ import httpx
 import pytest
 import trustme
 from attrs import define, evolve
-from on_loopback import (
+
+from planet_async import Config, ConnectError, InvalidRequest, PlanetError, StatusError
+from planet_async.errors import ConnectionLost
+from planet_async.http import Transport
+from planet_async.transports.aiohttp import AiohttpTransport
+from planet_async.transports.httpx import HttpxTransport
+from transports.on_loopback import (
     Server,
     Stream,
     listening,
@@ -24,12 +30,6 @@ from on_loopback import (
     texts_of,
     transport,
 )
-
-from planet_async import Config, ConnectError, InvalidRequest, PlanetError, StatusError
-from planet_async.errors import ConnectionLost
-from planet_async.http import Transport
-from planet_async.transports.aiohttp import AiohttpTransport
-from planet_async.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 

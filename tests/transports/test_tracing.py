@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from on_loopback import HangUp, Received, Stream, planet, serving
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -12,6 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from planet_async import ApiKey, Config, Planet
 from planet_async.errors import ConnectionLost
+from transports.on_loopback import HangUp, Received, Stream, planet, serving
 
 pytestmark = pytest.mark.anyio
 
