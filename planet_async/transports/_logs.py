@@ -39,9 +39,12 @@ def keep_secrets_out_of_logs() -> None:
 
 
 def _without_query(record: logging.LogRecord) -> bool:
+    """Take out the query of the URL, and the reason phrase, which is the server's own text."""
     if _is_ours.get() and isinstance(record.args, tuple):
-        record.args = tuple(
-            without_query(str(each)) if type(each).__name__ == "URL" else each for each in record.args
+        *args, _reason = record.args
+        record.args = (
+            *(without_query(str(each)) if type(each).__name__ == "URL" else each for each in args),
+            "",
         )
     return True
 
