@@ -286,7 +286,7 @@ async def what_is_not_a_request_is_refused(make: MakeTransport) -> None:
     """InvalidRequest is raised before anything is sent."""
     surrogate = "caf\udce9"  # as Python reads a file name in another encoding
     async with loopback(saying(OK)) as server, opened(make) as transport:
-        urls = ["", "/x", "x", "http://", "https://[::1", "ftp://h/x"]
+        urls = ["", "/x", "x", "http://", "https://[::1", "ftp://h/x", "http://a..b/", f"http://{'x' * 64}/"]
         urls += [f"{server.url}/a\r\nb: c", f"{server.url}/{surrogate}"]
         requests = [*map(get, urls), Request("GE T", server.url)]
         requests += [Request("GET", server.url, params=(("a", surrogate),))]

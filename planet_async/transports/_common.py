@@ -45,6 +45,8 @@ _PAIR = 2  # a certificate and its key
 _NETWORK_ERRORS = (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 _METHOD = re.compile(r"[A-Z]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
+# Labels as long as DNS has them: with others, clients fail with errors that may mean anything.
+_DNS_NAME = re.compile(r"(?:[^.]{1,63}\.)*[^.]{1,63}\.?")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 # Where systems keep their authorities, for Pythons that were built with another path.
 _SYSTEM_CA_FILES = (
@@ -65,21 +67,11 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
     The parameters are joined to the query that the URL has, and what it has is left verbatim where it is
     ASCII: a signed URL holds only as it was signed.
     """
-    url = request.url.partition("#")[0]
-    if _UNPRINTABLE.search(url):
-        raise _not_a_url(request)
-    try:
-        if request.params:
-            url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
-        if not url.isascii():
-            host = urlsplit(url).netloc
-            url = url.replace(host, host.encode("idna").decode("ascii"), 1)
-            url = _NOT_ASCII.sub(lambda found: quote(found[0]), url)
-    except UnicodeError:
-        raise _not_a_url(request) from None
+    url = _in_ascii(request)
     scheme, host, _port = origin(url)
-    if scheme not in {"http", "https"} or not host:
-        raise _not_a_url(request)
+    if scheme not in {"http", "https"} or not _DNS_NAME.fullmatch(host):
+        # The URL is not shown: it may be secret.
+        raise InvalidRequest("not a URL that can be requested", request=request)
     # No compression unless asked for: checksums are of the bytes of the file.
     headers = {"accept-encoding": "identity", **request.headers}
     text = "".join([*headers, *headers.values()])
@@ -90,8 +82,21 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
     return url, headers
 
 
-def _not_a_url(request: Request) -> InvalidRequest:
-    return InvalidRequest("not a URL that can be requested", request=request)  # not shown: it may be secret
+def _in_ascii(request: Request) -> str:
+    """Return the URL with its parameters, encoded; an empty text where that cannot be done."""
+    url = request.url.partition("#")[0]
+    if _UNPRINTABLE.search(url):
+        return ""
+    try:
+        if request.params:
+            url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
+        if not url.isascii():
+            host = urlsplit(url).netloc
+            url = url.replace(host, host.encode("idna").decode("ascii"), 1)
+            url = _NOT_ASCII.sub(lambda found: quote(found[0]), url)
+    except UnicodeError:
+        return ""  # nothing is raised from here: the text of the error has the URL
+    return url
 
 
 def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

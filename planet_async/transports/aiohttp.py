@@ -145,7 +145,7 @@ class AiohttpTransport:
     def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
         if isinstance(error, _FailedError):
             error = error.error
-        if isinstance(error, aiohttp.InvalidURL | UnicodeError):  # the latter of a host that DNS cannot have
+        if isinstance(error, aiohttp.InvalidURL):
             return InvalidRequest("not a URL that can be requested", request=request)
         if isinstance(error, _CONNECTING) or progress.is_connecting:
             status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None

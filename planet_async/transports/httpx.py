@@ -140,9 +140,7 @@ class HttpxTransport:
 
     def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
         lib = self._lib
-        if isinstance(
-            error, lib.UnsupportedProtocol | UnicodeError
-        ):  # the latter of a host that DNS cannot have
+        if isinstance(error, lib.UnsupportedProtocol):
             return InvalidRequest("not a URL that can be requested", request=request)
         is_connecting = isinstance(
             error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout
