@@ -20,8 +20,7 @@ async def ours() -> Figures:
     from planet_async import Order
     from planet_async.http import Request, Response
     from planet_async.models.codec import decode
-    from planet_async.page import ORDERS_PAGES
-    from planet_async.paging import Paginator
+    from planet_async.paging import ORDERS_PAGES, Paginator
     from planet_async.testing import FakeTransport
 
     body = b"".join(page_json(orders_json(0), None))

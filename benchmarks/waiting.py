@@ -86,7 +86,7 @@ async def ours(count: int, seconds: float) -> Figures:
     """Wait in virtual time."""
     from planet_async import ApiKey, Config, Planet, Request, Response
     from planet_async.simulator import Limits
-    from planet_async.simulator.limits import DOCUMENTED
+    from planet_async.simulator.faults import DOCUMENTED
     from planet_async.testing import FakeClock
 
     clock = FakeClock()

@@ -9,19 +9,17 @@ from weakref import WeakValueDictionary
 from attrs import evolve
 
 from planet_async._loops import PerLoop
+from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
-from planet_async.credentials import ApiKey, Credentials
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, without_query
-from planet_async.layers.auth import Auth
-from planet_async.layers.budget import SharedBudget
-from planet_async.layers.rate_limit import RateLimit
+from planet_async.layers.closing import Closing, ClosingClock, UntilClosed
+from planet_async.layers.compression import UnpackAnswers
+from planet_async.layers.rate_limit import RateLimit, SharedBudget
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.layers.unpack import UnpackAnswers
-from planet_async.layers.until_closed import Closing, ClosingClock, UntilClosed
 from planet_async.models.codec import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.orders import Orders

@@ -16,11 +16,10 @@ import msgspec
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from planet_async._background import cut_short
+from planet_async._tasks import cut_short
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Transport
-from planet_async.page import Page, PageShape
-from planet_async.paging import Iteration, Paginator
+from planet_async.paging import Iteration, Page, PageShape, Paginator
 
 T = TypeVar("T")
 

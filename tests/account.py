@@ -12,17 +12,16 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 from attrs import define, frozen
 
-from planet_async.bulk import Outcome
 from planet_async.config import Schedule
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response
 from planet_async.models.codec import decode
-from planet_async.page import ORDERS_PAGES
-from planet_async.paging import Paginator
-from planet_async.polling import WaitForMany, wait_for
+from planet_async.outcome import Outcome
+from planet_async.paging import ORDERS_PAGES, Paginator
 from planet_async.testing import FakeClock
-from planet_async.waiting.roll_call import Lists
-from planet_async.waiting.shared import SharedWait
+from planet_async.waiting.poller import SharedWait
+from planet_async.waiting.sweep import Lists
+from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _REQUEST_SECONDS = 0.05

@@ -1,13 +1,17 @@
-"""What every test shares: both back ends, and the recorded bodies where they are at hand."""
+"""What tests share: both back ends, a client of a simulated Planet, and the recorded bodies."""
 
 import gc
 import os
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
+
+from planet_async import ApiKey, Config, Planet
+from planet_async.simulator import OrderPlan, Simulator
+from planet_async.testing import FakeClock
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -15,6 +19,23 @@ SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def simulator(clock: FakeClock) -> Simulator:
+    return Simulator(clock=clock, plan=OrderPlan(queue_seconds=10, run_seconds=60))
+
+
+@pytest.fixture
+async def planet(simulator: Simulator, clock: FakeClock) -> AsyncIterator[Planet]:
+    async with Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        yield planet
+    assert simulator.open_responses == 0, "a response was left open"
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """Every public call of the client, ready to be made over the simulator: for what has to hold for all.
 
-`test_every_method_is_here` (tests/test_cancellation.py) sees to it that none is missing.
+`test_every_method_is_here` (tests/promises/test_cancellation.py) sees to it that none is missing.
 """
 
 import math

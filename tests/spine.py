@@ -8,11 +8,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
+from planet_async.auth.credentials import ApiKey
 from planet_async.clock import Clock
 from planet_async.config import Config
-from planet_async.credentials import ApiKey
 from planet_async.http import Request, Response
-from planet_async.layers.budget import SharedBudget
+from planet_async.layers.rate_limit import SharedBudget
 from planet_async.testing import FakeClock
 from planet_async.testing.conformance import Stepped
 

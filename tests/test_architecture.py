@@ -13,38 +13,13 @@ import planet_async
 PACKAGE = Path(planet_async.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
-LEVELS = (  # each knows those before it, and its own kind
-    ("http", "body", "errors", "clock", "_version"),
-    (
-        "config",
-        "redaction",
-        "credentials",
-        "_background",
-        "_loops",
-        "_threads",
-        "bulk",
-        "packed",
-    ),
-    (
-        "layers",
-        "transports",
-        "testing",
-        "models",
-        "webhooks",
-        "webhook_endpoint",
-        "oauth",
-        "signed_by",
-    ),
-    (
-        "page",
-        "paging",
-        "offset_paging",
-        "ledger",
-        "creating",
-        "waiting",
-        "polling",
-        "downloads",
-    ),
+LEVELS = (  # a module imports those of the levels before its own, and of its own
+    ("http", "errors", "clock", "_version"),
+    ("config", "redaction", "outcome", "_tasks", "_loops"),
+    ("auth", "models", "transports", "downloads", "testing", "layers"),
+    ("jobs", "webhooks"),
+    ("paging",),
+    ("waiting", "exactly_once", "offset_paging"),
     ("services",),
     ("client",),
     ("__init__",),

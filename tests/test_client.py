@@ -93,7 +93,7 @@ class NotAClock:
         ({"credentials": ("user", KEY)}, "credentials must be ApiKey.*not 'tuple'"),
         ({"credentials": ApiKey}, "credentials must be ApiKey.*not the class"),
         ({"api_key": KEY.encode()}, "must be text, not 'bytes'"),
-        ({"api_key": ApiKey(KEY)}, "must be text, not 'planet_async.credentials.ApiKey'"),
+        ({"api_key": ApiKey(KEY)}, "must be text, not 'planet_async.auth.credentials.ApiKey'"),
         ({"api_key": ""}, r"the key is empty. Set PL_API_KEY or pass Planet\(api_key=\"...\"\)"),
         ({"api_key": KEY, "credentials": ApiKey(KEY)}, "api_key and credentials cannot be given both"),
         ({"api_key": KEY, "transport": 5}, "transport cannot be 'int'"),

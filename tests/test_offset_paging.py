@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from planet_async.errors import DecodeError, InvalidRequest, NotFound, PagingError, PlanetError
 from planet_async.http import Request, Response
 from planet_async.offset_paging import OffsetPaginator
-from planet_async.page import TASKING_PAGES
+from planet_async.paging import TASKING_PAGES
 from planet_async.testing import FakeClock, reply
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.codec import decode
 from planet_async.models.orders import Order
-from planet_async.page import (
+from planet_async.paging import (
     ORDERS_PAGES,
     REPORTS_PAGES,
     RESULTS_PAGES,
@@ -28,8 +28,8 @@ from planet_async.page import (
     TASKING_PAGES,
     Page,
     PageShape,
+    Paginator,
 )
-from planet_async.paging import Paginator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio

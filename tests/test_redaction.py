@@ -19,7 +19,7 @@ from planet_async import ApiKey, BadRequest, OrderRequest, Planet, SceneProduct,
 from planet_async.http import Request, Response
 from planet_async.models.delivery import DELIVERIES, Delivery
 from planet_async.redaction import SECRET, credential_of, is_secret, redact, secrets_in
-from planet_async.simulator import delivery_checks
+from planet_async.simulator import catalog
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 KEYS = (
@@ -167,7 +167,7 @@ def test_a_secret_field_must_not_be_shown() -> None:
 def test_the_simulator_knows_the_same_secrets() -> None:
     """The client's table and the simulator's, which share no code, name the same fields of deliveries."""
     ours = {part.name for delivery in DELIVERIES.values() for part in fields(delivery) if is_secret(part)}
-    assert ours == delivery_checks._SECRETS
+    assert ours == catalog._SECRETS
 
 
 def test_the_delivery_of_a_tasking_order_shows_only_its_keys() -> None:

@@ -35,7 +35,7 @@ from planet_async.clock import SystemClock
 from planet_async.simulator import OrderPlan, Simulator, SubscriptionPlan
 from planet_async.testing import FakeClock
 from planet_async.transports.httpx import HttpxTransport
-from planet_async.webhook_endpoint import Message
+from planet_async.webhooks import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -213,7 +213,7 @@ async def test_secrets_are_compared_in_constant_time(told: Told, monkeypatch: py
         compared.append((first, second))
         return first == second
 
-    monkeypatch.setattr("planet_async.webhook_endpoint.hmac.compare_digest", compare)
+    monkeypatch.setattr("planet_async.webhooks.hmac.compare_digest", compare)
     app = WebhookEndpoint(told, token=TOKEN, basic=("a", "b"))
     assert await status_of(app, "/guess/orders") == 404
     assert await status_of(app, f"/{TOKEN}/orders", headers=basic("a", "c")) == 401

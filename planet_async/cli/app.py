@@ -11,20 +11,9 @@ from typing import Annotated
 import typer
 
 from planet_async import Config, InvalidRequest, __version__
-from planet_async.cli import (
-    cancel,
-    jobs,
-    ledger,
-    orders,
-    reports,
-    simulate,
-    subscription_acts,
-    subscriptions,
-    tasking,
-    tasking_plans,
-)
-from planet_async.cli.demo.command import demo
-from planet_async.cli.run import Connection
+from planet_async.cli import ledger, orders, reports, simulate, subscriptions, tasking
+from planet_async.cli.demo import demo
+from planet_async.cli.runner import Connection
 
 app = typer.Typer(
     name="planet-async",
@@ -55,8 +44,8 @@ _group(
     "orders",
     "Order imagery and basemaps, wait for them, download them.",
     (
-        *(orders.create, orders.get, orders.list_, jobs.wait, jobs.run, jobs.download),
-        *(cancel.cancel, orders.stats),
+        *(orders.create, orders.get, orders.list_, orders.wait, orders.run, orders.download),
+        *(orders.cancel, orders.stats),
     ),
     (orders.list_, orders.stats),
 )
@@ -67,19 +56,19 @@ _group(
     (
         *(subscriptions.create, subscriptions.get, subscriptions.list_),
         *(subscriptions.update, subscriptions.patch),
-        *(subscription_acts.cancel, subscription_acts.suspend, subscription_acts.reactivate),
-        *(subscription_acts.results, subscription_acts.summary),
+        *(subscriptions.cancel, subscriptions.suspend, subscriptions.reactivate),
+        *(subscriptions.results, subscriptions.summary),
     ),
-    (subscriptions.list_, subscription_acts.summary),
+    (subscriptions.list_, subscriptions.summary),
 )
 _group(
     "tasking",
     "Task satellites to take new imagery.",
     (
         *(tasking.create, tasking.get, tasking.list_, tasking.update, tasking.cancel, tasking.wait),
-        *(tasking_plans.pricing, tasking_plans.windows, tasking_plans.captures),
+        *(tasking.pricing, tasking.windows, tasking.captures),
     ),
-    (tasking.list_, tasking_plans.captures),
+    (tasking.list_, tasking.captures),
 )
 _group(
     "reports",

@@ -9,11 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from planet_async.cli.output import Json, clean, listing, print_json_line, state_text, stdout, wants_json
-from planet_async.cli.progress import states_text
-from planet_async.cli.run import reporting
-from planet_async.ledger.entry import Entry
-from planet_async.ledger.file import read_entries
+from planet_async.cli.output import (
+    Json,
+    clean,
+    listing,
+    print_json_line,
+    state_text,
+    states_text,
+    stdout,
+    wants_json,
+)
+from planet_async.cli.runner import reporting
+from planet_async.jobs.ledger import Entry, read_entries
 
 _COLUMNS = ("number", "stage", "id", "state", "files", "bytes", "name", "error")
 

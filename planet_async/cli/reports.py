@@ -8,11 +8,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from planet_async import Planet, Report
-from planet_async.cli.options import Folder, Limit, Overwrite, PageSize
-from planet_async.cli.output import Json, clean, listing, panel, print_json, stdout, wants_json
-from planet_async.cli.progress import Board
-from planet_async.cli.run import with_planet
-from planet_async.cli.show import show_list, show_one
+from planet_async.cli.output import Board, Json, clean, listing, panel, print_json, stdout, wants_json
+from planet_async.cli.runner import Folder, Limit, Overwrite, PageSize, show_list, show_one, with_planet
 
 ReportId = Annotated[str, typer.Argument(metavar="ID", help="The id of a report.")]
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.output import Json, print_json, stdout, wants_json
-from planet_async.cli.run import reporting
+from planet_async.cli.runner import reporting
 from planet_async.http import origin
 from planet_async.simulator import Limits, OrderPlan, Simulator
 

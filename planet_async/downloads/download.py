@@ -7,19 +7,19 @@ from pathlib import Path
 
 from attrs import define
 
-from planet_async._threads import in_thread
+from planet_async._tasks import in_thread
 from planet_async.clock import Clock
-from planet_async.downloads.insisting import insist
 from planet_async.downloads.part_file import PartFile, has_checksum
-from planet_async.downloads.ranges import fetch_ranges
 from planet_async.downloads.remote_file import (
     OpenFile,
     Progress,
     ProgressCallback,
     RemoteFile,
+    insist,
     safe_path,
     strong_etag,
 )
+from planet_async.downloads.segments import fetch_ranges
 from planet_async.downloads.writer import write_chunks
 from planet_async.errors import (
     BodyTooLarge,

@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import anyio
 
-from planet_async._background import cut_short
-from planet_async._threads import in_thread
+from planet_async._tasks import cut_short, in_thread
 
 _BATCH = 2 << 20  # bytes of a batch where one file is downloaded, shared where there are several
 _MIN_BATCH = 1 << 17  # bytes; smaller ones cost more in switching to a thread than in writing

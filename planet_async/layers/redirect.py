@@ -4,7 +4,7 @@ from attrs import evolve
 
 from planet_async.errors import TransportError
 from planet_async.http import NO_HEADERS, Request, Response, Transport, link_target, origin
-from planet_async.layers.body import start_of_body
+from planet_async.layers.status import start_of_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS = 5

@@ -5,6 +5,7 @@ See https://docs.planet.com/develop/apis/orders/reference/
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -233,3 +234,14 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
     if not isinstance(items, list):
         return ()
     return tuple(decode_part(cls, item, where=f"{where}[{index}]") for index, item in enumerate(items))
+
+
+ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})  # for good, and without files
+
+
+@frozen
+class DownloadedOrder:
+    """A finished order and where its files are."""
+
+    order: Order
+    paths: tuple[Path, ...]

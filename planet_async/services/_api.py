@@ -1,6 +1,7 @@
 """What the services share: the transport stack, and the way from a path to a model."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from msgspec import Raw
@@ -9,14 +10,17 @@ from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
-from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport
-from planet_async.layers.unpack import ACCEPTED
+from planet_async.exactly_once import Created, ExactlyOnce, Kind, claims_here
+from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport, origin
+from planet_async.layers.compression import ACCEPTED
 from planet_async.models.codec import decode
+from planet_async.models.orders import Order
+from planet_async.models.subscriptions import Subscription
+from planet_async.models.tasking import TaskingOrder
 from planet_async.offset_paging import OffsetPaginator
-from planet_async.page import TASKING_PAGES, PageShape
-from planet_async.paging import Paginator
-from planet_async.waiting.roll_call import Identified, Lists
-from planet_async.waiting.shared import Look, SharedWait
+from planet_async.paging import TASKING_PAGES, PageShape, Paginator
+from planet_async.waiting.poller import Look, SharedWait
+from planet_async.waiting.sweep import Identified, Lists
 
 T = TypeVar("T")
 Thing = TypeVar("Thing", bound=Identified)
@@ -104,3 +108,68 @@ class Api:
             found = SharedWait(look, clock=self.clock, schedule=schedule, lists=lists)
             waits[noun, schedule] = found
         return found
+
+
+C = TypeVar("C", bound=Created)
+
+
+def creating_orders(api: Api, list_: Callable[..., Paginator[Order]]) -> ExactlyOnce[Order]:
+    """Create orders."""
+    kind = Kind[Order](
+        "order",
+        "products",
+        lambda name: list_(name=name, sort_by="created_on DESC").pages(),
+        attrgetter("created_on"),
+        attrgetter("raw"),
+    )
+    return _exactly_once(api, kind)
+
+
+def creating_subscriptions(
+    api: Api, list_: Callable[..., Paginator[Subscription]]
+) -> ExactlyOnce[Subscription]:
+    """Create subscriptions."""
+    kind = Kind[Subscription](
+        "subscription",
+        "source",
+        lambda name: list_(name=name, sort_by="created DESC").pages(),
+        attrgetter("created"),
+        _subscription_as_asked,
+    )
+    return _exactly_once(api, kind)
+
+
+def creating_tasking_orders(
+    api: Api, list_: Callable[..., Paginator[TaskingOrder]]
+) -> ExactlyOnce[TaskingOrder]:
+    """Create tasking orders."""
+    kind = Kind[TaskingOrder](
+        "tasking order",
+        "geometry",
+        lambda name: list_(name=name, ordering="-created_time").pages(),
+        attrgetter("created_time"),
+        _tasking_order_as_asked,
+    )
+    return _exactly_once(api, kind)
+
+
+def _exactly_once(api: Api, kind: Kind[C]) -> ExactlyOnce[C]:
+    address = origin(api.config.base_url)
+    return ExactlyOnce(
+        kind, api.config, api.clock, lambda: claims_here(api.lasting_clock, address, kind.noun)
+    )
+
+
+def _subscription_as_asked(subscription: Subscription) -> Mapping[str, Any]:
+    """Show it in the words of a request, where a geometry can be a reference; that comes back beside it."""
+    parameters = subscription.source.get("parameters")
+    if not isinstance(parameters, Mapping) or "geom_ref" not in parameters:
+        return subscription.raw
+    geometry = {"type": "ref", "content": parameters["geom_ref"]}
+    source = {**subscription.source, "parameters": {**parameters, "geometry": geometry}}
+    return {**subscription.raw, "source": source}
+
+
+def _tasking_order_as_asked(order: TaskingOrder) -> Mapping[str, Any]:
+    """Show it in the words of a request: `geometry` is what the API made of what was asked for."""
+    return {**order.raw, "geometry": order.raw.get("original_geometry") or order.raw.get("geometry")}

@@ -8,8 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, evolve, field
 
-from planet_async._background import cut_short
-from planet_async.bulk import chunks
+from planet_async._tasks import cut_short
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
 from planet_async.models.codec import decode, to_json
@@ -21,6 +20,7 @@ from planet_async.models.orders import (
     Order,
     OrderState,
 )
+from planet_async.outcome import chunks
 from planet_async.paging import Paginator
 from planet_async.services._api import Api
 from planet_async.services._query import checked_id

@@ -22,31 +22,28 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from planet_async._background import Stream
 from planet_async._loops import PerLoop
-from planet_async.bulk import Outcome
+from planet_async._tasks import Stream
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
-from planet_async.ledger.ledger import FileLedger, NoLedger
+from planet_async.jobs.job import Asked, Batch, Calls, Room, checked_requests
+from planet_async.jobs.ledger import FileLedger, NoLedger
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,
     CancelResult,
+    DownloadedOrder,
     Order,
     OrderResult,
     OrderState,
     OrderStats,
 )
-from planet_async.page import ORDERS_PAGES
-from planet_async.paging import Paginator
-from planet_async.polling import WaitForMany, wait_for
-from planet_async.services._api import Api
-from planet_async.services._batch import Batch, Calls
-from planet_async.services._batch_requests import Asked, checked_requests
+from planet_async.outcome import Outcome
+from planet_async.paging import ORDERS_PAGES, Paginator
+from planet_async.services._api import Api, creating_orders
 from planet_async.services._bulk_cancel import cancel_each, cancel_request
-from planet_async.services._creating import creating_orders
-from planet_async.services._deliveries import DownloadedOrder, download_order, open_result
+from planet_async.services._order_files import download_order, open_result
 from planet_async.services._query import (
     TimeFilter,
     checked_id,
@@ -56,8 +53,8 @@ from planet_async.services._query import (
     query,
     time_filter,
 )
-from planet_async.services._room import Room
-from planet_async.waiting.roll_call import Lists
+from planet_async.waiting.sweep import Lists
+from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
 _STATS = "/compute/ops/stats/orders/v2"

@@ -23,15 +23,36 @@ from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID
+from urllib.parse import quote, urlsplit
+from uuid import UUID, uuid4
+
+import msgspec
 
 from planet_async._loops import PerLoop
-from planet_async.bulk import Outcome
-from planet_async.errors import BadRequest, Conflict, InvalidRequest
-from planet_async.models.codec import checked_body
-from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch
-from planet_async.models.tasking import BulkJob, Capture, CaptureStatus, TaskingOrder, TaskingStatus
-from planet_async.models.tasking_pricing import Pricing, PricingPreview
+from planet_async.errors import (
+    BadRequest,
+    Conflict,
+    DecodeError,
+    ImagingSearchFailed,
+    InvalidRequest,
+    NotFound,
+    PlanetError,
+)
+from planet_async.http import Request, Response
+from planet_async.models.codec import checked_body, to_json
+from planet_async.models.tasking import (
+    BulkJob,
+    BulkStatus,
+    Capture,
+    CaptureStatus,
+    ImagingWindow,
+    ImagingWindowSearch,
+    Pricing,
+    PricingPreview,
+    SearchStatus,
+    TaskingOrder,
+    TaskingStatus,
+)
 from planet_async.models.tasking_request import (
     ImagingWindowRequest,
     PricingRequest,
@@ -39,16 +60,143 @@ from planet_async.models.tasking_request import (
     TaskingOrderRequest,
 )
 from planet_async.offset_paging import OffsetPaginator
+from planet_async.outcome import Outcome
 from planet_async.paging import Paginator
-from planet_async.polling import WaitForMany, wait_for
-from planet_async.services._api import Api
-from planet_async.services._creating import creating_tasking_orders
-from planet_async.services._imaging_windows import get_window, search_windows
-from planet_async.services._query import checked_id, checked_ids
-from planet_async.services._tasking_bulk import create_bulk, get_bulk
-from planet_async.services._tasking_pricing import preview_many, preview_one
-from planet_async.services._tasking_query import tasking_query
-from planet_async.waiting.roll_call import Lists
+from planet_async.services._api import Api, creating_tasking_orders
+from planet_async.services._query import checked_id, checked_ids, tasking_query
+from planet_async.waiting.poller import SharedWait
+from planet_async.waiting.sweep import Lists
+from planet_async.waiting.waiter import WaitForMany, wait_for
+
+_WINDOWS = "/tasking/v2/imaging-windows"
+
+
+async def search_windows(
+    api: Api, request: ImagingWindowRequest | Mapping[str, Any], *, timeout: float | None
+) -> ImagingWindowSearch:
+    """Search, and give the search when it is done; see `Tasking.search_imaging_windows`."""
+    body = checked_body(ImagingWindowRequest, request)
+    # A search costs nothing and changes nothing.
+    post = api.request("POST", f"{_WINDOWS}/search/", operation="tasking.search", body=body, repeatable=True)
+    search_id = await _id_of(post, await api.send(post))
+    looking = SharedWait(partial(_look, api), clock=api.clock, schedule=api.config.schedule)
+    done = await wait_for(looking, search_id, lambda search: search.status.is_final, timeout=timeout)
+    if done.status is SearchStatus.FAILED:
+        raise ImagingSearchFailed(
+            f"the search for imaging windows {search_id} failed: "
+            f"{done.error_message or 'the API gives no reason'}",
+            error_code=done.error_code,
+        )
+    return done
+
+
+async def get_window(api: Api, window_id: str | UUID) -> ImagingWindow:
+    """Give one window; see `Tasking.get_imaging_window`."""
+    path = f"{_WINDOWS}/{checked_id(window_id, 'imaging window')}"
+    return await api.call(ImagingWindow, api.request("GET", path, operation="tasking.get_window"))
+
+
+async def _look(api: Api, search_id: str) -> ImagingWindowSearch:
+    path = f"{_WINDOWS}/search/{quote(search_id, safe='')}"
+    return await api.call(ImagingWindowSearch, api.request("GET", path, operation="tasking.get_search"))
+
+
+async def _id_of(request: Request, response: Response) -> str:
+    """Give the id of a new search: from the body, else the last part of the path in ``Location``."""
+    body = await response.read()
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None  # older answers have no body
+    given = found.get("id") if isinstance(found, dict) else None
+    if isinstance(given, str) and given:
+        return given
+    try:
+        place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]
+    except ValueError:
+        place = ""
+    if not place or place == "search":
+        raise DecodeError("a search for imaging windows was accepted without an id", request=request)
+    return place
+
+
+_BULK = "/tasking/v2/bulk/"
+_MOST_ORDERS = 1000
+
+
+async def create_bulk(
+    api: Api, orders: Iterable[TaskingOrderRequest | Mapping[str, Any]], bulk_id: str | UUID | None
+) -> BulkJob:
+    """Place the orders; see `Tasking.create_bulk`."""
+    bodies = [
+        checked_body(TaskingOrderRequest, order, where=f"order {number}")
+        for number, order in enumerate(orders, start=1)
+    ]
+    chosen = str(uuid4()) if bulk_id is None else checked_id(bulk_id, "bulk job")
+    if not bodies:
+        return BulkJob(chosen, BulkStatus.COMPLETE, 0)
+    if len(bodies) > _MOST_ORDERS:
+        raise InvalidRequest(
+            f"{len(bodies)} orders are more than the {_MOST_ORDERS} of one bulk job; nothing was sent"
+        )
+    body = b'{"id":%b,"order_payloads":[%b]}' % (to_json(chosen), b",".join(bodies))
+    post = api.request("POST", _BULK, operation="tasking.create_bulk", body=body)
+    try:
+        await api.send(post)
+    except PlanetError as error:
+        if not error.may_have_acted:
+            raise
+        return await _found(api, chosen, error)
+    # The answer is empty, and nothing that could fail is done once the orders are placed.
+    return BulkJob(chosen, BulkStatus.PENDING, len(bodies))
+
+
+async def get_bulk(api: Api, bulk_id: str | UUID) -> BulkJob:
+    """Give a job; see `Tasking.get_bulk`."""
+    path = _BULK + checked_id(bulk_id, "bulk job")
+    return await api.call(BulkJob, api.request("GET", path, operation="tasking.get_bulk"))
+
+
+async def _found(api: Api, bulk_id: str, error: PlanetError) -> BulkJob:
+    """Give the job that an error left in doubt, or raise that error."""
+    try:
+        return await get_bulk(api, bulk_id)
+    except NotFound:
+        error.add_note(f"a moment later there was no bulk job {bulk_id}")
+    except PlanetError as other:
+        error.add_note(f"whether there is a bulk job {bulk_id} could not be found out: {other}")
+    raise error
+
+
+_PRICING = "/tasking/v2/pricing/"
+
+
+async def preview_one(api: Api, order: PricingRequest | Mapping[str, Any]) -> Pricing:
+    """Price one order; see `Tasking.preview_pricing`."""
+    return await api.call(Pricing, _request(api, checked_body(PricingRequest, order)))
+
+
+async def preview_many(api: Api, orders: Iterable[PricingRequest | Mapping[str, Any]]) -> PricingPreview:
+    """Price many orders; see `Tasking.preview_pricing_many`."""
+    bodies = [
+        checked_body(PricingRequest, order, where=f"order {number}")
+        for number, order in enumerate(orders, start=1)
+    ]
+    if not bodies:
+        return PricingPreview(0.0)
+    request = _request(api, b"[" + b",".join(bodies) + b"]")
+    preview = await api.call(PricingPreview, request)
+    if len(preview.pricing_details) != len(bodies):
+        raise DecodeError(
+            f"{len(preview.pricing_details)} prices came for {len(bodies)} orders", request=request
+        )
+    return preview
+
+
+def _request(api: Api, body: bytes) -> Request:
+    # To ask for a price changes nothing.
+    return api.request("POST", _PRICING, operation="tasking.preview_pricing", body=body, repeatable=True)
+
 
 _ORDERS = "/tasking/v2/orders"
 _CAPTURES = "/tasking/v2/captures"

@@ -19,15 +19,14 @@ Things go wrong when told to:
     simulator.faults.add(Fault(operation="orders.get", status=503, times=2))
 """
 
-from planet_async.simulator.exchange import Call
-from planet_async.simulator.faults import Fault, Faults
-from planet_async.simulator.limits import Limits
+from planet_async.simulator.faults import Fault, Faults, Limits
+from planet_async.simulator.http import Call
 from planet_async.simulator.order_book import Order, OrderPlan
 from planet_async.simulator.reports import ReportPlan
 from planet_async.simulator.simulator import Simulator
 from planet_async.simulator.subscription_book import Subscription, SubscriptionPlan
+from planet_async.simulator.tasking import SearchPlan
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
-from planet_async.simulator.tasking_windows import SearchPlan
 
 __all__ = [
     "Call",

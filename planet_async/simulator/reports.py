@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from attrs import field, frozen, validators
 
-from planet_async.simulator.exchange import Answer, Call, Refused, Route, json_answer
+from planet_async.simulator.http import Answer, Call, Refused, Route, json_answer
 from planet_async.simulator.world import World
 
 REPORTS = "/reports/v1/"

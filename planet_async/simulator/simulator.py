@@ -14,8 +14,9 @@ import anyio.lowlevel
 from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
-from planet_async.simulator.deliveries import Delivery
-from planet_async.simulator.exchange import (
+from planet_async.simulator.faults import Faults, Gate, Limits
+from planet_async.simulator.files import Delivery, Storage
+from planet_async.simulator.http import (
     Answer,
     AnswerBody,
     Call,
@@ -27,23 +28,17 @@ from planet_async.simulator.exchange import (
     Router,
     message,
 )
-from planet_async.simulator.faults import Faults
-from planet_async.simulator.limits import Gate, Limits
-from planet_async.simulator.notifications import Webhooks
-from planet_async.simulator.order_book import Order, OrderPlan, Plan
-from planet_async.simulator.order_json import OrderJson
+from planet_async.simulator.order_book import Order, OrderJson, OrderPlan, Plan
 from planet_async.simulator.orders import OrdersApi
 from planet_async.simulator.reports import ReportPlan, ReportsApi
-from planet_async.simulator.storage import Storage
 from planet_async.simulator.subscription_book import Plan as SubscriptionPlans
 from planet_async.simulator.subscription_book import Subscription, SubscriptionPlan
 from planet_async.simulator.subscriptions import SubscriptionsApi
-from planet_async.simulator.tasking import TaskingApi
+from planet_async.simulator.tasking import SearchPlan, TaskingApi
 from planet_async.simulator.tasking_book import Plan as TaskingPlans
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
-from planet_async.simulator.tasking_windows import SearchPlan
-from planet_async.simulator.times import http_date
-from planet_async.simulator.world import World
+from planet_async.simulator.webhooks import Webhooks
+from planet_async.simulator.world import World, http_date
 
 READ_TIMEOUT = 60.0
 """Seconds of the simulator's clock after which a client in process gives up on a fault that hangs."""

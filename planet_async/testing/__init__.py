@@ -23,7 +23,7 @@ import anyio.to_thread
 import msgspec
 from attrs import define
 
-from planet_async._background import on_asyncio
+from planet_async._tasks import on_asyncio
 from planet_async.errors import PlanetError
 from planet_async.http import NO_HEADERS, Request, Response
 

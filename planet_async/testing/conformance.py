@@ -33,7 +33,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from attrs import define, evolve, field
 
 from planet_async import errors
-from planet_async._background import on_asyncio
+from planet_async._tasks import on_asyncio
 from planet_async.config import Config
 from planet_async.http import Request, Transport
 

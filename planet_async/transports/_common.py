@@ -19,7 +19,7 @@ from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
 from planet_async._loops import PerLoop
-from planet_async._threads import in_thread
+from planet_async._tasks import in_thread
 from planet_async.config import ClientCert, Config
 from planet_async.errors import (
     ClientClosed,

@@ -16,7 +16,7 @@ import aiohttp
 import anyio.lowlevel
 from yarl import URL
 
-from planet_async._background import on_asyncio
+from planet_async._tasks import on_asyncio
 from planet_async.config import Config
 from planet_async.errors import InvalidRequest, PlanetError
 from planet_async.http import Request, Response

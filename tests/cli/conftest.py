@@ -9,7 +9,7 @@ import pytest
 
 from cli.commanded import Ran, Run, Terminal, run_in
 from planet_async import Config, Planet, Schedule
-from planet_async.cli.run import Connection
+from planet_async.cli.runner import Connection
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
@@ -61,7 +61,7 @@ def base_url(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         )
         return Planet(config)
 
-    monkeypatch.setattr("planet_async.cli.run.open_planet", open_planet)
+    monkeypatch.setattr("planet_async.cli.runner.open_planet", open_planet)
     monkeypatch.setenv("PL_API_KEY", "secret-key")
     with serve(simulator) as url:
         monkeypatch.setenv("PL_BASE_URL", url)

@@ -134,7 +134,7 @@ def test_bad_base_url(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
 
 def test_the_real_api_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a base URL the command talks to api.planet.com, at the documented pace."""
-    from planet_async.cli.run import Connection, open_planet  # noqa: PLC0415
+    from planet_async.cli.runner import Connection, open_planet  # noqa: PLC0415
 
     monkeypatch.setenv("PL_API_KEY", "any")
     config = open_planet(Connection())._api.config
@@ -221,7 +221,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_another_missing_module_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the extra is explained away; a broken installation shows what is broken."""
     monkeypatch.delitem(sys.modules, "planet_async.cli.app", raising=False)
-    monkeypatch.setitem(sys.modules, "planet_async.cli.demo.command", None)
+    monkeypatch.setitem(sys.modules, "planet_async.cli.demo", None)
     with pytest.raises(ModuleNotFoundError, match="planet_async"):
         main([])
 

@@ -9,9 +9,7 @@ from attrs import evolve
 
 from cli.commanded import Run
 from planet_async import Schedule
-from planet_async.cli.demo.command import make_simulator
-from planet_async.cli.demo.job import plan, templates
-from planet_async.cli.demo.verify import verify_order
+from planet_async.cli.demo import make_simulator, plan, templates, verify_order
 from planet_async.simulator import Call, Fault, OrderPlan, Simulator
 
 Tamper = Callable[[Simulator], None]
@@ -33,8 +31,8 @@ def tampered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Tamper], list[Simulat
             made.append(simulator)
             return simulator
 
-        monkeypatch.setattr("planet_async.cli.demo.command.make_simulator", make)
-        monkeypatch.setattr("planet_async.cli.demo.command._SCHEDULE", Schedule(first=0.02, longest=0.02))
+        monkeypatch.setattr("planet_async.cli.demo.make_simulator", make)
+        monkeypatch.setattr("planet_async.cli.demo._SCHEDULE", Schedule(first=0.02, longest=0.02))
         return made
 
     return tamper

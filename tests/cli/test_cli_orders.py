@@ -242,7 +242,7 @@ def test_large_files_have_bars(
     """A person sees how far each large file has come, by bytes."""
     monkeypatch.setattr(simulator, "_file_bytes", 3_000_000)
     # The live display draws when it is told to, so that the test does not depend on how fast a machine is.
-    monkeypatch.setattr("planet_async.cli.progress.Live", _Eager)
+    monkeypatch.setattr("planet_async.cli.output.Live", _Eager)
     order_id = json.loads(on_terminal("orders", "create", request_file(), "--json").out)["id"]
     ran = on_terminal("orders", "download", order_id, "--to", tmp_path)
     assert ran.code == 0
@@ -284,8 +284,8 @@ def test_cancel_all_asks(
             raise KeyboardInterrupt
         return agreed
 
-    monkeypatch.setattr("planet_async.cli.ask.typer.confirm", confirm)
-    monkeypatch.setattr("planet_async.cli.ask.can_ask", lambda: True)
+    monkeypatch.setattr("planet_async.cli.runner.typer.confirm", confirm)
+    monkeypatch.setattr("planet_async.cli.runner.can_ask", lambda: True)
     assert on_terminal("orders", "cancel", "--all").code == 130
     assert simulator.requests["orders.cancel_many"] == 0
     assert on_terminal("orders", "cancel", "--all").out == "2 cancelled\n"

@@ -17,7 +17,7 @@ import pytest
 
 from cli.commanded import Run, Terminal, run_in
 from planet_async.simulator import Simulator
-from planet_async.simulator.exchange import Answer
+from planet_async.simulator.http import Answer
 
 COMMAND = [sys.executable, "-m", "planet_async.cli"]
 RequestFile = Callable[..., Path]

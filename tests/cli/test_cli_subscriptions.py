@@ -206,7 +206,7 @@ def test_all_asks(
         run("subscriptions", "suspend", "--all", "--yes")
     refused = run("subscriptions", command, "--all")
     assert (refused.code, "--yes" in refused.err) == (2, True)
-    monkeypatch.setattr("planet_async.cli.ask.can_ask", lambda: True)
+    monkeypatch.setattr("planet_async.cli.runner.can_ask", lambda: True)
     refused = on_terminal("subscriptions", command, "--all", stdin="n\n")
     assert (refused.code, "yours" in refused.err + refused.out or "your" in refused.err) == (1, True)
     assert not simulator.requests[f"subscriptions.{command}_many"]

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spine import API, NotingClock, budget, cancelled_at_each_step, get, post, settle
 
+from planet_async.auth.credentials import ApiKey
 from planet_async.clock import Clock
 from planet_async.config import Config, Window
-from planet_async.credentials import ApiKey
 from planet_async.errors import (
     ConnectError,
     ConnectionLost,
@@ -25,8 +25,7 @@ from planet_async.errors import (
     TransportTimeout,
 )
 from planet_async.http import Request, Response, Transport, queued_for
-from planet_async.layers.budget import SharedBudget
-from planet_async.layers.rate_limit import RateLimit
+from planet_async.layers.rate_limit import RateLimit, SharedBudget
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import Answer, FakeClock, FakeTransport, reply

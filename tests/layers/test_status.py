@@ -23,8 +23,7 @@ from planet_async.errors import (
     Unauthorized,
 )
 from planet_async.http import Response
-from planet_async.layers.error_body import parse_error_body
-from planet_async.layers.status import RaiseForStatus, status_error
+from planet_async.layers.status import RaiseForStatus, parse_error_body, status_error
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio

@@ -14,10 +14,10 @@ from spine import API
 from planet_async import ClientCredentials, PlanetError
 from planet_async.errors import BodyTooLarge, DecodeError, StatusError
 from planet_async.http import Request, Response
+from planet_async.layers.compression import Gunzip, unpacked
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.base import Resource
 from planet_async.models.codec import decode, to_json
-from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch
 from planet_async.models.orders import BulkCancelReply, Manifest, ManifestFile, Order, OrderResult, OrderStats
 from planet_async.models.reports import Report
 from planet_async.models.subscriptions import (
@@ -27,21 +27,26 @@ from planet_async.models.subscriptions import (
     SubscriptionResult,
     SubscriptionsSummary,
 )
-from planet_async.models.tasking import BulkJob, Capture, TaskingOrder
-from planet_async.models.tasking_pricing import Pricing, PricingPreview
+from planet_async.models.tasking import (
+    BulkJob,
+    Capture,
+    ImagingWindow,
+    ImagingWindowSearch,
+    Pricing,
+    PricingPreview,
+    TaskingOrder,
+)
 from planet_async.offset_paging import OffsetPaginator
-from planet_async.packed.gunzip import Gunzip
-from planet_async.packed.unpacking import unpacked
-from planet_async.page import (
+from planet_async.paging import (
     ORDERS_PAGES,
     REPORTS_PAGES,
     RESULTS_PAGES,
     SUBSCRIPTIONS_PAGES,
     TASKING_PAGES,
     PageShape,
+    Paginator,
 )
-from planet_async.paging import Paginator
-from planet_async.services._csv_rows import CsvParser
+from planet_async.services._csv import CsvParser
 from planet_async.testing import FakeClock
 from planet_async.webhooks import parse_order_notification, parse_subscription_notification
 

@@ -28,11 +28,14 @@ from planet_async.models.delivery import (
 from planet_async.models.order_request import SentinelHub
 from planet_async.models.subscription_request import (
     SUBSCRIPTION_DELIVERIES,
+    SUBSCRIPTION_TOOLS,
+    CatalogSource,
+    CloudPercentFilter,
+    Percent,
     SubscriptionRequest,
     SubscriptionWebhook,
+    VariableSource,
 )
-from planet_async.models.subscription_source import CatalogSource, VariableSource
-from planet_async.models.subscription_tools import SUBSCRIPTION_TOOLS, CloudPercentFilter, Percent
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import (
     BandMath,

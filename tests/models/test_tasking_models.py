@@ -18,16 +18,20 @@ from hypothesis import strategies as st
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import RequestModel, Resource
 from planet_async.models.codec import checked_body, decode, from_mapping, to_json
-from planet_async.models.imaging_windows import ImagingWindow, ImagingWindowSearch, SearchStatus
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,
     Capture,
     CaptureStatus,
+    ImagingWindow,
+    ImagingWindowSearch,
+    Pricing,
+    PricingFailure,
+    PricingPreview,
+    SearchStatus,
     TaskingOrder,
     TaskingStatus,
 )
-from planet_async.models.tasking_pricing import Pricing, PricingFailure, PricingPreview
 from planet_async.models.tasking_request import (
     ImagingWindowRequest,
     PricingRequest,

@@ -34,9 +34,9 @@ from planet_async import (
 )
 from planet_async.downloads.remote_file import safe_path
 from planet_async.http import NO_HEADERS
+from planet_async.layers.compression import Gunzip
 from planet_async.models.codec import decode
-from planet_async.packed.gunzip import Gunzip
-from planet_async.services._report_files import file_name
+from planet_async.services.reports import file_name
 from planet_async.simulator import Fault, Limits, ReportPlan, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 

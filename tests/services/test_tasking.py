@@ -34,7 +34,7 @@ from planet_async import (
     TaskingStatus,
     WaitTimeout,
 )
-from planet_async.services._tasking_query import tasking_query
+from planet_async.services._query import tasking_query
 from planet_async.simulator import Fault, SearchPlan, Simulator, TaskingPlan
 from planet_async.testing import FakeClock, FakeTransport, reply
 

@@ -12,7 +12,7 @@ import pytest
 
 from planet_async.http import Request
 from planet_async.simulator import Limits, OrderPlan, Simulator
-from planet_async.simulator.content import CHUNK_BYTES, Content, Pixels
+from planet_async.simulator.http import CHUNK_BYTES, Content, Pixels
 from planet_async.testing import FakeClock
 from simulator.simulated import CREDENTIAL, Caller, Reply, basemaps, scenes
 

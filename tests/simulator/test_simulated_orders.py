@@ -14,7 +14,7 @@ from attrs import evolve
 from planet_async.errors import ConnectError
 from planet_async.http import Request
 from planet_async.simulator import Limits, OrderPlan, Simulator
-from planet_async.simulator.times import Interval
+from planet_async.simulator.world import Interval
 from planet_async.testing import FakeClock
 from simulator.simulated import CREDENTIAL, ORDERS, Caller, basemaps, scenes
 

@@ -16,8 +16,7 @@ from attrs import evolve
 
 from planet_async.errors import PlanetError
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
-from planet_async.simulator.asgi import App, Message
-from planet_async.simulator.server import serve, serving
+from planet_async.simulator.server import App, Message, serve, serving
 from planet_async.testing import FakeClock
 from simulator.simulated import CREDENTIAL, ORDERS, Caller, scenes
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planet_async.simulator import Limits, SearchPlan, Simulator, TaskingPlan
-from planet_async.simulator.tasking_list import MAX_LIMIT
+from planet_async.simulator.tasking import MAX_LIMIT
 from planet_async.testing import FakeClock
 from simulator.simulated import Caller
 

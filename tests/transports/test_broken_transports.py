@@ -13,8 +13,8 @@ from attrs import evolve
 from planet_async.config import Config
 from planet_async.errors import ConnectionLost, PlanetError, TransportError, TransportTimeout
 from planet_async.http import Request, Response, Transport
+from planet_async.layers.compression import UnpackAnswers
 from planet_async.layers.redirect import FollowRedirects
-from planet_async.layers.unpack import UnpackAnswers
 from planet_async.testing import conformance
 from planet_async.testing.conformance import (
     CHECKS,

@@ -1,0 +1,1 @@
+"""Credentials, and the layer that puts them on requests to the API."""

@@ -1,1 +1,0 @@
-"""Creating what costs quota, each thing exactly once."""

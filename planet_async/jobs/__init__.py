@@ -1,0 +1,1 @@
+"""Jobs over many orders, and the ledger that outlives a crash."""

@@ -1,1 +1,0 @@
-"""What became of each order of a long job, kept on disk."""

@@ -1,1 +1,0 @@
-"""Text that comes packed: gzip, and zstd where that can be unpacked."""

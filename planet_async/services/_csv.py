@@ -1,0 +1,123 @@
+"""CSV as it arrives: chunks of bytes go in, rows come out, and no more than a row is held."""
+
+import codecs
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from planet_async._tasks import Send, Stream
+from planet_async.errors import DecodeError
+from planet_async.http import Request, Transport
+from planet_async.models.json import excerpt
+
+Row = dict[str, str]
+"""The cells of a row, by column; an empty cell is an empty text."""
+
+_LONGEST_ROW = 1 << 22  # characters; a quote that is never closed would swallow the rest
+
+
+class CsvParser:
+    """Turns the chunks of one CSV document into rows; raises DecodeError for what is no such document.
+
+    It must have the column `needed`, where that is given: a page of HTML is CSV too.
+    """
+
+    def __init__(self, request: Request | None = None, *, needed: str | None = None) -> None:
+        self._request = request
+        self._needed = needed
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
+        self._rest = io.StringIO()  # of a line: to join it with each chunk would be quadratic
+        self._lines: list[str] = []  # of a row, where a quoted cell has line ends
+        self._held = 0
+        self._header: list[str] | None = None
+        self._number = 1
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[Row]:
+        """Yield the rows that are whole now."""
+        try:
+            *lines, rest = self._decode(chunk, final).split("\n")
+        except UnicodeDecodeError as error:
+            raise self._wrong(f"it is not UTF-8 ({error.reason})") from None
+        if lines:
+            lines[0] = self._rest.getvalue() + lines[0]
+            self._rest = io.StringIO()
+        self._rest.write(rest)
+        if final and (last := self._rest.getvalue()):
+            lines.append(last)
+            self._rest = io.StringIO()
+        yield from self._rows(f"{line}\n" for line in lines)
+        if final and self._lines:
+            raise self._wrong("it ends within a quoted cell")
+        if self._rest.tell() + self._held > _LONGEST_ROW:
+            raise self._wrong("a row does not end")
+
+    def _rows(self, lines: Iterable[str]) -> Iterator[Row]:
+        try:
+            for cells in csv.reader(self._whole(lines), strict=True):
+                if not cells:
+                    continue  # an empty line
+                if self._header is None:
+                    self._header = cells
+                    if self._needed is not None and self._needed not in cells:
+                        columns = excerpt(", ".join(cells).encode())
+                        raise self._wrong(f"it has no column {self._needed!r}; its columns are {columns}")
+                    continue
+                self._number += 1
+                if len(cells) != len(self._header):
+                    raise self._wrong(f"it has {len(cells)} cells, and the header {len(self._header)}")
+                yield dict(zip(self._header, cells, strict=True))
+        except csv.Error as error:
+            raise self._wrong(str(error)) from None
+
+    def _whole(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield lines once the row that they belong to has ended: after an even number of quotes."""
+        for line in lines:
+            if not self._lines and line.count('"') % 2 == 0:
+                yield line
+                continue
+            self._lines.append(line)
+            self._held += len(line)
+            if len(self._lines) > 1 and line.count('"') % 2:
+                row, self._lines, self._held = self._lines, [], 0
+                yield from row
+
+    def _wrong(self, problem: str) -> DecodeError:
+        return DecodeError(f"row {self._number} of the CSV document: {problem}", request=self._request)
+
+
+class CsvRows(AsyncIterator[Row]):
+    """The rows of a response, as they arrive.  No generator: dropping it drops the connection at once."""
+
+    def __init__(self, transport: Transport, request: Request, *, needed: str | None = None) -> None:
+        async def produce(send: Send[list[Row]]) -> None:
+            parser = CsvParser(request, needed=needed)
+
+            async def parse(chunk: bytes, *, final: bool = False) -> None:
+                rows: list[Row] = []
+                try:
+                    rows.extend(parser.feed(chunk, final=final))
+                finally:  # also what came before something wrong
+                    if rows:
+                        await send(rows)
+
+            response = await transport.send(request)
+            try:
+                async for chunk in response.chunks():
+                    await parse(chunk)
+                await parse(b"", final=True)
+            finally:
+                await response.aclose()
+
+        self._batches: Stream[list[Row]] = Stream(produce)
+        self._rows: Iterator[Row] = iter(())
+
+    async def __anext__(self) -> Row:
+        while True:
+            for row in self._rows:
+                return row
+            self._rows = iter(await anext(self._batches))
+
+    async def aclose(self) -> None:
+        """Stop, and give the connection back."""
+        self._rows = iter(())
+        await self._batches.aclose()

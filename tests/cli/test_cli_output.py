@@ -1,0 +1,66 @@
+"""What a person is told on the way: what is tried again, and what to do in the words of the command."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.commanded import Run
+from planet_async import Config, Planet
+from planet_async.cli.output import _Lines
+from planet_async.simulator import Fault, Simulator
+
+
+@pytest.fixture
+def patient(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands try again, at once."""
+
+    def open_planet(_: object) -> Planet:
+        return Planet(Config(base_url=base_url, rates={}, first_backoff=0.001))
+
+    monkeypatch.setattr("planet_async.cli.runner.open_planet", open_planet)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_person_sees_that_it_is_tried_again(run: Run, on_terminal: Run, simulator: Simulator) -> None:
+    """A dim line says what went wrong and that it goes on; in a pipe there is none, and no trace is left."""
+    simulator.faults.add(Fault(status=503, times=1))
+    ran = on_terminal("orders", "stats")
+    assert ran.code == 0
+    assert ran.err.startswith("\x1b[2mtrying again in 0.0 s: orders.stats: 503")
+    simulator.faults.add(Fault(status=503, times=1))
+    ran = run("orders", "stats")
+    assert (ran.code, ran.err) == (0, "")
+    logger = logging.getLogger("planet_async")
+    assert not any(isinstance(handler, _Lines) for handler in logger.handlers)
+    assert logger.level == logging.NOTSET
+
+
+def test_many_tries_are_one_story(capsys: pytest.CaptureFixture[str]) -> None:
+    """At most one line a second, of one line's length; nothing in it steers the terminal."""
+    lines = _Lines()
+    for created in (100.0, 100.5, 100.9, 101.2):
+        record = logging.LogRecord(
+            "planet_async", logging.INFO, "", 0, "at %s \x1b]0;x\x07" + "x" * 300, (created,), None
+        )
+        record.created = created
+        lines.emit(record)
+    shown = capsys.readouterr().err
+    assert [line.split()[1] for line in shown.splitlines()] == ["100.0", "101.2"]
+    assert "\x1b]0" not in shown
+    assert max(map(len, shown.splitlines())) < 140
+
+
+@pytest.mark.usefixtures("base_url")
+def test_hints_name_the_options_of_the_command(
+    run: Run, request_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A file in the way can be replaced with --overwrite, not with an argument of Python."""
+    order_id = run("orders", "create", request_file()).json["id"]
+    download = ("orders", "download", order_id, "--to", tmp_path / "data")
+    assert run(*download).code == 0
+    next(tmp_path.rglob("*.tif")).write_bytes(b"mine")
+    ran = run(*download)
+    assert ran.code == 1
+    assert "Pass --overwrite to replace it" in ran.err

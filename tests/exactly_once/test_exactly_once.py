@@ -1,0 +1,636 @@
+"""Creating exactly once, in all three APIs that create: what is lost is found, and sent again only if not."""
+
+import gc
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from itertools import count
+from math import inf
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, frozen
+from spine import cancelled_at_each_step
+
+from planet_async import (
+    ApiKey,
+    Config,
+    ConnectionLost,
+    DeadlineExceeded,
+    Forbidden,
+    Planet,
+    PlanetError,
+    Request,
+    Response,
+    TooManyRequests,
+    UnsettledCreate,
+)
+from planet_async.exactly_once import MARGIN, claims_here
+from planet_async.simulator import Fault, Simulator
+from planet_async.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+POINT = {"type": "Point", "coordinates": [149.44135, 28.4924]}
+POLYGON = {"type": "Polygon", "coordinates": [[[18.2, -33.9], [18.6, -33.9], [18.4, -33.7], [18.2, -33.9]]]}
+LOST = Fault(method="POST", drop=True, after=True, times=1)
+NEVER_CAME = Fault(method="POST", drop=True, times=1)
+
+
+@frozen
+class Api:
+    """One of the three, seen alike."""
+
+    name: str
+    body: Mapping[str, Any]
+    create: Callable[[Planet, Mapping[str, Any]], Awaitable[Any]]
+    existing: Callable[[Simulator], Mapping[str, Any]]
+
+    @property
+    def lists(self) -> str:
+        return f"{self.name}.list"
+
+
+APIS = [
+    Api(
+        "orders",
+        {
+            "products": [
+                {"item_ids": ["20240101_1"], "item_type": "PSScene", "product_bundle": "analytic_udm2"}
+            ]
+        },
+        lambda planet, body: planet.orders.create(body),
+        lambda simulator: simulator.orders,
+    ),
+    Api(
+        "subscriptions",
+        {
+            "source": {
+                "type": "biomass_proxy",
+                "parameters": {"id": "B_V4.0_10", "geometry": POLYGON, "start_time": "2026-01-01T00:00:00Z"},
+            }
+        },
+        lambda planet, body: planet.subscriptions.create(body),
+        lambda simulator: simulator.subscriptions,
+    ),
+    Api(
+        "tasking",
+        {"geometry": POINT},
+        lambda planet, body: planet.tasking.create(body),
+        lambda simulator: simulator.tasking_orders,
+    ),
+]
+
+
+@pytest.fixture(params=APIS, ids=lambda api: api.name)
+def api(request: pytest.FixtureRequest) -> Api:
+    found: Api = request.param
+    return found
+
+
+class SkewedClock(FakeClock):
+    """The time of another clock, with a date that is wrong by so many seconds."""
+
+    def __init__(self, right: FakeClock, skew: float) -> None:
+        super().__init__()
+        self._right, self._skew = right, timedelta(seconds=skew)
+        self.monotonic = right.monotonic  # type: ignore[method-assign]
+        self.sleep = right.sleep  # type: ignore[method-assign]
+        self.move_on_after = right.move_on_after  # type: ignore[method-assign]
+
+    def now(self) -> datetime:
+        return self._right.now() + self._skew
+
+
+def another(simulator: Simulator, clock: FakeClock) -> Planet:
+    """Give the client of another program, which has a clock of its own and shares nothing with this one."""
+    mine = SkewedClock(clock, 0)
+    return Planet(Config(), credentials=ApiKey("another"), transport=simulator, clock=mine)
+
+
+class Case:
+    """A client of a simulated Planet, and what it creates."""
+
+    def __init__(self, api: Api, planet: Planet, simulator: Simulator, clock: FakeClock) -> None:
+        self.api, self.planet, self.simulator, self.clock = api, planet, simulator, clock
+
+    async def create(self, name: str = "field 7", **changes: Any) -> str:
+        id_: str = (await self.api.create(self.planet, {"name": name, **self.api.body, **changes})).id
+        return id_
+
+    @property
+    def ids(self) -> set[str]:
+        return {*self.api.existing(self.simulator)}
+
+    @property
+    def posts(self) -> int:
+        return self.simulator.requests[f"{self.api.name}.create"]
+
+
+@pytest.fixture
+def case(api: Api, planet: Planet, simulator: Simulator, clock: FakeClock) -> Case:
+    return Case(api, planet, simulator, clock)
+
+
+LOSSES = {
+    "dropped": Fault(method="POST", drop=True, after=True, times=1),
+    "silent": Fault(method="POST", hang=True, after=True, times=1),
+    "500": Fault(method="POST", status=500, after=True, times=1),
+    "502": Fault(method="POST", status=502, after=True, times=1),
+    "503": Fault(method="POST", status=503, after=True, times=1, headers={"retry-after": "2"}),
+    "504": Fault(method="POST", status=504, after=True, times=1),
+    "cut": Fault(method="POST", cut=20, times=1),
+    "garbage": Fault(method="POST", body=b'{"id": ', times=1),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_what_was_created_though_the_answer_was_lost_is_adopted(case: Case, loss: str) -> None:
+    """The one that exists is given, however its answer was lost, and nothing is sent twice."""
+    case.simulator.faults.add(LOSSES[loss])
+    assert {await case.create()} == case.ids
+    assert case.posts == 1
+
+
+@pytest.mark.parametrize("loss", ["drop", "hang"])
+async def test_what_was_not_created_is_sent_again(case: Case, loss: str) -> None:
+    """Where nothing came of it, it is created after all: once, and not before the service could list it."""
+    case.simulator.faults.add(Fault(method="POST", times=1, drop=loss == "drop", hang=loss == "hang"))
+    before = case.clock.monotonic()
+    assert {await case.create()} == case.ids
+    assert case.posts == 2
+    assert case.clock.monotonic() - before >= Config().consistency_delay
+
+
+async def test_what_the_service_lists_late_is_waited_for(case: Case, api: Api) -> None:
+    """A list that does not show it yet is no proof."""
+    empty = b'{"_links": {}, "orders": [], "subscriptions": [], "results": [], "count": 0}'
+    case.simulator.faults.add(LOST)
+    case.simulator.faults.add(Fault(operation=api.lists, body=empty, times=3))
+    assert {await case.create()} == case.ids
+    assert case.posts == 1
+
+
+async def test_an_older_one_of_that_name_is_not_taken_for_it(case: Case) -> None:
+    """What another program created a minute ago is not what was sent just now."""
+    other = Case(case.api, another(case.simulator, case.clock), case.simulator, case.clock)
+    older = await other.create()
+    await case.clock.sleep(60)
+    case.simulator.faults.add(NEVER_CAME)
+    mine = await case.create()
+    assert mine != older
+    assert case.ids == {older, mine}
+
+
+async def test_one_of_another_content_is_not_taken_for_it(case: Case) -> None:
+    """The same name is not the same thing."""
+    contents: dict[str, dict[str, Any]] = {
+        "orders": {"products": [{**APIS[0].body["products"][0], "item_ids": ["20240101_2"]}]},
+        "subscriptions": {
+            "source": {
+                "type": "biomass_proxy",
+                "parameters": {**APIS[1].body["source"]["parameters"], "id": "another"},
+            }
+        },
+        "tasking": {"geometry": {"type": "Point", "coordinates": [7.1, 50.7]}},
+    }
+    other = Case(case.api, another(case.simulator, case.clock), case.simulator, case.clock)
+    theirs = await other.create(**contents[case.api.name])
+    case.simulator.faults.add(NEVER_CAME)
+    mine = await case.create()
+    assert case.ids == {theirs, mine}
+    assert mine != theirs
+
+
+async def test_a_name_that_contains_the_name_is_another(case: Case) -> None:
+    """`field 7` is not `field 71`, whatever the server's filter makes of it."""
+    longer = await case.create("field 71")
+    case.simulator.faults.add(NEVER_CAME)
+    assert {longer, await case.create("field 7")} == case.ids
+
+
+async def test_one_that_has_its_caller_is_nobody_elses(case: Case) -> None:
+    """Two identical ones right after each other are two, also where the second got lost on its way."""
+    first = await case.create()
+    case.simulator.faults.add(NEVER_CAME)
+    second = await case.create()
+    assert first != second
+    assert case.ids == {first, second}
+
+
+@pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
+async def test_identical_ones_at_once_get_one_each(case: Case, fault: Fault) -> None:
+    """Ten alike under way, three answers lost: ten exist, and each caller has its own."""
+    for _ in range(3):
+        case.simulator.faults.add(fault)
+    ids: list[str] = []
+
+    async def create() -> None:
+        ids.append(await case.create())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(create)
+    assert len(ids) == 10
+    assert {*ids} == case.ids
+
+
+def client_of(case: Case, config: Config | None = None, key: ApiKey | None = None) -> Planet:
+    """Give one more client, whose closing leaves the simulator open."""
+    shared = Shared(case.simulator, case.clock)
+    return Planet(config or Config(), credentials=key or ApiKey("any"), transport=shared, clock=case.clock)
+
+
+BESIDE: dict[str, Callable[[Case], Planet]] = {
+    "a view": lambda case: case.planet.with_options(max_attempts=2),
+    "a client of the same key": client_of,
+    "a client with other rates": lambda case: client_of(case, Config(rates={})),
+    "a client with the key in another form": lambda case: client_of(case, key=ApiKey("any", "api-key")),
+}
+
+
+@define
+class Shared:
+    """A network that is not one client's own."""
+
+    inner: Simulator
+    clock: FakeClock
+
+    async def send(self, request: Request) -> Response:
+        return await self.inner.send(request)
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+async def test_clients_of_one_address_know_of_each_other(case: Case, beside: str) -> None:
+    """What one has created is nobody else's, be it through a view or another client."""
+    other = Case(case.api, BESIDE[beside](case), case.simulator, case.clock)
+    first = await case.create()
+    case.simulator.faults.add(NEVER_CAME)
+    assert {first, await other.create()} == case.ids
+    assert len(case.ids) == 2
+
+
+async def test_a_client_for_each_call_knows_of_the_one_before(case: Case) -> None:
+    """Where a backend makes a client for each of its requests, two alike in a row are two."""
+    found = set()
+    for fault in (None, NEVER_CAME):
+        if fault is not None:
+            case.simulator.faults.add(fault)
+        async with client_of(case) as planet:
+            found.add(await Case(case.api, planet, case.simulator, case.clock).create())
+        del planet
+        gc.collect()  # nothing is left of the client
+    assert len(found) == 2
+    assert found == case.ids
+
+
+async def test_what_was_created_is_not_remembered_for_ever() -> None:
+    """The memory of an address that nobody has used for long makes room for that of another one."""
+    clock = FakeClock()
+    first = claims_here(clock, "a", "order")
+    first.add(["7"])
+    await clock.sleep(2 * MARGIN)
+    assert claims_here(clock, "b", "order") is not first
+    assert claims_here(clock, "a", "order") is first
+    await clock.sleep(1)
+    claims_here(clock, "c", "order")
+    assert "7" not in claims_here(clock, "a", "order")
+
+
+async def test_a_clock_that_cannot_be_hashed_will_do() -> None:
+    """A clock of one's own may be any object."""
+
+    class Unhashable(FakeClock):
+        __hash__ = None  # type: ignore[assignment]  # as a class with `__eq__` has it
+
+    clock = Unhashable()
+    assert claims_here(clock, "a", "order") is claims_here(clock, "a", "order")
+    assert claims_here(clock, "a", "order") is not claims_here(Unhashable(), "a", "order")
+
+
+async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:
+    """A deadline bounds the settling, too."""
+    case.simulator.faults.add(Fault(method="POST", drop=True, delay=1))
+    hurried = Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock)
+    with pytest.raises(UnsettledCreate, match="no time to ask"):
+        await hurried.create()
+    assert case.clock.monotonic() == pytest.approx(5)
+
+
+async def test_a_call_out_of_time_does_not_ask(case: Case) -> None:
+    """A deadline ends the call though nothing is settled; the error says that the thing may exist."""
+    case.simulator.faults.add(Fault(method="POST", hang=True, after=True))
+    with pytest.raises(DeadlineExceeded) as caught:
+        await Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock).create()
+    assert caught.value.may_have_acted
+    assert case.clock.monotonic() == 5
+
+
+async def failure_of(call: Awaitable[object]) -> PlanetError | None:
+    """Give the error: inside of a task group a failed `pytest.raises` would end the whole run."""
+    try:
+        await call
+    except PlanetError as error:
+        return error
+    return None
+
+
+async def test_a_deadline_bounds_the_wait_for_another_one_of_that_name(case: Case) -> None:
+    """While one is looked for, its name is taken; who has no time for that hears so, and nothing was sent."""
+    case.simulator.faults.add(NEVER_CAME)
+    hurried = Case(case.api, case.planet.with_options(deadline=3), case.simulator, case.clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(case.create)
+        await case.clock.sleep(1)
+        error = await failure_of(hurried.create())
+        ended = case.clock.monotonic()
+    assert isinstance(error, DeadlineExceeded)
+    assert "of that name" in str(error)
+    assert not error.may_have_acted
+    assert ended == pytest.approx(4)
+    assert len(case.ids) == 1
+
+
+async def test_a_deadline_goes_on_once_the_name_is_free(case: Case) -> None:
+    """What was waited before it was sent is part of the call; what was sent then may exist."""
+    case.simulator.faults.add(NEVER_CAME)
+    hurried = Case(case.api, case.planet.with_options(deadline=12), case.simulator, case.clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(case.create)
+        await case.clock.sleep(1)
+        posts = count()
+        case.simulator.faults.add(
+            Fault(method="POST", hang=True, after=True, when=lambda _: next(posts) > 0)  # not the other one
+        )
+        error = await failure_of(hurried.create())
+        ended = case.clock.monotonic()
+    assert isinstance(error, DeadlineExceeded)
+    assert error.may_have_acted
+    assert ended == pytest.approx(13)
+
+
+async def test_closing_the_client_ends_the_asking(case: Case) -> None:
+    """A client closed while a create is looked for does not keep its caller for a minute more."""
+    case.simulator.faults.add(NEVER_CAME)
+    errors: list[PlanetError | None] = []
+
+    async def create() -> None:
+        errors.append(await failure_of(case.create()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(create)
+        await case.clock.sleep(1)
+        await case.planet.aclose()
+    assert isinstance(errors[0], UnsettledCreate)
+    assert "the client was closed" in str(errors[0])
+    assert case.clock.monotonic() <= Config().consistency_delay
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("at_once", [1, 300])
+async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once: int) -> None:
+    """Once a small allowance is spent, asking what became of creates adds less than a tenth to their load."""
+    case.simulator.faults.add(Fault(status=503))
+    numbers = iter(range(300))
+
+    async def create() -> None:
+        for number in numbers:
+            assert isinstance(await failure_of(case.create(f"field {number}")), UnsettledCreate)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(at_once):
+            group.start_soon(create)
+    assert case.posts == 300
+    first_allowance = 20 + 50  # tries again, and asking in vain
+    assert case.simulator.requests[case.api.lists] <= first_allowance + 30
+
+
+@pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
+async def test_cancelled_while_it_is_looked_for_nothing_is_taken(case: Case, fault: Fault) -> None:
+    """At whichever step: its name is free for the next one, all may ask, and each caller has its own."""
+    ids: list[str] = []
+
+    async def create() -> None:
+        case.simulator.faults.clear()
+        case.simulator.faults.add(fault)
+        ids.append(await case.create())
+
+    def check() -> None:
+        assert case.simulator.open_responses == 0
+
+    assert await cancelled_at_each_step(create, check) > 5
+    steps = count(0.5, 2.5)
+    while len(ids) == 1:  # cancelled while time passes
+        with case.clock.move_on_after(next(steps)):
+            await create()
+    # As many as may ask at once, and more, all of that name: each is in the way of the others, once.
+    case.simulator.faults.clear()
+    for _ in range(25):
+        case.simulator.faults.add(NEVER_CAME)
+    async with anyio.create_task_group() as group:
+        for _ in range(25):
+            group.start_soon(create_into, case, ids)
+    assert len(ids) == len({*ids}) == 27
+    assert {*ids} <= case.ids
+
+
+async def create_into(case: Case, ids: list[str]) -> None:
+    ids.append(await case.create())
+
+
+class SlowThenLost(Shared):
+    """A network on which the first answer to a POST takes long, and the second POST is lost."""
+
+    posts = 0
+
+    async def send(self, request: Request) -> Response:
+        if request.method != "POST":
+            return await super().send(request)
+        self.posts += 1
+        if self.posts == 2:
+            raise ConnectionLost("lost", request=request)
+        response = await super().send(request)
+        if self.posts == 1:
+            await self.clock.sleep(5)
+        return response
+
+
+async def test_one_whose_answer_is_on_its_way_is_nobody_elses(case: Case) -> None:
+    """What exists and has no caller yet may be that of another create: its answer is waited for."""
+    network = SlowThenLost(case.simulator, case.clock)
+    planet = Planet(Config(), credentials=ApiKey("any"), transport=network, clock=case.clock)
+    slow = Case(case.api, planet, case.simulator, case.clock)
+    ids: list[str] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(create_into, slow, ids)
+        await case.clock.sleep(1)
+        group.start_soon(create_into, slow, ids)
+    assert len({*ids}) == 2
+    assert {*ids} == case.ids
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("at_once", [8, 150])
+async def test_all_are_asked_for_when_the_service_is_back(case: Case, at_once: int) -> None:
+    """Those who did not ask while it answered nothing do so as soon as it has answered one of them."""
+    case.simulator.faults.add(Fault(status=503))
+    ids: list[str] = []
+
+    async def create(name: str) -> None:
+        ids.append(await case.create(name))
+
+    async with anyio.create_task_group() as group:
+        for number in range(at_once):
+            group.start_soon(create, f"field {number}")
+        await case.clock.sleep(35)
+        case.simulator.faults.clear()
+    assert len(ids) == at_once
+    assert {*ids} == case.ids
+
+
+async def test_what_is_lost_again_and_again_is_sent_less_and_less_often(case: Case) -> None:
+    """A service that loses all it is sent, and answers else, is not sent the same thing every ten seconds."""
+    case.simulator.faults.add(Fault(method="POST", status=503))
+    patient = Case(case.api, case.planet.with_options(max_attempts=20), case.simulator, case.clock)
+    random.seed(0)
+    with pytest.raises(UnsettledCreate):
+        await patient.create()
+    assert case.posts == 20
+    assert case.clock.monotonic() > 1.1 * 10 * case.posts
+    assert case.simulator.requests[case.api.lists] <= 3 * case.posts
+
+
+async def test_a_create_of_one_attempt_is_sent_once(case: Case) -> None:
+    """`max_attempts=1`: one POST, whatever becomes of it; what it made is found and adopted all the same."""
+    once = Case(case.api, case.planet.with_options(max_attempts=1), case.simulator, case.clock)
+    case.simulator.faults.add(LOST)
+    found = await once.create("lost after")
+    case.simulator.faults.add(NEVER_CAME)
+    with pytest.raises(UnsettledCreate, match="after 1 attempt it is not listed") as caught:
+        await once.create("lost before")
+    assert isinstance(caught.value.__cause__, ConnectionLost)
+    case.simulator.faults.add(Fault(method="POST", status=429, times=1))
+    with pytest.raises(TooManyRequests):
+        await once.create("refused")
+    assert case.posts == 3
+    assert case.ids == {found}
+
+
+async def test_what_cannot_be_told_is_said_with_the_candidates(case: Case, api: Api) -> None:
+    """Where something like it exists, but not surely it, the caller decides; nothing is sent again."""
+    case.simulator.faults.add(LOST)
+    # Without the server's time nobody knows whether it is older.
+    case.simulator.faults.add(Fault(operation=api.lists, headers={"date": "long ago"}))
+    with pytest.raises(UnsettledCreate, match="'field 7' may exist") as caught:
+        await case.create()
+    assert {*caught.value.candidates} == case.ids
+    assert caught.value.may_have_acted
+    assert isinstance(caught.value.__cause__, ConnectionLost)
+    assert case.posts == 1
+
+
+async def test_where_asking_fails_the_error_says_that_it_may_exist(case: Case, api: Api) -> None:
+    """A list that is refused tells nothing, and nothing is sent again."""
+    case.simulator.faults.add(LOST)
+    case.simulator.faults.add(Fault(operation=api.lists, status=403))
+    with pytest.raises(UnsettledCreate, match="asking failed too") as caught:
+        await case.create()
+    assert isinstance(caught.value.__cause__, PlanetError)
+    assert case.posts == 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": True}, {"body": b"<html>"}])
+async def test_asking_is_tried_again(case: Case, api: Api, fault: dict[str, Any]) -> None:
+    """A list that fails in passing, or is none, is asked for again: nobody else can tell."""
+    case.simulator.faults.add(LOST)
+    case.simulator.faults.add(Fault(operation=api.lists, times=3, **fault))
+    assert {await case.create()} == case.ids
+    assert case.posts == 1
+
+
+async def test_attempts_without_an_end_are_bounded_by_time(case: Case, api: Api) -> None:
+    """`max_attempts=inf` leaves it to the deadline."""
+    case.simulator.faults.add(LOST)
+    case.simulator.faults.add(Fault(operation=api.lists, status=503))
+    patient = case.planet.with_options(max_attempts=inf, deadline=900)  # type: ignore[arg-type]
+    with pytest.raises(UnsettledCreate, match="no time to ask"):
+        await Case(api, patient, case.simulator, case.clock).create()
+    assert case.clock.monotonic() == pytest.approx(900)
+
+
+async def test_one_lost_again_and_again_is_given_up(case: Case) -> None:
+    """A service that loses every request before it acts does not hold the caller for ever: six minutes."""
+    case.simulator.faults.add(Fault(method="POST", drop=True))
+    with pytest.raises(UnsettledCreate, match="after 8 attempts it is not listed"):
+        await case.create()
+    assert case.posts == Config().max_attempts == 8
+    assert 80 <= case.clock.monotonic() < 360
+    assert case.ids == set()
+
+
+async def test_a_refusal_is_no_loss(case: Case) -> None:
+    """What the service refused does not exist: the refusal is raised, and nobody asks."""
+    case.simulator.faults.add(Fault(method="POST", status=403, times=1))
+    with pytest.raises(Forbidden):
+        await case.create()
+    assert case.simulator.requests[case.api.lists] == 0
+
+
+async def test_the_clock_of_this_machine_does_not_matter(case: Case) -> None:
+    """An hour's difference between the clocks changes nothing: it is the server's that counts."""
+    for skew in (-3600, 3600):
+        skewed = SkewedClock(case.clock, skew)
+        planet = Planet(Config(), credentials=ApiKey("another"), transport=case.simulator, clock=skewed)
+        client = Case(case.api, planet, case.simulator, case.clock)
+        case.simulator.faults.add(LOST)
+        found = await client.create(f"skewed by {skew}")
+        assert found in case.ids
+    assert len(case.ids) == 2
+
+
+FAULTS = (
+    Fault(method="POST", drop=True, probability=0.04),
+    Fault(method="POST", drop=True, after=True, probability=0.04),
+    Fault(method="POST", refused=True, probability=0.02),
+    Fault(method="POST", status=429, headers={"retry-after": "1"}, probability=0.02),
+    Fault(
+        method="POST", status=429, headers={"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, probability=0.02
+    ),
+    Fault(method="POST", status=500, probability=0.02),
+    Fault(method="POST", status=500, after=True, probability=0.02),
+    Fault(method="POST", status=502, probability=0.02),
+    Fault(method="POST", status=503, after=True, probability=0.02),
+    Fault(method="POST", hang=True, probability=0.02),
+    Fault(method="POST", hang=True, after=True, probability=0.02),
+    Fault(method="POST", cut=10, probability=0.02),
+    Fault(method="GET", status=503, probability=0.05),
+    Fault(method="GET", drop=True, probability=0.05),
+)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("names", [1000, 20], ids=["each its name", "fifty of each name"])
+async def test_a_thousand_creates_are_a_thousand_orders(case: Case, names: int) -> None:
+    """Whatever goes wrong on the way, a thousand creates end as a thousand things, each with its caller."""
+    for fault in FAULTS:
+        case.simulator.faults.add(fault)
+    results: list[tuple[str, str]] = []
+    numbers = iter(range(1000))
+
+    async def create() -> None:
+        for number in numbers:
+            name = f"field {number % names}"
+            results.append((name, await case.create(name)))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(40):
+            group.start_soon(create)
+    assert len(results) == 1000
+    assert {id_ for _, id_ in results} == case.ids
+    assert len(case.ids) == 1000
+    assert Counter(name for name, _ in results) == {f"field {n}": 1000 // names for n in range(names)}

@@ -1,0 +1,117 @@
+"""Telling what was asked for from what exists: a mistake would buy an order twice, or give another away."""
+
+from typing import Any
+
+import pytest
+
+from planet_async.exactly_once import Likeness, likeness
+
+POINT = {"type": "Point", "coordinates": [149.44135, 28.4924]}
+PRODUCT = {"item_ids": ["a", "b"], "item_type": "PSScene", "product_bundle": "analytic_udm2,visual"}
+ASKED: dict[str, Any] = {
+    "name": "field 7",
+    "products": [PRODUCT],
+    "tools": [{"clip": {"aoi": POINT}}],
+    "delivery": {"amazon_s3": {"bucket": "fields", "aws_secret_access_key": "abc"}},
+}
+
+
+def compared(**shown: Any) -> Likeness:
+    return likeness(ASKED, {**ASKED, **shown}, "products")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {},
+        {"id": "7", "state": "queued", "order_type": "full"},
+        {"tools": None},
+        {"products": [{**PRODUCT, "item_ids": ["b", "a"], "product_bundle": "visual"}]},
+        {"tools": [{"clip": {"aoi": {**POINT, "coordinates": [149.4413500001, 28.4924]}}}]},
+        {"delivery": {"amazon_s3": {"bucket": "fields", "aws_secret_access_key": "<REDACTED>"}}},
+    ],
+    ids=["as asked", "with more", "with less", "reordered", "rounded", "blacked out"],
+)
+def test_what_a_service_makes_of_a_request_is_the_same(shown: dict[str, Any]) -> None:
+    """Defaults, order, rounding and blacked out secrets are no difference."""
+    assert compared(**shown) is Likeness.SAME
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"name": "field 71"},
+        {"name": None},
+        {"products": [{**PRODUCT, "item_ids": ["a", "c"]}]},
+        {"products": [{**PRODUCT, "item_ids": ["a"]}]},
+        {"products": [{**PRODUCT, "item_type": "SkySatCollect"}]},
+    ],
+    ids=["name", "no name", "items", "fewer items", "item type"],
+)
+def test_another_name_or_product_is_another_order(shown: dict[str, Any]) -> None:
+    """These two tell orders apart, whatever else is alike."""
+    assert compared(**shown) is Likeness.OTHER
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"products": None},
+        {"products": "many"},
+        {"products": [PRODUCT, PRODUCT]},
+        {"tools": [{"clip": {"aoi": {**POINT, "coordinates": [7.1, 50.7]}}}]},
+        {"tools": []},
+        {"delivery": {"amazon_s3": {"bucket": "others"}}},
+    ],
+    ids=["no product", "odd products", "more products", "another clip", "no tools", "another bucket"],
+)
+def test_what_differs_elsewhere_leaves_a_doubt(shown: dict[str, Any]) -> None:
+    """It may be another order, or what the service made of this one: nobody but the user can tell."""
+    assert compared(**shown) is Likeness.DOUBTFUL
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "expected"),
+    [
+        ({"type": "ref", "content": "pl:a"}, {"type": "ref", "content": "pl:a"}, Likeness.SAME),
+        ({"type": "ref", "content": "pl:a"}, {"type": "ref", "content": "pl:b"}, Likeness.OTHER),
+        ({"type": "ref", "content": "pl:a"}, {"type": "Polygon", "coordinates": []}, Likeness.SAME),
+        (POINT, {"type": "Point", "coordinates": [149.44, 28.49]}, Likeness.DOUBTFUL),
+        (POINT, {"type": "Point", "coordinates": [7.1, 50.7]}, Likeness.OTHER),
+        (POINT, {"type": "Polygon", "coordinates": [[[149.4, 28.4]]]}, Likeness.DOUBTFUL),
+        ({"start": "2026-01-01T00:00:00Z"}, {"start": "2026-01-01T01:00:00.0+01:00"}, Likeness.SAME),
+        ({"start": "2026-01-01T00:00:00Z"}, {"start": "2026-01-02T00:00:00Z"}, Likeness.OTHER),
+    ],
+)
+def test_geometries_and_times_are_compared_by_what_they_mean(
+    asked: object, shown: object, expected: Likeness
+) -> None:
+    """A reference may come back as its geometry, a point as the square around it, a time in another zone."""
+    assert likeness({"name": "n", "g": asked}, {"name": "n", "g": shown}, "g") is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "expected"),
+    [
+        (1.5, 10**400, Likeness.OTHER),
+        (10**400, 1.5, Likeness.OTHER),
+        (10**400, 10**400, Likeness.SAME),
+        (10**400, 10**401, Likeness.OTHER),
+        (1.5, float("nan"), Likeness.OTHER),
+    ],
+)
+def test_numbers_beyond_all_fractions_are_compared_too(
+    asked: float, shown: float, expected: Likeness
+) -> None:
+    """JSON has whole numbers of any size; one in a list that is looked through ends no create."""
+    assert likeness({"name": "n", "g": {"x": asked}}, {"name": "n", "g": {"x": shown}}, "g") is expected
+
+
+def test_what_is_nested_too_deeply_to_be_compared_leaves_a_doubt() -> None:
+    """A body can be sent that is deeper than Python likes to look."""
+    deep: object = "bottom"
+    for _ in range(400):
+        deep = {"a": deep}
+    for other in ({"name": "n", "g": deep}, {"name": "n", "g": "x", "more": deep}):
+        assert likeness(other, other, "g") is Likeness.DOUBTFUL
+    assert likeness({"name": "n", "g": deep}, {"name": "m", "g": deep}, "g") is Likeness.OTHER

@@ -1,0 +1,210 @@
+"""The ledger: what it must remember, what it must not, and whom it lets in."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from planet_async.errors import LedgerError
+from planet_async.jobs.ledger import Entry, FileLedger, KeptFile, LedgerFile, Stage, read_entries
+from planet_async.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+BODY = b'{"name":"field 7","products":[{"item_ids":["a"]}]}'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "fields.ledger"
+
+
+def opened(path: Path) -> FileLedger:
+    return FileLedger(path, FakeClock())
+
+
+async def ordered(ledger: FileLedger, body: bytes = BODY, order_id: str = "id-1") -> Entry:
+    entry = await ledger.take("field 7", body)
+    entry.stage, entry.order_id = Stage.ORDERED, order_id
+    await ledger.save(entry)
+    return entry
+
+
+async def test_the_next_job_finds_what_the_last_one_noted(path: Path) -> None:
+    """An entry comes back with all that was saved of it, whatever the order of its request's fields."""
+    async with opened(path) as ledger:
+        entry = await ledger.take("field 7", BODY)
+        assert entry.stage is Stage.INTENDED
+        entry.stage, entry.order_id, entry.order_state = Stage.DOWNLOADED, "id-1", "success"
+        entry.error, entry.error_type, entry.sent = "odd", "DecodeError", 5.0
+        entry.files = (KeptFile("id-1/a.tif", 7, "sha256:00"), KeptFile("id-1/manifest.json", 9))
+        await ledger.save(entry)
+    async with opened(path) as ledger:
+        assert await ledger.take("field 7", json.dumps(json.loads(BODY), indent=1).encode()) == entry
+        assert (await ledger.take("field 8", BODY.replace(b"7", b"8"))).stage is Stage.INTENDED
+
+
+async def test_a_request_given_twice_is_two_orders(path: Path) -> None:
+    """Duplicates have an entry each, in every job; one more than before gets a new one."""
+    async with opened(path) as ledger:
+        first, second = await ordered(ledger, order_id="id-1"), await ordered(ledger, order_id="id-2")
+        assert first.number != second.number
+    for _ in range(2):
+        async with opened(path) as ledger:
+            taken = [await ledger.take("field 7", BODY) for _ in range(2)]
+            assert [entry.order_id for entry in taken] == ["id-1", "id-2"]
+    async with opened(path) as ledger:
+        taken = [await ledger.take("field 7", BODY) for _ in range(3)]
+        assert [entry.order_id for entry in taken] == ["id-1", "id-2", None]
+
+
+async def test_no_secret_is_written_down(path: Path) -> None:
+    """Neither the credential of a bucket nor the address of a webhook is in any file, or tells two apart."""
+    body = {
+        "name": "field 7",
+        "delivery": {"amazon_s3": {"bucket": "b", "aws_secret_access_key": "s3cret"}},
+        "notifications": {"webhook": {"url": "https://me:pa55@example.com/hook"}},
+    }
+    async with opened(path) as ledger:
+        await ordered(ledger, json.dumps(body).encode())
+        on_disk = b"".join(file.read_bytes() for file in path.parent.iterdir())
+        assert b"field 7" in on_disk
+        assert b"s3cret" not in on_disk
+        assert b"pa55" not in on_disk
+    rotated = json.dumps(body).replace("s3cret", "another").replace("pa55", "more")
+    async with opened(path) as ledger:
+        assert (await ledger.take("field 7", rotated.encode())).order_id == "id-1"
+
+
+async def test_what_is_saved_is_there_for_others_at_once(path: Path) -> None:
+    """When `save` returns, another process sees it: the job may be killed in that moment."""
+    async with opened(path) as ledger:
+        entry = await ordered(ledger)
+        [(seen, request)] = read_entries(path)
+        assert seen == entry
+        assert request == json.loads(BODY)
+
+
+async def test_saves_of_many_tasks_share_a_turn_of_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred saves at once are a few transactions, not a hundred."""
+    turns = 0
+    do = LedgerFile.do
+
+    def counted(file: LedgerFile, acts: object, *, lasting: bool) -> None:
+        nonlocal turns
+        turns += 1
+        do(file, acts, lasting=lasting)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LedgerFile, "do", counted)
+    async with opened(path) as ledger, anyio.create_task_group() as group:
+        for number in range(100):
+            group.start_soon(ordered, ledger, BODY, f"id-{number}")
+    assert turns < 10
+    assert {entry.order_id for entry, _ in read_entries(path)} == {f"id-{number}" for number in range(100)}
+
+
+async def test_a_save_is_done_though_its_task_is_cancelled(path: Path) -> None:
+    """An id that is known is noted, also where the job is just being cancelled."""
+    async with opened(path) as ledger:
+        with anyio.CancelScope() as scope:
+            entry = await ledger.take("field 7", BODY)
+            scope.cancel()
+            entry.order_id = "id-1"
+            await ledger.save(entry)
+        assert [entry.order_id for entry, _ in read_entries(path)] == ["id-1"]
+
+
+async def test_one_job_at_a_time(path: Path) -> None:
+    """A ledger in use is refused, clearly and without harm; it can be read, and used when it is let go."""
+    async with opened(path) as ledger:
+        with pytest.raises(LedgerError, match=r"fields\.ledger is in use by another job"):
+            await opened(path).__aenter__()
+        await ordered(ledger)
+        assert len(list(read_entries(path))) == 1
+    async with opened(path) as ledger:
+        assert (await ledger.take("field 7", BODY)).order_id == "id-1"
+
+
+@pytest.mark.parametrize("content", [b"name,state\n" * 1000, b"x"])
+async def test_another_file_is_left_alone(path: Path, content: bytes) -> None:
+    """A file that is no ledger is refused as it is, with nothing put beside it."""
+    path.write_bytes(content)
+    with pytest.raises(LedgerError, match=r"fields\.ledger is not a ledger"):
+        await opened(path).__aenter__()
+    with pytest.raises(LedgerError, match="is not a ledger"):
+        list(read_entries(path))
+    assert [file.read_bytes() for file in path.parent.iterdir()] == [content]
+
+
+async def test_it_is_written_ahead_and_lasts(path: Path) -> None:
+    """Readers do not wait for the job (WAL), and what is saved outlasts a loss of power (FULL)."""
+    async with opened(path) as ledger:
+        await ordered(ledger)
+        await ledger.take("another", BODY)  # not written yet: the file is being written to
+        with closing(sqlite3.connect(path, timeout=0)) as database:
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert database.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+        file = ledger._file
+        assert file is not None
+        assert file._database.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+async def test_another_programs_database_is_left_alone(path: Path) -> None:
+    """Also where it is one of SQLite."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE entries (number INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="is not a ledger"):
+        await opened(path).__aenter__()
+    assert path.read_bytes() == before
+
+
+async def test_a_ledger_of_another_version(path: Path) -> None:
+    """It is refused, with what to do."""
+    async with opened(path):
+        pass
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 9")
+    with pytest.raises(LedgerError, match=r"has format 9.*Go on with the version that made it"):
+        await opened(path).__aenter__()
+
+
+async def test_a_job_that_was_killed_while_it_made_the_file(path: Path) -> None:
+    """An empty file, and one of SQLite with nothing in it, become a ledger; read before, they say nothing."""
+    path.touch()
+    assert list(read_entries(path)) == []
+    async with opened(path) as ledger:
+        await ordered(ledger)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    assert list(read_entries(path)) == []
+    async with opened(path) as ledger:
+        await ordered(ledger)
+    assert len(list(read_entries(path))) == 1
+
+
+async def test_a_disk_that_refuses(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a LedgerError that names the file: no folder, a folder in its place, a disk that is full."""
+    with pytest.raises(LedgerError, match="none/x cannot be used"):
+        await opened(tmp_path / "none" / "x").__aenter__()
+    with pytest.raises(LedgerError, match="cannot be used: it is a folder"):
+        await opened(tmp_path).__aenter__()
+    with pytest.raises(LedgerError, match="there is no ledger"):
+        list(read_entries(path))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with opened(path) as ledger:
+        entry = await ordered(ledger)
+        with monkeypatch.context() as patch:
+            patch.setattr(LedgerFile, "save", full)
+            with pytest.raises(LedgerError, match=r"fields\.ledger cannot be used: database or disk is full"):
+                await ledger.save(entry)
+        await ledger.save(entry)

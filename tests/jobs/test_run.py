@@ -1,0 +1,603 @@
+"""`orders.run`: many orders, a ledger, and whatever comes in between."""
+
+import gc
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from spine import others_take_turns
+
+from planet_async import (
+    ApiKey,
+    BadRequest,
+    Config,
+    Conflict,
+    DownloadError,
+    InvalidRequest,
+    LedgerError,
+    Order,
+    OrderRequest,
+    OrderState,
+    Planet,
+    Request,
+    Response,
+    SceneProduct,
+    TransportTimeout,
+    UnsettledCreate,
+    exactly_once,
+)
+from planet_async.cli.demo import verify_order
+from planet_async.jobs.job import Batch, Calls, Room
+from planet_async.jobs.ledger import Entry, FileLedger, NoLedger, Stage, read_entries
+from planet_async.models.orders import OrderCounts, OrderStats
+from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
+from planet_async.testing import FakeClock, reply
+
+pytestmark = pytest.mark.anyio
+
+SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "analytic_udm2")
+REFUSED = OrderRequest("refused", [SceneProduct(["a"], "NoSuchType", "visual")])
+
+
+def fields(number: int) -> list[OrderRequest]:
+    return [OrderRequest(f"field {each}", [SCENE]) for each in range(number)]
+
+
+def names(requests: Iterable[OrderRequest]) -> Counter[str]:
+    return Counter(request.name for request in requests)
+
+
+class Service:
+    """A simulated Planet, a folder and a ledger; each job has a client of its own.
+
+    What the one before has created is forgotten, as by another process, unless `same_process`.
+    """
+
+    def __init__(self, clock: FakeClock, folder: Path, **settings: Any) -> None:
+        self.clock = clock
+        self.simulator = Simulator(
+            clock=clock,
+            limits=Limits.unlimited(),
+            file_bytes=64,
+            **{"plan": OrderPlan(queue_seconds=10, run_seconds=60), **settings},
+        )
+        self.same_process = False
+        self.folder = folder / "data"
+        self.ledger = folder / "fields.ledger"
+
+    def client(self, transport: Any = None) -> Planet:
+        if not self.same_process:
+            exactly_once._kept.set({})
+        return Planet(
+            Config(rates={}, max_attempts=2),
+            credentials=ApiKey("any"),
+            transport=transport or self.simulator,
+            clock=self.clock,
+        )
+
+    async def run(self, requests: Any, *, transport: Any = None, **options: Any) -> dict[str, Any]:
+        """Give the outcomes by id."""
+        async with self.client(transport) as planet:
+            job = planet.orders.run(requests, self.folder, **{"ledger": self.ledger, **options})
+            async with aclosing(job):  # type: ignore[type-var]
+                return {outcome.id: outcome async for outcome in job}
+
+    @property
+    def placed(self) -> Counter[str]:
+        return Counter(order.name for order in self.simulator.orders.values())
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        return {entry.name: entry for entry, _ in read_entries(self.ledger)}
+
+    def check_files(self, orders: int) -> None:
+        folders = [folder for folder in self.folder.iterdir() if folder.is_dir()]
+        assert len(folders) == orders
+        for folder in folders:
+            assert not verify_order(folder).problems
+
+
+@pytest.fixture
+def service(clock: FakeClock, tmp_path: Path) -> Service:
+    return Service(clock, tmp_path)
+
+
+async def test_a_job_that_is_done_is_told_again_without_a_request(service: Service) -> None:
+    """Once more with the same ledger: the same outcomes and files, and nothing is sent."""
+    first = await service.run(fields(5))
+    sent = service.simulator.requests.total()
+    again = await service.run(iter(fields(5)))
+    assert service.simulator.requests.total() == sent
+    assert {id_: outcome.unwrap().paths for id_, outcome in again.items()} == {
+        id_: outcome.unwrap().paths for id_, outcome in first.items()
+    }
+    order = next(iter(again.values())).unwrap().order
+    assert (order.id in first, order.state, order.name[:5]) == (True, OrderState.SUCCESS, "field")
+
+
+async def test_the_ledger_tells_it_all(service: Service) -> None:
+    """Ids, states, and each file with the size and checksum of the manifest."""
+    await service.run(fields(1))
+    entry = service.entries["field 0"]
+    [order_id] = service.simulator.orders
+    assert (entry.order_id, entry.order_state, entry.stage) == (order_id, "success", Stage.DOWNLOADED)
+    for file in entry.files:
+        assert (service.folder / file.path).stat().st_size == file.size
+        assert file.path.endswith("manifest.json") or file.checksum.startswith("sha256:")
+
+
+async def test_a_file_that_is_gone_is_fetched_again(service: Service) -> None:
+    """What was downloaded and is not there any more is downloaded once more, and not ordered."""
+    first = await service.run(fields(3))
+    lost = next(iter(first.values())).unwrap().paths[0]
+    lost.unlink()
+    before = service.simulator.requests["storage.get"]
+    again = await service.run(fields(3))
+    assert all(outcome.error is None for outcome in again.values())
+    assert lost.exists()
+    assert service.placed == names(fields(3))
+    assert service.simulator.requests["storage.get"] - before <= 2
+    service.check_files(3)
+
+
+async def test_a_file_that_is_taken_away_too_soon_fails_its_own_order_only(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody collects files as they appear: the others are fetched, and so is this one by the next job."""
+    keep, taken = FileLedger.keep, list[Path]()
+
+    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+        if not taken:
+            taken.append(paths[0])
+            paths[0].unlink()
+        await keep(ledger, entry, folder, paths)
+
+    monkeypatch.setattr(FileLedger, "keep", taken_before)
+    outcomes = await service.run(fields(3))
+    [error] = [outcome.error for outcome in outcomes.values() if outcome.error]
+    assert isinstance(error, DownloadError)
+    assert str(taken[0]) in str(error)
+    again = await service.run(fields(3))
+    assert not [outcome.error for outcome in again.values() if outcome.error]
+    assert service.placed == names(fields(3))
+    service.check_files(3)
+
+
+async def test_what_failed_is_told_again_and_what_was_refused_is_sent_again(service: Service) -> None:
+    """All three have their reason in the ledger; only what no order came of can do better the next time."""
+    service = Service(
+        service.clock,
+        service.folder.parent,
+        plan=lambda *_: OrderPlan(state="failed", error_hints=["no clear pixel"]),
+    )
+    requests = [OrderRequest("fails", [SCENE]), REFUSED, {"name": "wrong"}]
+    first = await service.run(iter(requests))
+    [failed] = service.simulator.orders
+    assert isinstance(first["refused"].error, BadRequest)
+    assert isinstance(first["wrong"].error, InvalidRequest)
+    entries = service.entries
+    assert {name: entry.error_type for name, entry in entries.items()} == {
+        "fails": "OrderNotDownloadable",
+        "refused": "BadRequest",
+        "wrong": "InvalidRequest",
+    }
+    assert all(entry.stage is Stage.FAILED for entry in entries.values())
+    service.simulator.requests.clear()
+    again = await service.run(iter(requests))
+    assert service.simulator.requests == {"orders.create": 1}
+    assert again.keys() == first.keys() == {failed, "refused", "wrong"}
+    assert "no clear pixel" in str(again[failed].error)
+    assert "Bad item type" in str(again["refused"].error)
+
+
+async def test_why_an_order_failed_is_known_when_it_is_waited_for(service: Service) -> None:
+    """Nothing more is asked, which could fail in its turn: the ledger would tell another reason for ever."""
+    service.simulator = Simulator(
+        clock=service.clock, plan=OrderPlan(state="failed", error_hints=["no clear pixel"])
+    )
+
+    def break_looks(order: Order) -> None:
+        if order.state.is_final:
+            service.simulator.faults.add(Fault(operation="orders.get", status=500))
+
+    outcomes = await service.run(fields(1), on_update=break_looks)
+    assert ["no clear pixel" in str(outcome.error) for outcome in outcomes.values()] == [True]
+    assert "no clear pixel" in str(service.entries["field 0"].error)
+
+
+@pytest.mark.no_cover
+async def test_a_long_sequence_is_checked_bit_by_bit(service: Service) -> None:
+    """Others have their turns between; a wrong one at the end is raised, and nothing is sent or noted."""
+    async with others_take_turns() as turns:
+        with pytest.raises(InvalidRequest, match="products"):
+            await service.run([*fields(1_000), {"name": "wrong"}])
+    assert turns() >= 900
+    assert not service.simulator.requests
+    assert service.entries == {}
+
+
+@pytest.mark.parametrize("fault", [Fault(refused=True), Fault(status=401), Fault(status=403)])
+async def test_what_may_pass_is_tried_again(service: Service, fault: Fault) -> None:
+    """Orders that met no server, or a wrong key, are sent by the next job."""
+    service.simulator.faults.add(fault)
+    first = await service.run(fields(3))
+    assert all(outcome.error is not None for outcome in first.values())
+    assert not service.placed
+    service.simulator.faults.clear()
+    again = await service.run(fields(3))
+    assert all(outcome.error is None for outcome in again.values())
+    assert service.placed == names(fields(3))
+
+
+async def test_a_download_that_failed_is_tried_again(service: Service) -> None:
+    """The order is there: only its files are fetched by the next job."""
+    service.simulator.faults.add(Fault(operation="storage.get", status=403))
+    first = await service.run(fields(2))
+    assert {outcome.error is None for outcome in first.values()} == {False}
+    assert {entry.stage for entry in service.entries.values()} == {Stage.FINISHED}
+    service.simulator.faults.clear()
+    assert all(outcome.error is None for outcome in (await service.run(fields(2))).values())
+    assert service.placed == names(fields(2))
+    service.check_files(2)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Dying:
+    """A network that is gone, with its client, at the n-th request: before or after the service has acted."""
+
+    def __init__(self, simulator: Simulator, dies_at: int, *, after: bool, die: Callable[[], None]) -> None:
+        self._simulator, self._left, self._after, self._die = simulator, dies_at, after, die
+
+    async def send(self, request: Request) -> Response:
+        self._left -= 1
+        if self._left < 0:
+            if self._left == -1 and self._after:
+                await (await self._simulator.send(request)).aclose()
+            self._die()
+            await anyio.sleep_forever()
+        return await self._simulator.send(request)
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("after", [False, True])
+async def test_killed_at_each_request(clock: FakeClock, tmp_path: Path, after: bool) -> None:
+    """Ended at its n-th request, and run again, a job has placed each order once; so for each n."""
+    requests = [*fields(1), *fields(1)]
+    for step in count():
+        service = Service(clock, tmp_path / str(step))
+        service.ledger.parent.mkdir()
+        with anyio.CancelScope() as scope:
+            await service.run(
+                requests, transport=Dying(service.simulator, step, after=after, die=scope.cancel)
+            )
+        clock.advance(300)
+        outcomes = await service.run(requests)
+        assert all(outcome.error is None for outcome in outcomes.values()), outcomes
+        assert service.placed == names(requests)
+        service.check_files(len(requests))
+        if not scope.cancelled_caught:
+            break
+    assert step > 10
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("same_process", [False, True])
+async def test_killed_at_each_note(
+    clock: FakeClock, tmp_path: Path, same_process: bool, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended when it writes its n-th note, before or after, a job can be gone on with; so for each n."""
+    requests = [*fields(1), *fields(1)]
+    save, left = FileLedger.save, 0
+
+    async def dying_save(ledger: FileLedger, entry: Entry) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0 and not after:
+            raise RuntimeError("killed")
+        await save(ledger, entry)
+        if left < 0:
+            raise RuntimeError("killed")
+
+    for step in count():
+        service = Service(clock, tmp_path / str(step))
+        service.ledger.parent.mkdir()
+        left = step
+        service.same_process = same_process
+        with monkeypatch.context() as patch:
+            patch.setattr(FileLedger, "save", dying_save)
+            try:
+                await service.run(requests)
+            except RuntimeError:
+                done = False
+            else:
+                done = True
+        outcomes = await service.run(requests)
+        assert all(outcome.error is None for outcome in outcomes.values()), outcomes
+        assert service.placed == names(requests)
+        service.check_files(len(requests))
+        if done:
+            break
+    assert step == 4 * len(requests)
+
+
+async def test_what_was_sent_last_may_be_listed_late(service: Service) -> None:
+    """Started again in the second in which it was killed, a job waits until its last order must be listed."""
+    with anyio.CancelScope() as scope:
+        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+    listed_from = service.clock.monotonic() + 9
+
+    class Late(Dying):
+        async def send(self, request: Request) -> Response:
+            if request.operation == "orders.list" and service.clock.monotonic() < listed_from:
+                return reply(json={"orders": []})
+            return await super().send(request)
+
+    await service.run(fields(1), transport=Late(service.simulator, 1_000, after=False, die=scope.cancel))
+    assert service.placed == names(fields(1))
+
+
+async def test_what_cannot_be_settled_is_left_open(service: Service) -> None:
+    """Where asking fails too, the request is neither sent again nor given up: the next job asks once more."""
+    with anyio.CancelScope() as scope:
+        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+    service.simulator.faults.add(Fault(operation="orders.list", status=400))
+    outcome = (await service.run(fields(1)))["field 0"]
+    assert isinstance(outcome.error, UnsettledCreate)
+    assert service.entries["field 0"].stage is Stage.SENDING
+    service.simulator.faults.clear()
+    [outcome] = (await service.run(fields(1))).values()
+    assert outcome.error is None
+    assert service.placed == names(fields(1))
+
+
+async def test_an_order_of_the_ledger_is_not_mistaken_for_one_that_was_lost(service: Service) -> None:
+    """Two requests alike, one placed just before the job was killed: the other one is placed too."""
+    requests = [*fields(1), *fields(1)]
+    with anyio.CancelScope() as scope:
+        async with service.client() as planet:
+            job = planet.orders.run(
+                requests[:1], service.folder, ledger=service.ledger, on_update=lambda _: scope.cancel()
+            )
+            await anext(aiter(job))
+    del job
+    service.simulator.faults.add(Fault(operation="orders.create", drop=True, times=1))
+    outcomes = await service.run(requests)
+    assert len(outcomes) == 2
+    assert service.placed == names(requests)
+
+
+@pytest.mark.no_cover
+async def test_a_full_queue_is_waited_for(clock: FakeClock, tmp_path: Path) -> None:
+    """With a 409 for each order too many, all are placed in the end, and few requests are wasted."""
+    service = Service(clock, tmp_path, max_queued=3)
+    outcomes = await service.run(fields(30))
+    assert all(outcome.error is None for outcome in outcomes.values())
+    assert service.placed == names(fields(30))
+    refusals = service.simulator.answers["orders.create", 409]
+    assert 0 < refusals <= 100
+    assert service.simulator.requests["orders.stats"] <= 60
+
+
+async def test_others_may_fill_the_queue(clock: FakeClock, tmp_path: Path) -> None:
+    """While another program's orders keep it full, nothing is sent but a look at the counts now and then."""
+    service = Service(
+        clock,
+        tmp_path,
+        max_queued=2,
+        plan=lambda body, _: OrderPlan(queue_seconds=3600 if "other" in body["name"] else 1, run_seconds=1),
+    )
+    async with service.client() as planet:
+        for _ in range(2):
+            await planet.orders.create(OrderRequest("other", [SCENE]))
+    await service.run(fields(2))
+    assert clock.monotonic() >= 3600
+    assert service.simulator.requests["orders.create"] < 2 + 80
+    assert service.placed == names(fields(2)) + Counter(other=2)
+
+
+async def test_a_conflict_that_is_not_about_the_queue(service: Service) -> None:
+    """A 409 where nothing is queued or runs will not pass: it is the outcome."""
+    service.simulator.faults.add(Fault(operation="orders.create", status=409))
+    outcomes = await service.run(fields(2))
+    assert [type(outcome.error) for outcome in outcomes.values()] == [Conflict, Conflict]
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_service_that_falls_silent_ends_the_job(clock: FakeClock, tmp_path: Path, full: bool) -> None:
+    """Each request has an error for outcome in the end, also where only "the queue is full" ever comes."""
+
+    class Silent:
+        async def send(self, request: Request) -> Response:
+            await clock.sleep(1 if full else 60)
+            if full and request.operation == "orders.create":
+                return reply(409, json={"message": "too many orders"})
+            raise TransportTimeout("no answer", request=request)
+
+        async def aclose(self) -> None:
+            pass
+
+    expected = Conflict if full else UnsettledCreate
+    with clock.move_on_after(3600) as scope:
+        outcomes = await Service(clock, tmp_path).run(fields(20), transport=Silent())
+        assert [type(outcome.error) for outcome in outcomes.values()] == [expected] * 20
+    assert not scope.cancelled_caught
+
+
+@pytest.mark.no_cover
+async def test_what_was_placed_is_not_looked_at_at_once(service: Service) -> None:
+    """Its answer told how it stands, and the lists tell when it ends: its links are read, and no more."""
+    await service.run(fields(60))
+    assert service.simulator.requests["orders.get"] <= 60 + 10
+    assert service.placed == names(fields(60))
+
+
+async def test_max_queued_is_the_most_at_the_service(clock: FakeClock, tmp_path: Path) -> None:
+    """No more orders than that are unfinished at any time, and more are sent as others finish."""
+    service: Service
+    most = 0
+
+    def plan(_: object, number: int) -> OrderPlan:
+        nonlocal most
+        states = Counter(order.state for order in service.simulator._book.by_id.values())
+        most = max(most, 1 + states["queued"] + states["running"])
+        return OrderPlan(queue_seconds=number % 5, run_seconds=20)
+
+    service = Service(clock, tmp_path, plan=plan)
+    await service.run(fields(20), max_queued=4)
+    assert most == 4
+    assert service.placed == names(fields(20))
+    with pytest.raises(InvalidRequest, match="at least 1"):
+        await service.run(fields(1), max_queued=0)
+    with pytest.raises(InvalidRequest, match="at least 1"):
+        await service.run(fields(1), concurrency=0)
+
+
+async def test_requests_are_read_as_there_is_room(service: Service) -> None:
+    """Of requests without an end only those under way are read; after a `break` none."""
+    read = 0
+
+    async def endless() -> AsyncIterator[OrderRequest]:
+        nonlocal read
+        for number in count():
+            read += 1
+            yield OrderRequest(f"field {number}", [SCENE])
+
+    async with service.client() as planet:
+        job = planet.orders.run(endless(), service.folder, max_queued=5)
+        done = 0
+        async for outcome in job:
+            assert outcome.error is None
+            done += 1
+            assert read <= done + 5 + 8 + 5
+            if done == 20:
+                break
+        del job
+        await anyio.wait_all_tasks_blocked()
+        before = read, service.simulator.requests.total()
+        await anyio.wait_all_tasks_blocked()
+        assert before == (read, service.simulator.requests.total())
+    gc.collect()
+
+
+async def test_an_error_of_the_requests_themselves_comes_last(service: Service) -> None:
+    """What was read before is finished first; then the caller gets the error as it was raised."""
+
+    def broken() -> Iterator[OrderRequest]:
+        yield from fields(3)
+        raise ZeroDivisionError
+
+    async with service.client() as planet:
+        job = aiter(planet.orders.run(broken(), service.folder, ledger=service.ledger))
+        assert len([(await anext(job)).unwrap() for _ in range(3)]) == 3
+        with pytest.raises(ZeroDivisionError):
+            await anext(job)
+
+
+async def test_a_ledger_in_use_is_refused(service: Service) -> None:
+    """Two jobs with one ledger: the second sends nothing; when the first is left, it is free at once."""
+    async with service.client() as planet:
+        job = planet.orders.run(fields(3), service.folder, ledger=service.ledger)
+        async for _ in job:
+            break
+        with pytest.raises(LedgerError, match="in use by another job"):
+            await service.run(fields(5))
+        del job
+        outcomes = await service.run(fields(3))
+    assert all(outcome.error is None for outcome in outcomes.values())
+    assert service.placed == names(fields(3))
+
+
+async def test_a_ledger_that_cannot_be_written_ends_the_job(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its notes a job could double an order: it ends, with one plain error."""
+
+    async def full(*_: object) -> None:
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr(FileLedger, "save", full)
+    with pytest.raises(LedgerError, match="the disk is full"):
+        await service.run(fields(5))
+    assert not service.simulator.requests
+
+
+async def test_updates_tell_how_it_goes(service: Service) -> None:
+    """Each order is shown when it is placed, or found in the ledger, and when it is finished."""
+    seen: list[Order] = []
+    outcomes = await service.run(fields(2), on_update=seen.append)
+    assert Counter((order.id, order.state) for order in seen) == Counter(
+        (id_, state) for id_ in outcomes for state in ("queued", "success")
+    )
+    seen.clear()
+    await service.run(fields(2), on_update=seen.append)
+    assert {(order.id, order.state) for order in seen} == {(id_, "success") for id_ in outcomes}
+
+
+@pytest.mark.no_cover
+async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
+    """Twenty thousand requests, read from a generator, take no more memory than the first thousand."""
+    clock = FakeClock()
+    held: dict[int, int] = {}
+    number = 0
+
+    async def requests() -> AsyncGenerator[tuple[str, bytes, None]]:
+        for each in range(20_000):
+            yield f"field {each}", b"{}" * 100, None
+
+    async def create(_: bytes) -> Order:
+        nonlocal number
+        number += 1
+        return Order(str(number), OrderState.QUEUED)
+
+    async def wait(order_id: str, _: bool) -> Order:
+        await anyio.lowlevel.checkpoint()
+        return Order(order_id, OrderState.SUCCESS)
+
+    async def download(_: Order) -> Sequence[Path]:
+        await anyio.lowlevel.checkpoint()
+        return []
+
+    async def stats() -> OrderStats:
+        return OrderStats(OrderCounts(0, 0), OrderCounts(0, 0))
+
+    async def find(*_: object) -> None:
+        return None
+
+    calls = Calls(create, find, lambda _: None, lambda _: None, wait, download)  # type: ignore[arg-type]
+    job = Batch(
+        requests(),
+        calls,
+        NoLedger(),
+        Room(stats, clock, Config().schedule),
+        clock=clock,
+        consistency_delay=10,
+        folder=tmp_path,
+        max_queued=100,
+        concurrency=4,
+        on_update=None,
+    )
+    done = 0
+
+    async def send(_: object) -> None:
+        nonlocal done
+        done += 1
+        if done in {1_000, 20_000}:
+            gc.collect()
+            held[done] = sys.getallocatedblocks()
+
+    await job.run(send)
+    assert done == 20_000
+    assert held[20_000] - held[1_000] < 1_000

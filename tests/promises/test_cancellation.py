@@ -1,0 +1,432 @@
+"""Every call, cancelled wherever it waits: nothing stays open, at work, half written or taken."""
+
+import asyncio
+import gc
+import inspect
+import os
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import pytest
+import trio
+from attrs import define, field
+from every_call import CALLS, ORDER, Call, Scene, simulated
+from spine import budget, cancelled_at_each_step, get, settle
+
+from planet_async import ApiKey, CancelResult, ClientClosed, Config, Planet, PlanetError
+from planet_async._tasks import on_asyncio
+from planet_async.config import DOCUMENTED_RATES
+from planet_async.downloads.download import download
+from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.remote_file import RemoteFile
+from planet_async.http import Request, Response, Transport
+from planet_async.layers.rate_limit import RateLimit
+from planet_async.services.orders import Orders
+from planet_async.services.reports import Reports
+from planet_async.services.subscriptions import Subscriptions
+from planet_async.services.tasking import Tasking
+from planet_async.simulator import Limits, OrderPlan, Simulator
+from planet_async.simulator.server import serve
+from planet_async.testing import FakeClock, FakeTransport, reply
+from planet_async.testing.conformance import Stepped
+from planet_async.testing.conformance import cancelled_at_each_step as steps_over_loopback
+from planet_async.transports import TransportName
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+
+
+def test_every_method_is_here() -> None:
+    """What follows is about every public method of the four services."""
+    services = {"orders": Orders, "subscriptions": Subscriptions, "tasking": Tasking, "reports": Reports}
+    public = {
+        f"{name}.{method}"
+        for name, service in services.items()
+        for method, _ in inspect.getmembers(service, inspect.isfunction)
+        if not method.startswith("_")
+    }
+    public -= {"orders.notice", "subscriptions.notice"}  # they wait for nothing
+    assert public == {name.partition(",")[0] for name in CALLS if "." in name}
+
+
+@define
+class Moments:
+    """The places where a call waits, in whatever task: it is cancelled at the one that is wanted."""
+
+    wanted: int = -1
+    passed: int = 0
+    cancel: Callable[[], object] = lambda: None
+
+    def here(self) -> bool:
+        """Pass one, and tell whether it was it; between two nothing waits but on another task of the call."""
+        wanted = self.passed == self.wanted
+        if wanted:
+            self.cancel()
+        self.passed += 1
+        return wanted
+
+
+class MomentClock(FakeClock):
+    """A clock whose every sleep is such a place."""
+
+    def __init__(self, moments: Moments) -> None:
+        super().__init__()
+        self._moments = moments
+
+    async def sleep(self, seconds: float) -> None:
+        self._moments.here()
+        await super().sleep(seconds)
+
+
+class MomentTransport:
+    """A network where sending, each piece of a body, and what comes after it are such places."""
+
+    def __init__(self, inner: Transport, moments: Moments) -> None:
+        self._inner = inner
+        self._moments = moments
+
+    async def send(self, request: Request) -> Response:
+        if self._moments.here():
+            await settle()  # a closing needs a task's turn before it is heard
+        response = await self._inner.send(request)
+        self._moments.here()
+        inside = response.chunks()
+        here = self._moments.here
+
+        class Pieces(AsyncIterator[bytes]):
+            async def __anext__(self) -> bytes:
+                here()
+                return await anext(inside)
+
+        return Response(response.status, response.headers, Pieces(), url=response.url, close=response.aclose)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@define
+class Closable:
+    """A network that is shared, but not used by a client that has closed it."""
+
+    inner: Transport
+    closed: bool = False
+
+    async def send(self, request: Request) -> Response:
+        assert not self.closed, f"{request} is sent after closing"
+        return await self.inner.send(request)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@define
+class World:
+    """A client over the simulator, and what must be as it was after each cancellation."""
+
+    simulator: Simulator
+    network: Transport
+    clock: FakeClock
+    scene: Scene
+    moments: Moments
+    whole: dict[str, bytes]
+    tasks: int = 0
+    known: dict[str, tuple[int, int]] = field(factory=dict)  # files found whole, as they were then
+
+    def check(self) -> None:
+        assert self.simulator.open_responses == 0, "a response is open"
+        assert tasks_alive() == self.tasks, "a task is at work"
+        for entry in files_in(self.scene.folder):
+            is_now = entry.stat().st_ctime_ns, entry.stat().st_size
+            if not entry.name.endswith(".part") and self.known.get(entry.path) != is_now:
+                path = Path(entry.path)
+                name = path.relative_to(self.scene.folder).as_posix().partition("/")[2]
+                assert path.read_bytes() == self.whole.get(name, path.read_bytes()), f"{path} is not whole"
+                self.known[entry.path] = is_now
+
+    async def check_when_settled(self) -> None:
+        await settle()
+        for _ in range(500):
+            if tasks_alive() == self.tasks:
+                break
+            await anyio.sleep(0.001)  # a thread that is at work ends it first
+            await settle()
+        self.check()
+
+
+def files_in(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Yield all files, at any depth; rglob takes several times as long, and this is done at each step."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from files_in(entry.path)
+            else:
+                yield entry
+
+
+def tasks_alive() -> int:
+    gc.collect(0)  # an iterator that was dropped ends its task
+    if on_asyncio():
+        return len(asyncio.all_tasks())
+    return trio.lowlevel.current_statistics().tasks_living
+
+
+def client(network: Transport, clock: FakeClock) -> Planet:
+    return Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock)
+
+
+@asynccontextmanager
+async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    moments = Moments()
+    simulator = simulated(clock := MomentClock(moments))
+    run_in_thread = anyio.to_thread.run_sync
+
+    async def run_sync(act: Callable[..., T], *arguments: Any, **how: Any) -> T:
+        moments.here()
+        found = await run_in_thread(act, *arguments, **how)
+        moments.here()
+        return found
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", run_sync)
+    network = MomentTransport(simulator, moments)
+    async with client(network, clock) as planet:
+        scene = await Scene.prepared(planet, folder)
+        folders = [folder / "order", folder / "report"]
+        await planet.orders.download(scene.order, folders[0])
+        await planet.reports.download(scene.report, folders[1])
+        whole = {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for root in folders
+            for path in root.rglob("*")
+            if path.is_file()
+        }
+        assert len(whole) > 4
+        found = World(simulator, network, clock, scene, moments, whole)
+        await settle()
+        found.tasks = tasks_alive()
+        yield found
+
+
+async def by_scope(call: Coroutine[Any, Any, object], moments: Moments) -> None:
+    with anyio.CancelScope() as scope:
+        moments.cancel = scope.cancel
+        await call
+
+
+async def by_asyncio(call: Coroutine[Any, Any, object], moments: Moments) -> None:
+    task = asyncio.ensure_future(call)
+    moments.cancel = task.cancel
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def cancelled_at_each_moment(
+    call: Callable[[], Coroutine[Any, Any, object]],
+    world: World,
+    cancelled: Callable[[Coroutine[Any, Any, object], Moments], Awaitable[None]],
+) -> int:
+    """Make the call again and again, cancelled at each place in turn, until one gets through."""
+    moments = world.moments
+    for number in count():
+        moments.wanted, moments.passed = number, 0
+        await cancelled(call(), moments)
+        reached = moments.passed > number
+        moments.wanted = -1
+        await world.check_when_settled()
+        if not reached:
+            return number
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", CALLS)
+async def test_cancelled_anywhere_nothing_is_left(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No open response, no task, no half-written file, no lock: at the end the same call gets through."""
+    async with world(tmp_path, monkeypatch) as here:
+        call: Call = CALLS[name]
+        assert await cancelled_at_each_moment(lambda: call(here.scene), here, by_scope) > 1
+        assert await cancelled_at_each_step(lambda: call(here.scene), here.check) > 0
+        if on_asyncio():
+            assert await cancelled_at_each_moment(lambda: call(here.scene), here, by_asyncio) > 1
+
+
+def _size(found: object) -> int:
+    if isinstance(found, CancelResult):
+        return len(found.cancelled) + len(found.failures)
+    return len(found) if isinstance(found, list | tuple) else 1
+
+
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("anyio_backend")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize(
+    "name", [name for name in CALLS if "new" not in name]
+)  # those have tasks of the test
+@pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited"
+)  # one that is cancelled before it has begun
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_who_cancels_a_task_inside_gets_an_error_or_all(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a program ends all its tasks but the one that waits: a part of the result is no result."""
+    async with world(tmp_path, monkeypatch) as here:
+        whole = _size(await CALLS[name](here.scene))
+
+        async def by_others(call: Coroutine[Any, Any, object], moments: Moments) -> None:
+            before = asyncio.all_tasks()
+            task = asyncio.ensure_future(call)
+
+            def cancel() -> None:
+                for other in asyncio.all_tasks() - before - {task}:
+                    other.cancel()
+
+            moments.cancel = cancel
+            with suppress(PlanetError, asyncio.CancelledError):
+                assert _size(await task) >= whole
+
+        await cancelled_at_each_moment(lambda: CALLS[name](here.scene), here, by_others)
+
+
+GO_ON = {
+    *("list", "list_captures", "results", "results_csv", "rows", "open"),
+    *("wait", "wait_many", "run", "download"),
+}
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", [name for name in CALLS if re.split("[.,]", f"{name}.")[1] in GO_ON])
+async def test_closed_anywhere_the_call_ends(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client closed while a list is read, or a call makes several requests, ends it as ClientClosed."""
+    async with world(tmp_path, monkeypatch) as here:
+        moments, closed = here.moments, 0
+        for number in count():
+            here.scene.planet = planet = client(Closable(here.network), here.clock)
+            async with anyio.create_task_group() as group:
+                moments.cancel = partial(group.start_soon, planet.aclose)
+                moments.wanted, moments.passed = number, 0
+                try:
+                    await CALLS[name](here.scene)
+                except ClientClosed:
+                    closed += 1
+                reached = moments.passed > number
+                moments.wanted = -1
+            await here.check_when_settled()
+            if not reached:
+                break
+        assert closed > 0
+
+
+@pytest.mark.usefixtures("anyio_backend")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("step", ["claim", "write", "accept"])
+async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`task.cancel()` while a thread works on a part: it is waited for, and the part is free afterwards."""
+    begun, go_on = threading.Event(), threading.Event()
+    act = getattr(PartFile, step)
+
+    def slow(part: PartFile, *arguments: object) -> object:
+        begun.set()
+        go_on.wait(10)
+        return act(part, *arguments)
+
+    monkeypatch.setattr(PartFile, step, slow)
+    network = FakeTransport(lambda _: reply(body=b"content"))
+    file = RemoteFile("a", Request("GET", "https://storage.example/a"))
+    task = asyncio.ensure_future(download(network, file, tmp_path, clock=FakeClock(), max_attempts=5))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    await settle()
+    assert not task.done(), "a thread was left behind"
+    go_on.set()
+    with suppress(asyncio.CancelledError):
+        await task
+    other = PartFile(tmp_path / "a", None)
+    assert other.claim(), "the part is still locked"
+    other.close()
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED_RATES)
+async def test_who_gives_up_in_line_takes_no_turn(kind: str) -> None:
+    """Cancelled wherever it waits for its turn, a request delays none: the next goes when it would have."""
+    operation = kind if "." in kind else f"{kind}.request"
+    [*_, undisturbed] = await times_sent(operation, None)
+    for step in count():
+        times = await times_sent(operation, step)
+        if len(times) > 3:  # it waited no more, and was sent
+            break
+        assert times[-1] == undisturbed
+    assert step > 1
+
+
+async def times_sent(operation: str, step: int | None) -> list[float]:
+    """Send three of that class, and before the last one another that is cancelled at that step; give when."""
+    clock, times = FakeClock(), list[float]()
+
+    class Noting(FakeTransport):
+        async def send(self, request: Request) -> Response:
+            times.append(clock.monotonic())
+            return await super().send(request)
+
+    limited = RateLimit(Noting(lambda _: reply()), budget(clock))
+
+    async def cancelled(step: int) -> None:
+        with anyio.CancelScope() as scope:
+            await Stepped(limited.send(get(operation=operation)), step, scope.cancel)
+
+    async with anyio.create_task_group() as group:
+        for turn in range(4):
+            if turn != 2:
+                group.start_soon(limited.send, get(operation=operation))
+            elif step is not None:
+                group.start_soon(cancelled, step)
+            await settle()
+    return times
+
+
+REACHED: Mapping[str, Call] = {
+    name: CALLS[name] for name in ("orders.get", "orders.list", "orders.list, left", "orders.download")
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+@pytest.mark.parametrize("transport", ["httpx", "httpx2", "aiohttp"])
+async def test_over_real_sockets_no_connection_stays_taken(
+    transport: TransportName, name: str, tmp_path: Path, anyio_backend: str
+) -> None:
+    """Cancelled at each step over loopback, every connection that there may be is free again."""
+    if transport == "aiohttp" and anyio_backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
+    simulator = Simulator(
+        limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0, run_seconds=0), file_bytes=64, page_size=2
+    )
+    with serve(simulator) as url:
+        config = Config(base_url=url, rates={}, max_connections=1, max_downloads=1)
+        async with Planet(config, credentials=ApiKey("any"), transport=transport) as planet:
+            orders = [await planet.orders.create(ORDER) for _ in range(3)]  # the list has a second page
+            parts = ("",) * 6
+            scene = Scene(planet, tmp_path, orders[0], *parts)
+
+            async def check() -> None:
+                gc.collect(0)
+                with anyio.fail_after(10):  # the only place for a request, and for a download, is free
+                    order = await planet.orders.get(orders[0].id)
+                    async with planet.orders.open(order.results[0]) as file:
+                        async for _ in file:
+                            pass
+
+            assert await steps_over_loopback(lambda: REACHED[name](scene), check) > 0
