@@ -27,7 +27,7 @@ Send = Callable[[T], Awaitable[None]]
 Produce = Callable[[Send[T]], Awaitable[None]]
 
 
-def cut_short() -> PlanetError:
+def cancelled_externally() -> PlanetError:
     """Make the error of work of which somebody else cancelled a task (asyncio's `task.cancel()`).
 
     A task group ends then as if all had been done.
@@ -43,7 +43,7 @@ def on_asyncio() -> bool:
         return False
 
 
-class Stream(AsyncIterator[T]):
+class BackgroundIterator(AsyncIterator[T]):
     """The items of `produce(send)`, which works in the background at most `ahead` items ahead of the reader.
 
     The task starts with the first item asked for.  An error of the producer is raised after the items that
@@ -99,7 +99,7 @@ class _Producer(Generic[T]):
         self._produce = produce
         self._ahead = ahead
         self.items: deque[T] = deque()
-        self.error: Exception | None = cut_short()  # unless it comes to its end
+        self.error: Exception | None = cancelled_externally()  # unless it comes to its end
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
         self.is_awaited = False
@@ -157,7 +157,7 @@ def _start(producer: _Producer[T]) -> Callable[[], None]:
     return cancel_soon_on_trio
 
 
-async def in_thread(
+async def run_in_thread(
     act: Callable[..., T], *arguments: object, limiter: anyio.CapacityLimiter | None = None
 ) -> T:
     """Run in a thread; return, or be cancelled, only when it has ended.
@@ -254,7 +254,7 @@ async def fetch_all(
     if broken:
         raise broken[0]
     if group.cancel_scope.cancel_called:
-        errors.append(cut_short())
+        errors.append(cancelled_externally())
     if errors:
         for other in errors[1:]:
             errors[0].add_note(f"also: {other}")

@@ -14,9 +14,9 @@ from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, without_query
-from planet_async.layers.closing import Closing, ClosingClock, UntilClosed
-from planet_async.layers.compression import UnpackAnswers
-from planet_async.layers.rate_limit import RateLimit, SharedBudget
+from planet_async.layers.closing import CloseGuard, ClosingClock, Shutdown
+from planet_async.layers.compression import Decompress
+from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
@@ -46,17 +46,17 @@ class _Shared:
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
         self.lasting_clock = clock
         self._signed = Auth(network, credentials, config.base_url, clock)
-        self._budget = SharedBudget(credentials, config, clock)
-        self._closing = Closing()
+        self._budget = SharedRateLimits(credentials, config, clock)
+        self._closing = Shutdown()
         self.clock = ClosingClock(clock, self._closing)
         self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
         """Put the layers around it that behave as the config says."""
-        unpacked = UnpackAnswers(FollowRedirects(self._signed))
+        unpacked = Decompress(FollowRedirects(self._signed))
         answered = RaiseForStatus(unpacked, self.lasting_clock, config.max_body_bytes)
         limited = RateLimit(answered, self._budget)
-        return UntilClosed(Retry(limited, config, self.lasting_clock, self._budget), self._closing)
+        return CloseGuard(Retry(limited, config, self.lasting_clock, self._budget), self._closing)
 
 
 class Planet:

@@ -38,13 +38,17 @@ MARGIN = 10.0
 """Seconds that the clocks of a service's machines may differ by."""
 
 _AT_ONCE = 20
-_IN_VAIN = 50.0  # times that a service which answers nothing is asked: by a job, through a minute's outage
-_EARNED = 0.04  # times more, then, for each answer that it loses: a few hundredths more load, not six times
-_WAITED = 0.008  # and for each time that one does not ask, so that of many who wait some do
+_INITIAL_LOOKUPS = (
+    50.0  # times that a service which answers nothing is asked: by a job, through a minute's outage
+)
+_LOOKUPS_PER_LOST_RESPONSE = (
+    0.04  # times more, then, for each answer that it loses: a few hundredths more load, not six times
+)
+_LOOKUPS_PER_SKIP = 0.008  # and for each time that one does not ask, so that of many who wait some do
 
 
 @define(eq=False)
-class Lost:
+class UnconfirmedCreate:
     """A create without an answer: what was asked for, when it was sent and failed (monotonic), and how."""
 
     asked: Mapping[str, Any]
@@ -54,10 +58,10 @@ class Lost:
 
 
 @define(eq=False)
-class Name:
+class NameLock:
     """The creates of one name: many are sent side by side, but what became of a lost one is settled alone."""
 
-    lost: list[Lost] = field(factory=list)
+    lost: list[UnconfirmedCreate] = field(factory=list)
     users: int = 0
     _sending: int = 0
     _gate: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
@@ -90,7 +94,7 @@ class Name:
             yield
 
 
-class Claims:
+class CreateRegistry:
     """What was and is being created of one kind, by all clients of an address in an event loop.
 
     It also knows whether asking what became of one is of use: in `asking`, ask if you `may_ask`.
@@ -99,8 +103,8 @@ class Claims:
     def __init__(self, clock: Clock) -> None:
         self.asking = anyio.Semaphore(_AT_ONCE, fast_acquire=True)
         self._clock = clock
-        self._asks_left = _IN_VAIN
-        self._names: dict[str, Name] = {}
+        self._asks_left = _INITIAL_LOOKUPS
+        self._names: dict[str, NameLock] = {}
         self._begun: dict[object, float] = {}  # creates under way, the oldest first
         self._known: dict[str, float] = {}  # ids that have their caller, and since when, the oldest first
 
@@ -121,18 +125,18 @@ class Claims:
     def may_ask(self) -> bool:
         """Whether to ask: not where all that asked of late heard nothing, unless it is time for one more."""
         if self._asks_left < 1:
-            self._asks_left += _WAITED
+            self._asks_left += _LOOKUPS_PER_SKIP
             return False
         self._asks_left -= 1  # until the service answers
         return True
 
     def lost_one(self) -> None:
         """Note that the answer to a create was lost."""
-        self._asks_left = min(_IN_VAIN, self._asks_left + _EARNED)
+        self._asks_left = min(_INITIAL_LOOKUPS, self._asks_left + _LOOKUPS_PER_LOST_RESPONSE)
 
     def answered(self) -> None:
         """Note that the service is there."""
-        self._asks_left = _IN_VAIN
+        self._asks_left = _INITIAL_LOOKUPS
 
     @property
     def is_past(self) -> bool:
@@ -145,9 +149,9 @@ class Claims:
         self._known.pop(id_, None)
 
     @asynccontextmanager
-    async def using(self, text: str) -> AsyncIterator[Name]:
+    async def using(self, text: str) -> AsyncIterator[NameLock]:
         """Give what is known of a name while something of that name is being created."""
-        name = self._names.setdefault(text, Name())
+        name = self._names.setdefault(text, NameLock())
         name.users += 1
         token = object()
         self._begun[token] = self._clock.monotonic()
@@ -160,7 +164,7 @@ class Claims:
                 del self._names[text]
 
 
-def claims_here(clock: Clock, address: Hashable, noun: str) -> Claims:
+def create_registry(clock: Clock, address: Hashable, noun: str) -> CreateRegistry:
     """Give the claims on one kind of thing at an address, in this event loop and by that clock.
 
     They outlive the client, since the next one may create something alike a second later.
@@ -173,7 +177,7 @@ def claims_here(clock: Clock, address: Hashable, noun: str) -> Claims:
     if found is None:
         for past in [place for place, claims in kept.items() if claims.is_past]:
             del kept[past]
-        found = kept[key] = Claims(clock)
+        found = kept[key] = CreateRegistry(clock)
     return found
 
 
@@ -185,43 +189,43 @@ def _hashable(clock: object) -> Hashable:
     return clock
 
 
-_kept: RunVar[dict[Hashable, Claims]] = RunVar("planet_async.exactly_once")
+_kept: RunVar[dict[Hashable, CreateRegistry]] = RunVar("planet_async.exactly_once")
 
 
 _NOISE = 1e-6  # degrees, and shares: services round
 _NEAR = 1e-2
 
 
-class Likeness(IntEnum):
+class Match(IntEnum):
     """How alike: surely the same, perhaps, or surely not."""
 
-    SAME = 0
-    DOUBTFUL = 1
+    EXACT = 0
+    POSSIBLE = 1
     OTHER = 2
 
 
-def likeness(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) -> Likeness:
+def match(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) -> Match:
     """Compare a request with what exists.
 
     The name and the field called `identity` tell two apart; what else differs leaves a doubt, since services
     add defaults, round, and black secrets out.  What was asked for and is not shown counts as alike.
     """
     if shown.get("name") != asked.get("name"):
-        return Likeness.OTHER
+        return Match.OTHER
     if shown.get(identity) is None:
-        return Likeness.DOUBTFUL
+        return Match.POSSIBLE
     try:
         found = _compare(asked.get(identity), shown[identity])
-        rest = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Likeness.SAME)
+        rest = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Match.EXACT)
     except RecursionError:  # nested too deeply to be compared
-        return Likeness.DOUBTFUL
-    return max(found, min(rest, Likeness.DOUBTFUL))
+        return Match.POSSIBLE
+    return max(found, min(rest, Match.POSSIBLE))
 
 
-def _compare(asked: Any, shown: Any) -> Likeness:
+def _compare(asked: Any, shown: Any) -> Match:
     match asked, shown:
         case (None, _) | (_, None):
-            return Likeness.SAME
+            return Match.EXACT
         case Mapping(), Mapping():
             return _compare_objects(asked, shown)
         case list(), list():
@@ -230,45 +234,45 @@ def _compare(asked: Any, shown: Any) -> Likeness:
             return _compare_texts(asked, shown)
         case ((int() | float()), (int() | float())):
             return _compare_numbers(asked, shown)
-    return Likeness.DOUBTFUL
+    return Match.POSSIBLE
 
 
-def _compare_objects(asked: Mapping[str, Any], shown: Mapping[str, Any]) -> Likeness:
+def _compare_objects(asked: Mapping[str, Any], shown: Mapping[str, Any]) -> Match:
     # A reference comes back as the geometry it stands for.
     if asked.get("type") == "ref" != shown.get("type"):
-        return Likeness.SAME
-    worst = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Likeness.SAME)
+        return Match.EXACT
+    worst = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Match.EXACT)
     if asked.get("type") == shown.get("type"):
         return worst
-    return min(worst, Likeness.DOUBTFUL)  # a point, say, as the square around it: comparing says nothing
+    return min(worst, Match.POSSIBLE)  # a point, say, as the square around it: comparing says nothing
 
 
-def _compare_lists(asked: list[Any], shown: list[Any]) -> Likeness:
+def _compare_lists(asked: list[Any], shown: list[Any]) -> Match:
     if all(isinstance(item, str) for item in (*asked, *shown)):
-        return Likeness.SAME if set(asked) == set(shown) else Likeness.OTHER
+        return Match.EXACT if set(asked) == set(shown) else Match.OTHER
     if len(asked) != len(shown):
-        return Likeness.DOUBTFUL
-    return max(map(_compare, asked, shown), default=Likeness.SAME)
+        return Match.POSSIBLE
+    return max(map(_compare, asked, shown), default=Match.EXACT)
 
 
-def _compare_texts(asked: str, shown: str) -> Likeness:
+def _compare_texts(asked: str, shown: str) -> Match:
     # One of several product bundles, the first that fits, may be all that is shown.
     if REDACTED in shown or asked.casefold() == shown.casefold() or shown in asked.split(","):
-        return Likeness.SAME
+        return Match.EXACT
     try:
         same = datetime.fromisoformat(asked) == datetime.fromisoformat(shown)
     except (ValueError, TypeError):
-        return Likeness.OTHER
-    return Likeness.SAME if same else Likeness.OTHER
+        return Match.OTHER
+    return Match.EXACT if same else Match.OTHER
 
 
-def _compare_numbers(asked: float, shown: float) -> Likeness:
+def _compare_numbers(asked: float, shown: float) -> Match:
     try:
         if isclose(asked, shown, rel_tol=_NOISE, abs_tol=_NOISE):
-            return Likeness.SAME
-        return Likeness.DOUBTFUL if isclose(asked, shown, rel_tol=0, abs_tol=_NEAR) else Likeness.OTHER
+            return Match.EXACT
+        return Match.POSSIBLE if isclose(asked, shown, rel_tol=0, abs_tol=_NEAR) else Match.OTHER
     except OverflowError:  # a whole number beyond all fractions
-        return Likeness.SAME if asked == shown else Likeness.OTHER
+        return Match.EXACT if asked == shown else Match.OTHER
 
 
 _LOOKS = (0.0, 0.2, 0.5, 1.0)  # when to look, in shares of the delay
@@ -288,7 +292,7 @@ Pages = AsyncIterator[Page[T]]
 
 
 @frozen
-class Kind(Generic[T]):
+class ResourceKind(Generic[T]):
     """What is created, and how to ask for it.
 
     `list_by_name` gives those of one name, newest first; `created` when one was; `shown` what it is like, in
@@ -305,7 +309,9 @@ class Kind(Generic[T]):
 class ExactlyOnce(Generic[T]):
     """Creates things of one kind, each exactly once."""
 
-    def __init__(self, kind: Kind[T], config: Config, clock: Clock, claims: Callable[[], Claims]) -> None:
+    def __init__(
+        self, kind: ResourceKind[T], config: Config, clock: Clock, claims: Callable[[], CreateRegistry]
+    ) -> None:
         self._kind = kind
         self._config = config
         self._clock = clock
@@ -316,7 +322,7 @@ class ExactlyOnce(Generic[T]):
         async with self._claims().using(_name_of(body)) as name:
             asked = self._clock.monotonic()
             found = await self._send(name, body, send)
-            if not isinstance(found, Lost):
+            if not isinstance(found, UnconfirmedCreate):
                 return self._claim(found)  # at once: nothing of that name was looked for meanwhile
             try:
                 deadline = self._config.deadline
@@ -330,7 +336,9 @@ class ExactlyOnce(Generic[T]):
             finally:
                 name.lost.remove(found)
 
-    async def _send(self, name: Name, body: bytes, send: Callable[[], Awaitable[T]]) -> T | Lost:
+    async def _send(
+        self, name: NameLock, body: bytes, send: Callable[[], Awaitable[T]]
+    ) -> T | UnconfirmedCreate:
         """Send; a lost answer is noted with the name before another one of that name is settled."""
         deadline, begun = self._config.deadline, None
         # One that need not wait for its name is ended by the deadline of the request.
@@ -361,7 +369,7 @@ class ExactlyOnce(Generic[T]):
         self.claim_ids(taken)
         async with self._claims().using(_name_of(body)) as name, name.alone():
             sent = self._clock.monotonic() - seconds_ago
-            lost = Lost(parsed_object(body), sent, sent)
+            lost = UnconfirmedCreate(parsed_object(body), sent, sent)
             try:
                 found = await self._look_until_sure(name, lost)
             except ClientClosed as closed:
@@ -372,7 +380,7 @@ class ExactlyOnce(Generic[T]):
         """Note that these have their caller."""
         self._claims().add(ids)
 
-    def disclaim(self, id_: str) -> None:
+    def release(self, id_: str) -> None:
         """Note that the caller of this one has lost it."""
         self._claims().remove(id_)
 
@@ -381,12 +389,14 @@ class ExactlyOnce(Generic[T]):
         self.claim_ids([created.id])
         return created
 
-    def _lost(self, body: bytes, begun: float, error: PlanetError) -> Lost:
+    def _lost(self, body: bytes, begun: float, error: PlanetError) -> UnconfirmedCreate:
         now = self._clock.monotonic()
         self._claims().lost_one()
-        return Lost(parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now, error)
+        return UnconfirmedCreate(
+            parsed_object(body), begun if error.elapsed is None else now - error.elapsed, now, error
+        )
 
-    async def _settle(self, name: Name, lost: Lost, send: Callable[[], Awaitable[T]]) -> T:
+    async def _settle(self, name: NameLock, lost: UnconfirmedCreate, send: Callable[[], Awaitable[T]]) -> T:
         attempts = 1 if lost.cause is None else lost.cause.attempts
         for losses in count():
             try:
@@ -411,7 +421,7 @@ class ExactlyOnce(Generic[T]):
         grown = self._config.consistency_delay * 2.0 ** min(attempt, 16)
         return random.uniform(0, min(self._config.longest_backoff, grown))  # noqa: S311 - spreads load
 
-    async def _look_until_sure(self, name: Name, lost: Lost) -> T | None:
+    async def _look_until_sure(self, name: NameLock, lost: UnconfirmedCreate) -> T | None:
         doubtful: list[str] = []
         for share in _LOOKS:
             due = lost.failed + share * self._config.consistency_delay
@@ -425,7 +435,7 @@ class ExactlyOnce(Generic[T]):
             raise self._unsettled(lost, "something like it exists", doubtful)
         return None
 
-    async def _look_persistently(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
+    async def _look_persistently(self, name: NameLock, lost: UnconfirmedCreate) -> tuple[T | None, list[str]]:
         """Look until the list comes: a service that loses answers has more to do than this one.
 
         One that answers nothing is asked by few, and the others wait for one of those to be answered.
@@ -452,7 +462,7 @@ class ExactlyOnce(Generic[T]):
                     return found
         raise self._unsettled(lost, "asking failed too", ()) from failure
 
-    async def _look(self, name: Name, lost: Lost) -> tuple[T | None, list[str]]:
+    async def _look(self, name: NameLock, lost: UnconfirmedCreate) -> tuple[T | None, list[str]]:
         """Give the one that is surely this create, or those that may be."""
         same: list[tuple[datetime, T]] = []
         doubtful: list[str] = []
@@ -468,10 +478,10 @@ class ExactlyOnce(Generic[T]):
                 if since is not None and created is not None and created < since:
                     continue
                 newer = True
-                alike = Likeness.OTHER if one.id in known else self._alike(lost, one)
-                if alike is Likeness.SAME and since is not None and created is not None:
+                alike = Match.OTHER if one.id in known else self._alike(lost, one)
+                if alike is Match.EXACT and since is not None and created is not None:
                     same.append((created, one))
-                elif alike is not Likeness.OTHER and not self._is_anothers(name, lost, one):
+                elif alike is not Match.OTHER and not self._is_anothers(name, lost, one):
                     doubtful.append(one.id)
             if not newer:  # a whole page of what is too old: the list is sorted
                 break
@@ -480,13 +490,13 @@ class ExactlyOnce(Generic[T]):
         # The oldest of several alike: a younger one is left to whoever was sent too late for this one.
         return min(same, key=lambda found: found[0])[1], doubtful
 
-    def _alike(self, lost: Lost, one: T) -> Likeness:
-        return likeness(lost.asked, self._kind.shown(one), self._kind.identity)
+    def _alike(self, lost: UnconfirmedCreate, one: T) -> Match:
+        return match(lost.asked, self._kind.shown(one), self._kind.identity)
 
-    def _is_anothers(self, name: Name, lost: Lost, one: T) -> bool:
-        return any(other is not lost and self._alike(other, one) is Likeness.SAME for other in name.lost)
+    def _is_anothers(self, name: NameLock, lost: UnconfirmedCreate, one: T) -> bool:
+        return any(other is not lost and self._alike(other, one) is Match.EXACT for other in name.lost)
 
-    def _unsettled(self, lost: Lost, why: str, candidates: Iterable[str]) -> UnsettledCreate:
+    def _unsettled(self, lost: UnconfirmedCreate, why: str, candidates: Iterable[str]) -> UnsettledCreate:
         noun, ids = self._kind.noun, tuple(candidates)
         found = f" ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if ids else ""  # noqa: PLR2004
         return UnsettledCreate(

@@ -16,10 +16,10 @@ import msgspec
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from planet_async._tasks import cut_short
+from planet_async._tasks import cancelled_externally
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Transport
-from planet_async.paging import Iteration, Page, PageShape, Paginator
+from planet_async.paging import Iteration, Page, PageFormat, Paginator
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class OffsetPaginator(Paginator[T]):
         self,
         transport: Transport,
         first: Request,
-        shape: PageShape,
+        shape: PageFormat,
         decode: Callable[[msgspec.Raw, Request], T],
         concurrency: int = 1,
     ) -> None:
@@ -65,7 +65,7 @@ class OffsetPaginator(Paginator[T]):
         Return the request for the page after them, or None where no other page is wanted.
         """
         following: Request | None = None
-        error: Exception | None = cut_short()
+        error: Exception | None = cancelled_externally()
         async with anyio.create_task_group() as group:
             try:
                 following = await self._deliver_planned(second, count, iteration, group)
@@ -135,7 +135,7 @@ class _PlannedPage(Generic[T]):
         """Wait for the page, and return it or raise why it could not be fetched."""
         await self._done.wait()
         if self._page is None:
-            raise self._error or cut_short()
+            raise self._error or cancelled_externally()
         return self._page
 
 

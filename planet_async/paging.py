@@ -10,7 +10,7 @@ import anyio.lowlevel
 import msgspec
 from attrs import define, evolve, field, frozen
 
-from planet_async._tasks import Send, Stream
+from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError, PagingError
 from planet_async.http import Request, Response, Transport, http_date, link_target, origin
 from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
@@ -19,18 +19,18 @@ T = TypeVar("T")
 
 
 @frozen
-class PageShape:
+class PageFormat:
     """A dialect: the key of the items, and where the address of the next page is; the first found counts."""
 
     items: str
     next: tuple[str, ...]
 
 
-ORDERS_PAGES = PageShape("orders", ("_links.next",))
-SUBSCRIPTIONS_PAGES = PageShape("subscriptions", ("_links.next", "_links._next"))
-RESULTS_PAGES = PageShape("results", ("_links.next", "_links._next"))
-TASKING_PAGES = PageShape("results", ("next",))
-REPORTS_PAGES = PageShape("reports", ("_links._next", "_links.next"))
+ORDERS_PAGES = PageFormat("orders", ("_links.next",))
+SUBSCRIPTIONS_PAGES = PageFormat("subscriptions", ("_links.next", "_links._next"))
+RESULTS_PAGES = PageFormat("results", ("_links.next", "_links._next"))
+TASKING_PAGES = PageFormat("results", ("next",))
+REPORTS_PAGES = PageFormat("reports", ("_links._next", "_links.next"))
 
 
 class _Body(msgspec.Struct, Generic[T]):
@@ -111,7 +111,7 @@ def _id_of(item: msgspec.Raw) -> str | None:
 
 
 async def read_page(
-    response: Response, request: Request, shape: PageShape, decode: Callable[[msgspec.Raw, Request], T]
+    response: Response, request: Request, shape: PageFormat, decode: Callable[[msgspec.Raw, Request], T]
 ) -> Page[T]:
     """Read the answer to a request for a page; DecodeError where it is none."""
     body = await response.read()
@@ -139,7 +139,7 @@ async def read_page(
     )
 
 
-def _next(content: _Body[msgspec.Raw], shape: PageShape, request: Request) -> str | None:
+def _next(content: _Body[msgspec.Raw], shape: PageFormat, request: Request) -> str | None:
     for path in shape.next:
         link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
         if link and (not isinstance(link, str) or len(link) > _LONGEST_LINK):
@@ -175,7 +175,7 @@ class Paginator(Generic[T]):
         self,
         transport: Transport,
         first: Request,
-        shape: PageShape,
+        shape: PageFormat,
         decode: Callable[[msgspec.Raw, Request], T],
         *,
         unique: bool = False,
@@ -213,11 +213,11 @@ class Paginator(Generic[T]):
         """Fetch one page: the first, or the one that another page has as its `next`."""
         return await self._fetch(self._first if link is None else self._following(self._first, link))
 
-    def _stream(self, limit: int | None = None) -> Stream[Page[T]]:
+    def _stream(self, limit: int | None = None) -> BackgroundIterator[Page[T]]:
         async def produce(send: Send[Page[T]]) -> None:
             await self._walk(Iteration(send, self._following, self._unique, limit))
 
-        return Stream(produce)
+        return BackgroundIterator(produce)
 
     async def _walk(self, iteration: "Iteration[T]") -> None:
         """Fetch and deliver the pages that this iteration wants."""
@@ -291,7 +291,7 @@ class Iteration(Generic[T]):
 class _Items(AsyncIterator[T]):
     """The items of pages.  No generator: dropping it drops the stream, which ends the fetching at once."""
 
-    def __init__(self, pages: Stream[Page[T]]) -> None:
+    def __init__(self, pages: BackgroundIterator[Page[T]]) -> None:
         self._pages = pages
         self._items: Iterator[T] = iter(())
         self._count = 0

@@ -174,7 +174,7 @@ logger = logging.getLogger("planet_async")
 class Noticing(Protocol):
     """A service whose waits can be told to look at something soon."""
 
-    def notice(self, changed_id: str, /) -> None:
+    def poll_now(self, changed_id: str, /) -> None:
         """Take note; an id that nobody waits for costs nothing."""
         ...
 
@@ -286,11 +286,11 @@ class WebhookEndpoint:
             if kind == "orders":
                 event = parse_order_notification(body)
                 if self._planet is not None:
-                    self._planet.orders.notice(event.order_id)
+                    self._planet.orders.poll_now(event.order_id)
             else:
                 event = parse_subscription_notification(body)
                 if self._planet is not None:
-                    self._planet.subscriptions.notice(event.subscription_id)
+                    self._planet.subscriptions.poll_now(event.subscription_id)
             if self._on_event is not None:
                 self._on_event(event)
         except DecodeError as error:

@@ -19,8 +19,8 @@ from planet_async.models.codec import decode
 from planet_async.outcome import Outcome
 from planet_async.paging import ORDERS_PAGES, Paginator
 from planet_async.testing import FakeClock
-from planet_async.waiting.poller import SharedWait
-from planet_async.waiting.sweep import Lists
+from planet_async.waiting.poller import Poller
+from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,11 +68,13 @@ class Account:
         self.looking = Counter[str]()
         self.most_looks_at_one = 0
         self.unfiltered = 0
-        self.shared = SharedWait(
+        self.shared = Poller(
             self.look,
             clock=clock,
             schedule=Schedule(),
-            lists=Lists(self._changed, lambda: self._list("unfinished"), lambda: self._list("finished")),
+            lists=ListQueries(
+                self._changed, lambda: self._list("unfinished"), lambda: self._list("finished")
+            ),
         )
 
     # What is counted

@@ -12,7 +12,7 @@ from planet_async.auth.credentials import ApiKey
 from planet_async.clock import Clock
 from planet_async.config import Config
 from planet_async.http import Request, Response
-from planet_async.layers.rate_limit import SharedBudget
+from planet_async.layers.rate_limit import SharedRateLimits
 from planet_async.testing import FakeClock
 from planet_async.testing.conformance import Stepped
 
@@ -28,8 +28,8 @@ def post(*, repeatable: bool = False) -> Request:
     return Request("POST", f"{API}/things", body=b"{}", operation="orders.create", repeatable=repeatable)
 
 
-def budget(clock: Clock, config: Config | None = None) -> SharedBudget:
-    return SharedBudget(ApiKey(KEY), config or Config(), clock)
+def budget(clock: Clock, config: Config | None = None) -> SharedRateLimits:
+    return SharedRateLimits(ApiKey(KEY), config or Config(), clock)
 
 
 class NotingClock(FakeClock):

@@ -27,7 +27,7 @@ from planet_async.paging import (
     SUBSCRIPTIONS_PAGES,
     TASKING_PAGES,
     Page,
-    PageShape,
+    PageFormat,
     Paginator,
 )
 from planet_async.testing import FakeClock, FakeTransport, reply
@@ -39,7 +39,7 @@ LIST = f"{API}/list"
 
 @frozen
 class Dialect:
-    shape: PageShape
+    shape: PageFormat
     items: str
     link: Callable[[str], Mapping[str, Any]]
 
@@ -69,7 +69,7 @@ def book(pages: Sequence[Sequence[object]], dialect: Dialect = ORDERS) -> FakeTr
     return FakeTransport(answer)
 
 
-def paginator(transport: Transport, shape: PageShape = ORDERS_PAGES) -> Paginator[Any]:
+def paginator(transport: Transport, shape: PageFormat = ORDERS_PAGES) -> Paginator[Any]:
     first = Request("GET", LIST, params=(("state", "queued"), ("state", "running")), operation="orders.list")
     return Paginator(transport, first, shape, lambda raw, _: msgspec.json.decode(raw))
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from spine import settle
 
-from planet_async._tasks import Send, Stream, on_asyncio
+from planet_async._tasks import BackgroundIterator, Send, on_asyncio
 from planet_async.errors import PlanetError
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +43,7 @@ async def test_the_back_end_is_told(anyio_backend: str) -> None:
 async def test_nothing_starts_before_it_is_asked_for() -> None:
     """An iterator that nobody iterates costs nothing and leaves nothing behind."""
     produce = Producer()
-    stream = Stream(produce)
+    stream = BackgroundIterator(produce)
     await settle()
     assert not produce.started
     await stream.aclose()
@@ -52,14 +52,14 @@ async def test_nothing_starts_before_it_is_asked_for() -> None:
 
 async def test_all_items_come_in_order() -> None:
     """What is sent is what is read."""
-    assert [number async for number in Stream(Producer(100))] == list(range(100))
+    assert [number async for number in BackgroundIterator(Producer(100))] == list(range(100))
 
 
 @pytest.mark.parametrize("ahead", [1, 3])
 async def test_the_producer_is_at_most_so_far_ahead(ahead: int) -> None:
     """It works on while the reader is busy, and then waits."""
     produce = Producer()
-    stream = Stream(produce, ahead=ahead)
+    stream = BackgroundIterator(produce, ahead=ahead)
     for number in range(5):
         assert await anext(stream) == number
         await settle()
@@ -77,7 +77,7 @@ async def test_what_is_awaited_holds_up_nobody() -> None:
             await settle()  # as long as a page is on its way
             await send(number)
 
-    stream = Stream(produce)
+    stream = BackgroundIterator(produce)
     assert await anext(stream) == 0
     assert begun == [0]
     assert await anext(stream) == 1
@@ -87,7 +87,7 @@ async def test_what_is_awaited_holds_up_nobody() -> None:
 
 async def test_an_error_comes_after_the_items_before_it() -> None:
     """What was produced is not lost to a later failure, which is raised once; then it is over."""
-    stream = Stream(Producer(2, PlanetError("broken")))
+    stream = BackgroundIterator(Producer(2, PlanetError("broken")))
     assert [await anext(stream), await anext(stream)] == [0, 1]
     with pytest.raises(PlanetError, match="broken"):
         await anext(stream)
@@ -98,7 +98,7 @@ async def test_an_error_comes_after_the_items_before_it() -> None:
 async def test_closing_waits_for_the_end() -> None:
     """After `aclose` nothing runs any more, and nothing more comes."""
     produce = Producer()
-    stream = Stream(produce)
+    stream = BackgroundIterator(produce)
     await anext(stream)
     await stream.aclose()
     assert produce.ended
@@ -108,7 +108,7 @@ async def test_closing_waits_for_the_end() -> None:
 async def test_closing_works_while_being_cancelled() -> None:
     """A reader who is cancelled can still clean up."""
     produce = Producer()
-    stream = Stream(produce)
+    stream = BackgroundIterator(produce)
     await anext(stream)
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -122,7 +122,7 @@ async def test_a_dropped_iterator_ends_its_producer(items_read: int) -> None:
     produce = Producer()
 
     async def look() -> None:
-        async for number in Stream(produce):
+        async for number in BackgroundIterator(produce):
             if number + 1 == items_read:
                 break
 
@@ -140,7 +140,7 @@ async def test_a_reader_may_give_up_and_come_back() -> None:
         await gate.wait()
         await send(1)
 
-    stream = Stream(produce)
+    stream = BackgroundIterator(produce)
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(anext, stream)
@@ -168,7 +168,7 @@ async def test_several_tasks_may_send() -> None:
                 group.start_soon(one, send, start)
 
     found = []
-    async for number in Stream(produce):
+    async for number in BackgroundIterator(produce):
         await settle()
         assert running <= 5
         found.append(number)
@@ -177,7 +177,7 @@ async def test_several_tasks_may_send() -> None:
 
 async def test_the_producer_is_not_of_the_readers_scope() -> None:
     """A scope around one `anext` is not one around the work: later items still come."""
-    stream = Stream(Producer(3))
+    stream = BackgroundIterator(Producer(3))
     with anyio.CancelScope() as scope:
         assert await anext(stream) == 0
         scope.cancel()
@@ -191,7 +191,7 @@ def test_the_end_of_the_event_loop_is_the_end_of_it(anyio_backend: str, *, close
     kept: list[AsyncIterator[int]] = []
 
     async def main() -> None:
-        stream = Stream(produce)
+        stream = BackgroundIterator(produce)
         await anext(stream)
         if not closed:
             kept.append(stream)
@@ -210,7 +210,7 @@ async def test_a_second_reader_is_told_that_there_is_one() -> None:
         await gate.wait()
         await send(1)
 
-    stream = Stream(produce)
+    stream = BackgroundIterator(produce)
     found = []
 
     async def read() -> None:
@@ -229,7 +229,7 @@ async def test_a_second_reader_is_told_that_there_is_one() -> None:
 async def test_what_is_cut_short_from_outside_does_not_look_whole() -> None:
     """Somebody cancels every task there is, the one in the background too: the reader is told."""
     before = asyncio.all_tasks()
-    stream = Stream(Producer())
+    stream = BackgroundIterator(Producer())
     await anext(stream)
     for task in asyncio.all_tasks() - before:
         task.cancel()
@@ -253,7 +253,7 @@ async def test_an_error_leaves_no_garbage() -> None:
     gc.disable()
     try:
         with pytest.raises(PlanetError):
-            await anext(Stream(produce))
+            await anext(BackgroundIterator(produce))
         await settle()
         assert seen[0]() is None
     finally:

@@ -58,7 +58,7 @@ class _Service:
         self.ids: list[str] = []
         self.heard = anyio.Event()
 
-    def notice(self, changed_id: str, /) -> None:
+    def poll_now(self, changed_id: str, /) -> None:
         self.ids.append(changed_id)
         self.heard.set()
 

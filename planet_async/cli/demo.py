@@ -38,8 +38,8 @@ from planet_async import (
 )
 from planet_async.cli.orders import Result, fetch, place
 from planet_async.cli.output import (
-    Board,
     Json,
+    ProgressDisplay,
     Step,
     clean,
     print_json,
@@ -50,7 +50,7 @@ from planet_async.cli.output import (
     stdout,
     wants_json,
 )
-from planet_async.cli.runner import RequestFile, complain, parse_request, reporting
+from planet_async.cli.runner import RequestFile, parse_request, print_error, reporting
 from planet_async.cli.simulate import require_server
 from planet_async.http import origin
 from planet_async.simulator import Limits, OrderPlan, Simulator
@@ -142,7 +142,7 @@ class Job:
 
     async def run(self, planet: Planet) -> None:
         """Do all of it."""
-        with Board(keep=True) as board:
+        with ProgressDisplay(keep=True) as board:
             await self._place(planet, board)
             await self._cancel(planet, board)
             await self._deliver(planet, board)
@@ -155,7 +155,7 @@ class Job:
             name = f"{template.name}-{number:03}{_STAYS_QUEUED if number >= self.orders else ''}"
             yield RequestFile(template.source, {**template.body, "name": name})
 
-    async def _place(self, planet: Planet, board: Board) -> None:
+    async def _place(self, planet: Planet, board: ProgressDisplay) -> None:
         step = board.step("Placing orders", self.orders + self.cancels)
 
         def placed(request: RequestFile, outcome: Outcome[Order]) -> None:
@@ -169,7 +169,7 @@ class Job:
 
         await place(planet, self._requests(), placed)
 
-    async def _cancel(self, planet: Planet, board: Board) -> None:
+    async def _cancel(self, planet: Planet, board: ProgressDisplay) -> None:
         step = board.step("Cancelling some", 1)
         try:
             self.cancelled = await planet.orders.cancel_many(self.to_cancel)
@@ -177,7 +177,7 @@ class Job:
             self.errors.append(error)
         step.advance(f"{self.cancelled.succeeded:,} of {len(self.to_cancel):,} queued orders, in one request")
 
-    async def _deliver(self, planet: Planet, board: Board) -> None:
+    async def _deliver(self, planet: Planet, board: ProgressDisplay) -> None:
         to_cancel = set(self.to_cancel)
         waited = [id_ for id_ in self.placed if id_ not in to_cancel]
         waiting = board.step("Waiting for orders", len(waited))
@@ -199,7 +199,7 @@ class Job:
             group.start_soon(states.watch, planet, ended)
             await fetch(planet, finished(), self.folder, board, done)
 
-    async def _verify(self, board: Board) -> None:
+    async def _verify(self, board: ProgressDisplay) -> None:
         delivered = [result.id for result in self.results if result.id and result.error is None]
         step = board.step("Verifying files", len(delivered))
         limit = anyio.CapacityLimiter(_VERIFIED_AT_ONCE)
@@ -464,7 +464,7 @@ def demo(
         else:
             stdout().print(report.table())
         for check in report.failed:
-            complain(f"the demo failed: {check.title}: {check.found}")
+            print_error(f"the demo failed: {check.title}: {check.found}")
         if report.failed:
             raise typer.Exit(1)
 

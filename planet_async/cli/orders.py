@@ -32,8 +32,8 @@ from planet_async import (
     PlanetError,
 )
 from planet_async.cli.output import (
-    Board,
     Json,
+    ProgressDisplay,
     Step,
     clean,
     listing,
@@ -59,11 +59,11 @@ from planet_async.cli.runner import (
     UserId,
     Yes,
     act_on_each,
-    agree_on,
-    complain,
+    confirm_bulk,
     for_each,
     one_line,
     one_of,
+    print_error,
     read_requests,
     reporting,
     requests_in,
@@ -240,7 +240,7 @@ def cancel(
 
     [dim]planet-async orders cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    agree_on(
+    confirm_bulk(
         order_ids, everything, yes, things="orders", question="Cancel every queued order of the account?"
     )
 
@@ -254,7 +254,7 @@ def cancel(
         else:
             stdout().print(_counts(result), highlight=False)
         for failure in result.failures:
-            complain(f"{clean(failure.order_id)} is not cancelled: {failure.message}")
+            print_error(f"{clean(failure.order_id)} is not cancelled: {failure.message}")
         return not result.failures
 
     with_planet(context, work)
@@ -314,7 +314,7 @@ def result_of(order: Order, **fields: Any) -> Result:
 class Seen:
     """The bars of a whole job, and the orders that it has seen."""
 
-    def __init__(self, board: Board, total: int) -> None:
+    def __init__(self, board: ProgressDisplay, total: int) -> None:
         self.orders: dict[str, Order] = {}
         self._board = board
         self._placing = board.step("Placing orders", total)
@@ -367,7 +367,7 @@ async def fetch(
     planet: Planet,
     finished: AsyncIterable[Outcome[Order]],
     folder: Path,
-    board: Board,
+    board: ProgressDisplay,
     done: Callable[[Result], None],
     *,
     overwrite: bool = False,
@@ -416,7 +416,7 @@ def wait(
     async def work(planet: Planet) -> bool:
         outcomes = planet.orders.wait_many(order_ids, timeout=timeout)
         report = Report(json)
-        with Board() as board:
+        with ProgressDisplay() as board:
             async for outcome in _watched(outcomes, board.step("Waiting for orders", len(set(order_ids)))):
                 if outcome.error is not None:
                     report.add(Result(outcome.id, error=outcome.error))
@@ -451,7 +451,7 @@ def run(
 
     async def work(planet: Planet) -> bool:
         report = Report(json)
-        with Board() as board:
+        with ProgressDisplay() as board:
             seen = Seen(board, len(requests))
             job = planet.orders.run(
                 [request.body for request in requests],
@@ -485,7 +485,7 @@ def download(
 
     async def work(planet: Planet) -> bool:
         report = Report(json)
-        with Board() as board:
+        with ProgressDisplay() as board:
             downloading = board.step("Downloading", len(set(order_ids)))
             await fetch(
                 planet,
@@ -523,7 +523,7 @@ class Report:
             stdout().print(table(("id", "state", "files", "name"), rows))
         for result in self.results:
             if not result.good:
-                complain(_problem(result))
+                print_error(_problem(result))
         return all(result.good for result in self.results)
 
 
@@ -539,7 +539,7 @@ def _problem(result: Result) -> str:
     )
 
 
-def _downloaded(report: Report, step: Step, board: Board) -> Callable[[Result], None]:
+def _downloaded(report: Report, step: Step, board: ProgressDisplay) -> Callable[[Result], None]:
     def done(result: Result) -> None:
         report.add(result)
         step.advance(board.received)
@@ -573,9 +573,9 @@ def _telling_how_to_go_on(seen: Seen, report: Report, to: Path, ledger: Path | N
     except anyio.get_cancelled_exc_class():
         delivered = {result.id for result in report.results}
         if ledger is not None:
-            complain("the orders placed go on; give the same command again to go on with the job")
+            print_error("the orders placed go on; give the same command again to go on with the job")
         elif left := [id_ for id_ in seen.orders if id_ not in delivered]:
-            complain(
+            print_error(
                 "the orders placed go on; fetch them later with:"
                 f" planet-async orders download {' '.join(left)} --to {to}"
             )

@@ -138,7 +138,7 @@ _BAR_FROM = 1_000_000  # bytes: smaller files would only flicker
 _MOST_BARS = 8
 
 
-class Board:
+class ProgressDisplay:
     """The steps of a job with their bars, and the bars of the larger files under way.
 
     It counts what went by also where nobody looks: `files` begun and `bytes` received.
@@ -209,7 +209,7 @@ class Board:
 
 
 class Step:
-    """One bar of a `Board`, with a note behind it."""
+    """One bar of a `ProgressDisplay`, with a note behind it."""
 
     def __init__(self, bars: Progress, bar: TaskID) -> None:
         self._bars = bars

@@ -8,7 +8,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from planet_async import Planet, Report
-from planet_async.cli.output import Board, Json, clean, listing, panel, print_json, stdout, wants_json
+from planet_async.cli.output import (
+    Json,
+    ProgressDisplay,
+    clean,
+    listing,
+    panel,
+    print_json,
+    stdout,
+    wants_json,
+)
 from planet_async.cli.runner import Folder, Limit, Overwrite, PageSize, show_list, show_one, with_planet
 
 ReportId = Annotated[str, typer.Argument(metavar="ID", help="The id of a report.")]
@@ -79,7 +88,7 @@ def download(
     """
 
     async def work(planet: Planet) -> bool:
-        with Board() as board:
+        with ProgressDisplay() as board:
             downloading = board.step("Downloading", 1)
             paths = await planet.reports.download(report_id, to, overwrite=overwrite, progress=board.receive)
             downloading.advance(board.received)

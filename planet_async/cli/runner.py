@@ -75,12 +75,12 @@ def reporting() -> Iterator[None]:
             raise failure  # nobody reads any more: Typer ends in silence
         if isinstance(failure, OSError) and not isinstance(failure, PlanetError):
             _give_up_stdout()
-        complain(failure)
+        print_error(failure)
     if failures:
         raise typer.Exit(1)
 
 
-def complain(problem: Exception | str) -> None:
+def print_error(problem: Exception | str) -> None:
     """Write one line to standard error."""
     sys.stderr.write(f"planet-async: {one_line(problem)}\n")
 
@@ -148,7 +148,7 @@ def read_requests(sources: Sequence[str], model: type[Any] | None = OrderRequest
     if problems:
         raise ExceptionGroup("request files", problems)
     for request in found:
-        _tell_of_strangers(request, model)
+        _warn_unknown_fields(request, model)
     return found
 
 
@@ -172,12 +172,12 @@ def parse_request(content: bytes, where: str, model: type[Any] | None = OrderReq
     return body
 
 
-def _tell_of_strangers(request: RequestFile, model: type[Any] | None) -> None:
+def _warn_unknown_fields(request: RequestFile, model: type[Any] | None) -> None:
     """Say which fields may be misspelt; the API may know more of them than this version does."""
     known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
     for key in sorted(request.body.keys() - known):
         alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
-        complain(f"{request.source}: `{key}` is no field known here{alike}; it is sent as it is")
+        print_error(f"{request.source}: `{key}` is no field known here{alike}; it is sent as it is")
 
 
 def _read(source: str, where: str) -> bytes:
@@ -265,7 +265,7 @@ def act_on_each(
                 found = await act(planet, thing)
             except PlanetError as error:
                 failed += 1
-                complain(about(thing.source if isinstance(thing, RequestFile) else thing, error))
+                print_error(about(thing.source if isinstance(thing, RequestFile) else thing, error))
             else:
                 if wants_json(json):
                     print_json_line(found.raw)
@@ -297,7 +297,7 @@ def distinct_ids(ids: Iterable[str], what: str) -> list[str]:
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
 
 
-def agree_on(ids: list[str] | None, everything: bool, yes: bool, *, things: str, question: str) -> None:
+def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, *, things: str, question: str) -> None:
     """End the command unless it has ids, or else --all and a person, or --yes, that agrees."""
     if bool(ids) == everything:
         raise typer.BadParameter(f"give the ids of {things}, or --all")

@@ -32,7 +32,7 @@ from planet_async.cli.runner import (
     UserId,
     Yes,
     act_on_each,
-    agree_on,
+    confirm_bulk,
     distinct_ids,
     one_of,
     requests_in,
@@ -286,7 +286,7 @@ def suspend(
 
     [dim]planet-async subscriptions suspend 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    agree_on(
+    confirm_bulk(
         subscription_ids, everything, yes, things="subscriptions", question="Suspend all your subscriptions?"
     )
     ids = _checked(subscription_ids)
@@ -311,7 +311,9 @@ def reactivate(
 
     [dim]planet-async subscriptions reactivate 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    agree_on(subscription_ids, everything, yes, things="subscriptions", question="Reactivate all of yours?")
+    confirm_bulk(
+        subscription_ids, everything, yes, things="subscriptions", question="Reactivate all of yours?"
+    )
     ids = _checked(subscription_ids)
     if everything:
         _accept(context, lambda planet: planet.subscriptions.reactivate_all(), "all", json)

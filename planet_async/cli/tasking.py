@@ -21,8 +21,8 @@ from planet_async import (
     TaskingOrderRequest,
 )
 from planet_async.cli.output import (
-    Board,
     Json,
+    ProgressDisplay,
     clean,
     listing,
     panel,
@@ -43,10 +43,10 @@ from planet_async.cli.runner import (
     Timeout,
     about,
     act_on_each,
-    complain,
     distinct_ids,
     one_line,
     one_of,
+    print_error,
     requests_in,
     show_list,
     show_one,
@@ -299,7 +299,7 @@ def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, j
         finished: list[TaskingOrder] = []
         problems: list[str] = []
         as_json = wants_json(json)
-        with Board() as board:
+        with ProgressDisplay() as board:
             waiting = board.step("Waiting for orders", len(ids))
             async for outcome in planet.tasking.wait_many(ids, timeout=timeout):
                 order, error = outcome.value, outcome.error
@@ -316,7 +316,7 @@ def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, j
         if not as_json:
             stdout().print(orders_table(finished))
         for problem in problems:
-            complain(problem)
+            print_error(problem)
         return not problems
 
     with_planet(context, work)
@@ -370,7 +370,7 @@ def _preview(context: typer.Context, files: list[str], json: bool) -> None:
         for source, price in zip(sources, found.pricing_details, strict=True):
             if isinstance(price, PricingFailure):
                 failed = True
-                complain(f"{source}: {price.error}")
+                print_error(f"{source}: {price.error}")
         return not failed
 
     with_planet(context, work)

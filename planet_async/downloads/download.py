@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import define
 
-from planet_async._tasks import in_thread
+from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.part_file import PartFile, has_checksum
 from planet_async.downloads.remote_file import (
@@ -15,11 +15,11 @@ from planet_async.downloads.remote_file import (
     Progress,
     ProgressCallback,
     RemoteFile,
-    insist,
+    retry_until_complete,
     safe_path,
     strong_etag,
 )
-from planet_async.downloads.segments import fetch_ranges
+from planet_async.downloads.segments import fetch_segments
 from planet_async.downloads.writer import write_chunks
 from planet_async.errors import (
     BodyTooLarge,
@@ -67,15 +67,15 @@ async def download(
     try:
         try:
             while True:
-                if not overwrite and await in_thread(_is_there, file, path):
+                if not overwrite and await run_in_thread(_is_there, file, path):
                     return path
-                if await in_thread(_claim, part, folder, path):
+                if await run_in_thread(_claim, part, folder, path):
                     break
                 await clock.sleep(_OTHERS_PAUSE)
-            if not overwrite and await in_thread(_is_there, file, path):
-                await in_thread(part.discard)  # another process has finished it between the two looks
+            if not overwrite and await run_in_thread(_is_there, file, path):
+                await run_in_thread(part.discard)  # another process has finished it between the two looks
                 return path
-            await fetch_ranges(
+            await fetch_segments(
                 transport,
                 file,
                 part,
@@ -85,9 +85,9 @@ async def download(
                 at_once=at_once,
                 progress=progress,
             )
-            await in_thread(part.begin)
+            await run_in_thread(part.begin)
             await _Download(transport, file, part, clock, max_attempts, at_once, progress).complete()
-            await in_thread(part.accept)
+            await run_in_thread(part.accept)
         finally:
             part.close()
     except OSError as error:
@@ -166,18 +166,20 @@ class _Download:
         """Return when all of the file is there and right."""
         problem, hint = await self._arrive(), ""
         if problem and self.max_attempts > 1:
-            await in_thread(self.part.restart)
+            await run_in_thread(self.part.restart)
             problem, hint = await self._arrive(), "It came so twice."
         if problem:
-            await in_thread(self.part.discard)
+            await run_in_thread(self.part.discard)
             raise ChecksumMismatch(problem, request=self.file.request, hint=hint)
 
     async def _arrive(self) -> str:
         """Fetch what is missing, however often that breaks off; give what is wrong with it in the end."""
         if self.file.size is not None and self.part.size > self.file.size:
-            await in_thread(self.part.restart)  # an earlier call was cancelled when too much had come
+            await run_in_thread(self.part.restart)  # an earlier call was cancelled when too much had come
         if self.part.size == 0 or self.part.size != self.file.size:
-            await insist(self.file, self._fetch, lambda: self.part.size, self.clock, self.max_attempts)
+            await retry_until_complete(
+                self.file, self._fetch, lambda: self.part.size, self.clock, self.max_attempts
+            )
         return self._problem()
 
     def _problem(self) -> str:
@@ -193,7 +195,7 @@ class _Download:
     async def _fetch(self, request: Request) -> None:
         """Send one request and take in what it brings, from where the part ends."""
         if self.part.size and not self.etag and self.file.checksum is None:
-            await in_thread(self.part.restart)  # nothing would tell that two halves fit
+            await run_in_thread(self.part.restart)  # nothing would tell that two halves fit
         if self.part.size and self.part.size == self.file.size:
             return  # it was cut after its last byte
         if self.part.size:
@@ -204,13 +206,13 @@ class _Download:
             if error.status != _NO_SUCH_RANGE or not self.part.size:
                 raise
             if self.file.checksum is None:  # nothing would tell whether what is here is all
-                await in_thread(self.part.restart)
+                await run_in_thread(self.part.restart)
                 raise ConnectionLost("there is no more of the file", request=request) from error
             return  # there is no more: what is here is right, or is started over
         try:
             etag, (start, whole) = strong_etag(response), _extent(response)
             if start != self.part.size or (start and "" != etag != self.etag != ""):
-                await in_thread(self.part.restart)
+                await run_in_thread(self.part.restart)
             if start != self.part.size:
                 raise ConnectionLost("the answer is another part of the file", request=request)
             self.etag = etag or (self.etag if start else "")
@@ -239,7 +241,7 @@ class _Download:
         left = None if limit is None else limit - self.part.size
         await write_chunks(response.chunks(), self.part.write, told, at_once=self.at_once, limit=left)
         if self.file.size is None and limit is not None and self.part.size > limit:
-            await in_thread(self.part.discard)
+            await run_in_thread(self.part.discard)
             raise BodyTooLarge(
                 f"{self.file.name} is longer than {limit:,} bytes",
                 request=self.file.request,

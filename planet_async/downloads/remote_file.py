@@ -101,7 +101,7 @@ _LONGEST_PAUSE = 30.0
 _REFUSED_LINK = frozenset({401, 403, 404, 410})
 
 
-async def insist(
+async def retry_until_complete(
     file: RemoteFile,
     fetch: Callable[[Request], Awaitable[None]],
     arrived: Callable[[], int],

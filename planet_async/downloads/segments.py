@@ -1,4 +1,4 @@
-"""`fetch_ranges`: one large file by several requests side by side, for a path on which each is slow."""
+"""`fetch_segments`: one large file by several requests side by side, for a path on which each is slow."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,16 @@ from pathlib import Path
 import anyio
 from attrs import define, field
 
-from planet_async._tasks import cut_short, in_thread
+from planet_async._tasks import cancelled_externally, run_in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.part_file import PartFile
-from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile, insist, strong_etag
+from planet_async.downloads.remote_file import (
+    Progress,
+    ProgressCallback,
+    RemoteFile,
+    retry_until_complete,
+    strong_etag,
+)
 from planet_async.downloads.writer import write_chunks
 from planet_async.errors import ConnectionLost, StatusError
 from planet_async.http import Request, Response, Transport
@@ -22,7 +28,7 @@ _PLACE = "{:020d}"
 _NOTE = 42  # bytes: two places, a space and the end of the line
 
 
-class Stretch:
+class Segment:
     """The bytes of a file from `at`, before which all of it has arrived, to before `stop`."""
 
     def __init__(self, part: Path, number: int, at: int, stop: int) -> None:
@@ -45,7 +51,7 @@ class Stretch:
             notes.write(_PLACE.format(self.at).encode())
 
 
-def divide(part: Path, size: int, ranges: int) -> list[Stretch]:
+def split(part: Path, size: int, ranges: int) -> list[Segment]:
     """Give the stretches that an earlier run has left, or divide what is missing, where that is worth it.
 
     Without any, the part is an ordinary one, of which the beginning has arrived.
@@ -67,7 +73,7 @@ def divide(part: Path, size: int, ranges: int) -> list[Stretch]:
     return []
 
 
-def undivide(part: Path, *, whole: bool) -> None:
+def join(part: Path, *, whole: bool) -> None:
     """Make it an ordinary part again: all of it where it is `whole`, else an empty one."""
     if not whole:
         os.truncate(part, 0)  # before the notes are gone: a long part without any would look whole
@@ -78,7 +84,7 @@ def _notes(part: Path) -> Path:
     return part.with_name(part.name + ".ranges")
 
 
-def _noted(part: Path, size: int) -> list[Stretch] | None:
+def _noted(part: Path, size: int) -> list[Segment] | None:
     """Read the notes; None where there are none, or they make no sense."""
     try:
         lines = _notes(part).read_bytes().split(b"\n")[:-1]
@@ -90,13 +96,13 @@ def _noted(part: Path, size: int) -> list[Stretch] | None:
         if not before <= at <= stop:
             return None
         before = stop
-    return [Stretch(part, number, *place) for number, place in enumerate(places)] if before == size else None
+    return [Segment(part, number, *place) for number, place in enumerate(places)] if before == size else None
 
 
 _PARTIAL_CONTENT, _NO_SUCH_RANGE = 206, 416
 
 
-async def fetch_ranges(
+async def fetch_segments(
     transport: Transport,
     file: RemoteFile,
     part: PartFile,
@@ -116,7 +122,7 @@ async def fetch_ranges(
     """
     if file.size is None or file.checksum is None:
         return
-    stretches = await in_thread(divide, part.path, file.size, ranges)
+    stretches = await run_in_thread(split, part.path, file.size, ranges)
     if not stretches:
         return
     missing = sum(stretch.stop - stretch.at for stretch in stretches)
@@ -134,7 +140,7 @@ async def fetch_ranges(
     await filling.fill([stretch for stretch in stretches if stretch.at < stretch.stop])
     if filling.failure is not None:
         raise filling.failure
-    await in_thread(lambda: undivide(part.path, whole=not filling.refused))
+    await run_in_thread(lambda: join(part.path, whole=not filling.refused))
 
 
 @define
@@ -155,15 +161,15 @@ class _Filling:
     failure: Exception | None = None
     first: anyio.Event = field(factory=anyio.Event)  # set when it is known whether there are ranges
 
-    async def fill(self, stretches: list[Stretch]) -> None:
+    async def fill(self, stretches: list[Segment]) -> None:
         """Return when all is there, or `refused` or `failure` is set."""
         limit = anyio.Semaphore(self.ranges)
         async with anyio.create_task_group() as group:
 
-            async def fetch(stretch: Stretch) -> None:
+            async def fetch(stretch: Segment) -> None:
                 async with limit:
                     try:
-                        await insist(
+                        await retry_until_complete(
                             self.file,
                             lambda request: self._fetch(stretch, request),
                             lambda: stretch.at,
@@ -183,9 +189,9 @@ class _Filling:
                 if number == 0:
                     await self.first.wait()
         if group.cancel_scope.cancel_called and not self.refused:
-            self.failure = self.failure or cut_short()
+            self.failure = self.failure or cancelled_externally()
 
-    async def _fetch(self, stretch: Stretch, request: Request) -> None:
+    async def _fetch(self, stretch: Segment, request: Request) -> None:
         if stretch.at == stretch.stop:
             return  # it was cut after its last byte
         headers = {"range": f"bytes={stretch.at}-{stretch.stop - 1}"}
@@ -209,7 +215,7 @@ class _Filling:
         if stretch.at < stretch.stop:
             raise ConnectionLost("the answer ended early", request=request)
 
-    def _check(self, stretch: Stretch, response: Response) -> None:
+    def _check(self, stretch: Segment, response: Response) -> None:
         span = f"bytes {stretch.at}-{stretch.stop - 1}/{self.size}"
         if response.status != _PARTIAL_CONTENT or response.headers.get("content-range") != span:
             raise _NoRangesError

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import anyio
 
-from planet_async._tasks import cut_short, in_thread
+from planet_async._tasks import cancelled_externally, run_in_thread
 
 _BATCH = 2 << 20  # bytes of a batch where one file is downloaded, shared where there are several
 _MIN_BATCH = 1 << 17  # bytes; smaller ones cost more in switching to a thread than in writing
@@ -44,7 +44,7 @@ async def write_chunks(
                     group.start_soon(writer.write_pending, group.cancel_scope)
                 await reader.read_batch()
             if group.cancel_scope.cancel_called and writer.error is None:
-                writer.error = cut_short()
+                writer.error = cancelled_externally()
     finally:
         await writer.write_pending()
     error = writer.error or reader.error
@@ -103,7 +103,7 @@ class _Writer:
             return
         with anyio.CancelScope(shield=True):
             try:
-                await in_thread(self._write_batch)
+                await run_in_thread(self._write_batch)
             except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
                 self.error = error
         if self.error is not None and reading is not None:

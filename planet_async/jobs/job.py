@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from attrs import frozen
 
-from planet_async._tasks import Send, cut_short, in_thread
+from planet_async._tasks import Send, cancelled_externally, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import Conflict, InvalidRequest, LedgerError, PlanetError, StatusError
@@ -94,7 +94,7 @@ _TRIED_ANYWAY = 20  # looks, after which an order is sent whatever they showed
 _MOST_SILENT = 6  # looks in a row that were not answered at all
 
 
-class Room:
+class QueueGate:
     """Holds back all that want to order while the queue is full, and counts it with one request a look."""
 
     def __init__(self, stats: Callable[[], Awaitable[OrderStats]], clock: Clock, schedule: Schedule) -> None:
@@ -175,12 +175,12 @@ class Calls:
     create: Callable[[bytes], Awaitable[Order]]
     find: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
     claim: Callable[[Iterable[str]], None]
-    disclaim: Callable[[str], None]
+    release: Callable[[str], None]
     wait: Callable[[str, bool], Awaitable[Order]]
     download: Callable[[Order], Awaitable[list[Path]]]
 
 
-class Batch:
+class Job:
     """One job.  It holds only what is under way: a request is read when it can be placed."""
 
     def __init__(
@@ -188,7 +188,7 @@ class Batch:
         requests: AsyncGenerator[Request],
         calls: Calls,
         ledger: Ledger,
-        room: Room,
+        room: QueueGate,
         *,
         clock: Clock,
         consistency_delay: float,
@@ -220,7 +220,7 @@ class Batch:
                 async with anyio.create_task_group() as group:
                     broken = await self._begin_all(group, send)
                 if group.cancel_scope.cancel_called:
-                    raise cut_short()
+                    raise cancelled_externally()
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
         if broken is not None:
@@ -269,7 +269,7 @@ class Batch:
         try:
             await self._save(entry)
         except BaseException:
-            self._calls.disclaim(order.id)  # the next job may be of this very process
+            self._calls.release(order.id)  # the next job may be of this very process
             raise
         self._on_update(order)
         return None
@@ -343,7 +343,7 @@ class Batch:
         """Give the outcome of what an earlier job has done, if its files are still there."""
         if entry.stage is not Stage.DOWNLOADED or entry.order_id is None:
             return None
-        paths = await in_thread(paths_there, entry.files, self._folder)
+        paths = await run_in_thread(paths_there, entry.files, self._folder)
         if not paths:
             entry.files = ()
             return None

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 from attrs import define, frozen
 
-from planet_async._tasks import in_thread
+from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
 from planet_async.errors import DownloadError, LedgerError
 from planet_async.models.codec import decode
@@ -383,7 +383,7 @@ class FileLedger:
     async def __aenter__(self) -> Self:
         """Open or make the file."""
         try:
-            await in_thread(self._open)
+            await run_in_thread(self._open)
         except BaseException:
             await self.__aexit__()
             raise
@@ -394,7 +394,7 @@ class FileLedger:
         file, self._file = self._file, None
         if file is not None:
             with anyio.CancelScope(shield=True):
-                await in_thread(file.close)
+                await run_in_thread(file.close)
 
     async def take(self, name: str, body: bytes) -> Entry:
         """Give the entry of the next request with that JSON."""
@@ -414,7 +414,7 @@ class FileLedger:
         """
         with anyio.CancelScope(shield=True):
             try:
-                entry.files = await in_thread(kept_files, entry.order_id, folder, paths)
+                entry.files = await run_in_thread(kept_files, entry.order_id, folder, paths)
             except OSError as error:
                 raise DownloadError(
                     f"a file of the order was taken away before it was noted: {error.filename}",
@@ -447,7 +447,7 @@ class FileLedger:
         async with self._writing:
             if not task.done:
                 tasks, self._tasks = self._tasks, []
-                await in_thread(self._work, tasks)
+                await run_in_thread(self._work, tasks)
         if task.error is not None:
             raise task.error
         return found[0]

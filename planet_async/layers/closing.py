@@ -1,4 +1,4 @@
-"""What ends with the client: requests under way by `UntilClosed`, pauses between them by `ClosingClock`."""
+"""What ends with the client: requests under way by `CloseGuard`, pauses between them by `ClosingClock`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -22,7 +22,7 @@ class _UnderWay:
         self.last_ended = anyio.Event()
 
 
-class Closing:
+class Shutdown:
     """The end of a client, and of all its views: what is under way, and whether it has come."""
 
     def __init__(self) -> None:
@@ -52,16 +52,16 @@ class Closing:
             await here.last_ended.wait()
 
 
-class UntilClosed:
+class CloseGuard:
     """Sends until it is closed: then the calls under way end as ClientClosed, and so does every later one.
 
     The same goes for reading what is streamed.  Only when all have ended is the transport inside closed, so
-    that none of them meets a network half gone.  Those with one `Closing` are closed together.
+    that none of them meets a network half gone.  Those with one `Shutdown` are closed together.
     """
 
-    def __init__(self, inner: Transport, closing: Closing | None = None) -> None:
+    def __init__(self, inner: Transport, closing: Shutdown | None = None) -> None:
         self._inner = inner
-        self._closing = closing or Closing()
+        self._closing = closing or Shutdown()
 
     async def send(self, request: Request) -> Response:
         """Send, unless closed."""
@@ -86,7 +86,7 @@ class UntilClosed:
 class ClosingClock:
     """A clock for the calls of one client: sleeping by it ends as ClientClosed when the client is closed."""
 
-    def __init__(self, clock: Clock, closing: Closing) -> None:
+    def __init__(self, clock: Clock, closing: Shutdown) -> None:
         self._clock = clock
         self._closing = closing
         self.monotonic = clock.monotonic
@@ -104,7 +104,7 @@ class ClosingClock:
 class _Body(AsyncIterator[bytes]):
     """A streamed body.  A network that is closed meanwhile need not wake its reader."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], closing: Closing, request: Request) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], closing: Shutdown, request: Request) -> None:
         self._chunks = chunks
         self._closing = closing
         self._request = request

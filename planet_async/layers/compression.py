@@ -1,4 +1,4 @@
-"""`UnpackAnswers` unpacks answers that came packed, as the services ask for where no file is fetched."""
+"""`Decompress` unpacks answers that came packed, as the services ask for where no file is fetched."""
 
 import sys
 import zlib
@@ -162,7 +162,7 @@ ACCEPTED = "gzip, zstd" if CAN_UNZSTD else "gzip"
 """What a request says it takes: the value of `accept-encoding`."""
 
 
-class UnpackAnswers:
+class Decompress:
     """Unpacks an answer that is to be read whole, a little at a time, so that the reader's limit holds.
 
     One that is streamed is left as it came: a checksum is of those bytes.

@@ -21,7 +21,7 @@ _UP_TO = 0.9  # of the pace that was refused: where to go soon
 _GAIN_BELOW, _GAIN_BEYOND = 0.35, 0.05  # of the way to there, and of the way past the pace that was refused
 
 
-class Line:
+class RateLimiter:
     """One queue: evenly spaced by the shortest window, and in no window more than it allows.
 
     A refusal halves the pace, once for all that were under way.  Each answer adds to it: a thousandth of the
@@ -49,7 +49,7 @@ class Line:
         slowed_down = ", slowed down after a 429" if self._pace < 1 else ""
         return f"its turn at {self._rates}{slowed_down}"
 
-    async def wait_turn(self) -> int:
+    async def acquire(self) -> int:
         """Return when a request may be sent, with the number of its turn; cancelled, it takes none."""
         async with self._head:
             while (pause := self._opens_at() - self._clock.monotonic()) > 0:
@@ -100,14 +100,14 @@ _ALLOWANCE = 20.0  # retries that an origin has in store at first, and at most
 _EARNED = 0.1  # retries that each answered request adds: a sick service gets a tenth more load, not six times
 
 
-class Budget:
+class RateLimits:
     """The lines and the retries of one credential."""
 
     def __init__(self, rates: Rates, clock: Clock) -> None:
-        self._lines = {name: Line(windows, clock) for name, windows in rates.items() if windows}
+        self._lines = {name: RateLimiter(windows, clock) for name, windows in rates.items() if windows}
         self._retries: dict[tuple[str, str, int], float] = {}
 
-    def line(self, operation: str) -> Line | None:
+    def line(self, operation: str) -> RateLimiter | None:
         """Give the line of an operation, or that of its API; None where it need not wait."""
         return self._lines.get(operation) or self._lines.get(operation.partition(".")[0])
 
@@ -125,7 +125,7 @@ class Budget:
         self._retries[key] = min(_ALLOWANCE, self._retries.get(key, _ALLOWANCE) + _EARNED)
 
 
-class SharedBudget:
+class SharedRateLimits:
     """The way to the budget that a client shares with others: equal credential, address, rates and clock.
 
     It is found, or made, by the event loop in which it is first asked for, since a client may be made before
@@ -139,17 +139,17 @@ class SharedBudget:
         self._key = _Key(_hashable(credentials), origin(config.base_url), rates, _hashable(clock))
         self._budgets = PerLoop(self._found)
 
-    def here(self) -> Budget:
+    def here(self) -> RateLimits:
         """Return the budget of the running event loop."""
         return self._budgets.here()
 
-    def _found(self) -> Budget:
+    def _found(self) -> RateLimits:
         budgets = _budgets.get(None)
         if budgets is None:
             _budgets.set(budgets := WeakValueDictionary())
         found = budgets.get(self._key)
         if found is None:
-            found = budgets[self._key] = Budget(self._rates, self._clock)
+            found = budgets[self._key] = RateLimits(self._rates, self._clock)
         return found
 
 
@@ -188,7 +188,7 @@ def _hashable(thing: object) -> Hashable:
     return thing
 
 
-_budgets: RunVar["WeakValueDictionary[_Key, Budget]"] = RunVar("planet_async.budgets")
+_budgets: RunVar["WeakValueDictionary[_Key, RateLimits]"] = RunVar("planet_async.budgets")
 
 
 _SHUT_SECONDS = 1.0  # after a 429 that names no time
@@ -201,7 +201,7 @@ class RateLimit:
     Only the head of a line sleeps.  A 429 shuts the gate for those already in line, and slows them down.
     """
 
-    def __init__(self, inner: Transport, budget: SharedBudget) -> None:
+    def __init__(self, inner: Transport, budget: SharedRateLimits) -> None:
         self._inner = inner
         self._budget = budget
 
@@ -211,7 +211,7 @@ class RateLimit:
         if line is None:
             return await self._inner.send(request)
         queued_for.set(line.queued_for)
-        turn = await line.wait_turn()
+        turn = await line.acquire()
         queued_for.set("")
         try:
             response = await self._inner.send(request)

@@ -11,7 +11,7 @@ from planet_async.clock import Clock
 from planet_async.config import Config
 from planet_async.errors import DeadlineExceeded, PlanetError, TooManyRequests
 from planet_async.http import Request, Response, Transport, queued_for
-from planet_async.layers.rate_limit import SharedBudget
+from planet_async.layers.rate_limit import SharedRateLimits
 
 _MOST_DOUBLINGS = 64  # of a pause: attempts may be without number, and a float overflows at 1024
 
@@ -29,7 +29,7 @@ class Retry:
         inner: Transport,
         config: Config,
         clock: Clock,
-        budget: SharedBudget,
+        budget: SharedRateLimits,
         *,
         jitter: random.Random | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
-from planet_async.exactly_once import Created, ExactlyOnce, Kind, claims_here
+from planet_async.exactly_once import Created, ExactlyOnce, ResourceKind, create_registry
 from planet_async.http import REPEATABLE_METHODS, Request, Response, Transport, origin
 from planet_async.layers.compression import ACCEPTED
 from planet_async.models.codec import decode
@@ -18,13 +18,13 @@ from planet_async.models.orders import Order
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tasking import TaskingOrder
 from planet_async.offset_paging import OffsetPaginator
-from planet_async.paging import TASKING_PAGES, PageShape, Paginator
-from planet_async.waiting.poller import Look, SharedWait
-from planet_async.waiting.sweep import Identified, Lists
+from planet_async.paging import TASKING_PAGES, PageFormat, Paginator
+from planet_async.waiting.poller import Look, Poller
+from planet_async.waiting.sweep import Identified, ListQueries
 
 T = TypeVar("T")
 Thing = TypeVar("Thing", bound=Identified)
-Waits = PerLoop[MutableMapping[tuple[str, Schedule], SharedWait[Any]]]
+Waits = PerLoop[MutableMapping[tuple[str, Schedule], Poller[Any]]]
 Params = Sequence[tuple[str, str]]
 
 _STREAM_HEADERS = {
@@ -90,7 +90,7 @@ class Api:
         content_type = response.headers.get("content-type", "")
         return decode(cls, await response.read(), request=request, content_type=content_type)
 
-    def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
+    def paginate(self, cls: type[T], request: Request, shape: PageFormat) -> Paginator[T]:
         """Make the list that starts with that request."""
         return Paginator(self.transport, request, shape, _decoder(cls))
 
@@ -99,13 +99,13 @@ class Api:
         return OffsetPaginator(self.transport, request, TASKING_PAGES, _decoder(cls), concurrency)
 
     def shared_wait(
-        self, noun: str, look: Look[Thing], schedule: Schedule, lists: Lists[Thing] | None = None
-    ) -> SharedWait[Thing]:
+        self, noun: str, look: Look[Thing], schedule: Schedule, lists: ListQueries[Thing] | None = None
+    ) -> Poller[Thing]:
         """Give the waiting for things of one kind, which a client has in common with its views."""
         waits = self._waits.here()
         found = waits.get((noun, schedule))
         if found is None:
-            found = SharedWait(look, clock=self.clock, schedule=schedule, lists=lists)
+            found = Poller(look, clock=self.clock, schedule=schedule, lists=lists)
             waits[noun, schedule] = found
         return found
 
@@ -115,7 +115,7 @@ C = TypeVar("C", bound=Created)
 
 def creating_orders(api: Api, list_: Callable[..., Paginator[Order]]) -> ExactlyOnce[Order]:
     """Create orders."""
-    kind = Kind[Order](
+    kind = ResourceKind[Order](
         "order",
         "products",
         lambda name: list_(name=name, sort_by="created_on DESC").pages(),
@@ -129,7 +129,7 @@ def creating_subscriptions(
     api: Api, list_: Callable[..., Paginator[Subscription]]
 ) -> ExactlyOnce[Subscription]:
     """Create subscriptions."""
-    kind = Kind[Subscription](
+    kind = ResourceKind[Subscription](
         "subscription",
         "source",
         lambda name: list_(name=name, sort_by="created DESC").pages(),
@@ -143,7 +143,7 @@ def creating_tasking_orders(
     api: Api, list_: Callable[..., Paginator[TaskingOrder]]
 ) -> ExactlyOnce[TaskingOrder]:
     """Create tasking orders."""
-    kind = Kind[TaskingOrder](
+    kind = ResourceKind[TaskingOrder](
         "tasking order",
         "geometry",
         lambda name: list_(name=name, ordering="-created_time").pages(),
@@ -153,10 +153,10 @@ def creating_tasking_orders(
     return _exactly_once(api, kind)
 
 
-def _exactly_once(api: Api, kind: Kind[C]) -> ExactlyOnce[C]:
+def _exactly_once(api: Api, kind: ResourceKind[C]) -> ExactlyOnce[C]:
     address = origin(api.config.base_url)
     return ExactlyOnce(
-        kind, api.config, api.clock, lambda: claims_here(api.lasting_clock, address, kind.noun)
+        kind, api.config, api.clock, lambda: create_registry(api.lasting_clock, address, kind.noun)
     )
 
 

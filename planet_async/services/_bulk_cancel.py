@@ -8,7 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, evolve, field
 
-from planet_async._tasks import cut_short
+from planet_async._tasks import cancelled_externally
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
 from planet_async.models.codec import decode, to_json
@@ -67,7 +67,7 @@ async def cancel_each(
         for part in parts:
             group.start_soon(part.cancel, api, started)
     if group.cancel_scope.cancel_called:
-        raise cut_short()
+        raise cancelled_externally()
     errors = [part.error for part in parts if part.error is not None]
     if errors and len(errors) == len(parts):
         raise errors[0]

@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from planet_async._tasks import Send, Stream
+from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError
 from planet_async.http import Request, Transport
 from planet_async.models.json import excerpt
@@ -108,7 +108,7 @@ class CsvRows(AsyncIterator[Row]):
             finally:
                 await response.aclose()
 
-        self._batches: Stream[list[Row]] = Stream(produce)
+        self._batches: BackgroundIterator[list[Row]] = BackgroundIterator(produce)
         self._rows: Iterator[Row] = iter(())
 
     async def __anext__(self) -> Row:

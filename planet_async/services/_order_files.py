@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 from attrs import evolve
 
-from planet_async._tasks import fetch_all, in_thread
+from planet_async._tasks import fetch_all, run_in_thread
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.downloads.segments import PART_ENDS
@@ -190,7 +190,7 @@ def _link(api: Api, result: OrderResult) -> Request:
 
 async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:
     try:
-        body = await in_thread(_all_of, path, most)
+        body = await run_in_thread(_all_of, path, most)
     except OSError as error:
         raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
     if body is None:

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | `create` | POST /orders/v2 | orders/reference |
 | `get` | GET /orders/v2/{id} | orders/reference |
-| `wait`, `wait_many`, `notice` | GET /orders/v2/{id}, or the list for many | orders/reference |
+| `wait`, `wait_many`, `poll_now` | GET /orders/v2/{id}, or the list for many | orders/reference |
 | `list` | GET /orders/v2 | orders/reference |
 | `cancel` | PUT /orders/v2/{id} | orders/reference |
 | `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel | orders/reference |
@@ -23,10 +23,10 @@ from typing import Any
 from uuid import UUID
 
 from planet_async._loops import PerLoop
-from planet_async._tasks import Stream
+from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
-from planet_async.jobs.job import Asked, Batch, Calls, Room, checked_requests
+from planet_async.jobs.job import Asked, Calls, Job, QueueGate, checked_requests
 from planet_async.jobs.ledger import FileLedger, NoLedger
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
@@ -53,7 +53,7 @@ from planet_async.services._query import (
     query,
     time_filter,
 )
-from planet_async.waiting.sweep import Lists
+from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
@@ -73,7 +73,7 @@ class Orders:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._creating = creating_orders(api, self.list)
-        lists = Lists(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
+        lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
         self._waits = PerLoop(partial(api.shared_wait, "order", self.get, api.config.schedule, lists))
 
     async def create(self, request: OrderRequest | Mapping[str, Any]) -> Order:
@@ -220,12 +220,12 @@ class Orders:
         """
         return WaitForMany(self._waits.here(), checked_ids(order_ids), _finished, timeout=timeout)
 
-    def notice(self, order_id: str) -> None:
+    def poll_now(self, order_id: str) -> None:
         """Look at an order at once if somebody waits for it, as when a webhook has told of it.
 
         It costs nothing where nobody does.  To be called in the event loop of those who wait.
         """
-        self._waits.here().notice(order_id.lower())
+        self._waits.here().poll_now(order_id.lower())
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[Order]:
         return self.list(
@@ -319,18 +319,18 @@ class Orders:
                 print(outcome.id, outcome.error or outcome.unwrap().paths)
         """
         clock, folder = self._api.clock, Path(to)
-        job = Batch(
+        job = Job(
             checked_requests(requests),
             Calls(
                 create=self._place,
                 find=self._creating.find,
                 claim=self._creating.claim_ids,
-                disclaim=self._creating.disclaim,
+                release=self._creating.release,
                 wait=self._wait_for,
                 download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
             ),
             NoLedger() if ledger is None else FileLedger(Path(ledger), clock),
-            Room(self.stats, clock, self._api.config.schedule),
+            QueueGate(self.stats, clock, self._api.config.schedule),
             clock=clock,
             consistency_delay=self._api.config.consistency_delay,
             folder=folder,
@@ -338,7 +338,7 @@ class Orders:
             concurrency=concurrency,
             on_update=on_update,
         )
-        return Stream(job.run)
+        return BackgroundIterator(job.run)
 
 
 def _finished(order: Order) -> bool:

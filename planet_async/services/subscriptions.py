@@ -5,7 +5,7 @@
 | `create` | POST / | subscriptions/reference |
 | `create_bulk` | POST /bulk | none: Planet's own client uses it |
 | `get` | GET /{id} | subscriptions/reference |
-| `wait`, `notice` | GET /{id}, or the list for many | subscriptions/reference |
+| `wait`, `poll_now` | GET /{id}, or the list for many | subscriptions/reference |
 | `list` | GET / | subscriptions/reference |
 | `update` | PUT /{id} | subscriptions/reference |
 | `patch` | PATCH /{id} | subscriptions/reference |
@@ -40,13 +40,13 @@ from planet_async.models.subscriptions import (
     SubscriptionsSummary,
     SubscriptionStatus,
 )
-from planet_async.paging import RESULTS_PAGES, SUBSCRIPTIONS_PAGES, PageShape, Paginator
+from planet_async.paging import RESULTS_PAGES, SUBSCRIPTIONS_PAGES, PageFormat, Paginator
 from planet_async.redaction import refuse_redacted
 from planet_async.services._api import Api, creating_subscriptions
 from planet_async.services._csv import CsvRows, Row
 from planet_async.services._query import TimeFilter, checked_id, comma_list, positive, query, time_filter
-from planet_async.waiting.poller import SharedWait
-from planet_async.waiting.sweep import Lists
+from planet_async.waiting.poller import Poller
+from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import wait_for
 
 Params = tuple[tuple[str, str], ...]
@@ -148,7 +148,7 @@ class Calls:
             error.add_note("The API has accepted the change; only the look at it afterwards failed.")
             raise
 
-    def paginate(self, cls: type[T], request: Request, shape: PageShape) -> Paginator[T]:
+    def paginate(self, cls: type[T], request: Request, shape: PageFormat) -> Paginator[T]:
         """Make the list that starts with that request."""
 
         def item(raw: msgspec.Raw, fetched: Request) -> T:
@@ -212,7 +212,7 @@ def no_subscriptions() -> Paginator[Subscription]:
 
 
 async def wait_for_status(
-    waits: SharedWait[Subscription],
+    waits: Poller[Subscription],
     subscription_id: str,
     wanted: SubscriptionStatus,
     *,
@@ -256,7 +256,7 @@ class Subscriptions:
         self._api = api
         self._calls = Calls(api)
         self._creating = creating_subscriptions(api, self.list)
-        lists = Lists(self._changed, self.list)
+        lists = ListQueries(self._changed, self.list)
         self._waits = PerLoop(
             partial(api.shared_wait, "subscription", self._calls.get, api.config.schedule, lists)
         )
@@ -512,12 +512,12 @@ class Subscriptions:
         id_, wanted = checked_id(subscription_id, "subscription").lower(), SubscriptionStatus(status)
         return await wait_for_status(self._waits.here(), id_, wanted, timeout=timeout, on_update=on_update)
 
-    def notice(self, subscription_id: str) -> None:
+    def poll_now(self, subscription_id: str) -> None:
         """Look at a subscription at once if somebody waits for it, as when a webhook has told of it.
 
         It costs nothing where nobody does.  To be called in the event loop of those who wait.
         """
-        self._waits.here().notice(subscription_id.lower())
+        self._waits.here().poll_now(subscription_id.lower())
 
     def _changed(self, since: datetime, _: bool) -> Paginator[Subscription]:
         return self.list(updated=(since, None), sort_by="updated ASC")

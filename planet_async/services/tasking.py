@@ -64,8 +64,8 @@ from planet_async.outcome import Outcome
 from planet_async.paging import Paginator
 from planet_async.services._api import Api, creating_tasking_orders
 from planet_async.services._query import checked_id, checked_ids, tasking_query
-from planet_async.waiting.poller import SharedWait
-from planet_async.waiting.sweep import Lists
+from planet_async.waiting.poller import Poller
+from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _WINDOWS = "/tasking/v2/imaging-windows"
@@ -79,7 +79,7 @@ async def search_windows(
     # A search costs nothing and changes nothing.
     post = api.request("POST", f"{_WINDOWS}/search/", operation="tasking.search", body=body, repeatable=True)
     search_id = await _id_of(post, await api.send(post))
-    looking = SharedWait(partial(_look, api), clock=api.clock, schedule=api.config.schedule)
+    looking = Poller(partial(_look, api), clock=api.clock, schedule=api.config.schedule)
     done = await wait_for(looking, search_id, lambda search: search.status.is_final, timeout=timeout)
     if done.status is SearchStatus.FAILED:
         raise ImagingSearchFailed(
@@ -218,7 +218,7 @@ class Tasking:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._creating = creating_tasking_orders(api, self.list)
-        lists = Lists(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
+        lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
         schedule = api.config.tasking_schedule
         self._waits = PerLoop(partial(api.shared_wait, "tasking order", self.get, schedule, lists))
 

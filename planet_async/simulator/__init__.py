@@ -20,7 +20,7 @@ Things go wrong when told to:
 """
 
 from planet_async.simulator.faults import Fault, Faults, Limits
-from planet_async.simulator.http import Call
+from planet_async.simulator.http import ServerRequest
 from planet_async.simulator.order_book import Order, OrderPlan
 from planet_async.simulator.reports import ReportPlan
 from planet_async.simulator.simulator import Simulator
@@ -29,7 +29,6 @@ from planet_async.simulator.tasking import SearchPlan
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
 
 __all__ = [
-    "Call",
     "Fault",
     "Faults",
     "Limits",
@@ -37,6 +36,7 @@ __all__ = [
     "OrderPlan",
     "ReportPlan",
     "SearchPlan",
+    "ServerRequest",
     "Simulator",
     "Subscription",
     "SubscriptionPlan",

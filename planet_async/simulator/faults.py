@@ -12,7 +12,7 @@ from attrs import define, field, frozen, validators
 
 from planet_async.config import Window
 from planet_async.http import NO_HEADERS
-from planet_async.simulator.http import Answer, Call, Dropped, Hung, message
+from planet_async.simulator.http import Dropped, Hung, ServerRequest, ServerResponse, message
 from planet_async.simulator.world import after, seconds_between
 
 
@@ -39,7 +39,7 @@ class Fault:
     operation: str | None = None
     method: str | None = None
     path: str | None = None
-    when: Callable[[Call], bool] | None = None
+    when: Callable[[ServerRequest], bool] | None = None
     times: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
     probability: float = field(default=1.0, validator=[validators.ge(0.0), validators.le(1.0)])
 
@@ -53,7 +53,7 @@ class Fault:
     body: bytes | None = None
     cut: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
 
-    def fits(self, call: Call) -> bool:
+    def fits(self, call: ServerRequest) -> bool:
         """Tell whether this fault is meant for the call."""
         return (
             self.operation in {None, call.operation}
@@ -67,14 +67,14 @@ class Fault:
         """Whether the server does what was asked."""
         return self.after or not (self.refused or self.drop or self.hang or self.status is not None)
 
-    def spoil(self, answer: Answer | None) -> Answer:
+    def apply(self, answer: ServerResponse | None) -> ServerResponse:
         """Give what is answered instead; raises Dropped or Hung where nothing is."""
         if self.refused or self.drop:
             raise Dropped(refused=self.refused)
         if self.hang:
             raise Hung
         if answer is None or self.status is not None:
-            answer = Answer(self.status or 500)
+            answer = ServerResponse(self.status or 500)
         answer.headers.update((name.lower(), value) for name, value in self.headers.items())
         if self.body is not None:
             answer.body = self.body
@@ -103,7 +103,7 @@ class Faults:
         """Make everything work again."""
         self._entries.clear()
 
-    def take(self, call: Call) -> Fault | None:
+    def take(self, call: ServerRequest) -> Fault | None:
         """Give the fault that happens to this call, and count it."""
         for entry in self._entries:
             fault = entry.fault
@@ -162,7 +162,7 @@ class Gate:
         self._limits = limits
         self._passed = {name: _windows(rate) for name, rate in limits.rates.items()}
 
-    def check(self, operation: str, now: int) -> Answer | None:
+    def check(self, operation: str, now: int) -> ServerResponse | None:
         """Note the request and give None, or the 429."""
         windows = self._passed.get(operation)
         if windows is None:
@@ -174,10 +174,10 @@ class Gate:
             passed.append(now)  # a refused request does not count [L]
         return None
 
-    def _too_many(self, wait: float) -> Answer:
+    def _too_many(self, wait: float) -> ServerResponse:
         if self._limits.hint == "body":
             text = f"max rate reached: retry-in {math.ceil(wait * 1000)}ms"
-            return Answer(429, {"content-type": "text/plain"}, text.encode())
+            return ServerResponse(429, {"content-type": "text/plain"}, text.encode())
         answer = message(429, "Rate limit exceeded")
         answer.headers["retry-after"] = str(math.ceil(wait))
         return answer

@@ -12,8 +12,8 @@ import msgspec
 from attrs import define, field
 
 from planet_async.simulator.catalog import ASSETS, choose, cloud_of
-from planet_async.simulator.http import Answer, Call, Content, Part, Pixels
-from planet_async.simulator.world import World
+from planet_async.simulator.http import Content, Part, Pixels, ServerRequest, ServerResponse
+from planet_async.simulator.world import Context
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -218,7 +218,7 @@ class Storage:
     that would be a credential given to a stranger.
     """
 
-    def __init__(self, world: World, find: Callable[[str], Delivery]) -> None:
+    def __init__(self, world: Context, find: Callable[[str], Delivery]) -> None:
         self._world = world
         self._find = find
 
@@ -228,7 +228,7 @@ class Storage:
         query = urlencode({"expires": expires, "signature": self._world.sign(name, expires)})
         return f"{self._world.storage_url}{quote(name)}?{query}"
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: ServerRequest) -> ServerResponse:
         """Answer a request; what takes long to make is made in a thread."""
         path = unquote(call.path)
         if (refusal := self._refusal(call, path)) is not None:
@@ -240,7 +240,7 @@ class Storage:
             await anyio.to_thread.run_sync(lambda: file.content)
         return _part(call, file, blake2b(path.encode(), digest_size=8).hexdigest())
 
-    def _refusal(self, call: Call, path: str) -> Answer | None:
+    def _refusal(self, call: ServerRequest, path: str) -> ServerResponse | None:
         if call.method not in {"GET", "HEAD"}:
             answer = _error(405, "MethodNotAllowed")
             answer.headers["allow"] = "GET, HEAD"
@@ -255,12 +255,12 @@ class Storage:
         return None
 
 
-def _error(status: int, code: str) -> Answer:
+def _error(status: int, code: str) -> ServerResponse:
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code></Error>'
-    return Answer(status, {"content-type": "application/xml"}, body.encode())
+    return ServerResponse(status, {"content-type": "application/xml"}, body.encode())
 
 
-def _part(call: Call, file: File, tag: str) -> Answer:
+def _part(call: ServerRequest, file: File, tag: str) -> ServerResponse:
     size = file.content.size
     etag = f'"{tag}"'
     headers = {"content-type": file.media_type, "accept-ranges": "bytes", "etag": etag}
@@ -268,7 +268,7 @@ def _part(call: Call, file: File, tag: str) -> Answer:
         call.headers.get("range", "")
     )  # what is not understood is ignored: RFC 9110, 14.2
     if window is None or window.groups() == ("", "") or call.headers.get("if-range", etag) != etag:
-        return Answer(200, headers, file.content)
+        return ServerResponse(200, headers, file.content)
     first, last = window.groups()
     start = int(first) if first else max(0, size - int(last))
     stop = min(size, int(last) + 1) if first and last else size
@@ -277,4 +277,4 @@ def _part(call: Call, file: File, tag: str) -> Answer:
         answer.headers["content-range"] = f"bytes */{size}"
         return answer
     headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-    return Answer(206, headers, file.content, start=start, stop=stop)
+    return ServerResponse(206, headers, file.content, start=start, stop=stop)

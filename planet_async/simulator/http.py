@@ -1,4 +1,4 @@
-"""What goes in and out of the simulated servers, whichever way it came: `Call`, `Answer`, and `Route`."""
+"""What goes in and out of the simulated servers, whichever way it came."""
 
 import hashlib
 import random
@@ -107,7 +107,7 @@ _JSON = {"content-type": "application/json"}
 
 
 @define(slots=False)
-class Call:
+class ServerRequest:
     """A request as the server sees it; header names are lower case, `operation` is found by the routing."""
 
     origin: Origin
@@ -132,7 +132,7 @@ class Call:
 
 
 @define
-class Answer:
+class ServerResponse:
     """What the server answers; `cut` closes the connection after that many bytes of the body."""
 
     status: int
@@ -160,7 +160,7 @@ class Answer:
 class AnswerBody(AsyncIterator[bytes]):
     """The body of an answer, cut where a fault says so."""
 
-    def __init__(self, request: Request, call: Call, answer: Answer) -> None:
+    def __init__(self, request: Request, call: ServerRequest, answer: ServerResponse) -> None:
         self._request = request
         self._chunks = iter(() if call.method == "HEAD" else answer.chunks())
         self._left = answer.length if answer.cut is None else answer.cut
@@ -193,29 +193,29 @@ class Hung(Exception):
 class Refused(Exception):
     """The handler's way to answer with an error."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ServerResponse) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
 
-def json_answer(body: object, status: int = 200) -> Answer:
+def json_answer(body: object, status: int = 200) -> ServerResponse:
     """Answer with JSON; bytes are taken as JSON already."""
     content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return Answer(status, dict(_JSON), content)
+    return ServerResponse(status, dict(_JSON), content)
 
 
-def message(status: int, text: str) -> Answer:
+def message(status: int, text: str) -> ServerResponse:
     """Answer with the short form of an error: 401, 404 and 409 [H]."""
     return json_answer({"message": text}, status)
 
 
-def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> Answer:
+def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> ServerResponse:
     """Answer 400 with the long form of an error, by field [H]."""
     by_field = {name: [{"message": text} for text in texts] for name, texts in errors.items()}
     return json_answer({"field": by_field, "general": [{"message": general}]}, 400)
 
 
-def json_object(call: Call) -> dict[str, Any]:
+def json_object(call: ServerRequest) -> dict[str, Any]:
     """Give the body; Refused with 400 where it is not a JSON object."""
     try:
         body = msgspec.json.decode(call.body)
@@ -226,7 +226,7 @@ def json_object(call: Call) -> dict[str, Any]:
     return body
 
 
-Handler = Callable[..., Answer]
+Handler = Callable[..., ServerResponse]
 
 
 @frozen
@@ -255,7 +255,7 @@ class Router:
             for path, methods in patterns.items()
         ]
 
-    def find(self, call: Call) -> tuple[Route, tuple[str, ...]]:
+    def find(self, call: ServerRequest) -> tuple[Route, tuple[str, ...]]:
         """Give the route and the ids in the path; where there is none, a route that answers 404 or 405."""
         methods = self._fixed.get(call.path)
         ids: tuple[str, ...] = ()
@@ -277,7 +277,7 @@ _NOWHERE = Route(
 
 
 def _not_allowed(methods: Iterable[str]) -> Route:
-    def refuse(call: Call) -> Answer:
+    def refuse(call: ServerRequest) -> ServerResponse:
         answer = message(405, f"{call.method} is not allowed here")
         answer.headers["allow"] = ", ".join(sorted(methods))
         return answer

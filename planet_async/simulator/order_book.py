@@ -1,4 +1,4 @@
-"""The orders that the simulator holds, and how they move with the time: `Order`, `OrderPlan`, `OrderBook`."""
+"""The orders that the simulator holds, and how they move with the time."""
 
 import heapq
 import math
@@ -13,7 +13,7 @@ import msgspec
 from attrs import define, field, frozen, validators
 
 from planet_async.simulator.files import Delivery
-from planet_async.simulator.world import NO_EXPIRY, Interval, World, after, render, seconds_between
+from planet_async.simulator.world import NO_EXPIRY, Context, Interval, after, render, seconds_between
 
 FinalState = Literal["success", "partial", "failed"]
 
@@ -92,7 +92,7 @@ class Order:
         return self.plan.error_hints if self.state in {"partial", "failed"} else ()
 
 
-class OrderBook:
+class OrderStore:
     """All orders, in the order of creation and in the order of change, which keeps lists cheap."""
 
     def __init__(self) -> None:
@@ -221,7 +221,7 @@ class Link:
 class OrderJson:
     """Renders orders; a link holds from the moment it is shown, so that asking again gives a fresh one."""
 
-    def __init__(self, world: World, find: Callable[[str], Delivery]) -> None:
+    def __init__(self, world: Context, find: Callable[[str], Delivery]) -> None:
         self._world = world
         self._find = find
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planet_async.simulator.catalog import ASSETS, Complain, check_delivery, choose
-from planet_async.simulator.http import Answer, field_errors
+from planet_async.simulator.http import ServerResponse, field_errors
 
 MAX_ITEMS = 500
 MAX_ITEMS_OF_LARGE_ZIPS = 50
@@ -36,12 +36,12 @@ _TOOLS: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 
 
-def unable(field: str, text: str) -> Answer:
+def unable(field: str, text: str) -> ServerResponse:
     """Answer 400 as `create` does, with one thing that is wrong."""
     return field_errors({field: [text]}, "Unable to accept order")
 
 
-def problems_of(order: Mapping[str, Any]) -> Answer | None:
+def problems_of(order: Mapping[str, Any]) -> ServerResponse | None:
     """Give the 400 for what is wrong with an order request, if anything is."""
     found: dict[str, list[str]] = {}
 

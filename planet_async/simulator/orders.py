@@ -12,19 +12,19 @@ from attrs import frozen
 from planet_async.simulator.catalog import ASSETS, redacted
 from planet_async.simulator.files import Delivery
 from planet_async.simulator.http import (
-    Answer,
-    Call,
     Refused,
     Route,
+    ServerRequest,
+    ServerResponse,
     field_errors,
     json_answer,
     json_object,
     message,
 )
 from planet_async.simulator.lists import NEWEST_FIRST, Place, Sorting
-from planet_async.simulator.order_book import OPS, ORDERS, Order, OrderBook, OrderJson, OrderPlan, Plan
+from planet_async.simulator.order_book import OPS, ORDERS, Order, OrderJson, OrderPlan, OrderStore, Plan
 from planet_async.simulator.order_rules import problems_of, unable
-from planet_async.simulator.world import Interval, World
+from planet_async.simulator.world import Context, Interval
 
 MAX_PAGE_SIZE = 500  # no maximum is documented: ours [L]
 USER_ID = 1
@@ -75,7 +75,7 @@ class Listing:
     marker: Place | None
 
     @classmethod
-    def parse(cls, call: Call, page_size: int) -> Self:
+    def parse(cls, call: ServerRequest, page_size: int) -> Self:
         """Read the query; Refused with 400 for a value that is none."""
         problems: dict[str, list[str]] = {}
 
@@ -113,14 +113,14 @@ class Listing:
             raise Refused(field_errors(problems, "Unable to list orders"))
         return listing
 
-    def page(self, book: OrderBook) -> tuple[list[Order], str | None]:
+    def page(self, book: OrderStore) -> tuple[list[Order], str | None]:
         """Give the orders of the page, and the marker of the next one, if there is one."""
         # One more than the page tells whether there is another page.
         found = list(islice(self._wanted(book), self.page_size + 1))
         page = found[: self.page_size]
         return page, self.sorting.marker(page[-1]) if len(found) > len(page) else None
 
-    def _wanted(self, book: OrderBook) -> Iterator[Order]:
+    def _wanted(self, book: OrderStore) -> Iterator[Order]:
         """Give what is asked for from the marker on; the book keeps it sorted by either time."""
         filters, sorting, marker = self.filters, self.sorting, self.marker
         if sorting.by("last_modified"):
@@ -132,7 +132,7 @@ class Listing:
         return sorting.beyond(marker, filters.passing(book.created_within(filters.created)))
 
 
-def next_link(url: str, call: Call, marker: str) -> str:
+def next_link(url: str, call: ServerRequest, marker: str) -> str:
     """Give the address of the next page: the same query with another marker."""
     pairs = [pair for pair in parse_qsl(call.query, keep_blank_values=True) if pair[0] != "page_marker"]
     return f"{url}?{urlencode([*pairs, ('page_marker', marker)])}"
@@ -183,7 +183,7 @@ class OrdersApi:
 
     def __init__(
         self,
-        world: World,
+        world: Context,
         *,
         plan: Plan,
         max_queued: int,
@@ -191,7 +191,7 @@ class OrdersApi:
         find: Callable[[str], Delivery],
         address: Callable[[str, str, int], str],
     ) -> None:
-        self.book = OrderBook()
+        self.book = OrderStore()
         self._world = world
         self._plan = plan
         self._max_queued = max_queued
@@ -216,7 +216,7 @@ class OrdersApi:
             Route("GET", f"{OPS}/bundles/spec", "orders.bundles", self.bundles, needs_credential=False),
         )
 
-    def list_orders(self, call: Call) -> Answer:
+    def list_orders(self, call: ServerRequest) -> ServerResponse:
         """List orders, newest first unless told otherwise; without their results [H]."""
         self._catch_up()
         listing = Listing.parse(call, self._page_size)
@@ -228,7 +228,7 @@ class OrdersApi:
         orders = b",".join([self._json.render(order) for order in page])
         return json_answer(b'{"_links":%b,"orders":[%b]}' % (msgspec.json.encode(links), orders))
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: ServerRequest) -> ServerResponse:
         """Accept an order, or say what is wrong with it."""
         now = self._catch_up()
         body = {name: value for name, value in json_object(call).items() if value is not None}
@@ -243,7 +243,7 @@ class OrdersApi:
         self.book.add(order)
         return json_answer(self._json.render(order), 202)
 
-    def get(self, call: Call, order_id: str) -> Answer:
+    def get(self, call: ServerRequest, order_id: str) -> ServerResponse:
         """Describe one order."""
         now = self._catch_up()
         order = self.book.by_id.get(order_id)
@@ -251,7 +251,7 @@ class OrdersApi:
             return message(404, f"Could not load order ID: {order_id}.")
         return json_answer(self._json.render_with_results(order, now))
 
-    def cancel(self, call: Call, order_id: str) -> Answer:
+    def cancel(self, call: ServerRequest, order_id: str) -> ServerResponse:
         """Cancel a queued order."""
         now = self._catch_up()
         order = self.book.by_id.get(order_id)
@@ -261,7 +261,7 @@ class OrdersApi:
             return message(409, _NOT_CANCELLABLE)
         return json_answer(self._json.render(order))
 
-    def cancel_many(self, call: Call) -> Answer:
+    def cancel_many(self, call: ServerRequest) -> ServerResponse:
         """Cancel the orders named, or all that are queued."""
         now = self._catch_up()
         body = json_object(call)
@@ -277,14 +277,14 @@ class OrdersApi:
         failed = {"count": len(failures), "failures": failures}
         return json_answer({"result": {"succeeded": {"count": len(ids) - len(failures)}, "failed": failed}})
 
-    def stats(self, call: Call) -> Answer:
+    def stats(self, call: ServerRequest) -> ServerResponse:
         """Count the active orders; the user is alone in the organization."""
         self._catch_up()
         states = self.book.states
         counts = {"queued_orders": states["queued"], "running_orders": states["running"]}
         return json_answer({"organization": counts, "user": counts})
 
-    def download(self, call: Call) -> Answer:
+    def download(self, call: ServerRequest) -> ServerResponse:
         """Send the bearer of a link on to the storage."""
         link = self._json.read_token(call.param("token"))
         if link is None:
@@ -293,9 +293,9 @@ class OrdersApi:
             return message(401, "The download link has expired")
         path = self._find(link.order_id).files[link.index].path
         location = self._address(link.order_id, path, link.expires)
-        return Answer(302, {"location": location})
+        return ServerResponse(302, {"location": location})
 
-    def spec(self, call: Call) -> Answer:
+    def spec(self, call: ServerRequest) -> ServerResponse:
         """Describe the API: the paths only."""
         paths: dict[str, dict[str, object]] = {}
         for route in self.routes():
@@ -303,7 +303,7 @@ class OrdersApi:
         info = {"title": "Planet Orders API, simulated", "version": "2.0.0"}
         return json_answer({"openapi": "3.0.0", "info": info, "paths": paths})
 
-    def bundles(self, call: Call) -> Answer:
+    def bundles(self, call: ServerRequest) -> ServerResponse:
         """Give the catalogue of product bundles."""
         return json_answer({"bundles": {name: {"assets": assets} for name, assets in ASSETS.items()}})
 

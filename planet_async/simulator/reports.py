@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from attrs import field, frozen, validators
 
-from planet_async.simulator.http import Answer, Call, Refused, Route, json_answer
-from planet_async.simulator.world import World
+from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_answer
+from planet_async.simulator.world import Context
 
 REPORTS = "/reports/v1/"
 MAX_PAGE_SIZE = 500  # no maximum is documented: ours [L]
@@ -60,7 +60,7 @@ class _Report:
 class ReportsApi:
     """Answers the calls of the Reports API: no report is kept, each is what its day makes it."""
 
-    def __init__(self, world: World, *, plan: ReportPlan, page_size: int) -> None:
+    def __init__(self, world: Context, *, plan: ReportPlan, page_size: int) -> None:
         self._world = world
         self._plan = plan
         self._page_size = page_size
@@ -75,7 +75,7 @@ class ReportsApi:
             Route("GET", f"{REPORTS}{{id}}/{{id}}", "reports.download", self.content),
         )
 
-    def list_reports(self, call: Call) -> Answer:
+    def list_reports(self, call: ServerRequest) -> ServerResponse:
         """List reports, the oldest first [L]."""
         self._admit()
         types, cadences = _words(call, "report_type", _TYPES), _words(call, "cadence", _CADENCES)
@@ -103,12 +103,12 @@ class ReportsApi:
             links["_next"] = self._link(urlencode([*kept, ("after", page[-1].id)]))
         return json_answer({"reports": [self._render(report) for report in page], "_links": links})
 
-    def get(self, call: Call, report_id: str) -> Answer:
+    def get(self, call: ServerRequest, report_id: str) -> ServerResponse:
         """Describe one report."""
         self._admit()
         return json_answer(self._render(self._find(report_id)))
 
-    def content(self, call: Call, report_id: str, part: str) -> Answer:
+    def content(self, call: ServerRequest, report_id: str, part: str) -> ServerResponse:
         """Give one part of a report; parts are counted from 1."""
         self._admit()
         report = self._find(report_id)
@@ -119,7 +119,7 @@ class ReportsApi:
         media_type = "text/csv"
         if self._plan.packed:
             text, name, media_type = gzip.compress(text, mtime=0), f"{name}.gz", "application/gzip"
-        return Answer(
+        return ServerResponse(
             200,
             {"content-type": media_type, "content-disposition": f'attachment; filename="{name}"'},
             text,
@@ -191,11 +191,11 @@ class ReportsApi:
         return f"{self._world.base_url}{REPORTS}{'?' if query else ''}{query}"
 
 
-def _refusal(status: int, reason: str) -> Answer:
+def _refusal(status: int, reason: str) -> ServerResponse:
     return json_answer({"reason": f" {reason}"}, status)  # the space is the real one's [H]
 
 
-def _words(call: Call, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def _words(call: ServerRequest, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if name not in call.params:
         return known
     if call.param(name) not in known:
@@ -203,7 +203,7 @@ def _words(call: Call, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return (call.param(name),)
 
 
-def _whole(call: Call, name: str, default: int | None, least: int) -> int | None:
+def _whole(call: ServerRequest, name: str, default: int | None, least: int) -> int | None:
     if name not in call.params:
         return default
     text = call.param(name)
@@ -212,7 +212,7 @@ def _whole(call: Call, name: str, default: int | None, least: int) -> int | None
     return int(text)
 
 
-def _day(call: Call, name: str) -> date | None:
+def _day(call: ServerRequest, name: str) -> date | None:
     if name not in call.params:
         return None
     try:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from planet_async.errors import PlanetError
-from planet_async.simulator.http import Answer, Call, Dropped, Hung, Origin
+from planet_async.simulator.http import Dropped, Hung, Origin, ServerRequest, ServerResponse
 from planet_async.simulator.simulator import Simulator
 
 Message = MutableMapping[str, Any]
@@ -52,7 +52,7 @@ class App:
         if scope["type"] != "http":
             raise NotImplementedError(f"the simulator serves HTTP only, not {scope['type']}")
         method = scope["method"]
-        call = Call(
+        call = ServerRequest(
             self._where,
             method,
             scope["raw_path"].decode("ascii"),
@@ -92,7 +92,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _send(answer: Answer, method: str, send: Send, connection: Connection | None) -> None:
+async def _send(answer: ServerResponse, method: str, send: Send, connection: Connection | None) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     headers.append((b"content-length", str(answer.length).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -17,15 +17,15 @@ from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.faults import Faults, Gate, Limits
 from planet_async.simulator.files import Delivery, Storage
 from planet_async.simulator.http import (
-    Answer,
     AnswerBody,
-    Call,
     Dropped,
     Hung,
     Origin,
     Refused,
     Route,
     Router,
+    ServerRequest,
+    ServerResponse,
     message,
 )
 from planet_async.simulator.order_book import Order, OrderJson, OrderPlan, Plan
@@ -38,13 +38,13 @@ from planet_async.simulator.tasking import SearchPlan, TaskingApi
 from planet_async.simulator.tasking_book import Plan as TaskingPlans
 from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
 from planet_async.simulator.webhooks import Webhooks
-from planet_async.simulator.world import World, http_date
+from planet_async.simulator.world import Context, http_date
 
 READ_TIMEOUT = 60.0
 """Seconds of the simulator's clock after which a client in process gives up on a fault that hangs."""
 
 _DELIVERIES_KEPT = 256
-_STORAGE = Route("GET", "", "storage.get", lambda _: Answer(404))  # `Storage` answers
+_STORAGE = Route("GET", "", "storage.get", lambda _: ServerResponse(404))  # `Storage` answers
 
 
 class Simulator:
@@ -91,7 +91,7 @@ class Simulator:
         self.requests: Counter[str] = Counter()
         self.answers: Counter[tuple[str, int]] = Counter()
         self.open_responses = 0
-        self._world = World(
+        self._world = Context(
             clock=self.clock, base_url=base_url, storage_url=storage_url, link_seconds=link_seconds, seed=seed
         )
         self._gate = Gate(limits or Limits())
@@ -194,7 +194,7 @@ class Simulator:
     async def aclose(self) -> None:
         """Do nothing: there is no connection, and the state stays to be looked at."""
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: ServerRequest) -> ServerResponse:
         """Answer a call however it came in; raises Dropped or Hung where a fault wants no answer."""
         route, ids = self._router.find(call) if call.origin == "api" else (_STORAGE, ())
         call.operation = route.operation
@@ -208,12 +208,12 @@ class Simulator:
             acted = await self._act(call, route, ids) if fault.acts else None
             if fault.after:
                 await self.clock.sleep(fault.delay)
-            answer = fault.spoil(acted)
+            answer = fault.apply(acted)
         self.answers[call.operation, answer.status] += 1
         answer.headers.setdefault("date", http_date(self._world.now()))
         return answer
 
-    async def _act(self, call: Call, route: Route, ids: tuple[str, ...]) -> Answer:
+    async def _act(self, call: ServerRequest, route: Route, ids: tuple[str, ...]) -> ServerResponse:
         if route is _STORAGE:
             return await self._storage.answer(call)
         if route.needs_credential and not self._is_known(call.headers.get("authorization", "")):
@@ -254,8 +254,8 @@ def _credentials(api_key: str) -> frozenset[tuple[str, str]]:
     return frozenset({("basic", basic), ("api-key", api_key), ("bearer", api_key)})
 
 
-def _call(request: Request, where: Origin) -> Call:
+def _call(request: Request, where: Origin) -> ServerRequest:
     parts = urlsplit(request.url)
     query = "&".join(filter(None, (parts.query, urlencode(request.params))))
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Call(where, request.method, parts.path or "/", query, headers, request.body or b"")
+    return ServerRequest(where, request.method, parts.path or "/", query, headers, request.body or b"")

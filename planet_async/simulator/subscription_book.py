@@ -13,7 +13,7 @@ from attrs import define, field, frozen, validators
 
 from planet_async.simulator.catalog import redacted
 from planet_async.simulator.subscription_rules import is_catalog
-from planet_async.simulator.world import World, after, parse, render
+from planet_async.simulator.world import Context, after, parse, render
 
 FinalStatus = Literal["completed", "failed", "invalid"]
 
@@ -140,7 +140,7 @@ class Subscription:
         self.due = math.inf if math.isinf(seconds) else after(moment, seconds) - spent
 
 
-class SubscriptionBook:
+class SubscriptionStore:
     """All subscriptions, in the order of creation."""
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ def completed(body: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def shown(subscription: Subscription, world: World) -> dict[str, Any]:
+def shown(subscription: Subscription, world: Context) -> dict[str, Any]:
     """Describe a subscription."""
     url = f"{world.base_url}{SUBSCRIPTIONS}/{subscription.id}"
     found = {

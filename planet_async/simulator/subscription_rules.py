@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from planet_async.simulator.catalog import CLOUDS
-from planet_async.simulator.http import Answer, json_answer
+from planet_async.simulator.http import ServerResponse, json_answer
 from planet_async.simulator.world import parse
 
 Json = Mapping[str, Any]
@@ -30,7 +30,7 @@ _AREAS = {"Polygon", "MultiPolygon", "ref"}
 _ORDERS_ONLY = "planet_folders"
 
 
-def refusal(status: int, text: str) -> Answer:
+def refusal(status: int, text: str) -> ServerResponse:
     """Answer with an error in the form of this API [M]."""
     return json_answer({"code": 0, "message": text}, status)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from attrs import frozen
 
-from planet_async.simulator.http import Answer, Call, Refused, Route, json_answer
+from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_answer
 from planet_async.simulator.lists import LARGEST_INTEGER, Sorting
 from planet_async.simulator.orders import USER_ID, next_link
 from planet_async.simulator.subscription_book import (
@@ -18,8 +18,8 @@ from planet_async.simulator.subscription_book import (
     Plan,
     Result,
     Subscription,
-    SubscriptionBook,
     SubscriptionPlan,
+    SubscriptionStore,
     completed,
     csv_of,
     results_of,
@@ -27,12 +27,12 @@ from planet_async.simulator.subscription_book import (
     shown_result,
 )
 from planet_async.simulator.subscription_rules import problems_of, refusal
-from planet_async.simulator.world import Interval, World, parse, render
+from planet_async.simulator.world import Context, Interval, parse, render
 
 _EDITABLE = frozenset({"preparing", "pending", "running", "suspended"})
 
 
-def edit_problem(subscription: Subscription, after: Mapping[str, Any], now: int) -> Answer | None:
+def edit_problem(subscription: Subscription, after: Mapping[str, Any], now: int) -> ServerResponse | None:
     """Give the refusal of a change, if it is to be refused."""
     before = subscription.body
     if subscription.status not in _EDITABLE:
@@ -103,7 +103,7 @@ _NEWEST_FIRST = SubscriptionSorting((("created", True),))
 class Query:
     """Reads the parameters of a call; Refused with 400 for a value that is none."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ServerRequest) -> None:
         self._call = call
 
     def read(self, name: str, as_: Callable[[str], T], default: T) -> T:
@@ -138,7 +138,7 @@ class Query:
 
 
 def subscriptions_page(
-    call: Call, found: Iterable[Subscription], page_size: int
+    call: ServerRequest, found: Iterable[Subscription], page_size: int
 ) -> tuple[list[Subscription], str | None]:
     """Give the subscriptions of the page, and the marker of the next one, if there is one."""
     query = Query(call)
@@ -150,7 +150,7 @@ def subscriptions_page(
     return page[:size], sorting.marker(page[size - 1]) if len(page) > size else None
 
 
-def _passing(query: Query, call: Call, found: Iterable[Subscription]) -> Iterator[Subscription]:
+def _passing(query: Query, call: ServerRequest, found: Iterable[Subscription]) -> Iterator[Subscription]:
     statuses = query.words("status", _STATUSES)
     hosting = query.read("hosting", _boolean, None)
     source_type, reference = call.param("source_type"), call.param("geom_ref")
@@ -179,7 +179,9 @@ def _passing(query: Query, call: Call, found: Iterable[Subscription]) -> Iterato
             yield each
 
 
-def results_page(call: Call, results: Iterable[Result], page_size: int) -> tuple[list[Result], str | None]:
+def results_page(
+    call: ServerRequest, results: Iterable[Result], page_size: int
+) -> tuple[list[Result], str | None]:
     """Give the results of the page, the oldest first [L], and the marker of the next one: a time [H]."""
     query = Query(call)
     beyond = query.read("page_marker", parse, -1)
@@ -189,7 +191,7 @@ def results_page(call: Call, results: Iterable[Result], page_size: int) -> tuple
     return page[:size], render(page[size - 1].created) if len(page) > size else None
 
 
-def wanted_results(call: Call, results: Iterable[Result]) -> Iterator[Result]:
+def wanted_results(call: ServerRequest, results: Iterable[Result]) -> Iterator[Result]:
     """Yield the results that pass the filters."""
     query = Query(call)
     statuses = query.words("status", _RESULT_STATUSES)
@@ -234,8 +236,8 @@ _FEATURES = 3  # of every collection
 class SubscriptionsApi:
     """Answers the calls of the Subscriptions API; nothing runs in between."""
 
-    def __init__(self, world: World, *, plan: Plan, page_size: int) -> None:
-        self.book = SubscriptionBook()
+    def __init__(self, world: Context, *, plan: Plan, page_size: int) -> None:
+        self.book = SubscriptionStore()
         self._world = world
         self._plan = plan
         self._page_size = page_size
@@ -261,20 +263,20 @@ class SubscriptionsApi:
         yield Route("GET", f"{one}/results", "subscriptions.results", self.results)
         yield Route("GET", f"{one}/summary", "subscriptions.results_summary", self.results_summary)
 
-    def list_subscriptions(self, call: Call) -> Answer:
+    def list_subscriptions(self, call: ServerRequest) -> ServerResponse:
         """List subscriptions, newest first unless told otherwise [H]."""
         self._catch_up()
         page, marker = subscriptions_page(call, self.book.all(), self._page_size)
         subscriptions = [shown(subscription, self._world) for subscription in page]
         return self._page(call, SUBSCRIPTIONS, "subscriptions", subscriptions, marker)
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: ServerRequest) -> ServerResponse:
         """Accept a subscription, or say what is wrong with it; which 2xx it is, is not documented [L]."""
         now = self._catch_up()
         body = _object(call)
         return json_answer(shown(self._create(body, now), self._world))
 
-    def create_bulk(self, call: Call) -> Answer:
+    def create_bulk(self, call: ServerRequest) -> ServerResponse:
         """Accept one subscription for each feature of a collection, and say where they are listed [M]."""
         now = self._catch_up()
         requests = _object(call).get("subscriptions")
@@ -293,20 +295,20 @@ class SubscriptionsApi:
         url = f"{self._world.base_url}{SUBSCRIPTIONS}?geom_ref={reference}"
         return json_answer({"_links": {"list": url}})
 
-    def summary(self, call: Call) -> Answer:
+    def summary(self, call: ServerRequest) -> ServerResponse:
         """Count the subscriptions; there is no count of the invalid ones [M]."""
         self._catch_up()
         Query(call).is_mine()
         counts = Counter(subscription.status for subscription in self.book.all())
         return json_answer({"subscriptions": {status: counts[status] for status in _COUNTED}})
 
-    def get(self, call: Call, subscription_id: str) -> Answer:
+    def get(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """Describe one subscription."""
         self._catch_up()
         Query(call).is_mine()
         return json_answer(shown(self._find(subscription_id), self._world))
 
-    def update(self, call: Call, subscription_id: str) -> Answer:
+    def update(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """Replace a subscription; the answer still shows what was before [H, recorded]."""
         now = self._catch_up()
         subscription, body = self._find(subscription_id), _object(call)
@@ -317,7 +319,7 @@ class SubscriptionsApi:
         self._edit(subscription, {**body, **kept}, now)
         return json_answer(before)
 
-    def patch(self, call: Call, subscription_id: str) -> Answer:
+    def patch(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """Change single fields [M]."""
         now = self._catch_up()
         subscription, body = self._find(subscription_id), _object(call)
@@ -327,32 +329,32 @@ class SubscriptionsApi:
         self._edit(subscription, {**subscription.body, **body}, now, keeps_delivery="delivery" not in body)
         return json_answer(shown(subscription, self._world))
 
-    def cancel(self, call: Call, subscription_id: str) -> Answer:
+    def cancel(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """End a subscription [H]."""
         self._act(subscription_id, Subscription.cancel, "cancelled")
         return json_answer({"error": {}})
 
-    def suspend(self, call: Call, subscription_id: str) -> Answer:
+    def suspend(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """Halt a subscription [M]."""
         _details(call)
         return json_answer(
             shown(self._act(subscription_id, Subscription.suspend, "suspended"), self._world), 202
         )
 
-    def reactivate(self, call: Call, subscription_id: str) -> Answer:
+    def reactivate(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """Let a subscription go on [M]."""
         self._act(subscription_id, Subscription.reactivate, "reactivated")
-        return Answer(202)
+        return ServerResponse(202)
 
-    def suspend_many(self, call: Call) -> Answer:
+    def suspend_many(self, call: ServerRequest) -> ServerResponse:
         """Halt the subscriptions named, or all [M]; the others are left alone [L]."""
         return self._act_on_many(call, Subscription.suspend)
 
-    def reactivate_many(self, call: Call) -> Answer:
+    def reactivate_many(self, call: ServerRequest) -> ServerResponse:
         """Let the subscriptions named go on, or all [M]; the others are left alone [L]."""
         return self._act_on_many(call, Subscription.reactivate)
 
-    def results(self, call: Call, subscription_id: str) -> Answer:
+    def results(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """List the results, or write them all as CSV [H, M]."""
         now = self._catch_up()
         subscription = self._find(subscription_id)
@@ -360,12 +362,12 @@ class SubscriptionsApi:
         found = results_of(subscription, now)
         if call.param("format") == "csv":
             content = csv_of(subscription, wanted_results(call, found))
-            return Answer(200, {"content-type": "text/csv"}, content)
+            return ServerResponse(200, {"content-type": "text/csv"}, content)
         page, marker = results_page(call, found, self._page_size)
         path = f"{SUBSCRIPTIONS}/{subscription_id}/results"
         return self._page(call, path, "results", list(map(shown_result, page)), marker)
 
-    def results_summary(self, call: Call, subscription_id: str) -> Answer:
+    def results_summary(self, call: ServerRequest, subscription_id: str) -> ServerResponse:
         """Count the results of one subscription [M]."""
         now = self._catch_up()
         subscription = self._find(subscription_id)
@@ -408,7 +410,7 @@ class SubscriptionsApi:
             raise Refused(refusal(409, f"A subscription that is {subscription.status} cannot be {done}"))
         return subscription
 
-    def _act_on_many(self, call: Call, act: Callable[[Subscription, int], bool]) -> Answer:
+    def _act_on_many(self, call: ServerRequest, act: Callable[[Subscription, int], bool]) -> ServerResponse:
         now = self._catch_up()
         Query(call).is_mine()
         ids = _details(call).get("subscription_ids")
@@ -418,9 +420,11 @@ class SubscriptionsApi:
             raise Refused(refusal(400, "subscription_ids and user_id exclude each other"))
         for subscription in list(self.book.all()) if ids is None else [self._find(each) for each in ids]:
             act(subscription, now)
-        return Answer(202)
+        return ServerResponse(202)
 
-    def _page(self, call: Call, path: str, key: str, items: list[Any], marker: str | None) -> Answer:
+    def _page(
+        self, call: ServerRequest, path: str, key: str, items: list[Any], marker: str | None
+    ) -> ServerResponse:
         url = self._world.base_url + path
         links = {"_self": f"{url}?{call.query}" if call.query else url}
         if marker is not None:
@@ -433,7 +437,7 @@ def _check(body: Mapping[str, Any], *, keeps_delivery: bool = False) -> None:
         raise Refused(refusal(400, problem))
 
 
-def _object(call: Call) -> dict[str, Any]:
+def _object(call: ServerRequest) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(call.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -443,6 +447,6 @@ def _object(call: Call) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _details(call: Call) -> dict[str, Any]:
+def _details(call: ServerRequest) -> dict[str, Any]:
     """Give the body of an action, which may be left out."""
     return _object(call) if call.body and call.body != b"null" else {}

@@ -11,12 +11,12 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 from attrs import define, field, frozen, validators
 
-from planet_async.simulator.http import Answer, Call, Refused, Route, json_answer
+from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_answer
 from planet_async.simulator.tasking_book import (
     Json,
     Plan,
-    TaskingBook,
     TaskingOrder,
+    TaskingStore,
     bounds,
     captures_json,
     imaged,
@@ -34,7 +34,7 @@ from planet_async.simulator.tasking_rules import (
     priced_problems,
     time_problems,
 )
-from planet_async.simulator.world import World, after, parse, render
+from planet_async.simulator.world import Context, after, parse, render
 
 BULK = "/tasking/v2/bulk"
 MAX_ORDERS = 1000
@@ -54,13 +54,13 @@ class _Job:
 class BulkJobs:
     """All bulk jobs.  Their orders are there at once; how far a job is, follows from the time [L]."""
 
-    def __init__(self, world: World, book: TaskingBook, windows: Callable[[], Collection[str]]) -> None:
+    def __init__(self, world: Context, book: TaskingStore, windows: Callable[[], Collection[str]]) -> None:
         self._world = world
         self._book = book
         self._windows = windows
         self._by_id: dict[str, _Job] = {}
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: ServerRequest) -> ServerResponse:
         """Accept the orders: an empty answer, and where the job is."""
         body = object_of(call)
         orders = body.get("order_payloads")
@@ -76,9 +76,9 @@ class BulkJobs:
         for order in accepted:
             self._book.add({name: value for name, value in order.items() if value is not None}, now)
         self._by_id[bulk_id] = _Job(bulk_id, now, len(accepted), len(orders) - len(accepted))
-        return Answer(202, {"location": f"{BULK}/{bulk_id}"})
+        return ServerResponse(202, {"location": f"{BULK}/{bulk_id}"})
 
-    def get(self, call: Call, bulk_id: str) -> Answer:
+    def get(self, call: ServerRequest, bulk_id: str) -> ServerResponse:
         """Show how far a job is."""
         job = self._by_id.get(bulk_id)
         if job is None:
@@ -119,7 +119,9 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 _CREATED = "created_time"
 
 
-def page(call: Call, url: str, things: Sequence[T], render: Callable[[T], Json], limit: int) -> Answer:
+def page(
+    call: ServerRequest, url: str, things: Sequence[T], render: Callable[[T], Json], limit: int
+) -> ServerResponse:
     """Answer with the part of the list that is asked for; `things` come oldest first."""
     tests = list(_tests(call.params))
     ordering = (call.param("ordering") or f"-{_CREATED}").split(",")  # the default is not documented [L]
@@ -263,13 +265,13 @@ class _Search:
 class Searches:
     """All searches, and the windows that they found."""
 
-    def __init__(self, world: World, plan: SearchPlan) -> None:
+    def __init__(self, world: Context, plan: SearchPlan) -> None:
         self._world = world
         self._plan = plan
         self._by_id: dict[str, _Search] = {}
         self._by_window: dict[str, tuple[_Search, int]] = {}
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: ServerRequest) -> ServerResponse:
         """Accept a search."""
         body = object_of(call)
         problems = time_problems(body)
@@ -287,10 +289,10 @@ class Searches:
         self._by_id[search.id] = search
         self._by_window.update((id_, (search, number)) for number, id_ in enumerate(search.window_ids))
         if self._plan.reply == "location":
-            return Answer(202, {"location": f"{WINDOWS}/search/{search.id}"})
+            return ServerResponse(202, {"location": f"{WINDOWS}/search/{search.id}"})
         return json_answer({"id": search.id, "status": "CREATED"}, 201)
 
-    def get(self, call: Call, search_id: str) -> Answer:
+    def get(self, call: ServerRequest, search_id: str) -> ServerResponse:
         """Show how far a search is, and what it found."""
         search = self._by_id.get(search_id)
         if search is None:
@@ -307,7 +309,7 @@ class Searches:
             found |= {"status": "DONE", "imaging_windows": windows}
         return json_answer(found)
 
-    def get_window(self, call: Call, window_id: str) -> Answer:
+    def get_window(self, call: ServerRequest, window_id: str) -> ServerResponse:
         """Show one window."""
         found = self._by_window.get(window_id)
         return not_found() if found is None else json_answer(self._window(*found))
@@ -358,8 +360,8 @@ _EDITABLE = {
 class TaskingApi:
     """Answers the calls of the Tasking API; nothing runs in between."""
 
-    def __init__(self, world: World, *, plan: Plan, search_plan: SearchPlan, page_size: int) -> None:
-        self.book = TaskingBook(plan, world.new_id)
+    def __init__(self, world: Context, *, plan: Plan, search_plan: SearchPlan, page_size: int) -> None:
+        self.book = TaskingStore(plan, world.new_id)
         self._world = world
         self._page_size = page_size
         self._searches = Searches(world, search_plan)
@@ -384,7 +386,7 @@ class TaskingApi:
             Route("GET", f"{TASKING}/bulk/{{id}}", "tasking.get_bulk", self._bulk.get),
         )
 
-    def list_orders(self, call: Call) -> Answer:
+    def list_orders(self, call: ServerRequest) -> ServerResponse:
         """List orders."""
         now = self._world.now()
         url = f"{self._world.base_url}{ORDERS}/"
@@ -393,7 +395,7 @@ class TaskingApi:
         orders = [order for order in self.book.orders if order.name == name] if name else self.book.orders
         return page(call, url, orders, lambda order: order_json(order, now), self._page_size)
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: ServerRequest) -> ServerResponse:
         """Accept an order, or say what is wrong with it."""
         body = object_of(call)
         if problems := order_problems(body, self._searches.usable()):
@@ -401,12 +403,12 @@ class TaskingApi:
         now = self._world.now()
         return json_answer(order_json(self.book.add(body, now), now), 201)
 
-    def get(self, call: Call, order_id: str) -> Answer:
+    def get(self, call: ServerRequest, order_id: str) -> ServerResponse:
         """Describe one order."""
         order = self.book.by_id.get(order_id)
         return not_found() if order is None else json_answer(order_json(order, self._world.now()))
 
-    def update(self, call: Call, order_id: str) -> Answer:
+    def update(self, call: ServerRequest, order_id: str) -> ServerResponse:
         """Change some fields; the answer has those that can be edited, and no others [H]."""
         order = self.book.by_id.get(order_id)
         if order is None:
@@ -425,7 +427,7 @@ class TaskingApi:
         order.edited = now
         return json_answer({"start_time": known["start_time"], "end_time": known["end_time"]} | body)
 
-    def cancel(self, call: Call, order_id: str) -> Answer:
+    def cancel(self, call: ServerRequest, order_id: str) -> ServerResponse:
         """Cancel an order, where it can be."""
         order = self.book.by_id.get(order_id)
         if order is None:
@@ -434,16 +436,16 @@ class TaskingApi:
         if not order.is_cancellable(now):
             return detail(409, f"The order cannot be cancelled: it is {order.status(now)}")  # status: [L]
         order.cancel(now)
-        return Answer(204)
+        return ServerResponse(204)
 
-    def pricing(self, call: Call, order_id: str) -> Answer:
+    def pricing(self, call: ServerRequest, order_id: str) -> ServerResponse:
         """Price an order that was placed."""
         order = self.book.by_id.get(order_id)
         if order is None:
             return not_found()
         return json_answer({"order_id": order.id, **_with_replaced(order, _price(order.request))})
 
-    def preview_pricing(self, call: Call) -> Answer:
+    def preview_pricing(self, call: ServerRequest) -> ServerResponse:
         """Price what is not ordered yet: one, or a list of them, each by itself."""
         body = body_of(call)
         windows = self._searches.usable()
@@ -461,12 +463,12 @@ class TaskingApi:
             return json_answer(problems, 400)
         return json_answer(_price(order))
 
-    def list_captures(self, call: Call) -> Answer:
+    def list_captures(self, call: ServerRequest) -> ServerResponse:
         """List the captures of all orders, the oldest order first."""
         url = f"{self._world.base_url}{CAPTURES}/"
         return page(call, url, self._captures(), lambda capture: capture, self._page_size)
 
-    def get_capture(self, call: Call, capture_id: str) -> Answer:
+    def get_capture(self, call: ServerRequest, capture_id: str) -> ServerResponse:
         """Describe one capture."""
         for capture in self._captures():
             if capture["id"] == capture_id:

@@ -109,7 +109,7 @@ class TaskingOrder:
         self.steps.append((after(now, _CANCELLING_DAYS * _DAY) if assured else now, "CANCELLED"))
 
 
-class TaskingBook:
+class TaskingStore:
     """All tasking orders, by number and by id."""
 
     def __init__(self, plan: Plan, new_id: Callable[[], str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from planet_async.simulator.http import Answer, Call, Refused, json_answer
+from planet_async.simulator.http import Refused, ServerRequest, ServerResponse, json_answer
 from planet_async.simulator.world import parse
 
 MAX_VERTICES = 3000
@@ -22,17 +22,17 @@ _WORDS: Mapping[str, Collection[str]] = {
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
-def detail(status: int, text: str) -> Answer:
+def detail(status: int, text: str) -> ServerResponse:
     """Answer with an error that is about no field."""
     return json_answer({"detail": text}, status)
 
 
-def not_found() -> Answer:
+def not_found() -> ServerResponse:
     """Answer that there is no such thing."""
     return detail(404, "Not found.")
 
 
-def body_of(call: Call) -> Any:
+def body_of(call: ServerRequest) -> Any:
     """Give the JSON of the body; Refused with 400 where it is none."""
     try:
         return msgspec.json.decode(call.body)
@@ -40,7 +40,7 @@ def body_of(call: Call) -> Any:
         raise Refused(detail(400, "JSON parse error")) from None
 
 
-def object_of(call: Call) -> dict[str, Any]:
+def object_of(call: ServerRequest) -> dict[str, Any]:
     """Give the body as an object, without what is null; Refused with 400 where it is none."""
     body = body_of(call)
     if not isinstance(body, dict):

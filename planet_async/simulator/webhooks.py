@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import msgspec
 
 from planet_async.http import Request
-from planet_async.simulator.order_book import Order, OrderBook, OrderJson
-from planet_async.simulator.subscription_book import Subscription, SubscriptionBook, results_of, shown_result
+from planet_async.simulator.order_book import Order, OrderJson, OrderStore
+from planet_async.simulator.subscription_book import Subscription, SubscriptionStore, results_of, shown_result
 from planet_async.simulator.world import Interval
 
 _ENDED = frozenset({"success", "partial", "failed", "cancelled"})
@@ -18,7 +18,7 @@ _ENDED = frozenset({"success", "partial", "failed", "cancelled"})
 class Webhooks:
     """Watches the orders and subscriptions that name a webhook."""
 
-    def __init__(self, orders: OrderBook, json: OrderJson, subscriptions: SubscriptionBook) -> None:
+    def __init__(self, orders: OrderStore, json: OrderJson, subscriptions: SubscriptionStore) -> None:
         self._orders = orders
         self._json = json
         self._subscriptions = subscriptions

@@ -102,7 +102,7 @@ class Interval:
         return (self.start is None or self.start <= moment) and (self.end is None or moment < self.end)
 
 
-class World:
+class Context:
     """The ground that the APIs of one simulator stand on; the same seed gives the same ids and signatures."""
 
     def __init__(

@@ -19,7 +19,7 @@ from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
 from planet_async._loops import PerLoop
-from planet_async._tasks import in_thread
+from planet_async._tasks import run_in_thread
 from planet_async.config import ClientCert, Config
 from planet_async.errors import (
     ClientClosed,
@@ -458,7 +458,7 @@ class Clients(Generic[C]):
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 if is_secure:
                     if self._context is None:
-                        self._context = await in_thread(tls_context, self._config)
+                        self._context = await run_in_thread(tls_context, self._config)
                     context = self._context
                 client = self._make(context, proxy)
                 lifetime = _lifetime(client, self._close)

@@ -1,4 +1,4 @@
-"""`SharedWait`: all who wait for things of one service share the requests, whoever started waiting."""
+"""`Poller`: all who wait for things of one service share the requests, whoever started waiting."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
@@ -11,8 +11,8 @@ from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import ClientClosed, PlanetError
 from planet_async.outcome import chunks
-from planet_async.waiting.registry import AT_ONCE, Waiter, WaitingRoom
-from planet_async.waiting.sweep import FEW, Identified, Lists, Sweep
+from planet_async.waiting.registry import AT_ONCE, Waiter, WaiterRegistry
+from planet_async.waiting.sweep import FEW, Identified, ListQueries, Sweep
 
 T = TypeVar("T", bound=Identified)
 Look = Callable[[str], Awaitable[T]]
@@ -21,7 +21,7 @@ _ENDED_AT_ONCE = 500  # things; takes a millisecond or two: others have a right 
 _SOON = 0.001  # seconds; what is due so soon is due: sums of floats are not exact
 
 
-class SharedWait(Generic[T]):
+class Poller(Generic[T]):
     """Finds out for all waiters together what has become of what they wait for.
 
     A handful of things are looked at one by one, by the `Schedule`; for more there is the `Sweep`, where the
@@ -32,12 +32,12 @@ class SharedWait(Generic[T]):
     """
 
     def __init__(
-        self, look: Look[T], *, clock: Clock, schedule: Schedule, lists: Lists[T] | None = None
+        self, look: Look[T], *, clock: Clock, schedule: Schedule, lists: ListQueries[T] | None = None
     ) -> None:
         self.look = look
         self.clock = clock
         self._schedule = schedule
-        self._room = WaitingRoom[T]()
+        self._room = WaiterRegistry[T]()
         self._sweep = None if lists is None else Sweep(lists, self._room, clock=clock, schedule=schedule)
         self._leading = False
         self._is_turn_of_page = False
@@ -59,9 +59,9 @@ class SharedWait(Generic[T]):
         """Do not wait for these any longer."""
         self._room.leave(waiter, ids)
 
-    def notice(self, id_: str) -> None:
+    def poll_now(self, id_: str) -> None:
         """Look at this one at once, if anybody waits for it; for the event loop of the waiters only."""
-        if self._room.hurry(id_):
+        if self._room.poll_soon(id_):
             self._wake_leader()
 
     def _wake_leader(self) -> None:
@@ -143,7 +143,7 @@ class SharedWait(Generic[T]):
             for id_ in looked:
                 self._look_again(id_)
             for id_ in set(ids).difference(looked):  # the patience of who led has ended: no id is lost
-                self._room.hurry(id_)
+                self._room.poll_soon(id_)
 
     def _look_again(self, id_: str) -> None:
         entry = self._room.entries.get(id_)
@@ -157,4 +157,4 @@ class SharedWait(Generic[T]):
                 # at now and then; many of these cost no more looks than a few.
                 self._room.unlisted.discard(id_)
                 pause = self._schedule.longest * max(1.0, self._room.postponed / FEW)
-            self._room.postpone(id_, entry, self.clock.monotonic() + pause)
+            self._room.schedule(id_, entry, self.clock.monotonic() + pause)

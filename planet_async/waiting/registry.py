@@ -1,4 +1,4 @@
-"""`WaitingRoom`: who waits for what, and which of it is to be looked at."""
+"""`WaiterRegistry`: who waits for what, and which of it is to be looked at."""
 
 import heapq
 from collections import deque
@@ -62,7 +62,7 @@ class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
         return [waiter for each in self.waiters if (waiter := each()) is not None]
 
 
-class WaitingRoom(Generic[T]):
+class WaiterRegistry(Generic[T]):
     """The things that are waited for, by id."""
 
     def __init__(self) -> None:
@@ -107,13 +107,13 @@ class WaitingRoom(Generic[T]):
                 if listed:
                     entry.listed = True
                 else:
-                    self.doubt(id_, entry)
+                    self.mark_unknown(id_, entry)
             else:
                 entry.waiters += alone
                 if entry.listed:  # who comes later has to hear how it stands
-                    self.doubt(id_, entry)
+                    self.mark_unknown(id_, entry)
                 elif entry.looks > 0:
-                    self.hurry(id_)
+                    self.poll_soon(id_)
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
         """Let somebody wait for these no longer."""
@@ -130,7 +130,7 @@ class WaitingRoom(Generic[T]):
         if entry is None:
             return False
         if listed and not entry.listed:
-            self.trust(id_, entry)
+            self.mark_listed(id_, entry)
         waiters = entry.alive()
         waiting = [waiter for waiter in waiters if not waiter.show(id_, thing)]
         self._keep(id_, entry, waiting)
@@ -161,12 +161,12 @@ class WaitingRoom(Generic[T]):
         elif len(waiters) < len(entry.waiters):
             entry.waiters = tuple(map(ref, waiters))
 
-    def trust(self, id_: str, entry: Entry[T]) -> None:
+    def mark_listed(self, id_: str, entry: Entry[T]) -> None:
         """Rely on the lists to tell of it."""
         entry.listed = True
         self.unlisted.discard(id_)
 
-    def doubt(self, id_: str, entry: Entry[T]) -> None:
+    def mark_unknown(self, id_: str, entry: Entry[T]) -> None:
         """Take it for new: nothing is known of it."""
         entry.listed, entry.looks = None, 0
         if id_ not in self.unlisted:
@@ -179,14 +179,14 @@ class WaitingRoom(Generic[T]):
         self._new.clear()
         self.unlisted.clear()
 
-    def hurry(self, id_: str) -> bool:
+    def poll_soon(self, id_: str) -> bool:
         """Have it looked at before all else; False where nobody waits for it."""
         if id_ not in self.entries:
             return False
         self._urgent[id_] = None
         return True
 
-    def postpone(self, id_: str, entry: Entry[T], due: float) -> None:
+    def schedule(self, id_: str, entry: Entry[T], due: float) -> None:
         """Have it looked at then."""
         entry.looks += 1
         entry.due = due

@@ -23,7 +23,7 @@ from planet_async.errors import (
 )
 from planet_async.outcome import chunks
 from planet_async.paging import Page, Paginator
-from planet_async.waiting.registry import WaitingRoom
+from planet_async.waiting.registry import WaiterRegistry
 
 FEW = 5  # so many things are cheaper looked at one by one
 
@@ -41,7 +41,7 @@ T = TypeVar("T", bound=Identified)
 
 
 @frozen
-class Lists(Generic[T]):
+class ListQueries(Generic[T]):
     """The lists of a service that say what has become of things.
 
     `changed(since, ended)` has what has changed since a moment of the server's clock, the earliest change
@@ -55,7 +55,7 @@ class Lists(Generic[T]):
     finished: Callable[[], Paginator[T]] | None = None
 
 
-class Reading(Generic[T]):
+class PageCursor(Generic[T]):
     """A list read a page at a time, each perhaps by another task; a page that failed can be asked for again.
 
     `date` is the server's time of the first page.
@@ -97,7 +97,7 @@ def readable(page: Page[T]) -> Iterator[T]:
             continue
 
 
-class RollCall(Generic[T]):
+class Reconciliation(Generic[T]):
     """Finds out who is `missing` in the list of the unfinished, and then in that of the finished.
 
     A list is left when as many of its pages have shown nobody as there are missing: looking at those one by
@@ -105,13 +105,13 @@ class RollCall(Generic[T]):
     however large the account is.  `is_whole`: the list of the unfinished was read to its end.
     """
 
-    def __init__(self, lists: Lists[T], missing: set[str], *, urgent: bool) -> None:
+    def __init__(self, lists: ListQueries[T], missing: set[str], *, urgent: bool) -> None:
         self._lists = lists
         self._finished = False
         self._in_vain = 0
         self.missing = missing
         self.urgent = urgent
-        self.reading = Reading(lists.unfinished())
+        self.reading = PageCursor(lists.unfinished())
         self.pages = 0
         self.is_whole = False
         self.ended = False
@@ -128,7 +128,7 @@ class RollCall(Generic[T]):
             self.ended = True
         else:
             self._finished, self._in_vain = True, 0
-            self.reading = Reading(self._lists.finished())
+            self.reading = PageCursor(self._lists.finished())
 
 
 logger = logging.getLogger("planet_async")
@@ -155,14 +155,16 @@ class Sweep(Generic[T]):
     """Reads the lists of a service for those who wait: what has changed, and now and then a roll call.
 
     What has changed is asked for from the server's time of the last answer on, less an overlap; our clock has
-    no say in it.  A `RollCall` comes first, since what has ended before will not change any more, and again
+    no say in it.  A `Reconciliation` comes first, since what has ended will not change any more, and again
     from time to time for what a sweep may have missed.  Those it does not find are looked at directly.
 
     Lists that fail are asked again later, and no waiting ends for it; a list that the server refuses is never
     asked again.  Both leave everything to the direct looks.
     """
 
-    def __init__(self, lists: Lists[T], room: WaitingRoom[T], *, clock: Clock, schedule: Schedule) -> None:
+    def __init__(
+        self, lists: ListQueries[T], room: WaiterRegistry[T], *, clock: Clock, schedule: Schedule
+    ) -> None:
         self._lists = lists
         self._room = room
         self._clock = clock
@@ -174,7 +176,7 @@ class Sweep(Generic[T]):
     def start_over(self) -> None:
         """Forget what was known, when everything is going to be looked at anew."""
         self._since: datetime | None = None
-        self._reading: Reading[T] | None = None
+        self._reading: PageCursor[T] | None = None
         self._unshown: Iterator[T] | None = None  # what is left of the page that was read last
         self._is_roll = False  # that page is of the roll call
         self._found = 0  # of those missing, on that page
@@ -184,7 +186,7 @@ class Sweep(Generic[T]):
         self._swept = 0.0  # the end of the last one
         self._quiet = 0
         self._news = False
-        self._roll: RollCall[T] | None = None
+        self._roll: Reconciliation[T] | None = None
         self._roll_due = inf
         self._roll_pages = 0
         self._may_call = False  # a page of a roll call without hurry, now that a sweep has told what is new
@@ -230,7 +232,7 @@ class Sweep(Generic[T]):
         roll = None
         if self._since is not None and self._due <= now:
             if self._reading is None:
-                self._reading = Reading(self._lists.changed(self._since, not self._room.wants_changes))
+                self._reading = PageCursor(self._lists.changed(self._since, not self._room.wants_changes))
                 self._news = False
             reading = self._reading
         else:
@@ -271,7 +273,7 @@ class Sweep(Generic[T]):
             elif self._reading is not None:
                 self._note_changes(self._reading)
 
-    def _note_changes(self, reading: Reading[T]) -> None:
+    def _note_changes(self, reading: PageCursor[T]) -> None:
         if reading.ended and reading.date is not None and self._since is not None:
             now = self._clock.monotonic()
             before, self._since = self._since, reading.date - _OVERLAP
@@ -289,7 +291,7 @@ class Sweep(Generic[T]):
         pause = _PAUSE * self._schedule.first * self._schedule.factor**powers
         return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
 
-    async def _call(self) -> RollCall[T]:
+    async def _call(self) -> Reconciliation[T]:
         urgent, arrivals = self._is_crowded, self._room.arrivals
         missing = set[str]()
         for ids in chunks([*self._room.entries], _CALLED_AT_ONCE):
@@ -298,9 +300,9 @@ class Sweep(Generic[T]):
         if self._room.arrivals != arrivals:
             missing.update(self._room.unlisted)  # those who have come meanwhile are among them
         self._room.call_off()
-        return RollCall(self._lists, missing, urgent=urgent)
+        return Reconciliation(self._lists, missing, urgent=urgent)
 
-    def _note_presence(self, roll: RollCall[T]) -> None:
+    def _note_presence(self, roll: Reconciliation[T]) -> None:
         roll.note(self._found)
         self._may_call = False
         if roll.ended:
@@ -337,6 +339,6 @@ class Sweep(Generic[T]):
             if self._verdict is not None:
                 entry.listed = self._verdict
                 self._room.unlisted.discard(id_)
-                self._room.hurry(id_)
+                self._room.poll_soon(id_)
             elif entry.listed is None or not self.is_on:
-                self._room.doubt(id_, entry)
+                self._room.mark_unknown(id_, entry)

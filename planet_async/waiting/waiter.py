@@ -11,7 +11,7 @@ import anyio.lowlevel
 
 from planet_async.errors import PlanetError, WaitTimeout
 from planet_async.outcome import Outcome, chunks
-from planet_async.waiting.poller import SharedWait
+from planet_async.waiting.poller import Poller
 from planet_async.waiting.sweep import Identified
 
 T = TypeVar("T", bound=Identified)
@@ -31,7 +31,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
 
     def __init__(
         self,
-        shared: SharedWait[T],
+        shared: Poller[T],
         ids: Iterable[str],
         finished: Callable[[T], bool],
         *,
@@ -105,7 +105,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
             del self._waiting[id_]
             self._add(Outcome(id_, error=_too_long(id_, self._timeout)))
 
-    # What `SharedWait` says to a waiter
+    # What `Poller` says to a waiter
 
     @property
     def is_ready(self) -> bool:
@@ -152,7 +152,7 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
 
 
 async def wait_for(
-    shared: SharedWait[T],
+    shared: Poller[T],
     id_: str,
     finished: Callable[[T], bool],
     *,

@@ -10,7 +10,7 @@ from attrs import evolve
 from cli.commanded import Run
 from planet_async import Schedule
 from planet_async.cli.demo import make_simulator, plan, templates, verify_order
-from planet_async.simulator import Call, Fault, OrderPlan, Simulator
+from planet_async.simulator import Fault, OrderPlan, ServerRequest, Simulator
 
 Tamper = Callable[[Simulator], None]
 
@@ -92,7 +92,7 @@ def lost_cancel(simulator: Simulator) -> None:
 def corrupt_file(simulator: Simulator) -> None:
     unlucky: list[str] = []
 
-    def is_unlucky(call: Call) -> bool:
+    def is_unlucky(call: ServerRequest) -> bool:
         if call.path.endswith(".tif") and not unlucky:
             unlucky.append(call.path)
         return call.path in unlucky
@@ -159,7 +159,7 @@ def test_it_notices_an_order_that_it_did_not_place(
 ) -> None:
     """An order at the simulator that the client knows nothing of, as after a doubled POST, fails the demo."""
 
-    def placed_unseen(call: Call) -> bool:
+    def placed_unseen(call: ServerRequest) -> bool:
         return call.operation == "orders.create" and b"stays-queued" in call.body
 
     tampered(

@@ -17,7 +17,7 @@ import pytest
 
 from cli.commanded import Run, Terminal, run_in
 from planet_async.simulator import Simulator
-from planet_async.simulator.http import Answer
+from planet_async.simulator.http import ServerResponse
 
 COMMAND = [sys.executable, "-m", "planet_async.cli"]
 RequestFile = Callable[..., Path]
@@ -55,17 +55,17 @@ def test_ctrl_c(
     tmp_path: Path,
 ) -> None:
     """Ctrl-C in a download: exit code 130, no traceback, what arrived is kept as .part, the ids are told."""
-    all_chunks = Answer.chunks
+    all_chunks = ServerResponse.chunks
     go_on = threading.Event()
 
-    def half_of_them(answer: Answer) -> Iterator[bytes]:
+    def half_of_them(answer: ServerResponse) -> Iterator[bytes]:
         for number, chunk in enumerate(all_chunks(answer)):
             if number == 30:
                 go_on.wait(20)
             yield chunk
 
     monkeypatch.setattr(simulator, "_file_bytes", 4_000_000)
-    monkeypatch.setattr(Answer, "chunks", half_of_them)
+    monkeypatch.setattr(ServerResponse, "chunks", half_of_them)
     folder = tmp_path / "data"
     try:
         with started("orders", "run", request_file(), "--to", folder, PL_BASE_URL=base_url) as process:

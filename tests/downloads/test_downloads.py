@@ -37,7 +37,7 @@ from planet_async import (
 )
 from planet_async.downloads.remote_file import safe_path
 from planet_async.http import Request, Response
-from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
+from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +52,7 @@ async def finished(planet: Planet, request: OrderRequest | None = None) -> Order
     return await planet.orders.wait(order.id)
 
 
-def is_udm2(call: Call) -> bool:
+def is_udm2(call: ServerRequest) -> bool:
     return "udm2" in call.path
 
 
@@ -216,7 +216,7 @@ async def test_a_cut_connection_is_resumed(planet: Planet, simulator: Simulator,
     """Only what is missing is fetched, of the same version of the file."""
     ranges: list[tuple[str, str]] = []
 
-    def noted(call: Call) -> bool:
+    def noted(call: ServerRequest) -> bool:
         ranges.append((call.headers.get("range", ""), call.headers.get("if-range", "")))
         return True
 
@@ -241,7 +241,7 @@ async def test_max_attempts_bounds_the_requests_for_a_file(
     order = await finished(planet)
     requests = 0
 
-    def counted(call: Call) -> bool:
+    def counted(call: ServerRequest) -> bool:
         nonlocal requests
         requests += is_udm2(call)
         return is_udm2(call)

@@ -25,9 +25,9 @@ from planet_async import (
 )
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import RemoteFile
-from planet_async.downloads.segments import divide, undivide
+from planet_async.downloads.segments import join, split
 from planet_async.http import Request, Response
-from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
+from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.simulator.http import CHUNK_BYTES
 from planet_async.testing import FakeClock
 
@@ -86,7 +86,7 @@ def is_scene(address: str) -> bool:
     return ".tif" in address and "udm" not in address
 
 
-def of_scene(call: Call) -> bool:
+def of_scene(call: ServerRequest) -> bool:
     return is_scene(call.path)
 
 
@@ -167,7 +167,7 @@ async def test_max_attempts_bounds_the_requests_for_a_range(
     order = await finished(planet)
     requests = 0
 
-    def counted(call: Call) -> bool:
+    def counted(call: ServerRequest) -> bool:
         nonlocal requests
         requests += of_scene(call)
         return of_scene(call)
@@ -319,7 +319,7 @@ async def test_a_server_without_ranges(
     """The first answer tells: one request fetches the whole file, which comes once."""
     order = await finished(planet)
 
-    def ranged(call: Call) -> bool:
+    def ranged(call: ServerRequest) -> bool:
         return of_scene(call) and "range" in call.headers
 
     simulator.faults.add(Fault(when=ranged, **spoilt))  # type: ignore[arg-type]
@@ -404,7 +404,7 @@ async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("planet_async.downloads.segments.Stretch.write", full)
+        patch.setattr("planet_async.downloads.segments.Segment.write", full)
         with pytest.raises(DownloadError, match="No space left"):
             await planet.orders.download(order, tmp_path, ranges=4)
     assert list(tmp_path.rglob("*.part"))
@@ -469,12 +469,12 @@ def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def left(part: Path, ranges: int = 1) -> list[tuple[int, int]]:
-    return [(stretch.at, stretch.stop) for stretch in divide(part, SHORT, ranges)]
+    return [(stretch.at, stretch.stop) for stretch in split(part, SHORT, ranges)]
 
 
 def test_killed_between_any_two_steps(part: Path) -> None:
     """Notes never tell of bytes that are not there, and no part looks whole that is not."""
-    first, second = divide(part, SHORT, 2)
+    first, second = split(part, SHORT, 2)
     assert part.stat().st_size == SHORT
     first.write(b"a" * 3000 + b"b" * 500)
     second.write(b"c" * 9000)  # more than it was to bring
@@ -489,7 +489,7 @@ def test_killed_between_any_two_steps(part: Path) -> None:
 
 def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two, the bytes are fetched again."""
-    stretch, _ = divide(part, SHORT, 2)
+    stretch, _ = split(part, SHORT, 2)
     stretch.write(b"a" * 1000)
     with monkeypatch.context() as patch:
         patch.setattr("planet_async.downloads.segments._notes", lambda _: part.with_name("gone"))
@@ -514,8 +514,8 @@ def test_given_up_it_is_an_empty_part(part: Path) -> None:
     """And done, a whole one; either way without notes."""
     for whole, size in ((True, SHORT), (False, 0)):
         part.write_bytes(b"")
-        divide(part, SHORT, 2)
-        undivide(part, whole=whole)
+        split(part, SHORT, 2)
+        join(part, whole=whole)
         assert part.stat().st_size == size
         assert [path.name for path in part.parent.iterdir()] == ["a.part"]
 
@@ -552,7 +552,7 @@ async def test_one_range_that_fails_ends_the_others(
     """The error is told at once, and not after hours, when the slow ones have come."""
     order = await finished(planet)
 
-    def begins(start: int) -> Callable[[Call], bool]:
+    def begins(start: int) -> Callable[[ServerRequest], bool]:
         return lambda call: call.headers.get("range", "").startswith(f"bytes={start}-")
 
     simulator.faults.add(Fault(when=begins(SIZE // 4), status=400))

@@ -27,7 +27,7 @@ from planet_async import (
     TooManyRequests,
     UnsettledCreate,
 )
-from planet_async.exactly_once import MARGIN, claims_here
+from planet_async.exactly_once import MARGIN, create_registry
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock
 
@@ -292,14 +292,14 @@ async def test_a_client_for_each_call_knows_of_the_one_before(case: Case) -> Non
 async def test_what_was_created_is_not_remembered_for_ever() -> None:
     """The memory of an address that nobody has used for long makes room for that of another one."""
     clock = FakeClock()
-    first = claims_here(clock, "a", "order")
+    first = create_registry(clock, "a", "order")
     first.add(["7"])
     await clock.sleep(2 * MARGIN)
-    assert claims_here(clock, "b", "order") is not first
-    assert claims_here(clock, "a", "order") is first
+    assert create_registry(clock, "b", "order") is not first
+    assert create_registry(clock, "a", "order") is first
     await clock.sleep(1)
-    claims_here(clock, "c", "order")
-    assert "7" not in claims_here(clock, "a", "order")
+    create_registry(clock, "c", "order")
+    assert "7" not in create_registry(clock, "a", "order")
 
 
 async def test_a_clock_that_cannot_be_hashed_will_do() -> None:
@@ -309,8 +309,8 @@ async def test_a_clock_that_cannot_be_hashed_will_do() -> None:
         __hash__ = None  # type: ignore[assignment]  # as a class with `__eq__` has it
 
     clock = Unhashable()
-    assert claims_here(clock, "a", "order") is claims_here(clock, "a", "order")
-    assert claims_here(clock, "a", "order") is not claims_here(Unhashable(), "a", "order")
+    assert create_registry(clock, "a", "order") is create_registry(clock, "a", "order")
+    assert create_registry(clock, "a", "order") is not create_registry(Unhashable(), "a", "order")
 
 
 async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planet_async.exactly_once import Likeness, likeness
+from planet_async.exactly_once import Match, match
 
 POINT = {"type": "Point", "coordinates": [149.44135, 28.4924]}
 PRODUCT = {"item_ids": ["a", "b"], "item_type": "PSScene", "product_bundle": "analytic_udm2,visual"}
@@ -16,8 +16,8 @@ ASKED: dict[str, Any] = {
 }
 
 
-def compared(**shown: Any) -> Likeness:
-    return likeness(ASKED, {**ASKED, **shown}, "products")
+def compared(**shown: Any) -> Match:
+    return match(ASKED, {**ASKED, **shown}, "products")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def compared(**shown: Any) -> Likeness:
 )
 def test_what_a_service_makes_of_a_request_is_the_same(shown: dict[str, Any]) -> None:
     """Defaults, order, rounding and blacked out secrets are no difference."""
-    assert compared(**shown) is Likeness.SAME
+    assert compared(**shown) is Match.EXACT
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_a_service_makes_of_a_request_is_the_same(shown: dict[str, Any]) ->
 )
 def test_another_name_or_product_is_another_order(shown: dict[str, Any]) -> None:
     """These two tell orders apart, whatever else is alike."""
-    assert compared(**shown) is Likeness.OTHER
+    assert compared(**shown) is Match.OTHER
 
 
 @pytest.mark.parametrize(
@@ -67,44 +67,42 @@ def test_another_name_or_product_is_another_order(shown: dict[str, Any]) -> None
 )
 def test_what_differs_elsewhere_leaves_a_doubt(shown: dict[str, Any]) -> None:
     """It may be another order, or what the service made of this one: nobody but the user can tell."""
-    assert compared(**shown) is Likeness.DOUBTFUL
+    assert compared(**shown) is Match.POSSIBLE
 
 
 @pytest.mark.parametrize(
     ("asked", "shown", "expected"),
     [
-        ({"type": "ref", "content": "pl:a"}, {"type": "ref", "content": "pl:a"}, Likeness.SAME),
-        ({"type": "ref", "content": "pl:a"}, {"type": "ref", "content": "pl:b"}, Likeness.OTHER),
-        ({"type": "ref", "content": "pl:a"}, {"type": "Polygon", "coordinates": []}, Likeness.SAME),
-        (POINT, {"type": "Point", "coordinates": [149.44, 28.49]}, Likeness.DOUBTFUL),
-        (POINT, {"type": "Point", "coordinates": [7.1, 50.7]}, Likeness.OTHER),
-        (POINT, {"type": "Polygon", "coordinates": [[[149.4, 28.4]]]}, Likeness.DOUBTFUL),
-        ({"start": "2026-01-01T00:00:00Z"}, {"start": "2026-01-01T01:00:00.0+01:00"}, Likeness.SAME),
-        ({"start": "2026-01-01T00:00:00Z"}, {"start": "2026-01-02T00:00:00Z"}, Likeness.OTHER),
+        ({"type": "ref", "content": "pl:a"}, {"type": "ref", "content": "pl:a"}, Match.EXACT),
+        ({"type": "ref", "content": "pl:a"}, {"type": "ref", "content": "pl:b"}, Match.OTHER),
+        ({"type": "ref", "content": "pl:a"}, {"type": "Polygon", "coordinates": []}, Match.EXACT),
+        (POINT, {"type": "Point", "coordinates": [149.44, 28.49]}, Match.POSSIBLE),
+        (POINT, {"type": "Point", "coordinates": [7.1, 50.7]}, Match.OTHER),
+        (POINT, {"type": "Polygon", "coordinates": [[[149.4, 28.4]]]}, Match.POSSIBLE),
+        ({"start": "2026-01-01T00:00:00Z"}, {"start": "2026-01-01T01:00:00.0+01:00"}, Match.EXACT),
+        ({"start": "2026-01-01T00:00:00Z"}, {"start": "2026-01-02T00:00:00Z"}, Match.OTHER),
     ],
 )
 def test_geometries_and_times_are_compared_by_what_they_mean(
-    asked: object, shown: object, expected: Likeness
+    asked: object, shown: object, expected: Match
 ) -> None:
     """A reference may come back as its geometry, a point as the square around it, a time in another zone."""
-    assert likeness({"name": "n", "g": asked}, {"name": "n", "g": shown}, "g") is expected
+    assert match({"name": "n", "g": asked}, {"name": "n", "g": shown}, "g") is expected
 
 
 @pytest.mark.parametrize(
     ("asked", "shown", "expected"),
     [
-        (1.5, 10**400, Likeness.OTHER),
-        (10**400, 1.5, Likeness.OTHER),
-        (10**400, 10**400, Likeness.SAME),
-        (10**400, 10**401, Likeness.OTHER),
-        (1.5, float("nan"), Likeness.OTHER),
+        (1.5, 10**400, Match.OTHER),
+        (10**400, 1.5, Match.OTHER),
+        (10**400, 10**400, Match.EXACT),
+        (10**400, 10**401, Match.OTHER),
+        (1.5, float("nan"), Match.OTHER),
     ],
 )
-def test_numbers_beyond_all_fractions_are_compared_too(
-    asked: float, shown: float, expected: Likeness
-) -> None:
+def test_numbers_beyond_all_fractions_are_compared_too(asked: float, shown: float, expected: Match) -> None:
     """JSON has whole numbers of any size; one in a list that is looked through ends no create."""
-    assert likeness({"name": "n", "g": {"x": asked}}, {"name": "n", "g": {"x": shown}}, "g") is expected
+    assert match({"name": "n", "g": {"x": asked}}, {"name": "n", "g": {"x": shown}}, "g") is expected
 
 
 def test_what_is_nested_too_deeply_to_be_compared_leaves_a_doubt() -> None:
@@ -113,5 +111,5 @@ def test_what_is_nested_too_deeply_to_be_compared_leaves_a_doubt() -> None:
     for _ in range(400):
         deep = {"a": deep}
     for other in ({"name": "n", "g": deep}, {"name": "n", "g": "x", "more": deep}):
-        assert likeness(other, other, "g") is Likeness.DOUBTFUL
-    assert likeness({"name": "n", "g": deep}, {"name": "m", "g": deep}, "g") is Likeness.OTHER
+        assert match(other, other, "g") is Match.POSSIBLE
+    assert match({"name": "n", "g": deep}, {"name": "m", "g": deep}, "g") is Match.OTHER

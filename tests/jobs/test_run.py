@@ -33,7 +33,7 @@ from planet_async import (
     exactly_once,
 )
 from planet_async.cli.demo import verify_order
-from planet_async.jobs.job import Batch, Calls, Room
+from planet_async.jobs.job import Calls, Job, QueueGate
 from planet_async.jobs.ledger import Entry, FileLedger, NoLedger, Stage, read_entries
 from planet_async.models.orders import OrderCounts, OrderStats
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
@@ -577,11 +577,11 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         return None
 
     calls = Calls(create, find, lambda _: None, lambda _: None, wait, download)  # type: ignore[arg-type]
-    job = Batch(
+    job = Job(
         requests(),
         calls,
         NoLedger(),
-        Room(stats, clock, Config().schedule),
+        QueueGate(stats, clock, Config().schedule),
         clock=clock,
         consistency_delay=10,
         folder=tmp_path,

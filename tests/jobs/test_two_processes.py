@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from planet_async import ApiKey, Config, Order, OrderRequest, Planet, SceneProduct
-from planet_async.simulator import Call, Fault, Limits, OrderPlan, Simulator
+from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.simulator.server import serve
 
 SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
@@ -79,7 +79,7 @@ def test_a_killed_process_leaves_a_part_to_go_on_from(tmp_path: Path) -> None:
     """Killed in the middle, it holds no lock: the next process goes on where it was, byte by byte."""
     ranges: list[str] = []
 
-    def is_tail(call: Call) -> bool:
+    def is_tail(call: ServerRequest) -> bool:
         ranges.append(call.headers.get("range", ""))
         return False
 

@@ -7,7 +7,7 @@ from spine import get
 
 from planet_async import ApiKey, Config, Planet
 from planet_async.errors import DecodeError, PlanetError
-from planet_async.layers.compression import ACCEPTED, UnpackAnswers
+from planet_async.layers.compression import ACCEPTED, Decompress
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -27,7 +27,7 @@ def packed(text: bytes = TEXT, **headers: str) -> FakeTransport:
 async def test_an_answer_that_is_read_whole_is_unpacked() -> None:
     """Whatever the transport; the headers no longer tell of what came."""
     network = packed()
-    response = await UnpackAnswers(network).send(get())
+    response = await Decompress(network).send(get())
     assert await response.read() == TEXT
     assert response.headers == {"x-other": "o"}
     assert network.open_responses == 0
@@ -36,20 +36,20 @@ async def test_an_answer_that_is_read_whole_is_unpacked() -> None:
 async def test_a_stream_is_left_as_it_came() -> None:
     """A checksum is of the bytes of the server."""
     network = packed()
-    response = await UnpackAnswers(network).send(get(stream=True))
+    response = await Decompress(network).send(get(stream=True))
     assert await response.read() == gzip.compress(TEXT)
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}])
 async def test_what_is_not_packed_passes(headers: dict[str, str]) -> None:
     """The response is the one that came."""
-    response = await UnpackAnswers(FakeTransport([reply(body=TEXT, headers=headers)])).send(get())
+    response = await Decompress(FakeTransport([reply(body=TEXT, headers=headers)])).send(get())
     assert await response.read() == TEXT
 
 
 async def test_an_empty_answer_may_say_that_it_is_packed() -> None:
     """As HEAD and 304 do."""
-    response = await UnpackAnswers(FakeTransport([reply(304, headers=GZIP)])).send(get())
+    response = await Decompress(FakeTransport([reply(304, headers=GZIP)])).send(get())
     assert await response.read() == b""
 
 
@@ -57,7 +57,7 @@ async def test_a_packing_that_nobody_asked_for_is_an_error() -> None:
     """It says which; the connection is given back."""
     network = FakeTransport([reply(body=b"x", headers={"content-encoding": "br"})])
     with pytest.raises(DecodeError, match="'br'"):
-        await UnpackAnswers(network).send(get())
+        await Decompress(network).send(get())
     assert network.open_responses == 0
 
 
@@ -66,7 +66,7 @@ async def test_what_is_packed_badly_is_an_error(body: bytes) -> None:
     """Cut or damaged, it is a DecodeError, and leaves nothing open."""
     network = FakeTransport([reply(body=body, headers=GZIP)])
     with pytest.raises(DecodeError, match="damaged"):
-        await RaiseForStatus(UnpackAnswers(network), FakeClock()).send(get())
+        await RaiseForStatus(Decompress(network), FakeClock()).send(get())
     assert network.open_responses == 0
 
 
@@ -82,7 +82,7 @@ async def test_a_bomb_is_stopped_at_the_limit() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(PlanetError, match="max_body_bytes"):
-            await RaiseForStatus(UnpackAnswers(network), FakeClock(), limit).send(get())
+            await RaiseForStatus(Decompress(network), FakeClock(), limit).send(get())
         assert tracemalloc.get_traced_memory()[1] < 4 * limit
     finally:
         tracemalloc.stop()

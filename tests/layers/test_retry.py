@@ -25,7 +25,7 @@ from planet_async.errors import (
     TransportTimeout,
 )
 from planet_async.http import Request, Response, Transport, queued_for
-from planet_async.layers.rate_limit import RateLimit, SharedBudget
+from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import Answer, FakeClock, FakeTransport, reply
@@ -248,7 +248,7 @@ async def test_processes_that_share_a_key_do_not_fail_each_other() -> None:
     async with anyio.create_task_group() as group:
         for seed in range(4):
             config = Config()
-            shared = SharedBudget(ApiKey(f"of-process-{seed}"), config, clock)  # for it shares no memory
+            shared = SharedRateLimits(ApiKey(f"of-process-{seed}"), config, clock)  # for it shares no memory
             retry = Retry(RateLimit(network, shared), config, clock, shared, jitter=Random(seed))
             for _ in range(8):
                 group.start_soon(work, retry)

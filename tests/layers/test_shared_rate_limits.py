@@ -14,7 +14,7 @@ from planet_async.config import Config, Rates, Window
 from planet_async.errors import ServerError
 from planet_async.http import Transport
 from planet_async.layers import rate_limit as module
-from planet_async.layers.rate_limit import RateLimit, SharedBudget
+from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import FakeClock, FakeTransport, reply
@@ -26,11 +26,11 @@ RATES: Rates = {"orders": (Window(3),)}
 
 def shared(
     clock: Clock, credentials: Credentials | None = None, rates: Rates = RATES, base_url: str = API
-) -> SharedBudget:
-    return SharedBudget(credentials or ApiKey(KEY), Config(rates=rates, base_url=base_url), clock)
+) -> SharedRateLimits:
+    return SharedRateLimits(credentials or ApiKey(KEY), Config(rates=rates, base_url=base_url), clock)
 
 
-async def seconds_for(clock: FakeClock, requests: int, *budgets: SharedBudget) -> float:
+async def seconds_for(clock: FakeClock, requests: int, *budgets: SharedRateLimits) -> float:
     """Send that many requests over each, all side by side."""
     network = FakeTransport(lambda _: reply(200))
     start = clock.monotonic()
@@ -54,7 +54,7 @@ async def test_clients_of_two_keys_have_a_rate_each() -> None:
     assert await seconds_for(clock, 30, shared(clock), other) == pytest.approx(29 * 1.01 / 3)
 
 
-DIFFERENT: dict[str, Callable[[FakeClock], SharedBudget]] = {
+DIFFERENT: dict[str, Callable[[FakeClock], SharedRateLimits]] = {
     "key": lambda clock: shared(clock, ApiKey("another")),
     "scheme": lambda clock: shared(clock, ApiKey(KEY, scheme="api-key")),
     "kind": lambda clock: shared(clock, BearerToken(KEY)),
@@ -139,7 +139,7 @@ async def test_another_event_loop_has_its_own() -> None:
 async def test_a_client_may_be_made_before_its_loop() -> None:
     """The budget is found where it is first asked for, not where the client was made."""
     clock = FakeClock()
-    made: list[SharedBudget] = []
+    made: list[SharedRateLimits] = []
     thread = threading.Thread(target=lambda: made.append(shared(clock)))
     thread.start()
     await anyio.to_thread.run_sync(thread.join)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spine import get
 
 from planet_async.errors import DecodeError, PlanetError
-from planet_async.layers.compression import ACCEPTED, DamagedError, UnpackAnswers, Unzstd
+from planet_async.layers.compression import ACCEPTED, DamagedError, Decompress, Unzstd
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -53,7 +53,7 @@ async def test_an_answer_or_a_refusal_in_zstd_is_read(status: int) -> None:
     """It is asked for, and comes out as the server meant it."""
     assert "zstd" in ACCEPTED
     network = FakeTransport([reply(status, body=zstd.compress(b'{"message":"hello"}'), headers=ZSTD)])
-    stack = RaiseForStatus(UnpackAnswers(network), FakeClock())
+    stack = RaiseForStatus(Decompress(network), FakeClock())
     if status == 200:
         assert await (await stack.send(get())).read() == b'{"message":"hello"}'
     else:
@@ -70,7 +70,7 @@ async def test_what_is_packed_badly_is_an_error(body: bytes) -> None:
     """Cut or damaged, it is a DecodeError, and leaves nothing open."""
     network = FakeTransport([reply(body=body, headers=ZSTD)])
     with pytest.raises(DecodeError, match="damaged"):
-        await RaiseForStatus(UnpackAnswers(network), FakeClock()).send(get())
+        await RaiseForStatus(Decompress(network), FakeClock()).send(get())
     assert network.open_responses == 0
 
 
@@ -79,5 +79,5 @@ async def test_a_bomb_is_stopped_at_the_limit() -> None:
     """What unpacks to gigabytes is read as far as is allowed."""
     network = FakeTransport([reply(body=zstd.compress(bytes(50 << 20)) * 100, headers=ZSTD)])
     with pytest.raises(PlanetError, match="max_body_bytes"):
-        await RaiseForStatus(UnpackAnswers(network), FakeClock(), 1 << 20).send(get())
+        await RaiseForStatus(Decompress(network), FakeClock(), 1 << 20).send(get())
     assert network.open_responses == 0

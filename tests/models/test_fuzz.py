@@ -43,7 +43,7 @@ from planet_async.paging import (
     RESULTS_PAGES,
     SUBSCRIPTIONS_PAGES,
     TASKING_PAGES,
-    PageShape,
+    PageFormat,
     Paginator,
 )
 from planet_async.services._csv import CsvParser
@@ -248,7 +248,7 @@ def test_every_record(body: bytes) -> None:
 def test_every_page(body: bytes) -> None:
     """Any body as the pages of any list: its items, or a PlanetError; never a list without an end."""
 
-    async def look(shape: PageShape, cls: type[Resource]) -> None:
+    async def look(shape: PageFormat, cls: type[Resource]) -> None:
         listed = Paginator(
             Saying(200, {}, body),
             Request("GET", f"{API}/list"),

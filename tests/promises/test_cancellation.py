@@ -54,7 +54,7 @@ def test_every_method_is_here() -> None:
         for method, _ in inspect.getmembers(service, inspect.isfunction)
         if not method.startswith("_")
     }
-    public -= {"orders.notice", "subscriptions.notice"}  # they wait for nothing
+    public -= {"orders.poll_now", "subscriptions.poll_now"}  # they wait for nothing
     assert public == {name.partition(",")[0] for name in CALLS if "." in name}
 
 

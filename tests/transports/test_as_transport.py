@@ -14,7 +14,7 @@ import pytest
 
 from planet_async import Config, InvalidRequest, Planet
 from planet_async.http import Request
-from planet_async.simulator import Call, Fault, Simulator
+from planet_async.simulator import Fault, ServerRequest, Simulator
 from planet_async.simulator.server import serve
 from planet_async.testing import FakeTransport
 from planet_async.transports import as_transport
@@ -66,7 +66,7 @@ async def test_a_client_of_the_users_sends_the_requests(
     seen: list[str | None] = []
     simulator = Simulator()
 
-    def note(call: Call) -> bool:
+    def note(call: ServerRequest) -> bool:
         seen.append(call.headers.get("x-mine"))
         return False
 

@@ -13,7 +13,7 @@ from attrs import evolve
 from planet_async.config import Config
 from planet_async.errors import ConnectionLost, PlanetError, TransportError, TransportTimeout
 from planet_async.http import Request, Response, Transport
-from planet_async.layers.compression import UnpackAnswers
+from planet_async.layers.compression import Decompress
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.testing import conformance
 from planet_async.testing.conformance import (
@@ -372,4 +372,4 @@ def test_every_check_is_seen_to_fail() -> None:
 
 async def test_decompression_is_not_the_business_of_a_transport() -> None:
     """A layer does it, for what is not streamed."""
-    await a_response_is_returned_as_it_came(lambda config: UnpackAnswers(HttpxTransport(config=config)))
+    await a_response_is_returned_as_it_came(lambda config: Decompress(HttpxTransport(config=config)))

@@ -23,7 +23,7 @@ from planet_async.errors import (
 )
 from planet_async.http import Request
 from planet_async.testing import FakeClock
-from planet_async.waiting.registry import WaitingRoom
+from planet_async.waiting.registry import WaiterRegistry
 from planet_async.waiting.sweep import Sweep
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
@@ -287,7 +287,7 @@ async def test_ten_thousand_that_no_list_has_leave_others_their_turn(
 ) -> None:
     """What a roll call has not found is dealt with bit by bit: no step of the sweep takes on all of it."""
     hurried, steps = 0, list[int]()
-    work, hurry = Sweep.work, WaitingRoom.hurry
+    work, poll_soon = Sweep.work, WaiterRegistry.poll_soon
 
     async def counted_work(sweep: Sweep[Seen], now: float) -> None:
         nonlocal hurried
@@ -295,13 +295,13 @@ async def test_ten_thousand_that_no_list_has_leave_others_their_turn(
         await work(sweep, now)
         steps.append(hurried)
 
-    def counted_hurry(room: WaitingRoom[Seen], id_: str) -> bool:
+    def counted_hurry(room: WaiterRegistry[Seen], id_: str) -> bool:
         nonlocal hurried
         hurried += 1
-        return hurry(room, id_)
+        return poll_soon(room, id_)
 
     monkeypatch.setattr(Sweep, "work", counted_work)
-    monkeypatch.setattr(WaitingRoom, "hurry", counted_hurry)
+    monkeypatch.setattr(WaiterRegistry, "poll_soon", counted_hurry)
     account = Account(FakeClock(), (Thing(f"t{number}", 0, hidden_from=0) for number in range(10_000)))
     assert len(await account.delays(account.things)) == 10_000
     assert sum(steps) == 10_000
@@ -438,7 +438,7 @@ async def test_a_notice_is_heard_at_once() -> None:
 
     async def tell() -> None:
         await clock.sleep(101)
-        account.shared.notice("a")
+        account.shared.poll_now("a")
 
     async with anyio.create_task_group() as group:
         group.start_soon(tell)
@@ -448,10 +448,10 @@ async def test_a_notice_is_heard_at_once() -> None:
 
 async def test_a_thousand_notices_of_one_thing_are_one() -> None:
     """They take no room, and are one look."""
-    room = WaitingRoom[Seen]()
+    room = WaiterRegistry[Seen]()
     room.join(WaitForMany(Account(FakeClock()).shared, [], is_done), ["a", "b"])
     for _ in range(1000):
-        room.hurry("a")
+        room.poll_soon("a")
     assert room.take_urgent() == ["a"]
     assert room.take_urgent() == []
 
@@ -480,7 +480,7 @@ async def test_a_notice_is_not_believed() -> None:
 
     async def tell() -> None:
         await clock.sleep(10)
-        account.shared.notice("t7")
+        account.shared.poll_now("t7")
 
     async with anyio.create_task_group() as group:
         group.start_soon(tell)
@@ -496,15 +496,15 @@ async def test_a_flood_of_notices_costs_little() -> None:
     async def tell() -> None:
         for _ in range(100):
             await clock.sleep(0.01)
-            account.shared.notice("stranger")
-            account.shared.notice("a")
+            account.shared.poll_now("stranger")
+            account.shared.poll_now("a")
 
     async with anyio.create_task_group() as group:
         group.start_soon(tell)
         await account.wait("a")
     assert account.most_looks_at_one == 1
     assert account.counts["look"] <= 1 / 0.05 + 12
-    account.shared.notice("a")
+    account.shared.poll_now("a")
     await settle()
 
 

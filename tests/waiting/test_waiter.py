@@ -15,7 +15,7 @@ from planet_async.config import Schedule
 from planet_async.errors import NotFound, WaitTimeout
 from planet_async.outcome import Outcome
 from planet_async.testing import FakeClock
-from planet_async.waiting.poller import SharedWait
+from planet_async.waiting.poller import Poller
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 pytestmark = pytest.mark.anyio
@@ -58,8 +58,8 @@ class Things:
             raise NotFound(f"no {id_}", status=404)
         return Thing(id_, "done" if self.clock.monotonic() >= self.finished_at[id_] else "running")
 
-    def shared(self) -> SharedWait[Thing]:
-        return SharedWait(self.look, clock=self.clock, schedule=SCHEDULE)
+    def shared(self) -> Poller[Thing]:
+        return Poller(self.look, clock=self.clock, schedule=SCHEDULE)
 
     def wait_many(self, ids: Iterable[str], timeout: float | None = None) -> AsyncIterator[Outcome[Thing]]:
         return WaitForMany(self.shared(), ids, _done, timeout=timeout)
@@ -242,7 +242,7 @@ async def test_a_look_that_hangs_does_not_outlast_the_timeout() -> None:
         await clock.sleep(10_000)
         return Thing(id_, "done")
 
-    waiting = WaitForMany(SharedWait(look, clock=clock, schedule=SCHEDULE), ["a"], _done, timeout=5)
+    waiting = WaitForMany(Poller(look, clock=clock, schedule=SCHEDULE), ["a"], _done, timeout=5)
     assert [type(outcome.error) async for outcome in waiting] == [WaitTimeout]
     assert clock.monotonic() == 5
 

@@ -171,7 +171,7 @@ async def test_looks_do_not_hold_up_the_lists(cause: str) -> None:
             while True:
                 await clock.sleep(1)
                 for order_id in ids:
-                    planet.orders.notice(order_id)
+                    planet.orders.poll_now(order_id)
 
         asked = [*others, *ids] if cause == "other users" else ids
         if cause == "webhooks":
@@ -228,7 +228,7 @@ async def test_an_order_of_a_list_can_be_downloaded(tmp_path: Path) -> None:
 
 
 async def test_a_webhook_ends_the_waiting() -> None:
-    """`notice` makes that order be looked at now; ids nobody waits for, and upper case, are fine."""
+    """`poll_now` makes that order be looked at now; ids nobody waits for, and upper case, are fine."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1000))
     async with client(simulator, clock) as planet:
@@ -236,8 +236,8 @@ async def test_a_webhook_ends_the_waiting() -> None:
 
         async def call() -> None:
             await clock.sleep(1001)
-            planet.orders.notice("4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11")
-            planet.orders.notice(order.id.upper())
+            planet.orders.poll_now("4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11")
+            planet.orders.poll_now(order.id.upper())
 
         async with anyio.create_task_group() as group:
             group.start_soon(call)
@@ -273,7 +273,7 @@ async def test_many_subscriptions() -> None:
                 group.start_soon(planet.subscriptions.wait, subscription.id, "cancelled")
     assert simulator.requests["subscriptions.get"] <= 10 + 20  # cancelling reads each, too
     assert simulator.requests["subscriptions.list"] <= 90
-    planet.subscriptions.notice(made[0].id)
+    planet.subscriptions.poll_now(made[0].id)
 
 
 @pytest.mark.no_cover
