@@ -1,4 +1,4 @@
-"""`CloseGuard` ends the requests of a client that is closed, and `ClientClock` its pauses between requests."""
+"""What ends when a client is closed: its requests, by `CloseGuard`, and its pauses, by `ClientClock`."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ class CloseGuard:
 
     Closing ends the requests in flight and the reading of streamed bodies: they raise ClientClosed, as every
     later request does.  The transport inside is closed after all of them have ended, so that none of them
-    meets a transport that is half closed.  A client and its views have one `Shutdown` and are closed together.
+    meets a transport that is half closed.  A client and its views share one `Shutdown`.
     """
 
     def __init__(self, inner: Transport, shutdown: "Shutdown") -> None:

@@ -25,7 +25,9 @@ _SAFE = 0.9  # of the pace of the last 429: up to there the pace recovers quickl
 _GAIN_BELOW, _GAIN_ABOVE = 0.35, 0.05  # of the distance to the safe pace, and of that to the pace of the 429
 
 _RETRIES = 20.0  # how many retries an origin has at first, and at most
-_EARNED_RETRIES = 0.1  # by each success: a failing service gets a tenth more requests, not several times as many
+_EARNED_RETRIES = (
+    0.1  # by each success: a failing service gets a tenth more requests, not several times as many
+)
 
 
 class RateLimit:
