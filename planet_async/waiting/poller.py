@@ -31,7 +31,7 @@ import anyio.lowlevel
 
 from planet_async.clock import Clock
 from planet_async.config import Schedule
-from planet_async.errors import ClientClosed, PlanetError
+from planet_async.errors import PlanetError
 from planet_async.outcome import chunks
 from planet_async.waiting.registry import POLLS_AT_ONCE, State, Waiter, WaiterRegistry
 from planet_async.waiting.sweep import FEW, Identified, ListQueries, Sweep
@@ -111,12 +111,24 @@ class Poller(Generic[T]):
         self._has_leader = True
         try:
             while not waiter.is_ready:
-                await self._step()
+                try:
+                    await self._step()
+                except PlanetError as error:
+                    await self._fail_all(error)
         finally:
             self._has_leader = False
 
+    async def _fail_all(self, error: PlanetError) -> None:
+        for ids in chunks([*self._registry.entries], _FAILED_AT_ONCE):
+            for id_ in ids:
+                self._registry.fail(id_, error)
+            await anyio.lowlevel.checkpoint()
+
     async def _step(self) -> None:
-        """Do one thing, small enough to hand over after it: some polls, a page of a list, or a sleep."""
+        """Do one thing, small enough to hand over after it: some polls, a page of a list, or a sleep.
+
+        Raises what ends all waiting: the client is closed, or the credential refused.
+        """
         now = self.clock.monotonic() + _SOON
         page_due = inf if self._sweep is None else self._sweep.next_due()
         is_page_due = page_due <= now
@@ -139,11 +151,6 @@ class Poller(Generic[T]):
         try:
             with self._sleeping:
                 await self.clock.sleep(moment - self.clock.monotonic())
-        except ClientClosed as closed:
-            for ids in chunks([*self._registry.entries], _FAILED_AT_ONCE):
-                for id_ in ids:
-                    self._registry.fail(id_, closed)
-                await anyio.lowlevel.checkpoint()
         finally:
             self._sleeping = None
 
@@ -179,6 +186,6 @@ class Poller(Generic[T]):
             if entry.state is not State.UNLISTED and self._reads_lists:
                 # The lists will show it, unless it is another user's.  Until then it is polled rarely, and
                 # many such ids cost no more requests than a few.
-                self._registry.mark_expected(entry)
+                self._registry.mark(entry, State.EXPECTED)
                 pause = self._schedule.longest * max(1.0, self._registry.counts[State.EXPECTED] / FEW)
             self._registry.schedule(id_, entry, self.clock.monotonic() + pause)

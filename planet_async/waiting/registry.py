@@ -2,50 +2,24 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 from weakref import WeakSet, ref
 
+import anyio
 import msgspec
 
-from planet_async.errors import PlanetError
+from planet_async.errors import PlanetError, WaitTimeout
+from planet_async.outcome import Outcome
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
 
 POLLS_AT_ONCE = 10
 
 _URGENT = -inf  # as `due`: before everything else
 _AS_SOON_AS_POSSIBLE = 0.0
-
-
-class Waiter(Protocol[T_contra]):
-    """A caller that waits for one id or many; `wants_changes`: for every change, not only the end."""
-
-    wants_changes: bool
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether there is something to return to the caller, or nothing left to wait for."""
-        ...
-
-    def deliver(self, id_: str, item: T_contra) -> bool:
-        """Take what a poll or a list shows; return whether that ends the wait for this id."""
-        ...
-
-    def fail(self, id_: str, error: PlanetError) -> None:
-        """Take the error that ends the wait for this id."""
-        ...
-
-    def notify(self) -> None:
-        """End `sleep`."""
-        ...
-
-    async def sleep(self) -> None:
-        """Wait until notified."""
-        ...
 
 
 class State(Enum):
@@ -57,6 +31,65 @@ class State(Enum):
     UNLISTED = auto()
 
 
+class Waiter(Generic[T]):
+    """A caller: the ids that it waits for, and the outcomes and updates that it has not taken yet."""
+
+    def __init__(
+        self, ids: Iterable[str], finished: Callable[[T], bool], *, timeout: float | None, wants_changes: bool
+    ) -> None:
+        self.waiting = dict.fromkeys(ids)
+        self.outcomes: deque[Outcome[T]] | None = None  # even an empty one takes 760 bytes
+        self.updates: deque[T] | None = deque() if wants_changes else None
+        self._finished = finished
+        self._timeout = timeout
+        self._last_update: T | None = None
+        self._notified: anyio.Event | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something for the caller to take, or nothing left to wait for."""
+        return bool(self.outcomes or self.updates or not self.waiting)
+
+    def deliver(self, id_: str, item: T) -> bool:
+        """Take what a poll or a list shows; return whether that ends the wait for this id."""
+        if self.updates is not None and item != self._last_update:
+            self._last_update = item
+            self.updates.append(item)
+            self.notify()
+        if self._finished(item):
+            self._end(Outcome(id_, item))
+        elif self._timeout is not None and self._timeout <= 0:
+            self.time_out(id_)
+        return id_ not in self.waiting
+
+    def fail(self, id_: str, error: PlanetError) -> None:
+        """Take the error that ends the wait for this id."""
+        self._end(Outcome(id_, error=error))
+
+    def time_out(self, id_: str) -> None:
+        """End the wait for this id: there was no more time."""
+        after = "" if self._timeout is None else f" after {self._timeout:g} s"
+        hint = "It goes on at the service; wait again with the same id."
+        self.fail(id_, WaitTimeout(f"{id_} was not finished{after}", hint=hint))
+
+    def _end(self, outcome: Outcome[T]) -> None:
+        del self.waiting[outcome.id]
+        if self.outcomes is None:
+            self.outcomes = deque()
+        self.outcomes.append(outcome)
+        self.notify()
+
+    def notify(self) -> None:
+        """End `sleep`."""
+        if self._notified is not None:
+            self._notified.set()
+
+    async def sleep(self) -> None:
+        """Wait until notified."""
+        self._notified = anyio.Event()
+        await self._notified.wait()
+
+
 class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
     """An id that is waited for; `due` is when to poll it next, `inf` where it is not polled.
 
@@ -65,7 +98,7 @@ class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
     """
 
     waiters: "tuple[ref[Waiter[T]], ...]"
-    state: State = State.LISTED
+    state: State
     polls: int = 0
     due: float = inf
 
@@ -90,7 +123,7 @@ class WaiterRegistry(Generic[T]):
         """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
         self.counts = dict.fromkeys(State, 0)
-        self._new = deque[str]()
+        self.new = deque[str]()
         self._later: list[tuple[float, str]] = []  # a heap
 
     @property
@@ -106,14 +139,14 @@ class WaiterRegistry(Generic[T]):
     def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
         """Let a waiter wait for these; `listed`: the lists are known to report their changes."""
         self._waiters.add(waiter)
-        if waiter.wants_changes:
+        if waiter.updates is not None:
             self._wanting_changes.add(waiter)
         alone = (ref(waiter),)
         for id_ in ids:
             entry = self.entries.get(id_)
             if entry is None:
-                entry = self.entries[id_] = Entry(alone)
-                self.counts[entry.state] += 1
+                entry = self.entries[id_] = Entry(alone, State.LISTED)
+                self.counts[State.LISTED] += 1
                 if not listed:
                     self.mark_unknown(id_, entry)
             else:
@@ -138,7 +171,7 @@ class WaiterRegistry(Generic[T]):
         if entry is None:
             return False
         if listed and entry.state is not State.LISTED:
-            self.mark_listed(entry)
+            self.mark(entry, State.LISTED)
         waiters = entry.alive()
         waiting = [waiter for waiter in waiters if not waiter.deliver(id_, item)]
         self._keep(id_, entry, waiting)
@@ -166,40 +199,25 @@ class WaiterRegistry(Generic[T]):
         elif len(waiters) < len(entry.waiters):
             entry.waiters = tuple(map(ref, waiters))
 
-    # How an id is followed
-
-    def mark_unknown(self, id_: str, entry: Entry[T]) -> None:
-        """Poll it as soon as possible: nothing is known of it."""
-        if entry.state is not State.NEW or entry.polls:
-            self._enter(entry, State.NEW)
-            entry.polls = 0
-            if entry.due != _URGENT:
-                entry.due = _AS_SOON_AS_POSSIBLE
-                self._new.append(id_)
-
-    def mark_expected(self, entry: Entry[T]) -> None:
-        """Rely on the lists to show it, for now."""
-        self._enter(entry, State.EXPECTED)
-
-    def mark_listed(self, entry: Entry[T]) -> None:
-        """Rely on the lists to report its changes."""
-        self._enter(entry, State.LISTED)
-
-    def mark_unlisted(self, entry: Entry[T]) -> None:
-        """Rely on polling alone."""
-        self._enter(entry, State.UNLISTED)
-
-    def _enter(self, entry: Entry[T], state: State) -> None:
+    def mark(self, entry: Entry[T], state: State) -> None:
+        """Follow an id in another way, which begins without a poll unless one is urgent."""
         self.counts[entry.state] -= 1
         self.counts[state] += 1
         entry.state = state
         if entry.due != _URGENT:
             entry.due = inf
 
-    # When an id is polled
+    def mark_unknown(self, id_: str, entry: Entry[T]) -> None:
+        """Poll an id as soon as possible: nothing is known of it."""
+        if entry.state is not State.NEW or entry.polls:
+            self.mark(entry, State.NEW)
+            entry.polls = 0
+            if entry.due != _URGENT:
+                entry.due = _AS_SOON_AS_POSSIBLE
+                self.new.append(id_)
 
     def poll_soon(self, id_: str) -> bool:
-        """Have it polled before all others; return whether anybody waits for it."""
+        """Have an id polled before all others; return whether anybody waits for it."""
         entry = self.entries.get(id_)
         if entry is not None and entry.due != _URGENT:
             entry.due = _URGENT
@@ -207,15 +225,11 @@ class WaiterRegistry(Generic[T]):
         return entry is not None
 
     def schedule(self, id_: str, entry: Entry[T], due: float) -> None:
-        """Have it polled at that moment."""
+        """Have an id that was polled polled again at that moment."""
         entry.polls += 1
-        if entry.due != _URGENT:  # it was asked for during the poll
+        if entry.due != _URGENT:  # requested during the poll
             entry.due = due
             heapq.heappush(self._later, (due, id_))
-
-    def forget_new(self) -> None:
-        """Empty the queue of the new: a reconciliation takes them up."""
-        self._new.clear()
 
     def next_due(self) -> float:
         """Return when the next poll is due, of ids that are not new."""
@@ -229,24 +243,25 @@ class WaiterRegistry(Generic[T]):
 
     def take_urgent(self, most: int = POLLS_AT_ONCE) -> list[str]:
         """Return some ids that are to be polled before all others."""
-        return self._take_until(_URGENT, most)
+        taken: list[str] = []
+        while len(taken) < most and self.next_due() == _URGENT:
+            taken.append(self._take_first())
+        return taken
 
     def take_due(self, now: float) -> list[str]:
         """Return some ids that are to be polled now: the new ones first."""
         taken: list[str] = []
-        while self._new and len(taken) < POLLS_AT_ONCE:
-            id_ = self._new.popleft()
+        while self.new and len(taken) < POLLS_AT_ONCE:
+            id_ = self.new.popleft()
             entry = self.entries.get(id_)
             if entry is not None and entry.state is State.NEW and entry.due == _AS_SOON_AS_POSSIBLE:
                 entry.due = inf
                 taken.append(id_)
-        return taken + self._take_until(now, POLLS_AT_ONCE - len(taken))
-
-    def _take_until(self, moment: float, most: int) -> list[str]:
-        taken: list[str] = []
-        while self._later and self._later[0][0] <= moment and len(taken) < most:
-            due, id_ = heapq.heappop(self._later)
-            if self._is_due(due, id_):
-                self.entries[id_].due = inf
-                taken.append(id_)
+        while len(taken) < POLLS_AT_ONCE and self.next_due() <= now:
+            taken.append(self._take_first())
         return taken
+
+    def _take_first(self) -> str:
+        id_ = heapq.heappop(self._later)[1]
+        self.entries[id_].due = inf
+        return id_

@@ -151,7 +151,7 @@ class Sweep(Generic[T]):
         elif reconciliation is None:
             ids = chunks([*self._registry.entries], _ENTRIES_AT_ONCE)
             self._reconciliation = Reconciliation(self._lists, ids, urgent=self._is_crowded)
-            self._registry.forget_new()
+            self._registry.new.clear()
         else:
             await self._read(reconciliation.cursor)
         await anyio.lowlevel.checkpoint()
@@ -161,11 +161,8 @@ class Sweep(Generic[T]):
             await cursor.fetch()
             if cursor.date is None:
                 raise DecodeError("a list without the server's time, which the next one has to begin at")
-        except _FATAL as error:
-            for ids in chunks([*self._registry.entries], _ENTRIES_AT_ONCE):
-                for id_ in ids:
-                    self._registry.fail(id_, error)
-                await anyio.lowlevel.checkpoint()
+        except _FATAL:
+            raise
         except PlanetError as error:
             # Further on than the first page, it may be a link that has expired.
             self._set_back(error, refused=isinstance(error, BadRequest) and cursor.pages == 0)
@@ -216,7 +213,7 @@ class Sweep(Generic[T]):
                 continue
             reconciliation.missing.add(id_)
             if entry.state is State.NEW:
-                self._registry.mark_expected(entry)
+                self._registry.mark(entry, State.EXPECTED)
 
     def _end_page_of_reconciliation(self, reconciliation: "Reconciliation[T]") -> None:
         self._may_reconcile = False
@@ -254,10 +251,7 @@ class Sweep(Generic[T]):
                 if entry.state is State.EXPECTED or not self.is_on:
                     self._registry.mark_unknown(id_, entry)
             else:
-                mark = self._registry.mark_listed
-                if self._verdict is State.UNLISTED:
-                    mark = self._registry.mark_unlisted
-                mark(entry)
+                self._registry.mark(entry, self._verdict)
                 self._registry.poll_soon(id_)
         del self._unfound[-_ENTRIES_AT_ONCE:]
 

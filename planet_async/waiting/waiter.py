@@ -1,6 +1,5 @@
 """Waiting for one id, or for many with no task for each."""
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from math import inf
@@ -9,9 +8,9 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
-from planet_async.errors import PlanetError, WaitTimeout
 from planet_async.outcome import Outcome, chunks
 from planet_async.waiting.poller import Poller
+from planet_async.waiting.registry import Waiter
 from planet_async.waiting.sweep import Identified
 
 T = TypeVar("T", bound=Identified)
@@ -20,13 +19,13 @@ _AT_ONCE = 500  # ids; takes a millisecond or two: other tasks need the event lo
 _MOMENT = 1e-6  # seconds; sums of floats are not exact
 
 
-class WaitForMany(AsyncIterator[Outcome[T]]):
+class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
     """One outcome for each id, as they finish; an error of one stops no other.
 
     Ids not finished in time end as a WaitTimeout; with a `timeout` of 0, those that one poll, or a list, has
     shown unfinished, however long that takes.  All `ids` are read before the first request: some at once, the
     others bit by bit.  Nothing runs while the caller holds an outcome, and this is no generator, so that
-    leaving the loop is always safe.
+    leaving the loop is always safe.  `just_seen`: none was finished a moment ago, which may save requests.
     """
 
     def __init__(
@@ -39,28 +38,21 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         on_update: Callable[[T], None] | None = None,
         just_seen: bool = False,
     ) -> None:
+        self._ids = iter(ids)
+        first = islice(self._ids, _AT_ONCE)
+        super().__init__(first, finished, timeout=timeout, wants_changes=on_update is not None)
         self._poller = poller
         self._just_seen = just_seen
-        self._finished = finished
-        self._timeout = timeout
-        self._polls_once = timeout is not None and timeout <= 0
         self._deadline = poller.clock.monotonic() + timeout if timeout is not None and timeout > 0 else inf
         self._on_update = on_update
-        self._ids = iter(ids)
-        self._waiting: dict[str, None] = dict.fromkeys(islice(self._ids, _AT_ONCE))
         self._joining: Iterator[Sequence[str]] | None = None
-        self._outcomes: deque[Outcome[T]] | None = None  # even an empty one takes 760 bytes
         self._yielded = 0
-        self._updates: deque[T] | None = None if on_update is None else deque()
-        self._seen: T | None = None
-        self._notified: anyio.Event | None = None
-        self.wants_changes = on_update is not None
 
     async def __anext__(self) -> Outcome[T]:
         await self._join()
-        while not self._outcomes:
+        while not self.outcomes:
             left = self._deadline - self._poller.clock.monotonic()
-            if not self._waiting:
+            if not self.waiting:
                 self.leave()
                 raise StopAsyncIteration
             if left <= _MOMENT:
@@ -69,18 +61,18 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
             else:
                 with self._poller.clock.move_on_after(left):
                     await self._poller.progress(self)
-            while self._on_update is not None and self._updates:
-                self._on_update(self._updates.popleft())
+            while self._on_update is not None and self.updates:
+                self._on_update(self.updates.popleft())
         self._yielded += 1
         if not self._yielded % _AT_ONCE:  # a hundred thousand may have ended at once
             await anyio.lowlevel.checkpoint()
-        return self._outcomes.popleft()
+        return self.outcomes.popleft()
 
     async def _join(self) -> None:
         while more := self._more_ids():
-            self._waiting.update(more)
+            self.waiting.update(more)
             await anyio.lowlevel.checkpoint()
-        self._joining = self._joining or chunks([*self._waiting], _AT_ONCE)
+        self._joining = self._joining or chunks([*self.waiting], _AT_ONCE)
         for ids in self._joining:
             self._poller.join(self, ids, just_seen=self._just_seen)
             await anyio.lowlevel.checkpoint()
@@ -89,57 +81,20 @@ class WaitForMany(AsyncIterator[Outcome[T]]):
         try:
             return dict.fromkeys(islice(self._ids, _AT_ONCE))
         except BaseException:
-            self._waiting.clear()  # one of them is wrong: none is waited for
+            self.waiting.clear()  # one of them is wrong: none is waited for
             raise
 
     def leave(self) -> None:
         """Stop waiting."""
-        self._poller.leave(self, self._waiting)
-        self._waiting.clear()
+        self._poller.leave(self, self.waiting)
+        self.waiting.clear()
 
     def _time_out_some(self) -> None:
         """Stop waiting for some; the others follow when the caller has taken the outcomes of these."""
-        ids = [*islice(self._waiting, _AT_ONCE)]
+        ids = [*islice(self.waiting, _AT_ONCE)]
         self._poller.leave(self, ids)
         for id_ in ids:
-            self._end(Outcome(id_, error=_timed_out(id_, self._timeout)))
-
-    def _end(self, outcome: Outcome[T]) -> None:
-        del self._waiting[outcome.id]
-        if self._outcomes is None:
-            self._outcomes = deque()
-        self._outcomes.append(outcome)
-        self.notify()
-
-    # What `Poller` calls: see `registry.Waiter`
-
-    @property
-    def is_ready(self) -> bool:
-        return bool(self._outcomes or self._updates or not self._waiting)
-
-    def deliver(self, id_: str, item: T) -> bool:
-        if self._updates is not None and item != self._seen:
-            self._seen = item
-            self._updates.append(item)
-            self.notify()
-        if self._finished(item):
-            self._end(Outcome(id_, item))
-        elif self._polls_once:
-            self._end(Outcome(id_, error=_timed_out(id_, self._timeout)))
-        else:
-            return False
-        return True
-
-    def fail(self, id_: str, error: PlanetError) -> None:
-        self._end(Outcome(id_, error=error))
-
-    def notify(self) -> None:
-        if self._notified is not None:
-            self._notified.set()
-
-    async def sleep(self) -> None:
-        self._notified = anyio.Event()
-        await self._notified.wait()
+            self.time_out(id_)
 
 
 async def wait_for(
@@ -151,19 +106,9 @@ async def wait_for(
     on_update: Callable[[T], None] | None = None,
     just_seen: bool = False,
 ) -> T:
-    """Wait for one id; `on_update` is called with what was seen whenever that has changed.
-
-    `just_seen`: it was not finished a moment ago, which may save a request.
-    """
+    """Wait for one id; `on_update` is called with what was seen whenever that has changed."""
     waiter = WaitForMany(poller, [id_], finished, timeout=timeout, on_update=on_update, just_seen=just_seen)
     try:
         return (await anext(waiter)).unwrap()
     finally:
         waiter.leave()
-
-
-def _timed_out(id_: str, timeout: float | None) -> WaitTimeout:
-    return WaitTimeout(
-        f"{id_} was not finished after {timeout:g} s" if timeout is not None else f"{id_} was not finished",
-        hint="It goes on at the service; wait again with the same id.",
-    )
