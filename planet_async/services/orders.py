@@ -323,7 +323,7 @@ class Orders:
             checked_requests(requests),
             Calls(
                 create=self._place,
-                find=self._creating.find,
+                find=self._creating.recover,
                 claim=self._creating.claim_ids,
                 release=self._creating.release,
                 wait=self._wait_for,
