@@ -49,7 +49,7 @@ MARGIN = 10.0
 """Seconds that the clocks of a service's machines may differ by."""
 
 _LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)  # in shares of the consistency delay
-_LOOKUP_PAUSE = 10.0  # seconds, after a lookup that failed
+_LOOKUP_PAUSE = 1.0  # the same, after a lookup that failed
 
 _LOOKUPS_AT_ONCE = 20
 _INITIAL_LOOKUPS = 50.0  # that a service which answers nothing is sent: through an outage of a minute
@@ -236,7 +236,7 @@ class ExactlyOnce(Generic[T]):
             if attempt >= self._config.max_attempts:  # which may be infinite
                 break
             if attempt:
-                await self._clock.sleep(min(_LOOKUP_PAUSE, self._config.consistency_delay))
+                await self._clock.sleep(_LOOKUP_PAUSE * self._config.consistency_delay)
             async with registry.lookups:
                 if not registry.may_look_up():
                     continue
