@@ -184,7 +184,7 @@ class Decompress:
             await response.aclose()
             raise DecodeError(f"the answer is packed as {packing[:20]!r}, not as asked for", request=request)
         text = unpacked(response, request, unpacker())
-        text.confidential = response.confidential
+        text.secrets = response.secrets
         # They are of what came, not of what is read.
         text.headers = {
             name: value

@@ -176,7 +176,7 @@ class RaiseForStatus:
 
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
     """Make the error that a refusal stands for."""
-    shown = partial(redact, secrets=(*response.confidential, *secrets_in(request.body)))
+    shown = partial(redact, secrets=(*response.secrets, *secrets_in(request.body)))
     text = shown(body.decode("utf-8", "replace"))
     message, field_errors = parse_error_body(text.encode())
     return status_class(response.status)(

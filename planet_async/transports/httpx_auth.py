@@ -13,6 +13,7 @@ from attrs import evolve
 from planet_async._loops import PerLoop
 from planet_async.errors import ConnectError, InvalidRequest, PlanetError
 from planet_async.http import Request, Response, Transport
+from planet_async.redaction import credential_of
 
 _OURS = frozenset({"host", "content-length"})  # the network's business
 _NETWORK_TROUBLE = (OSError, httpx.TransportError)  # the errors of `requests` are OSErrors
@@ -42,6 +43,7 @@ class AuthFlow:
                     raise InvalidRequest(f"{type(self._auth).__name__} gave nothing to send", request=request)
                 sent = _signed(request, outgoing) if outgoing is plain else await _another(outgoing)
                 response = await self._network.send(sent)
+                response.secrets = credential_of(sent)
                 answer = await self._answer(response, outgoing)
                 outgoing = await self._step(flow, answer, request)
                 if outgoing is None:
