@@ -82,7 +82,7 @@ async def test_any_answer_can_be_given(call: Caller) -> None:
     call.simulator.faults.add(Fault(status=502, after=True, times=1))
     assert (await call("POST", ORDERS, json=scenes())).status == 502
     assert len(call.simulator.orders) == 1
-    assert call.simulator.answers == {("orders.create", 503): 1, ("orders.create", 502): 1}
+    assert call.simulator.responses == {("orders.create", 503): 1, ("orders.create", 502): 1}
 
 
 async def test_the_real_answer_can_be_spoilt(call: Caller) -> None:
@@ -175,7 +175,7 @@ async def test_the_documented_rates(clock: FakeClock) -> None:
     reply = await call("GET", path)
     assert (reply.status, reply.headers["retry-after"]) == (429, "1")
     assert [(await call("GET", STATS)).status for _ in range(6)] == [200] * 5 + [429]
-    assert call.simulator.answers["orders.get", 429] == 2
+    assert call.simulator.responses["orders.get", 429] == 2
     clock.advance(0.999)
     assert (await call("GET", path)).status == 429
     clock.advance(0.001)
@@ -231,7 +231,7 @@ async def test_our_client_keeps_to_two_windows(clock: FakeClock, rates: Rates, r
         for _ in range(400):
             group.start_soon(lists)
     assert simulator.requests["tasking.list"] == 400
-    assert simulator.answers["tasking.list", 429] == refused
+    assert simulator.responses["tasking.list", 429] == refused
 
 
 async def test_without_rates_the_minute_is_noticed(clock: FakeClock) -> None:
