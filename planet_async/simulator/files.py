@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import quote, unquote, urlencode
 
 import anyio.to_thread
@@ -17,6 +17,19 @@ from planet_async.simulator.http import Content, Part, Pixels, ServerRequest, Se
 from planet_async.simulator.rules import is_zipped
 
 MANIFEST = "manifest.json"
+
+ManifestKind = Literal[
+    "complete",
+    "absent",
+    "missing_entry",
+    "dotted_paths",
+    "sha512",
+    "upper_case",
+    "empty",
+    "null",
+    "blank",
+]
+MANIFESTS: Sequence[ManifestKind] = get_args(ManifestKind)
 
 _QUADS = tuple(f"{column}-{row}" for column in (716, 717) for row in (1226, 1227))  # of any geometry
 _ARCHIVE = "{{name}}_{{order_id}}.zip"  # the default is not documented [L]
@@ -52,7 +65,17 @@ class Delivery:
     A delivery to a cloud has no manifest link [L].
     """
 
-    def __init__(self, order_id: str, order: Mapping[str, Any], *, file_bytes: int, partial: bool) -> None:
+    def __init__(
+        self,
+        order_id: str,
+        order: Mapping[str, Any],
+        *,
+        file_bytes: int,
+        partial: bool = False,
+        manifest: ManifestKind = "complete",
+        missing: int = 0,
+        damaged: int = 0,
+    ) -> None:
         self._order_id = order_id
         self._file_bytes = file_bytes
         self.to_cloud = destination_of(order) is not None or "hosting" in order
@@ -62,8 +85,11 @@ class Delivery:
         kept = [file for file in loose if file.annotations.get("planet/item_id") != lost]
         self.heavy = file_bytes * len(kept)
         files = _archived(order_id, order, kept) if is_zipped(order) else kept
-        if not self.to_cloud:
-            files = [*files, _manifest(files)]
+        described = files
+        if damaged:
+            files = [*(_damaged(file) for file in files[:damaged]), *files[damaged:]]
+        if not self.to_cloud and manifest != "absent":
+            files = [*files[: len(files) - missing], _manifest(described, manifest)]
         self.files: Sequence[File] = files
         self.by_path = {file.path: file for file in files}
 
@@ -145,21 +171,45 @@ def _archive(name: str, files: Sequence[File]) -> File:
     return File(name, "application/zip", make)
 
 
-def _manifest(files: Sequence[File], folder: str = "") -> File:
+def _damaged(file: File) -> File:
+    """Return a file of the same size and other bytes."""
+
+    def make() -> Content:
+        first, *others = file.content.parts  # a short one: the head of a TIFF, or all of a text
+        return Content(bytes(byte ^ 0xFF for byte in first[:]), *others)
+
+    return File(file.path, file.media_type, make, file.annotations)
+
+
+def _manifest(files: Sequence[File], kind: ManifestKind = "complete", folder: str = "") -> File:
+    if kind == "dotted_paths":
+        folder = "./"
+
     def make() -> Content:
         entries = [
             {
                 "path": folder + file.path,
                 "media_type": file.media_type,
                 "size": file.content.size,
-                "digests": file.content.digests(),
+                "digests": _digests(file.content, kind),
                 "annotations": file.annotations,
             }
-            for file in files
+            for file in files[kind == "missing_entry" :]
         ]
         return Content(msgspec.json.encode({"name": "", "files": entries}))
 
     return File(MANIFEST, "application/json", make)
+
+
+def _digests(content: Content, kind: ManifestKind) -> Mapping[str, str] | None:
+    if kind == "sha512":
+        return content.digests("sha512")
+    if kind in {"empty", "null"}:
+        return {} if kind == "empty" else None
+    found = content.digests()
+    if kind == "blank":
+        return dict.fromkeys(found, "")
+    return {name.upper(): value for name, value in found.items()} if kind == "upper_case" else found
 
 
 _LOCAL = struct.Struct("<4s5H3L2H")

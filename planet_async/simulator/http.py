@@ -59,7 +59,8 @@ class ServerRequest:
 class ServerResponse:
     """What the server sends; `start` and `stop` select a part of a file.
 
-    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.
+    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.  Without
+    a Content-Length (`has_length`) the client cannot see that a body was cut.
     """
 
     status: int
@@ -69,6 +70,13 @@ class ServerResponse:
     stop: int | None = None
     cut: int | None = None
     bytes_per_second: float | None = None
+    has_length: bool = True
+
+    @property
+    def all_headers(self) -> Mapping[str, str]:
+        """The headers, with the length of the body."""
+        length = {"content-length": str(self.length)} if self.has_length else {}
+        return {**self.headers, **length}
 
     @property
     def length(self) -> int:
@@ -90,7 +98,7 @@ class ServerResponse:
         for chunk in content.chunks(self.start, end):
             for place in range(0, len(chunk), step):
                 yield chunk[place : place + step]
-        if end < stop:
+        if end < stop and self.has_length:
             raise Dropped
 
     @property
@@ -113,16 +121,18 @@ class ResponseBody(AsyncIterator[bytes]):
         self._clock = clock
 
     async def __anext__(self) -> bytes:
-        await (self._clock.sleep(self._pause) if self._pause else anyio.lowlevel.checkpoint())
+        await anyio.lowlevel.checkpoint()
         try:
-            piece = next(self._chunks, None)
+            chunk = next(self._chunks, None)
         except Dropped:
-            piece = b""
-        if piece == b"":
+            chunk = b""
+        if chunk == b"":
             raise ConnectionLost("the connection broke off: cut by the simulator", request=self._request)
-        if piece is None:
+        if chunk is None:
             raise StopAsyncIteration
-        return piece
+        if self._pause:
+            await self._clock.sleep(self._pause)
+        return chunk
 
 
 class Dropped(Exception):

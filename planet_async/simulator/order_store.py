@@ -13,7 +13,7 @@ import msgspec
 from attrs import define, field, frozen, validators
 
 from planet_async.simulator.context import NO_EXPIRY, Context, Interval, after, render, seconds_between
-from planet_async.simulator.files import Delivery
+from planet_async.simulator.files import MANIFESTS, Delivery, ManifestKind
 
 OPS = "/compute/ops"
 ORDERS = f"{OPS}/orders/v2"
@@ -52,6 +52,12 @@ class OrderPlan:
         state: The state in which it ends.
         error_hints: What it says when it has ended as ``"partial"`` or ``"failed"``.
         refuse: A message: the order is not accepted, with a 400 that says so.
+        manifest: What the manifest is like: ``"complete"``; ``"absent"``; without a ``"missing_entry"``, that
+            of the first file; with ``"dotted_paths"`` such as ``./a.tif``; with checksums of ``"sha512"``
+            only, under names in ``"upper_case"``, or ``"empty"``, ``"null"`` or ``"blank"`` ones.
+        missing_files: How many of the files that the manifest lists are not delivered, the last ones.
+        damaged_files: How many of the files are not those that the manifest describes, the first ones.
+        bare_names: The names of results lack the folder of the order.
     """
 
     queue_seconds: float = field(default=5.0, validator=validators.ge(0.0))
@@ -59,6 +65,10 @@ class OrderPlan:
     state: FinalState = field(default="success", validator=validators.in_(("success", "partial", "failed")))
     error_hints: Sequence[str] = field(default=(), converter=_words)
     refuse: str | None = None
+    manifest: ManifestKind = field(default="complete", validator=validators.in_(MANIFESTS))
+    missing_files: int = field(default=0, validator=validators.ge(0))
+    damaged_files: int = field(default=0, validator=validators.ge(0))
+    bare_names: bool = False
 
 
 Plan = OrderPlan | Callable[[Mapping[str, Any], int], OrderPlan]
@@ -246,7 +256,7 @@ class OrderJson:
         expires = after(now, self._context.link_seconds)
         results = []
         for index, file in enumerate(files):
-            name = f"{order.id}/{file.path}"
+            name = file.path if order.plan.bare_names else f"{order.id}/{file.path}"
             if index >= ready:
                 results.append({"delivery": "pending", "name": name})
             elif delivery.to_cloud:

@@ -81,8 +81,9 @@ class App:
     async def _send(
         self, response: ServerResponse, method: str, send: Send, connection: Connection | None
     ) -> None:
-        head = {**response.headers, "content-length": str(response.length)}
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.items()]
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.all_headers.items()
+        ]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         if response.is_plain:
             await send({"type": "http.response.body", "body": response.body})

@@ -231,14 +231,13 @@ class Simulator:
             raise TransportTimeout(
                 "nothing moved for too long: the simulator hangs", request=request
             ) from None
-        headers = {**found.headers, "content-length": str(found.length)}
         body = ResponseBody(request, found, self.clock)
 
         def close() -> None:
             self.open_responses -= 1
 
         self.open_responses += 1
-        response = Response(found.status, headers, body, url=request.url, close=close)
+        response = Response(found.status, found.all_headers, body, url=request.url, close=close)
         if not request.stream:
             await response.read()
         return response
@@ -304,8 +303,15 @@ class Simulator:
 
     def _delivery(self, order_id: str) -> Delivery:
         order = self._orders.by_id[order_id]
-        partial = order.plan.state == "partial"
-        return Delivery(order_id, order.request, file_bytes=self._file_bytes, partial=partial)
+        return Delivery(
+            order_id,
+            order.request,
+            file_bytes=self._file_bytes,
+            partial=order.plan.state == "partial",
+            manifest=order.plan.manifest,
+            missing=order.plan.missing_files,
+            damaged=order.plan.damaged_files,
+        )
 
     def _origin(self, request: Request) -> Origin:
         target = origin(request.url)

@@ -160,6 +160,22 @@ async def test_a_share_of_the_requests_fails_repeatably() -> None:
     assert first == await statuses(1) != await statuses(2)
 
 
+async def test_a_body_can_be_slow(call: Caller, clock: FakeClock) -> None:
+    """At 3 bytes a second a body takes a third as many seconds as it has bytes, on the simulator's clock."""
+    call.simulator.faults.add(Fault(operation="orders.stats", bytes_per_second=3))
+    reply = await call("GET", STATS)
+    assert reply.json["user"] == {"queued_orders": 0, "running_orders": 0}
+    assert clock.monotonic() == -(-len(reply.body) // 3)
+
+
+async def test_the_length_can_be_missing(call: Caller) -> None:
+    """Without a Content-Length a cut looks like the end: the client gets a part, and no error."""
+    call.simulator.faults.add(Fault(no_length=True, cut=10))
+    reply = await call("GET", STATS)
+    assert (reply.status, len(reply.body)) == (200, 10)
+    assert "content-length" not in reply.headers
+
+
 @pytest.mark.parametrize("wrong", [{"times": 0}, {"probability": 1.5}, {"delay": -1.0}, {"cut": -1}])
 def test_impossible_faults(wrong: dict[str, float]) -> None:
     """A fault that cannot be is a ValueError when it is made."""
