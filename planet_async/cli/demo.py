@@ -263,7 +263,7 @@ def audit(job: Job, sent: Mapping[str, int], simulator: Simulator) -> list[Check
     undelivered = [str(result.error or result.state) for result in job.results if not result.good]
     refused = {
         f"{what} {status}": count
-        for (what, status), count in simulator.answers.items()
+        for (what, status), count in simulator.responses.items()
         if status >= _FIRST_REFUSAL
     }
     half = sorted(job.folder.rglob("*.part"))
