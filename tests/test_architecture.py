@@ -129,7 +129,6 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "simulator.subscriptions",
     "simulator.tasking",
     "simulator.webhooks",
-    "transports._logs",
     "transports.aiohttp",
 }
 

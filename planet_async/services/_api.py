@@ -43,16 +43,13 @@ def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:
 class Api:
     """Sends requests to paths of the API through one stack of layers.
 
-    Nobody sleeps by `clock` when the client is closed; what outlives the client goes by `lasting_clock`.
+    `clock.sleep` raises ClientClosed when the client is closed.
     """
 
-    def __init__(
-        self, transport: Transport, config: Config, clock: Clock, lasting_clock: Clock, waits: Waits
-    ) -> None:
+    def __init__(self, transport: Transport, config: Config, clock: Clock, waits: Waits) -> None:
         self.transport = transport
         self.config = config
         self.clock = clock
-        self.lasting_clock = lasting_clock
         self._waits = waits
 
     def request(
@@ -155,9 +152,7 @@ def creating_tasking_orders(
 
 def _exactly_once(api: Api, kind: ResourceKind[C]) -> ExactlyOnce[C]:
     address = origin(api.config.base_url)
-    return ExactlyOnce(
-        kind, api.config, api.clock, lambda: create_registry(api.lasting_clock, address, kind.noun)
-    )
+    return ExactlyOnce(kind, api.config, api.clock, lambda: create_registry(api.clock, address, kind.noun))
 
 
 def _subscription_as_asked(subscription: Subscription) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ from planet_async.downloads.remote_file import OpenFile, ProgressCallback, Remot
 from planet_async.downloads.segments import PART_ENDS
 from planet_async.errors import DownloadError, InvalidRequest, UnsafeName
 from planet_async.http import Request, Response, Transport, link_target
-from planet_async.layers.compression import Gunzip, unpacked
+from planet_async.layers.compression import Gunzip, decompressed
 from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
@@ -166,7 +166,7 @@ class PartText:
     async def send(self, request: Request) -> Response:
         """Give the text, unpacked."""
         content = content_request(self._api, await self._find(), self._part)
-        return unpacked(await self._api.transport.send(content), content, Gunzip())
+        return decompressed(await self._api.transport.send(content), content, Gunzip())
 
     async def aclose(self) -> None:
         """Close the network."""
