@@ -16,7 +16,7 @@ from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageFormat, Paginator
 from planet_async.services._query import Params
-from planet_async.waiting.poller import Look, Poller
+from planet_async.waiting.poller import Poll, Poller
 from planet_async.waiting.sweep import Identified, ListQueries
 
 T = TypeVar("T")
@@ -92,13 +92,13 @@ class Api:
         return OffsetPaginator(self.transport, first, TASKING_PAGES, _decoder(cls), concurrency)
 
     def poller(
-        self, noun: str, look: Look[Thing], schedule: Schedule, lists: ListQueries[Thing]
+        self, noun: str, poll: Poll[Thing], schedule: Schedule, lists: ListQueries[Thing]
     ) -> Poller[Thing]:
         """Return the poller of one kind of thing, which a client has in common with its views."""
         waits = self._waits.here()
         found = waits.get((noun, schedule))
         if found is None:
-            found = Poller(look, clock=self.clock, schedule=schedule, lists=lists)
+            found = Poller(poll, clock=self.clock, schedule=schedule, lists=lists)
             waits[noun, schedule] = found
         return found
 

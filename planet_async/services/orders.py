@@ -29,8 +29,8 @@ from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, WaitTimeout
 from planet_async.exactly_once import ResourceKind
-from planet_async.jobs.job import Asked, Calls, Job, QueueGate, checked_requests
-from planet_async.jobs.ledger import FileLedger, NoLedger
+from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
+from planet_async.jobs.ledger import FileLedger, Ledger
 from planet_async.models.bulk import BulkResult
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
@@ -311,7 +311,7 @@ class Orders:
 
     def run(
         self,
-        requests: Iterable[Asked] | AsyncIterable[Asked],
+        requests: Iterable[OrderRequestLike] | AsyncIterable[OrderRequestLike],
         to: str | Path,
         *,
         ledger: str | Path | None = None,
@@ -355,19 +355,17 @@ class Orders:
         clock, folder = self._api.clock, Path(to)
         job = Job(
             checked_requests(requests),
-            Calls(
-                create=self._place,
-                find=self._creating.find,
-                claim=self._creating.claim_ids,
-                release=self._creating.release,
-                wait=self._wait_for,
-                download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
-            ),
-            NoLedger() if ledger is None else FileLedger(Path(ledger), clock),
+            Ledger() if ledger is None else FileLedger(Path(ledger), clock),
+            folder,
             QueueGate(self.stats, clock, self._api.config.schedule),
-            clock=clock,
+            clock,
+            create=self._place,
+            recover=self._creating.recover,
+            claim=self._creating.claim_ids,
+            release=self._creating.release,
+            wait=self._wait_for,
+            download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
             consistency_delay=self._api.config.consistency_delay,
-            folder=folder,
             max_queued=whole("max_queued", max_queued),
             concurrency=whole("concurrency", concurrency),
             on_update=on_update,

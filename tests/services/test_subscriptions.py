@@ -697,3 +697,31 @@ async def test_wait_has_an_end(clock: FakeClock) -> None:
         with pytest.raises(TimeoutError, match="after 100 s"):
             await planet.subscriptions.wait(made.id, SubscriptionStatus.COMPLETED, timeout=100)
     assert clock.monotonic() <= 100
+
+
+async def test_wait_many_yields_each_as_it_has_the_status(planet: Planet) -> None:
+    """One outcome for each id; what was cancelled, or is unknown, is an error, and stops no other."""
+    ids = [(await planet.subscriptions.create(lake(str(number)))).id for number in range(8)]
+    await planet.subscriptions.wait(ids[0], "running")
+    await planet.subscriptions.cancel(ids[0])
+    outcomes = {
+        outcome.id: outcome
+        async for outcome in planet.subscriptions.wait_many([*ids, ids[1].upper(), UNKNOWN], "completed")
+    }
+    assert outcomes.keys() == {*ids, UNKNOWN}
+    assert isinstance(outcomes[ids[0]].error, StatusUnreachable)
+    assert isinstance(outcomes[UNKNOWN].error, NotFound)
+    assert {outcomes[id_].unwrap().status for id_ in ids[1:]} == {"completed"}
+    late = planet.subscriptions.wait_many(ids[:1], "running", timeout=0)
+    assert isinstance((await anext(late)).error, StatusUnreachable)
+    with pytest.raises(InvalidRequest, match="is no status"):
+        planet.subscriptions.wait_many(ids, "")
+
+
+async def test_bulk_calls_account_for_every_id(planet: Planet) -> None:
+    """Each id once, in lower case, however it is written."""
+    ids = [(await planet.subscriptions.create(lake(str(number)))).id for number in range(2)]
+    for call in (planet.subscriptions.suspend_many, planet.subscriptions.reactivate_many):
+        result = await call([*ids, ids[0].upper(), UUID(ids[1])])
+        assert (result.succeeded, result.ids, result.failures) == (2, tuple(ids), ())
+        assert (await call([])).succeeded == 0

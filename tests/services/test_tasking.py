@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given
@@ -584,3 +585,23 @@ async def test_an_endpoint_without_a_method(planet: Planet) -> None:
     """`planet.request` shares the limits of the tasking API."""
     response = await planet.request("GET", "/tasking/v2/orders/", params={"limit": "1"})
     assert msgspec.json.decode(await response.read())["count"] == 0
+
+
+async def test_poll_now_ends_a_wait_early(planet: Planet, simulator: Simulator, clock: FakeClock) -> None:
+    """An order that is waited for is requested at once; where nothing waits for it, nothing is sent."""
+    order_id = (await planet.tasking.create(request())).id
+    seen: list[float] = []
+
+    async def wait() -> None:
+        await planet.tasking.wait(order_id)
+        seen.append(clock.monotonic())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await clock.sleep(1.0)
+        await planet.tasking.cancel(order_id)
+        planet.tasking.poll_now(order_id.upper())
+    assert seen[0] < 5
+    simulator.requests.clear()
+    planet.tasking.poll_now(order_id)
+    assert not simulator.requests
