@@ -1,5 +1,6 @@
 """The command, its groups, and the options that apply to all of them."""
 
+import inspect
 import io
 import ssl
 import sys
@@ -44,24 +45,33 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
-app.command("demo", cls=_Command)(demo)
-app.command("simulate", cls=_Command)(simulate.simulate)
+_WITHOUT_ARGUMENTS = (
+    *(demo, simulate.simulate, orders.list_, orders.stats, subscriptions.list_, subscriptions.summary),
+    *(tasking.list_, tasking.captures, reports.list_),
+)
+
+
+def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
+    """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    add = group.command(
+        command.__name__.rstrip("_"),
+        cls=_Command,
+        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        no_args_is_help=command not in _WITHOUT_ARGUMENTS,
+    )
+    add(command)
 
 
 def _add_group(name: str, text: str, commands: Iterable[Callable[..., None]]) -> None:
-    """Add a group of commands, each named as its function."""
     group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
     for command in commands:
-        group.command(
-            command.__name__.rstrip("_"), cls=_Command, no_args_is_help=command not in _WITHOUT_ARGUMENTS
-        )(command)
+        _add_command(group, command)
     app.add_typer(group, name=name, help=text)
 
 
-_WITHOUT_ARGUMENTS = (
-    *(orders.list_, orders.stats, subscriptions.list_, subscriptions.summary),
-    *(tasking.list_, tasking.captures, reports.list_),
-)
+_add_command(app, demo)
+_add_command(app, simulate.simulate)
 _add_group(
     "orders",
     "Order imagery and basemaps, wait for orders and download them.",
@@ -176,8 +186,9 @@ def options(
 ) -> None:
     """Order, subscribe, task and download from Planet's APIs.
 
-    Prints tables on a terminal, and JSON elsewhere or with [bold]--json[/]. Errors and progress go to
-    standard error. Exit codes: 0, 1 for a failure, 2 for wrong input.
+    Prints tables on a terminal, else JSON. Errors and progress go to standard error.
+
+    Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
     context.obj = Connection(base_url, proxy, ca_file)
 

@@ -65,6 +65,7 @@ from planet_async.cli.runner import (
     time_option,
     uuid_of,
     with_planet,
+    words_option,
 )
 
 
@@ -153,7 +154,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 def list_(
     context: typer.Context,
     *,
-    state: Annotated[list[OrderState] | None, typer.Option(help="In this state. Repeatable.")] = None,
+    state: Annotated[list[OrderState] | None, words_option("State", OrderState)] = None,
     name: Name = None,
     name_contains: NameContains = None,
     created_on: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
@@ -214,7 +215,7 @@ def cancel(
     context: typer.Context,
     order_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]", help="The ids of queued orders; - reads them from standard input."),
+        typer.Argument(metavar="ID", help="The ids of queued orders; - reads them from standard input."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Cancel every queued order of the account.")

@@ -32,7 +32,7 @@ from planet_async.cli.output import (
     stderr,
     wants_json,
 )
-from planet_async.models.base import Resource
+from planet_async.models.base import OpenEnum, Resource
 from planet_async.models.codec import checked_body
 from planet_async.models.json import kind
 from planet_async.services._query import checked_id
@@ -587,6 +587,12 @@ def can_ask() -> bool:
 def time_option(text: str) -> Any:
     """Make the option of a filter by time."""
     return typer.Option(metavar="TIME", help=text)
+
+
+def words_option(text: str, words: type[OpenEnum]) -> Any:
+    """Make the option of a filter by state or status, of which several may be passed."""
+    known = [str(word) for word in words]
+    return typer.Option(metavar="WORD", case_sensitive=False, help=f"{text}: {', '.join(known)}. Repeatable.")
 
 
 INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."

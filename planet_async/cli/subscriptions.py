@@ -39,6 +39,7 @@ from planet_async.cli.runner import (
     time_option,
     uuid_of,
     with_planet,
+    words_option,
 )
 from planet_async.models.subscription_request import SubscriptionRequest
 from planet_async.models.subscriptions import (
@@ -122,7 +123,7 @@ SubscriptionIds = Annotated[
 ]
 AnyIds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]", help="The ids of subscriptions; - reads them from standard input."),
+    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
 ]
 All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
 Bulk = Annotated[
@@ -161,7 +162,7 @@ def list_(
     context: typer.Context,
     *,
     status: Annotated[
-        list[SubscriptionStatus] | None, typer.Option(help="With this status. Repeatable.")
+        list[SubscriptionStatus] | None, words_option("With this status", SubscriptionStatus)
     ] = None,
     name: Name = None,
     name_contains: NameContains = None,
@@ -325,7 +326,7 @@ def results(
     context: typer.Context,
     subscription_id: SubscriptionId,
     *,
-    status: Annotated[list[ResultStatus] | None, typer.Option(help="With this status. Repeatable.")] = None,
+    status: Annotated[list[ResultStatus] | None, words_option("Status", ResultStatus)] = None,
     csv: Annotated[
         bool,
         typer.Option(
@@ -371,7 +372,7 @@ def _print_rows(
 def summary(
     context: typer.Context,
     subscription_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Count the results of this subscription instead.")
+        str | None, typer.Argument(metavar="ID", help="Count the results of this subscription instead.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -55,6 +55,7 @@ from planet_async.cli.runner import (
     time_option,
     uuid_of,
     with_planet,
+    words_option,
 )
 
 
@@ -155,7 +156,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 def list_(
     context: typer.Context,
     *,
-    status: Annotated[list[TaskingStatus] | None, typer.Option(help="With this status. Repeatable.")] = None,
+    status: Annotated[list[TaskingStatus] | None, words_option("Status", TaskingStatus)] = None,
     name: Name = None,
     name_contains: NameContains = None,
     created_after: Moment = None,
@@ -255,7 +256,7 @@ def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, j
 def pricing(
     context: typer.Context,
     order_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The id of an order that was placed.")
+        str | None, typer.Argument(metavar="ID", help="The id of an order that was placed.")
     ] = None,
     preview: Annotated[
         list[str] | None,
