@@ -23,7 +23,7 @@ from rich.text import Text
 
 from planet_async import (
     ApiKey,
-    CancelResult,
+    BulkResult,
     Config,
     DownloadedOrder,
     Order,
@@ -175,7 +175,7 @@ class Job:
     orders: int
     placed: dict[str, Order] = field(factory=dict)
     to_cancel: set[str] = field(factory=set)
-    cancelled: CancelResult = field(factory=lambda: CancelResult(0))
+    cancelled: BulkResult = field(factory=lambda: BulkResult(0))
     outcomes: list[Outcome[DownloadedOrder]] = field(factory=list)
     listed: list[Order] = field(factory=list)
     verified: Verified = field(factory=Verified)

@@ -12,7 +12,7 @@ import typer
 from rich.console import RenderableType
 
 from planet_async import (
-    CancelResult,
+    BulkResult,
     DownloadedOrder,
     Order,
     OrderRequest,
@@ -190,7 +190,7 @@ def list_(
             destination_ref=destination_ref,
             user_id=user_id,
             sort_by=sort_by or None,
-            page_size=page_size,
+            page_size=page_size or 500,
         ),
         VIEW,
         limit=limit,
@@ -242,22 +242,22 @@ def cancel(
         else:
             stdout().print(_counts(result), highlight=False)
         for failure in result.failures:
-            print_error(f"{clean(failure.order_id)} is not cancelled: {failure.message}")
+            print_error(f"{clean(failure.id)} is not cancelled: {failure.message}")
         return not result.failures
 
     with_planet(context, work)
 
 
-def _counts(result: CancelResult) -> str:
+def _counts(result: BulkResult) -> str:
     """Return how many ended how: 2 cancelled, 1 not found."""
     reasons = Counter(failure.reason.replace("_", " ") for failure in result.failures)
     groups = [(result.succeeded, "cancelled"), *((count, reason) for reason, count in reasons.items())]
     return ", ".join(f"{count:,} {clean(group)}" for count, group in groups)
 
 
-def _document(result: CancelResult) -> dict[str, object]:
+def _document(result: BulkResult) -> dict[str, object]:
     failures = [
-        {"order_id": failure.order_id, "reason": failure.reason, "message": failure.message}
+        {"order_id": failure.id, "reason": failure.reason, "message": failure.message}
         for failure in result.failures
     ]
     return {"succeeded": result.succeeded, "failures": failures}

@@ -304,7 +304,7 @@ def reactivate(
 
 def _accept(
     context: typer.Context,
-    send: Callable[[Planet], Coroutine[Any, Any, None]],
+    send: Callable[[Planet], Coroutine[Any, Any, object]],
     accepted: list[str] | str,
     json: bool,
 ) -> None:

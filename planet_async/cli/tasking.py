@@ -191,7 +191,7 @@ def list_(
             updated_time__gt=updated_after,
             updated_time__lt=updated_before,
             ordering=ordering or None,
-            limit=page_size,
+            page_size=page_size,
             offset=offset,
         ),
         VIEW,
