@@ -205,7 +205,7 @@ class _View(Planet):
 
 def _checked_config(config: Config | None) -> Config:
     if config is None:
-        return Config.from_env()
+        return Config()
     if isinstance(config, Config):
         return config
     hint = 'Pass the key as Planet(api_key="...").' if isinstance(config, str) else "See help(Config)."

@@ -120,7 +120,7 @@ async def test_the_environment_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
     async with Planet(transport=transport) as planet:
         await planet.request("GET", "/x")
     assert transport.requests[0].url == "http://127.0.0.1:8080/x"
-    assert transport.requests[0].headers["authorization"] == await ApiKey(KEY).authorization()
+    assert transport.requests[0].headers["authorization"] == ApiKey(KEY).authorization()
 
 
 def test_a_client_can_be_made_outside_of_an_event_loop(anyio_backend: str, simulated_url: str) -> None:
@@ -353,7 +353,7 @@ async def test_no_text_shows_the_key(
     planet = Planet(Config(max_attempts=2), credentials=credentials, transport=transport, clock=FakeClock())
     with pytest.raises(PlanetError) as caught:
         await planet.orders.get(ORDER_ID)
-    secrets = [KEY, (await credentials.authorization()).partition(" ")[2]]
+    secrets = [KEY, credentials.authorization().partition(" ")[2]]
     texts = [*_texts(caught.value), caplog.text, repr(planet), repr(planet.orders), repr(transport.requests)]
     for secret in secrets:
         assert not any(secret in text for text in texts)
@@ -369,7 +369,7 @@ async def test_no_text_shows_the_key_over_a_real_socket(
     async with Planet(Config(base_url=simulated_url), credentials=ApiKey(KEY)) as planet:
         with pytest.raises(NotFound) as caught:
             await planet.orders.get(ORDER_ID)
-    secret = (await ApiKey(KEY).authorization()).partition(" ")[2]
+    secret = ApiKey(KEY).authorization().partition(" ")[2]
     for text in (*_texts(caught.value), caplog.text):
         assert KEY not in text
         assert secret not in text

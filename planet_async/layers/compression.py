@@ -59,7 +59,7 @@ class Decompress:
                 f"the response is compressed as {encoding[:20]!r}, which was not asked for", request=request
             )
         text = decompressed(response, request, decompressor(), most_expansion=_MOST_EXPANSION)
-        text.confidential = response.confidential
+        text.secrets = response.secrets
         text.headers = {
             name: value
             for name, value in response.headers.items()

@@ -165,7 +165,7 @@ def _too_large(request: Request, most: int) -> BodyTooLarge:
 
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
     """Return the error for a refusal, without the secrets of the request, which servers may repeat."""
-    shown = partial(redact, secrets=(*response.confidential, *secrets_in(request.body)))
+    shown = partial(redact, secrets=(*response.secrets, *secrets_in(request.body)))
     text = shown(body.decode("utf-8", "replace"))
     message, field_errors = parse_error_body(text.encode())
     return status_class(response.status)(

@@ -29,7 +29,7 @@ async def sent(url: str, base_url: str = API) -> Request:
 )
 async def test_the_apis_own_requests_are_signed(url: str) -> None:
     """The credential goes to the scheme, host and port of the base URL, however these are written."""
-    assert (await sent(url)).headers["authorization"] == await ApiKey(KEY).authorization()
+    assert (await sent(url)).headers["authorization"] == ApiKey(KEY).authorization()
 
 
 @pytest.mark.parametrize(
