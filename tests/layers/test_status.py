@@ -174,9 +174,9 @@ SHAPES = {
         {"name": ["This field is required."], "end_time": ["Too early.", "Too odd."]},
     ),
     "Subscriptions": (
-        b'{"error":{"reason":"Request failed schema validation","details":["source: required","name: empty"]}}',
-        "Request failed schema validation; details: source: required; details: name: empty",
-        {"details": ["source: required", "name: empty"]},
+        b'{"error":{"reason":"Request failed schema validation","details":["source: none","b"]}}',
+        "Request failed schema validation; details: source: none; details: b",
+        {"details": ["source: none", "b"]},
     ),
     "Subscriptions, indented": (
         b'{\n  "error": {\n    "reason": "Not now",\n    "details": []\n  }\n}',
