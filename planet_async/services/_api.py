@@ -37,7 +37,7 @@ _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 
 def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:
-    return lambda item, request: decode(cls, item, request=request)
+    return lambda item, request: decode(cls, item, request=request, listed=True)
 
 
 class Api:
