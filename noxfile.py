@@ -1,4 +1,4 @@
-"""What there is to run: `python -m nox -s demo`, or `tests`; by itself all that CI runs."""
+"""The sessions of `python -m nox`; without `-s` it runs what CI runs."""
 
 import nox
 
@@ -38,9 +38,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types, strictly, of the package and of all that uses it."""
+    """Check the types of the package, and of the examples in the README and in docs/ ."""
     session.install("-q", "-e", ".[cli,simulator,httpx2,aiohttp,http2,zstd]", *group("test"), *group("types"))
     session.run("mypy")
+    examples = session.create_tmp()
+    session.run("python", "tests/documents.py", examples)
+    session.run("mypy", "--strict", examples)
+    session.run("pyright", examples, "tests/typing_as_a_user.py")
+    session.run("pyright", "--verifytypes", "planet_async", "--ignoreexternal")
 
 
 @nox.session

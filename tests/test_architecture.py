@@ -108,3 +108,42 @@ def test_every_public_name_has_a_docstring(name: str, thing: object) -> None:
 def test_the_package_says_that_it_is_typed() -> None:
     """Type checkers of users read our annotations only where this file is."""
     assert (PACKAGE / "py.typed").is_file()
+
+
+def test_no_public_class_lives_in_a_private_module() -> None:
+    """What the package exports can be found where its name says: `planet_async.paging.Paginator`."""
+    for name in vars(planet_async)["__all__"]:
+        module = getattr(getattr(planet_async, name), "__module__", "")
+        assert not any(part.startswith("_") for part in module.split(".")), f"{name} lives in {module}"
+
+
+NOUNS = {  # they have one importer, which is beside them, and are nouns of their own all the same
+    "cli.demo",
+    "cli.ledger",
+    "cli.reports",
+    "cli.subscriptions",
+    "cli.tasking",
+    "services._bulk_cancel",
+    "services._order_files",
+    "simulator.order_rules",
+    "simulator.subscriptions",
+    "simulator.tasking_rules",
+    "simulator.webhooks",
+    "transports._logs",
+    "transports.aiohttp",
+}
+
+
+def test_no_module_is_a_mere_part_of_its_neighbour() -> None:
+    """A module with one importer in its own folder belongs into that one, unless it is a noun of its own."""
+    importers: dict[str, set[str]] = {module: set() for module in MODULES}
+    for path in FILES:
+        for imported in _imports(path):
+            if imported in MODULES and imported != _name(path):
+                importers[imported].add(_name(path))
+    parts = {
+        module
+        for module, (importer, *others) in ((name, [*found]) for name, found in importers.items() if found)
+        if not others and "." in module and importer.rpartition(".")[0] == module.rpartition(".")[0]
+    }
+    assert parts <= NOUNS, parts - NOUNS

@@ -11,17 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents import ROOT, blocks
 
 from planet_async import Config, Orders, Reports, Subscriptions, Tasking
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+DOCUMENT = ROOT / "README.md"
+README = DOCUMENT.read_text()
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def planet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulato
 async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> None:
     """Each block runs as it stands, after those before it, and leaves checked files behind."""
     names: dict[str, object] = {}
-    for block in blocks("python"):
+    for block in blocks(DOCUMENT, "python"):
         code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         result = eval(code, names)
         if inspect.isawaitable(result):
@@ -53,8 +50,8 @@ async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("planet")
 def test_the_command_of_the_readme_runs(tmp_path: Path) -> None:
     """The request shown is valid as it stands, and the command orders, waits, downloads and checks."""
-    (request,) = blocks("json")
-    (command,) = blocks("console")
+    (request,) = blocks(DOCUMENT, "json")
+    (command,) = blocks(DOCUMENT, "console")
     (tmp_path / "field.json").write_text(request)
     words = shlex.split(command.removeprefix("$ "))
     assert words[0] == "planet-async"
@@ -89,6 +86,6 @@ def test_every_dependency_earns_its_place() -> None:
         *project["dependencies"],
         *(one for extra in project["optional-dependencies"].values() for one in extra),
     ]
-    table = README.split("## What it stands on")[1].split("## ")[0].lower()
+    table = README.split("## Dependencies")[1].split("## ")[0].lower()
     for requirement in wanted:
         assert re.split(r"[<>=\[]", requirement)[0] in table

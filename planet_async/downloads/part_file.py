@@ -17,37 +17,37 @@ _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class PartFile:
-    """What has arrived of a file, on disk, with the running checksum of it.
+    """What has arrived of a file, on disk, with the checksum of it so far.
 
-    What an earlier run left is gone on with where there is a checksum to tell in the end whether it was any
-    good.  One process at a time has the file, where the system knows locks.
+    What an earlier call left is continued where a checksum will show in the end whether it was any good.  One
+    process at a time has the file, where the system has locks.
     """
 
-    def __init__(self, path: Path, checksum: tuple[str, str] | None) -> None:
-        self._path = path
-        self.path = path.with_name(path.name + ".part")
+    def __init__(self, target: Path, checksum: tuple[str, str] | None) -> None:
+        self.target = target
+        self.path = target.with_name(target.name + ".part")
+        self.size = 0
         self._checksum = checksum
         self._descriptor: int | None = None
-        self.size = 0
 
     def claim(self) -> bool:
-        """Open or make it; False while another process has it.  Whoever asks has to `close`."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Open or make it, until `close`; False while another process has it."""
+        self.target.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
-        if _locked(self._descriptor) and _is_at(self._descriptor, self.path):
+        if _lock(self._descriptor) and _is_at(self._descriptor, self.path):
             return True
         self.close()
         return False
 
     def begin(self) -> None:
-        """Take in what is there, up to the end; to be called before any of those below."""
+        """Read what is there up to its end; to be called before any of the methods below."""
         self._hash = hashlib.new(self._checksum[0] if self._checksum else "md5", usedforsecurity=False)
         self.size = 0
         if self._checksum is None:
             os.ftruncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
         while data := os.read(self._file, _BLOCK):
-            self._sum_up(data)
+            self._add(data)
             self.size += len(data)
 
     def write(self, data: bytes) -> None:
@@ -57,31 +57,31 @@ class PartFile:
             written = os.write(self._file, left)
             self.size += written
             left = left[written:]
-        self._sum_up(data)
+        self._add(data)
 
     def restart(self) -> None:
-        """Forget what has arrived."""
+        """Drop what has arrived."""
         os.ftruncate(self._file, 0)
         self.begin()
 
     @property
     def is_right(self) -> bool:
-        """Whether the bytes are those that the checksum promises; true where there is none."""
+        """Whether the bytes have the checksum; true where there is none."""
         return self._checksum is None or self._hash.hexdigest() == self._checksum[1]
 
     def accept(self) -> None:
-        """Give the file its name; OSError where what is called as the part is another file by now."""
+        """Give the file its name; OSError where what is named as the part is another file by now."""
         if not _is_at(self._file, self.path):
-            raise OSError("somebody has removed or replaced what arrived")
-        os.close(os.dup(self._file))  # some network file systems tell only now that they could not write
-        self.path.replace(self._path)
+            raise OSError("what arrived was removed or replaced")
+        os.close(os.dup(self._file))  # some network file systems report only here that they could not write
+        self.path.replace(self.target)
 
     def discard(self) -> None:
         """Remove it: what has arrived is of no use."""
         self.path.unlink()
 
     def close(self) -> None:
-        """Let go of it; the part stays."""
+        """Release it; the part stays."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -92,13 +92,13 @@ class PartFile:
             raise ValueError("it has not been claimed")
         return self._descriptor
 
-    def _sum_up(self, data: bytes) -> None:
+    def _add(self, data: bytes) -> None:
         if self._checksum is not None:
             self._hash.update(data)
 
 
 def has_checksum(path: Path, checksum: tuple[str, str]) -> bool:
-    """Tell whether the file at `path` is the one with that checksum."""
+    """Return whether the file at `path` has that checksum."""
     algorithm, digest = checksum
     with path.open("rb") as content:
         return (
@@ -107,8 +107,8 @@ def has_checksum(path: Path, checksum: tuple[str, str]) -> bool:
         )
 
 
-def _locked(descriptor: int) -> bool:
-    """Lock the file until it is closed; False where somebody else has."""
+def _lock(descriptor: int) -> bool:
+    """Lock the file until it is closed; False where another process has."""
     if sys.platform == "win32":
         return True
     try:
@@ -116,13 +116,13 @@ def _locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # this file system knows no locks
+        return True  # this file system has no locks
     return True
 
 
-def _is_at(descriptor: int, part: Path) -> bool:
-    """Tell whether the open file still has its name: another process may have finished it meanwhile."""
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether the open file still has its name: another process may have finished it since."""
     try:
-        return os.path.samestat(os.fstat(descriptor), part.stat())
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False

@@ -1,9 +1,23 @@
-"""Many orders from request to files: placed, waited for and downloaded side by side; see `Orders.run`."""
+"""`Job`: many orders from request to files, placed, waited for and downloaded concurrently; see `Orders.run`.
+
+One request goes through these states, each noted in its entry of the ledger before the next step is taken:
+
+    INTENDED ─about to be sent─▶ SENDING ─response─▶ ORDERED ─wait─▶ FINISHED ─download─▶ DOWNLOADED
+       ▲                          │   │                 │
+       └────409, the queue is full┘   └─refused─▶ FAILED ◀─the order failed or was cancelled
+
+A request that fails otherwise stays in its state, with the error noted.  A later job goes on from there:
+
+    INTENDED, FAILED without an order   send the request
+    SENDING                             look for the order (`recover`): adopt it, or send the request
+    ORDERED, FINISHED                   wait for the order and download it
+    DOWNLOADED                          report it without a request, or download it where files are missing
+    FAILED with an order                report the error again: it is not ordered twice
+"""
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +25,13 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
-from attrs import frozen
+from attrs import define, field, frozen
 
 from planet_async._tasks import Send, cancelled_externally, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import Conflict, InvalidRequest, LedgerError, PlanetError, StatusError
-from planet_async.jobs.ledger import Entry, Ledger, Stage, paths_there
+from planet_async.jobs.ledger import Entry, Ledger, Stage, existing_paths
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
@@ -30,236 +44,137 @@ from planet_async.models.orders import (
 )
 from planet_async.outcome import Outcome
 
-Asked = OrderRequest | Mapping[str, Any]
-Request = tuple[str, bytes, InvalidRequest | None]
-"""The name of what is to be ordered, the JSON to send, and what is wrong with it."""
+OrderRequestLike = OrderRequest | Mapping[str, Any]
+"""A typed request, or a mapping in the words of the API."""
 
-
-_AT_ONCE = 10  # a request with a large area takes a millisecond or more to check
-
-
-def checked_requests(requests: Iterable[Asked] | AsyncIterable[Asked]) -> AsyncGenerator[Request]:
-    """Yield the requests; of a sequence all are checked first, and the first wrong one is raised.
-
-    That is done for a few of them now, and for the others bit by bit.
-    """
-    if isinstance(requests, Sequence):
-        rest = iter([*requests])
-        return _given(deque(map(_sound, islice(rest, _AT_ONCE))), rest)
-    return _each(requests)
-
-
-async def _given(checked: deque[Request], rest: Iterable[Asked]) -> AsyncGenerator[Request]:
-    for request in rest:
-        await checkpoint()  # ten thousand may take seconds
-        checked.append(_sound(request))
-    while checked:
-        yield checked.popleft()
-
-
-async def _each(requests: Iterable[Asked] | AsyncIterable[Asked]) -> AsyncGenerator[Request]:
-    if isinstance(requests, AsyncGenerator):
-        async with aclosing(requests):  # trio warns of one that is dropped
-            async for request in requests:
-                yield _checked(request)
-    elif isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield _checked(request)
-    else:
-        for request in requests:
-            yield _checked(request)
-
-
-def _sound(request: Asked) -> Request:
-    return _name(request), checked_body(OrderRequest, request), None
-
-
-def _checked(request: Asked) -> Request:
-    name = _name(request)
-    try:
-        return name, checked_body(OrderRequest, request), None
-    except InvalidRequest as error:
-        # It may be nothing that JSON can hold, but in a ledger it is known by its name and what is wrong.
-        name = name.encode(errors="replace").decode()
-        return name, msgspec.json.encode({"name": name, "wrong": str(error)}), error
-
-
-def _name(request: object) -> str:
-    if isinstance(request, OrderRequest):
-        return request.name
-    return str(request.get("name", "")) if isinstance(request, Mapping) else ""
-
-
-_TRIED_ANYWAY = 20  # looks, after which an order is sent whatever they showed
-_MOST_SILENT = 6  # looks in a row that were not answered at all
-
-
-class QueueGate:
-    """Holds back all that want to order while the queue is full, and counts it with one request a look."""
-
-    def __init__(self, stats: Callable[[], Awaitable[OrderStats]], clock: Clock, schedule: Schedule) -> None:
-        self._stats = stats
-        self._clock = clock
-        self._schedule = schedule
-        self._door = anyio.Lock()
-        self._times = 0  # that it was full
-        self._looks = 0  # since there last was room
-        self._silent = 0  # looks since there last was an answer
-
-    async def wait(self) -> int:
-        """Return when the queue may have room; give what `wait_after` wants to know."""
-        async with self._door:
-            return self._times
-
-    async def wait_after(self, refusal: Conflict, times: int) -> None:
-        """Wait until orders have left the queue that was too full for this one.
-
-        Raises the refusal where that was not why, or where the service tells nothing any more.
-        """
-        async with self._door:
-            if times != self._times:  # another one has waited for it
-                if self._silent >= _MOST_SILENT:
-                    raise refusal
-                return
-            self._times += 1
-            before = await self._counts()
-            if before is not None and not before.queued_orders + before.running_orders:
-                raise refusal
-            if self._silent >= _MOST_SILENT:
-                raise refusal
-            while True:
-                self._looks += 1
-                await self._clock.sleep(self._schedule.pause(self._looks))
-                now = await self._counts()
-                if now is not None and before is not None and _has_moved(before, now):
-                    self._looks = 0
-                    return
-                if now is None or before is None or not self._looks % _TRIED_ANYWAY:
-                    return
-
-    async def _counts(self) -> OrderCounts | None:
-        try:
-            counts = (await self._stats()).organization
-        except StatusError:
-            counts = None
-        except PlanetError:
-            self._silent += 1
-            return None
-        self._silent = 0
-        return counts
-
-
-def _has_moved(before: OrderCounts, now: OrderCounts) -> bool:
-    return now.queued_orders < before.queued_orders or (
-        now.queued_orders + now.running_orders < before.queued_orders + before.running_orders
-    )
-
-
-_PLACED_AT_ONCE = 8
+_CREATES = 8  # requests placed concurrently
 _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
-_CLOCK_DOUBT = 60.0  # seconds that this machine's clock may have been set by since a job was killed
+_CLOCK_MARGIN = 60.0  # seconds that this machine's clock may have been set by since a job was killed
 _RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
-_UNFINISHED = frozenset({OrderState.QUEUED, OrderState.RUNNING})
-
-Told = Outcome[DownloadedOrder]
+_CHECKED_AT_CALL = 10  # requests; one with a large area takes a millisecond or more
+_FORCED_AFTER = 20  # polls of the queue, after which an order is sent whatever they showed
+_MAX_UNANSWERED = 6  # polls of the queue in a row without a response
 
 
 @frozen
-class Calls:
-    """What a job does with the service.
+class CheckedRequest:
+    """What is to be ordered: its name, the JSON to send, and what is wrong with it."""
 
-    `find` looks for what a create of so many seconds ago has made, which is none of the ids given.  `wait`
-    wants to know whether the order was unfinished a moment ago.
+    name: str
+    body: bytes
+    error: InvalidRequest | None = None
+
+
+@define
+class Job:
+    """One job.  It holds only what is in progress: a request is read when it can be placed.
+
+    Of the service it uses: `create` places an order; `recover(body, seconds, others)` returns what a create
+    of so many seconds ago has made, unless that is one of the `others`; `claim` notes the ids of orders that
+    have an owner, and `release` undoes it; `wait(order_id, just_seen)` returns the finished order.
     """
 
+    requests: AsyncGenerator[CheckedRequest]
+    ledger: Ledger
+    folder: Path
+    queue: "QueueGate"
+    clock: Clock
     create: Callable[[bytes], Awaitable[Order]]
-    find: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
+    recover: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
     wait: Callable[[str, bool], Awaitable[Order]]
-    download: Callable[[Order], Awaitable[list[Path]]]
+    download: Callable[[Order], Awaitable[Sequence[Path]]]
+    consistency_delay: float
+    max_queued: int
+    concurrency: int
+    on_update: Callable[[Order], None] | None = None
+    _listed_at: float = field(init=False)  # when an order of an earlier job must be in the lists
+    _creating: anyio.Semaphore = field(init=False)
+    _queued: anyio.Semaphore = field(init=False)
+    _in_progress: anyio.Semaphore = field(init=False)
+    _downloading: anyio.Semaphore = field(init=False)
 
-
-class Job:
-    """One job.  It holds only what is under way: a request is read when it can be placed."""
-
-    def __init__(
-        self,
-        requests: AsyncGenerator[Request],
-        calls: Calls,
-        ledger: Ledger,
-        room: QueueGate,
-        *,
-        clock: Clock,
-        consistency_delay: float,
-        folder: Path,
-        max_queued: int,
-        concurrency: int,
-        on_update: Callable[[Order], None] | None,
-    ) -> None:
-        if min(max_queued, concurrency) < 1:
+    def __attrs_post_init__(self) -> None:
+        if min(self.max_queued, self.concurrency) < 1:
             raise InvalidRequest("max_queued and concurrency must be at least 1")
-        self._requests = requests
-        self._calls = calls
-        self._ledger = ledger
-        self._room = room
-        self._clock = clock
-        self._settled_at = clock.monotonic() + consistency_delay
-        self._folder = folder
-        self._placing = anyio.Semaphore(_PLACED_AT_ONCE)
-        self._queued = anyio.Semaphore(max_queued)
-        self._under_way = anyio.Semaphore(max_queued + _UNDELIVERED)
-        self._downloading = anyio.Semaphore(concurrency)
-        self._on_update = on_update or (lambda _: None)
+        self._listed_at = self.clock.monotonic() + self.consistency_delay
+        self._creating = anyio.Semaphore(_CREATES)
+        self._queued = anyio.Semaphore(self.max_queued)
+        self._in_progress = anyio.Semaphore(self.max_queued + _UNDELIVERED)
+        self._downloading = anyio.Semaphore(self.concurrency)
 
-    async def run(self, send: Send[Told]) -> None:
-        """Send the outcome of each request as it is done; what reading the requests raises comes last."""
-        async with self._ledger, aclosing(self._requests):
-            self._calls.claim(await self._ledger.ids(seconds=_RECENT))
+    async def run(self, send: Send[Outcome[DownloadedOrder]]) -> None:
+        """Send the outcome of each request when it is done; raise last what reading the requests raised."""
+        async with self.ledger, aclosing(self.requests):
+            self.claim(await self.ledger.ids(seconds=_RECENT))
             try:
                 async with anyio.create_task_group() as group:
-                    broken = await self._begin_all(group, send)
+                    error = await self._start_all(group, send)
                 if group.cancel_scope.cancel_called:
                     raise cancelled_externally()
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
-        if broken is not None:
-            raise broken
+        if error is not None:
+            raise error
 
-    async def _begin_all(self, group: TaskGroup, send: Send[Told]) -> Exception | None:
+    async def _start_all(self, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]) -> Exception | None:
         while True:
-            await self._under_way.acquire()
-            await self._placing.acquire()
+            await self._in_progress.acquire()
+            await self._creating.acquire()
             try:
-                request = await anext(self._requests)
+                request = await anext(self.requests)
             except StopAsyncIteration:
                 return None
-            except Exception as error:  # noqa: BLE001 - the caller's own, who gets it when what was begun is done
+            except Exception as error:  # noqa: BLE001 - the caller's own, raised when what was begun is done
                 return error
-            group.start_soon(self._begin, request, group, send)
+            group.start_soon(self._start, request, group, send)
 
-    async def _begin(self, request: Request, group: TaskGroup, send: Send[Told]) -> None:
-        name, body, wrong = request
-        entry = await self._ledger.take(name, body)
+    async def _start(
+        self, request: CheckedRequest, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]
+    ) -> None:
+        entry = await self.ledger.take(request.name, request.body)
         is_known = entry.order_id is not None
-        told = await self._refused(entry, wrong) or await self._there(entry) or await self._place(entry, body)
-        if told is None:
-            just_seen = not is_known and entry.order_state in _UNFINISHED
+        outcome = await self._earlier_outcome(entry, request.error) or await self._place(entry, request.body)
+        if outcome is None:
+            just_seen = not is_known and entry.order_state in {OrderState.QUEUED, OrderState.RUNNING}
             # In a task of its own, which does not hold the request.
-            group.start_soon(self._follow, entry, send, just_seen)
+            group.start_soon(self._finish, entry, send, just_seen)
         else:
-            await send(told)
-            self._under_way.release()
-        self._placing.release()
+            await send(outcome)
+            self._in_progress.release()
+        self._creating.release()
 
-    async def _place(self, entry: Entry, body: bytes) -> Told | None:
-        """See to it that there is an order, and only one; give the outcome where there is none."""
+    async def _earlier_outcome(
+        self, entry: Entry, error: InvalidRequest | None
+    ) -> Outcome[DownloadedOrder] | None:
+        """Return the outcome of a request that cannot be ordered, or has ended in an earlier job."""
+        if error is not None:
+            return await self._failed(entry, Stage.FAILED, error)
+        if entry.order_id is None or entry.stage not in {Stage.FAILED, Stage.DOWNLOADED}:
+            return None
+        order = _known_order(entry)
+        if entry.stage is Stage.FAILED:
+            self._report(order)
+            message = (entry.error or "").rstrip(".")
+            return Outcome(
+                order.id, error=PlanetError(message, hint="An earlier job with this ledger met it.")
+            )
+        paths = await run_in_thread(existing_paths, entry.files, self.folder)
+        if not paths:
+            entry.files = ()
+            return None
+        self._report(order)
+        return Outcome(order.id, DownloadedOrder(order, paths))
+
+    async def _place(self, entry: Entry, body: bytes) -> Outcome[DownloadedOrder] | None:
+        """Make sure that there is one order for the entry; return the outcome where there is none."""
         await self._queued.acquire()
         if entry.order_id is not None:
-            self._on_update(_known_order(entry))
+            self._report(_known_order(entry))
             return None
         try:
-            order = await self._find(entry, body) or await self._create(entry, body)
+            order = await self._recover(entry, body) or await self._create(entry, body)
         except LedgerError:
             raise
         except PlanetError as error:
@@ -269,98 +184,194 @@ class Job:
         try:
             await self._save(entry)
         except BaseException:
-            self._calls.release(order.id)  # the next job may be of this very process
+            self.release(order.id)  # the next job may be in this very process
             raise
-        self._on_update(order)
+        self._report(order)
         return None
 
-    async def _find(self, entry: Entry, body: bytes) -> Order | None:
-        """Ask what became of a request that was being sent when an earlier job ended."""
+    async def _recover(self, entry: Entry, body: bytes) -> Order | None:
         if entry.stage is not Stage.SENDING or entry.sent is None:
             return None
         # What an earlier job sent in its last moment may not be listed yet.
-        await self._clock.sleep(self._settled_at - self._clock.monotonic())
-        seconds = max(0.0, self._clock.now().timestamp() - entry.sent) + _CLOCK_DOUBT
-        return await self._calls.find(body, seconds, await self._ledger.ids(name=entry.name))
+        await self.clock.sleep(self._listed_at - self.clock.monotonic())
+        seconds = max(0.0, self.clock.now().timestamp() - entry.sent) + _CLOCK_MARGIN
+        return await self.recover(body, seconds, await self.ledger.ids(name=entry.name))
 
     async def _create(self, entry: Entry, body: bytes) -> Order:
         while True:
-            times = await self._room.wait()
-            entry.stage, entry.sent = Stage.SENDING, self._clock.now().timestamp()
+            seen = await self.queue.wait()
+            entry.stage, entry.sent = Stage.SENDING, self.clock.now().timestamp()
             await self._save(entry)
             try:
-                return await self._calls.create(body)
+                return await self.create(body)
             except Conflict as refusal:
                 entry.stage = Stage.INTENDED
                 await self._save(entry)
-                await self._room.wait_after(refusal, times)
+                await self.queue.wait_after(refusal, seen)
             except PlanetError as error:
                 if not error.may_have_acted:
                     entry.stage = Stage.FAILED
                 raise
 
-    async def _follow(self, entry: Entry, send: Send[Told], just_seen: bool) -> None:
-        """Wait for the order and fetch its files."""
+    async def _finish(self, entry: Entry, send: Send[Outcome[DownloadedOrder]], just_seen: bool) -> None:
         try:
-            told = Outcome(entry.order_id or "", await self._deliver(entry, just_seen))
+            outcome = Outcome(entry.order_id or "", await self._wait_and_download(entry, just_seen))
         except LedgerError:
             raise
         except PlanetError as error:
-            told = await self._failed(entry, entry.stage, error)
-        await send(told)
-        self._under_way.release()
+            outcome = await self._failed(entry, entry.stage, error)
+        await send(outcome)
+        self._in_progress.release()
 
-    async def _deliver(self, entry: Entry, just_seen: bool) -> DownloadedOrder:
+    async def _wait_and_download(self, entry: Entry, just_seen: bool) -> DownloadedOrder:
         try:
-            order = await self._calls.wait(entry.order_id or "", just_seen)
+            order = await self.wait(entry.order_id or "", just_seen)
         finally:
             self._queued.release()
         entry.order_state = order.state
         if order.state in ENDED_BADLY:
-            entry.stage = Stage.FAILED  # noted with the reason, which `download` gives
+            entry.stage = Stage.FAILED  # noted with the reason, which `download` raises
         else:
             entry.stage = Stage.FINISHED
             await self._save(entry)
-        self._on_update(order)
+        self._report(order)
         async with self._downloading:
-            paths = tuple(await self._calls.download(order))
-        await self._ledger.keep(entry, self._folder, paths)
+            paths = tuple(await self.download(order))
+        await self.ledger.keep(entry, self.folder, paths)
         return DownloadedOrder(order, paths)
-
-    async def _refused(self, entry: Entry, wrong: InvalidRequest | None) -> Told | None:
-        """Give the outcome of what cannot be ordered, or has ended badly, and is not ordered again."""
-        if wrong is not None:
-            return await self._failed(entry, Stage.FAILED, wrong)
-        if entry.stage is Stage.FAILED and entry.order_id is not None:
-            self._on_update(_known_order(entry))
-            error = PlanetError(
-                (entry.error or "").rstrip("."), hint="An earlier run with this ledger met this."
-            )
-            return Outcome(entry.order_id or entry.name, error=error)
-        return None
-
-    async def _there(self, entry: Entry) -> Told | None:
-        """Give the outcome of what an earlier job has done, if its files are still there."""
-        if entry.stage is not Stage.DOWNLOADED or entry.order_id is None:
-            return None
-        paths = await run_in_thread(paths_there, entry.files, self._folder)
-        if not paths:
-            entry.files = ()
-            return None
-        order = _known_order(entry)
-        self._on_update(order)
-        return Outcome(order.id, DownloadedOrder(order, paths))
 
     async def _save(self, entry: Entry) -> None:
         entry.error = entry.error_type = None
-        await self._ledger.save(entry)
+        await self.ledger.save(entry)
 
-    async def _failed(self, entry: Entry, stage: Stage, error: PlanetError) -> Told:
+    async def _failed(self, entry: Entry, stage: Stage, error: PlanetError) -> Outcome[DownloadedOrder]:
         entry.stage, entry.error, entry.error_type = stage, str(error), type(error).__name__
-        await self._ledger.save(entry)
+        await self.ledger.save(entry)
         return Outcome(entry.order_id or entry.name, error=error)
+
+    def _report(self, order: Order) -> None:
+        if self.on_update is not None:
+            self.on_update(order)
 
 
 def _known_order(entry: Entry) -> Order:
-    """Give as much of an order as an entry knows."""
     return Order(entry.order_id or "", OrderState(entry.order_state or OrderState.QUEUED), entry.name)
+
+
+class QueueGate:
+    """Holds back creates while the queue of the organization is full (409); one of them polls for all."""
+
+    def __init__(self, stats: Callable[[], Awaitable[OrderStats]], clock: Clock, schedule: Schedule) -> None:
+        self._stats = stats
+        self._clock = clock
+        self._schedule = schedule
+        self._gate = anyio.Lock()
+        self._closed_times = 0
+        self._polls = 0  # since there last was room
+        self._unanswered = 0  # polls since the last one with a response
+
+    async def wait(self) -> int:
+        """Return when the queue may have room; the number is for `wait_after`."""
+        async with self._gate:
+            return self._closed_times
+
+    async def wait_after(self, refusal: Conflict, seen: int) -> None:
+        """Return when orders have left the queue that was too full for a create, or it is time to try anyway.
+
+        Raises:
+            Conflict: The refusal, where the queue is not its reason, or where the service does not respond.
+        """
+        async with self._gate:
+            if seen != self._closed_times:  # another create has waited since this one was sent
+                if self._unanswered >= _MAX_UNANSWERED:
+                    raise refusal
+                return
+            self._closed_times += 1
+            before = await self._counts()
+            is_empty = before is not None and not before.queued_orders + before.running_orders
+            if is_empty or self._unanswered >= _MAX_UNANSWERED:
+                raise refusal
+            while True:
+                self._polls += 1
+                await self._clock.sleep(self._schedule.pause(self._polls))
+                now = await self._counts()
+                if now is not None and before is not None and _has_moved(before, now):
+                    self._polls = 0
+                    return
+                if now is None or before is None or not self._polls % _FORCED_AFTER:
+                    return
+
+    async def _counts(self) -> OrderCounts | None:
+        try:
+            counts = (await self._stats()).organization
+        except StatusError:
+            counts = None
+        except PlanetError:
+            self._unanswered += 1
+            return None
+        self._unanswered = 0
+        return counts
+
+
+def _has_moved(before: OrderCounts, now: OrderCounts) -> bool:
+    return now.queued_orders < before.queued_orders or (
+        now.queued_orders + now.running_orders < before.queued_orders + before.running_orders
+    )
+
+
+def checked_requests(
+    requests: Iterable[OrderRequestLike] | AsyncIterable[OrderRequestLike],
+) -> AsyncGenerator[CheckedRequest]:
+    """Yield the requests, checked: a sequence as a whole before the first one is yielded, or else one by one.
+
+    Raises:
+        InvalidRequest: The first error in a sequence.  In others it is the outcome of that request.
+    """
+    if not isinstance(requests, Sequence):
+        return _check_each(requests)
+    first = deque(_check(request) for request in requests[:_CHECKED_AT_CALL])
+    return _check_all(first, requests[_CHECKED_AT_CALL:])
+
+
+async def _check_all(
+    checked: deque[CheckedRequest], rest: Iterable[OrderRequestLike]
+) -> AsyncGenerator[CheckedRequest]:
+    for request in rest:
+        await checkpoint()  # ten thousand may take seconds
+        checked.append(_check(request))
+    while checked:
+        yield checked.popleft()
+
+
+async def _check_each(
+    requests: Iterable[OrderRequestLike] | AsyncIterable[OrderRequestLike],
+) -> AsyncGenerator[CheckedRequest]:
+    if isinstance(requests, AsyncGenerator):
+        async with aclosing(requests):  # trio warns of one that is dropped
+            async for request in requests:
+                yield _check_one(request)
+    elif isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield _check_one(request)
+    else:
+        for request in requests:
+            yield _check_one(request)
+
+
+def _check(request: OrderRequestLike) -> CheckedRequest:
+    return CheckedRequest(_name(request), checked_body(OrderRequest, request))
+
+
+def _check_one(request: OrderRequestLike) -> CheckedRequest:
+    try:
+        return _check(request)
+    except InvalidRequest as error:
+        # It may be nothing that JSON can hold, but a ledger knows it by its name and what is wrong.
+        name = _name(request).encode(errors="replace").decode()
+        return CheckedRequest(name, msgspec.json.encode({"name": name, "wrong": str(error)}), error)
+
+
+def _name(request: object) -> str:
+    if isinstance(request, OrderRequest):
+        return request.name
+    return str(request.get("name", "")) if isinstance(request, Mapping) else ""

@@ -1,4 +1,4 @@
-"""`Ledger`: what became of each order of a long job, on disk, so that one that was killed can go on."""
+"""`Ledger`: what became of each request of a job, in a file, so that a job that was killed can continue."""
 
 import hashlib
 import sqlite3
@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import msgspec
@@ -20,9 +19,41 @@ from planet_async.models.codec import decode
 from planet_async.models.orders import Manifest
 from planet_async.redaction import redacted
 
+_MIN_SIZE = 512  # bytes: SQLite takes a shorter file for an empty database
+_FORMAT = 1
+_APPLICATION_ID = 0x504C4C31  # marks the file as a ledger, among other SQLite files
+_LOCK_TIMEOUT = 0.5  # seconds: a job that is just ending releases the file in that time
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,
+    job INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    request TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    sent REAL,
+    order_id TEXT,
+    order_state TEXT,
+    error TEXT,
+    error_type TEXT,
+    changed REAL NOT NULL,
+    files TEXT NOT NULL
+);
+CREATE INDEX entries_by_hash ON entries (hash, job, number);
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+_SAVED = ("stage", "sent", "order_id", "order_state", "error", "error_type", "changed")
+
+T = TypeVar("T")
+
 
 class Stage(StrEnum):
-    """How far a request has come; after `SENDING` an order may exist whose id nobody has noted."""
+    """How far a request has come; the arrows between these are drawn in `planet_async.jobs.job`."""
 
     INTENDED = "intended"
     SENDING = "sending"
@@ -57,6 +88,225 @@ class Entry:
     files: tuple[KeptFile, ...] = ()
 
 
+class Ledger:
+    """What a job notes and looks up, open inside `async with`; this one keeps nothing."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def take(self, name: str, body: bytes) -> Entry:
+        """Return the entry of the next request with that JSON, as an earlier job left it, or a new one."""
+        return Entry(name)
+
+    async def save(self, entry: Entry) -> None:
+        """Return when the entry will outlast a crash."""
+
+    async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+        """Save the entry as downloaded, with the files of its order."""
+
+    async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
+        """Return the ids of the orders noted in the last seconds, of all names or of one."""
+        return []
+
+
+@define(eq=False)
+class _Act:
+    do: Callable[["LedgerFile"], None]
+    lasting: bool
+    done: bool = False
+    error: LedgerError | None = None
+
+
+class FileLedger(Ledger):
+    """A ledger in a file, written by one thread at a time.
+
+    What several tasks want written at the same time goes to the disk in one transaction.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._file: LedgerFile | None = None
+        self._writing = anyio.Lock()
+        self._acts: list[_Act] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await run_in_thread(self._open)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with anyio.CancelScope(shield=True):
+                await run_in_thread(file.close)
+
+    async def take(self, name: str, body: bytes) -> Entry:
+        """Return the entry of the next request with that JSON."""
+        now = self._now()
+        return await self._do(lambda file: file.take(name, body, now), lasting=False)
+
+    async def save(self, entry: Entry) -> None:
+        """Return when the entry will outlast a crash; cancelling does not prevent that."""
+        entry.changed = self._now()
+        with anyio.CancelScope(shield=True):
+            await self._do(lambda file: file.save(entry))
+
+    async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+        """Save the entry as downloaded, with the size and the checksum of each file.
+
+        Raises:
+            DownloadError: A file has been taken away since it was downloaded.
+        """
+        with anyio.CancelScope(shield=True):
+            try:
+                entry.files = await run_in_thread(kept_files, entry.order_id, folder, paths)
+            except OSError as error:
+                raise DownloadError(
+                    f"a file of the order was removed before the ledger could note it: {error.filename}",
+                    hint="Move files when the job has ended; start it again for this one.",
+                ) from error
+        entry.stage = Stage.DOWNLOADED
+        await self.save(entry)
+
+    async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
+        """Return the ids of the orders noted in the last seconds."""
+        since = 0.0 if seconds is None else self._now() - seconds
+        return await self._do(lambda file: file.ids(name=name, since=since), lasting=False)
+
+    def _open(self) -> None:
+        self._file = LedgerFile(self._path)
+
+    @property
+    def _open_file(self) -> "LedgerFile":
+        if self._file is None:
+            raise LedgerError(f"the ledger {self._path} is closed")
+        return self._file
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    async def _do(self, do: Callable[["LedgerFile"], T], *, lasting: bool = True) -> T:
+        results: list[T] = []
+        act = _Act(lambda file: results.append(do(file)), lasting)
+        self._acts.append(act)
+        async with self._writing:
+            if not act.done:
+                acts, self._acts = self._acts, []
+                await run_in_thread(self._write, acts)
+        if act.error is not None:
+            raise act.error
+        return results[0]
+
+    def _write(self, acts: list[_Act]) -> None:
+        try:
+            with _reported(self._path):
+                self._open_file.do([act.do for act in acts], lasting=any(act.lasting for act in acts))
+        except LedgerError as error:
+            for act in acts:
+                act.error = error
+        finally:
+            for act in acts:
+                act.done = True
+
+
+class LedgerFile:
+    """The file, open for one job: no other job writes to it, anybody may read.  All methods block."""
+
+    def __init__(self, path: Path) -> None:
+        with _reported(path):
+            _check(path)  # before a lock is put next to a file that is none of ours
+            self._lock = _lock(path)
+            try:
+                self._database = _open(path)
+                (last,) = self._database.execute("SELECT ifnull(max(job), 0) FROM entries").fetchone()
+                self._job: int = last + 1
+            except BaseException:
+                self._lock.close()
+                raise
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+        self._lock.close()
+
+    def do(self, acts: Sequence[Callable[[Self], None]], *, lasting: bool) -> None:
+        """Do all of it or nothing; what need not be `lasting` is committed with the next that is."""
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+        try:
+            for act in acts:
+                act(self)
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        if lasting:
+            self._database.execute("COMMIT")
+
+    def take(self, name: str, body: bytes, now: float) -> Entry:
+        """Return the entry of a request: one of an earlier job that this job has not had, or else a new one.
+
+        Requests are the same if their JSON is, apart from secrets, which are not kept.  Where a job has
+        several of one kind, each has an entry.
+        """
+        request = msgspec.json.encode(redacted(msgspec.json.decode(body)), order="sorted")
+        digest = hashlib.sha256(request).digest()
+        row = self._database.execute(
+            "SELECT * FROM entries WHERE hash = ? AND job < ? ORDER BY job, number LIMIT 1",
+            (digest, self._job),
+        ).fetchone()
+        if row is not None:
+            self._database.execute("UPDATE entries SET job = ? WHERE number = ?", (self._job, row["number"]))
+            return _entry(row)
+        inserted = self._database.execute(
+            "INSERT INTO entries (hash, job, name, request, stage, changed, files)"
+            " VALUES (?, ?, ?, ?, ?, ?, '[]')",
+            (digest, self._job, name, request.decode(), Stage.INTENDED, now),
+        )
+        return Entry(name, inserted.lastrowid or 0, changed=now)
+
+    def save(self, entry: Entry) -> None:
+        """Note how an entry stands now."""
+        files = [(file.path, file.size, file.checksum) for file in entry.files]
+        self._database.execute(
+            "UPDATE entries SET stage = ?, sent = ?, order_id = ?, order_state = ?, error = ?,"
+            " error_type = ?, changed = ?, files = ? WHERE number = ?",
+            (
+                *(getattr(entry, name) for name in _SAVED),
+                msgspec.json.encode(files).decode(),
+                entry.number,
+            ),
+        )
+
+    def ids(self, *, name: str | None = None, since: float = 0.0) -> list[str]:
+        """Return the ids of the orders of that name, or of all, noted since then."""
+        found = self._database.execute(
+            "SELECT order_id FROM entries"
+            " WHERE order_id IS NOT NULL AND changed >= ? AND name = ifnull(?, name)",
+            (since, name),
+        )
+        return [row["order_id"] for row in found]
+
+
+def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
+    """Yield the entries of a ledger, each with the JSON of its request, also while a job writes to it."""
+    with _reported(path):
+        if not path.exists():
+            raise LedgerError(f"there is no ledger {path}")
+        if not _check(path):
+            return
+        with closing(_connect(path)) as database:
+            for row in database.execute("SELECT * FROM entries ORDER BY number"):
+                yield _entry(row), msgspec.json.decode(row["request"])
+
+
 def kept_files(order_id: str, folder: Path, paths: Sequence[Path]) -> tuple[KeptFile, ...]:
     """Describe the files of an order, with the checksums of its manifest."""
     manifest = folder / order_id / "manifest.json"
@@ -71,194 +321,58 @@ def kept_files(order_id: str, folder: Path, paths: Sequence[Path]) -> tuple[Kept
     )
 
 
-def paths_there(files: Sequence[KeptFile], folder: Path) -> tuple[Path, ...]:
-    """Give the paths of the files if all are there, of the right size, else nothing."""
+def existing_paths(files: Sequence[KeptFile], folder: Path) -> tuple[Path, ...]:
+    """Return the paths of the files if all are there, with the size noted; else nothing."""
     paths = tuple(folder / file.path for file in files)
     try:
-        return (
-            paths
-            if all(path.stat().st_size == file.size for path, file in zip(paths, files, strict=True))
-            else ()
-        )
+        sizes = [path.stat().st_size for path in paths]
     except OSError:
         return ()
-
-
-_SMALLEST = 512  # bytes: what is shorter, SQLite would take for empty
-_FORMAT = 1
-_PROGRAM = 0x504C4C31  # how this file is told from other SQLite files
-_PATIENCE = 0.5  # seconds for a job that is just ending to let go
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-
-_TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE jobs (number INTEGER PRIMARY KEY);
-CREATE TABLE entries (
-    number INTEGER PRIMARY KEY,
-    hash BLOB NOT NULL,
-    job INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    request TEXT NOT NULL,
-    stage TEXT NOT NULL,
-    sent REAL,
-    order_id TEXT,
-    order_state TEXT,
-    error TEXT,
-    error_type TEXT,
-    changed REAL NOT NULL
-);
-CREATE INDEX entries_by_hash ON entries (hash, job, number);
-CREATE TABLE files (
-    entry INTEGER NOT NULL REFERENCES entries,
-    path TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    checksum TEXT NOT NULL,
-    PRIMARY KEY (entry, path)
-) WITHOUT ROWID;
-PRAGMA application_id = {_PROGRAM};
-PRAGMA user_version = {_FORMAT};
-COMMIT;
-"""
-_FIELDS = ("number", "name", "sent", "order_id", "order_state", "error", "error_type", "changed")
-
-
-class LedgerFile:
-    """The file, open for one job: nobody else writes to it meanwhile, anybody may read."""
-
-    def __init__(self, path: Path) -> None:
-        with reported(path):
-            _check(path)
-            self._lock = _locked(path)
-            try:
-                self._database = _opened(path)
-                self._database.execute("BEGIN")
-                self._job = self._database.execute("INSERT INTO jobs DEFAULT VALUES").lastrowid
-                self._database.execute("COMMIT")
-            except BaseException:
-                self._lock.close()
-                raise
-
-    def close(self) -> None:
-        """Let go of the file; nothing that was to last is left to be written."""
-        self._database.close()
-        self._lock.close()
-
-    def do(self, acts: Sequence[Callable[[Self], None]], *, lasting: bool) -> None:
-        """Do all of it or nothing; what need not be `lasting` goes to the disk with the next that is."""
-        if not self._database.in_transaction:
-            self._database.execute("BEGIN")
-        try:
-            for act in acts:
-                act(self)
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-        if lasting:
-            self._database.execute("COMMIT")
-
-    def take(self, name: str, body: bytes, now: float) -> Entry:
-        """Give the entry of a request: one of an earlier job that this job has not had, or else a new one.
-
-        Requests are the same whose JSON is the same, but for the secrets, which are not kept; where a job has
-        several of them, each is an entry.
-        """
-        request = msgspec.json.encode(redacted(msgspec.json.decode(body)), order="sorted")
-        digest = hashlib.sha256(request).digest()
-        row = self._database.execute(
-            "SELECT * FROM entries WHERE hash = ? AND job < ? ORDER BY job, number LIMIT 1",
-            (digest, self._job),
-        ).fetchone()
-        if row is not None:
-            self._database.execute("UPDATE entries SET job = ? WHERE number = ?", (self._job, row["number"]))
-            return _entry(self._database, row)
-        inserted = self._database.execute(
-            "INSERT INTO entries (hash, job, name, request, stage, changed) VALUES (?, ?, ?, ?, ?, ?)",
-            (digest, self._job, name, request.decode(), Stage.INTENDED, now),
-        )
-        return Entry(name, inserted.lastrowid or 0, changed=now)
-
-    def save(self, entry: Entry) -> None:
-        """Write down how an entry stands now."""
-        self._database.execute(
-            "UPDATE entries SET stage = ?, sent = ?, order_id = ?, order_state = ?, error = ?,"
-            " error_type = ?, changed = ? WHERE number = ?",
-            (
-                *(entry.stage, entry.sent, entry.order_id, entry.order_state),
-                *(entry.error, entry.error_type, entry.changed, entry.number),
-            ),
-        )
-        self._database.execute("DELETE FROM files WHERE entry = ?", (entry.number,))
-        self._database.executemany(
-            "INSERT INTO files VALUES (?, ?, ?, ?)",
-            [(entry.number, file.path, file.size, file.checksum) for file in entry.files],
-        )
-
-    def ids(self, *, name: str | None = None, since: float = 0.0) -> list[str]:
-        """Give the ids of the orders of that name, or of all, noted since then."""
-        found = self._database.execute(
-            "SELECT order_id FROM entries"
-            " WHERE order_id IS NOT NULL AND changed >= ? AND name = ifnull(?, name)",
-            (since, name),
-        )
-        return [row["order_id"] for row in found]
-
-
-def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
-    """Yield the entries of a ledger, each with the JSON of its request, also while a job writes to it."""
-    with reported(path):
-        if not path.exists():
-            raise LedgerError(f"there is no ledger {path}")
-        if not _check(path):
-            return
-        with closing(_connect(path)) as database:
-            for row in database.execute("SELECT * FROM entries ORDER BY number"):
-                yield _entry(database, row), msgspec.json.decode(row["request"])
+    return paths if sizes == [file.size for file in files] else ()
 
 
 @contextmanager
-def reported(path: Path) -> Iterator[None]:
-    """Make of an error of SQLite one of ours, which names the file."""
+def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        hint = "Take a file in a folder that is there, and fit to be written to, with room on its disk."
+        hint = "Use a file in an existing folder that can be written to, with space on its disk."
         raise LedgerError(f"the ledger {path} cannot be used: {error}", hint=hint) from error
 
 
 def _check(path: Path) -> bool:
-    """Tell whether there is a ledger; raise LedgerError where there is something else."""
+    """Return whether there is a ledger; raise LedgerError where there is something else."""
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return False
     if path.is_dir():
-        raise LedgerError(f"the ledger {path} cannot be used: it is a folder", hint="Take a file.")
-    # Not to be opened by other means than SQLite's: closing it would end the locks of this process.
-    program = version = things = -1
+        raise LedgerError(f"the ledger {path} cannot be used: it is a folder", hint="Use a file.")
+    # Opened by nothing but SQLite: closing a file of our own would end SQLite's locks on it (POSIX).
+    application = version = objects = -1
     try:
-        if path.stat().st_size >= _SMALLEST:
+        if path.stat().st_size >= _MIN_SIZE:
             with closing(_connect(path)) as database:
-                (program,) = database.execute("PRAGMA application_id").fetchone()
+                (application,) = database.execute("PRAGMA application_id").fetchone()
                 (version,) = database.execute("PRAGMA user_version").fetchone()
-                (things,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                (objects,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise
-    if not program and not things:
+    if not application and not objects:
         return False  # a job was killed when it had just made the file
-    if program != _PROGRAM:
-        raise LedgerError(f"{path} is not a ledger", hint="Take another file; nothing was changed.")
+    if application != _APPLICATION_ID:
+        raise LedgerError(f"{path} is not a ledger", hint="Use another file; nothing was changed.")
     if version != _FORMAT:
         raise LedgerError(
             f"the ledger {path} has format {version}, this version of planet_async writes {_FORMAT}",
-            hint="Go on with the version that made it, or take another file.",
+            hint="Continue with the version that made it, or use another file.",
         )
     return True
 
 
-def _locked(path: Path) -> sqlite3.Connection:
-    """Keep other jobs from the ledger until this is closed, or the process is gone.
+def _lock(path: Path) -> sqlite3.Connection:
+    """Exclude other jobs until the connection is closed, or the process has ended.
 
-    The lock is on a file beside it, so that the ledger can be read meanwhile.
+    The lock is on a file next to the ledger, so that the ledger itself can be read by others.
     """
     lock = _connect(path.with_name(f"{path.name}-lock"))
     try:
@@ -268,18 +382,18 @@ def _locked(path: Path) -> sqlite3.Connection:
         if error.sqlite_errorcode not in _BUSY:
             raise
         raise LedgerError(
-            f"the ledger {path} is in use by another job", hint="Wait for that, or take another file."
+            f"the ledger {path} is in use by another job", hint="Wait for that, or use another file."
         ) from None
     return lock
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    known = _check(path)
+def _open(path: Path) -> sqlite3.Connection:
+    is_ledger = _check(path)
     database = _connect(path)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        if not known:
+        if not is_ledger:
             database.executescript(_TABLES)
     except BaseException:
         database.close()
@@ -288,177 +402,13 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
     database.row_factory = sqlite3.Row
     return database
 
 
-def _entry(database: sqlite3.Connection, row: sqlite3.Row) -> Entry:
-    files = database.execute(
-        "SELECT path, size, checksum FROM files WHERE entry = ? ORDER BY path", (row["number"],)
-    )
-    fields = {name: row[name] for name in _FIELDS}
-    return Entry(stage=Stage(row["stage"]), files=tuple(KeptFile(*file) for file in files), **fields)
-
-
-T = TypeVar("T")
-
-
-class Ledger(Protocol):
-    """What a job writes down, and asks; open inside `async with`."""
-
-    async def __aenter__(self) -> Self:
-        """Open it; LedgerError where it is in use, or no ledger."""
-        ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        ...
-
-    async def take(self, name: str, body: bytes) -> Entry:
-        """Give the entry of the next request with that JSON, as an earlier job left it, or a new one."""
-        ...
-
-    async def save(self, entry: Entry) -> None:
-        """Return when what the entry says now is safe on the disk."""
-        ...
-
-    async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
-        """Save the entry as downloaded, with what there is to know of the files of its order."""
-        ...
-
-    async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
-        """Give the ids of the orders noted in the last seconds, of all names or of one."""
-        ...
-
-
-class NoLedger:
-    """Remembers nothing."""
-
-    async def __aenter__(self) -> Self:
-        """Do nothing."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Do nothing."""
-
-    async def take(self, name: str, _body: bytes) -> Entry:
-        """Give a new entry."""
-        return Entry(name)
-
-    async def save(self, _entry: Entry) -> None:
-        """Do nothing."""
-
-    async def keep(self, _entry: Entry, _folder: Path, _paths: Sequence[Path]) -> None:
-        """Do nothing."""
-
-    async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
-        """Know of none."""
-        return []
-
-
-@define(eq=False)
-class _Task:
-    act: Callable[[LedgerFile], None]
-    lasting: bool
-    done: bool = False
-    error: LedgerError | None = None
-
-
-class FileLedger:
-    """A ledger in a file, written by one thread at a time.
-
-    What several tasks want written at the same time goes to the disk in one turn.
-    """
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
-        self._clock = clock
-        self._file: LedgerFile | None = None
-        self._writing = anyio.Lock()
-        self._tasks: list[_Task] = []
-
-    async def __aenter__(self) -> Self:
-        """Open or make the file."""
-        try:
-            await run_in_thread(self._open)
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            with anyio.CancelScope(shield=True):
-                await run_in_thread(file.close)
-
-    async def take(self, name: str, body: bytes) -> Entry:
-        """Give the entry of the next request with that JSON."""
-        now = self._now()
-        return await self._do(lambda file: file.take(name, body, now), lasting=False)
-
-    async def save(self, entry: Entry) -> None:
-        """Return when what the entry says now is safe on the disk; not even cancelling prevents it."""
-        entry.changed = self._now()
-        with anyio.CancelScope(shield=True):
-            await self._do(lambda file: file.save(entry))
-
-    async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
-        """Save the entry, with the files, their sizes, and their checksums from the manifest.
-
-        DownloadError where somebody has taken one of them away by then.
-        """
-        with anyio.CancelScope(shield=True):
-            try:
-                entry.files = await run_in_thread(kept_files, entry.order_id, folder, paths)
-            except OSError as error:
-                raise DownloadError(
-                    f"a file of the order was taken away before it was noted: {error.filename}",
-                    hint="Move files when the job has ended; start it again for this one.",
-                ) from error
-        entry.stage = Stage.DOWNLOADED
-        await self.save(entry)
-
-    async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
-        """Give the ids of the orders noted in the last seconds."""
-        since = 0.0 if seconds is None else self._now() - seconds
-        return await self._do(lambda file: file.ids(name=name, since=since), lasting=False)
-
-    def _open(self) -> None:
-        self._file = LedgerFile(self._path)
-
-    @property
-    def _open_file(self) -> LedgerFile:
-        if self._file is None:
-            raise LedgerError(f"the ledger {self._path} is closed")
-        return self._file
-
-    def _now(self) -> float:
-        return self._clock.now().timestamp()
-
-    async def _do(self, act: Callable[[LedgerFile], T], *, lasting: bool = True) -> T:
-        found: list[T] = []
-        task = _Task(lambda file: found.append(act(file)), lasting)
-        self._tasks.append(task)
-        async with self._writing:
-            if not task.done:
-                tasks, self._tasks = self._tasks, []
-                await run_in_thread(self._work, tasks)
-        if task.error is not None:
-            raise task.error
-        return found[0]
-
-    def _work(self, tasks: list[_Task]) -> None:
-        try:
-            with reported(self._path):
-                self._open_file.do([task.act for task in tasks], lasting=any(task.lasting for task in tasks))
-        except LedgerError as error:
-            for task in tasks:
-                task.error = error
-        finally:
-            for task in tasks:
-                task.done = True
+def _entry(row: sqlite3.Row) -> Entry:
+    fields = {name: row[name] for name in _SAVED}
+    fields["stage"] = Stage(row["stage"])
+    files = tuple(KeptFile(*file) for file in msgspec.json.decode(row["files"]))
+    return Entry(row["name"], row["number"], **fields, files=files)

@@ -1,4 +1,4 @@
-"""The files of an order: which there are, what their bytes must be, and fetching them side by side."""
+"""The files of an order: which there are, what their bytes must be, and downloading them concurrently."""
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -21,9 +21,9 @@ from planet_async.models.delivery import DELIVERIES
 from planet_async.models.orders import ENDED_BADLY, Manifest, ManifestFile, Order, OrderResult, OrderState
 from planet_async.services._api import Api
 
-_NAMES_ARE_FOLDED = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
+_IGNORES_CASE = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
 _MANIFEST = "manifest.json"
-_FRESH = timedelta(seconds=60)  # links that expire sooner are asked for anew
+_FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
 
 
 async def download_order(
@@ -42,58 +42,44 @@ async def download_order(
         order = await get(order.id)
     results = downloadable(order)
     links = _Links(api, order, get)
-    manifest = next((result for result in results if result.name == f"{order.id}/{_MANIFEST}"), None)
+    fetch = partial(
+        download,
+        api.transport,
+        folder=folder,
+        clock=api.clock,
+        max_attempts=api.config.max_attempts,
+        progress=progress,
+    )
     paths, expected = [], dict[str, ManifestFile]()
+    manifest = next((result for result in results if result.name == f"{order.id}/{_MANIFEST}"), None)
     if manifest is not None:
-        # A manifest has no checksum to compare: it is fetched anew, over the one of an earlier try.
+        # A manifest has no checksum to compare: it is fetched anew, over that of an earlier call.
         file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
-        paths.append(
-            await download(
-                api.transport,
-                file,
-                folder,
-                clock=api.clock,
-                max_attempts=api.config.max_attempts,
-                overwrite=True,
-                progress=progress,
-            )
-        )
+        paths.append(await fetch(file=file, overwrite=True))
         expected = await _expected_files(paths[0], order.id, api.config.max_body_bytes)
-    files, refused = _one_of_a_name([links.file(result, expected) for result in results])
-    files = [file for file in files if manifest is None or file.name != manifest.name]
+        results = [result for result in results if result.name != manifest.name]
+    files, errors = _one_of_a_name([links.file(result, expected) for result in results])
 
-    async def fetch(file: RemoteFile) -> None:
-        path = await download(
-            api.transport,
-            file,
-            folder,
-            clock=api.clock,
-            max_attempts=api.config.max_attempts,
-            overwrite=overwrite,
-            ranges=ranges,
-            at_once=min(concurrency, len(files)),
-            progress=progress,
-        )
-        paths.append(path)
+    async def fetch_one(file: RemoteFile) -> None:
+        at_once = min(concurrency, len(files))
+        paths.append(await fetch(file=file, overwrite=overwrite, ranges=ranges, at_once=at_once))
 
-    await fetch_all([partial(fetch, file) for file in files], concurrency, refused)
+    await fetch_all([partial(fetch_one, file) for file in files], concurrency, errors)
     return sorted(paths)
 
 
 def _one_of_a_name(files: list[RemoteFile]) -> tuple[list[RemoteFile], list[PlanetError]]:
-    """Leave out files that are listed twice, and give errors for those that would be written over others."""
+    """Leave out files that are listed twice; return errors for those that would be written over others."""
     kept: list[RemoteFile] = []
     errors: list[PlanetError] = []
     taken: dict[str, str] = {}
     for file in files:
         name = str(PurePosixPath(file.name))
-        while_it_arrives = [
-            (name + end).casefold() if _NAMES_ARE_FOLDED else name + end for end in ("", *PART_ENDS)
-        ]
-        other = next((taken[one] for one in while_it_arrives if one in taken), None)
+        names = [(name + end).casefold() if _IGNORES_CASE else name + end for end in ("", *PART_ENDS)]
+        other = next((taken[one] for one in names if one in taken), None)
         if other is None:
             kept.append(file)
-            taken.update(dict.fromkeys(while_it_arrives, file.name))
+            taken.update(dict.fromkeys(names, file.name))
         elif other != file.name or file.checksum is None:
             errors.append(
                 DownloadError(f"{file.name!r} and {other!r} of the order cannot both be in one folder")
@@ -114,7 +100,7 @@ async def open_result(api: Api, result: OrderResult) -> AsyncGenerator[OpenFile]
 
 
 def downloadable(order: Order) -> list[OrderResult]:
-    """Give the results to fetch; OrderNotDownloadable where there are none, saying why."""
+    """Return the results to fetch; raise OrderNotDownloadable where there are none, with the reason."""
     if not order.state.is_final:
         raise OrderNotDownloadable(
             f"order {order.id} is {order.state}",
@@ -160,7 +146,7 @@ class _Links:
         self._renewing = anyio.Lock()
 
     def file(self, result: OrderResult, expected: Mapping[str, ManifestFile]) -> RemoteFile:
-        """Say what is to be fetched for a result."""
+        """Return what is to be fetched for a result."""
 
         async def renew(expired: Request) -> Request:
             async with self._renewing:
@@ -179,7 +165,7 @@ class _Links:
     def _request(self, name: str) -> Request:
         result = next((result for result in downloadable(self._order) if result.name == name), None)
         if result is None:
-            raise OrderNotDownloadable(f"order {self._order.id} does not list {name} any more")
+            raise OrderNotDownloadable(f"order {self._order.id} no longer lists {name}")
         return _link(self._api, result)
 
 
@@ -190,18 +176,17 @@ def _link(api: Api, result: OrderResult) -> Request:
 
 async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:
     try:
-        body = await run_in_thread(_all_of, path, most)
+        body = await run_in_thread(_read, path, most)
     except OSError as error:
         raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
     if body is None:
         raise BodyTooLarge(f"{path} is longer than {most:,} bytes", hint="Raise Config(max_body_bytes=...).")
     try:
-        manifest = decode(Manifest, body)
         # Its paths leave out the folder of the order.
-        return {f"{order_id}/{file.path}": file for file in manifest.files}
+        return {f"{order_id}/{file.path}": file for file in decode(Manifest, body).files}
     except DecodeError as error:
-        raise DecodeError(f"{path} is no manifest of an order: {error}") from error
+        raise DecodeError(f"{path} is not the manifest of an order: {error}") from error
 
 
-def _all_of(path: Path, most: int) -> bytes | None:
+def _read(path: Path, most: int) -> bytes | None:
     return path.read_bytes() if path.stat().st_size <= most else None

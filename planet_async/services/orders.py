@@ -26,8 +26,8 @@ from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest
-from planet_async.jobs.job import Asked, Calls, Job, QueueGate, checked_requests
-from planet_async.jobs.ledger import FileLedger, NoLedger
+from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
+from planet_async.jobs.ledger import FileLedger, Ledger
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
@@ -287,7 +287,7 @@ class Orders:
 
     def run(
         self,
-        requests: Iterable[Asked] | AsyncIterable[Asked],
+        requests: Iterable[OrderRequestLike] | AsyncIterable[OrderRequestLike],
         to: str | Path,
         *,
         ledger: str | Path | None = None,
@@ -321,19 +321,17 @@ class Orders:
         clock, folder = self._api.clock, Path(to)
         job = Job(
             checked_requests(requests),
-            Calls(
-                create=self._place,
-                find=self._creating.find,
-                claim=self._creating.claim_ids,
-                release=self._creating.release,
-                wait=self._wait_for,
-                download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
-            ),
-            NoLedger() if ledger is None else FileLedger(Path(ledger), clock),
+            Ledger() if ledger is None else FileLedger(Path(ledger), clock),
+            folder,
             QueueGate(self.stats, clock, self._api.config.schedule),
-            clock=clock,
+            clock,
+            create=self._place,
+            recover=self._creating.recover,
+            claim=self._creating.claim_ids,
+            release=self._creating.release,
+            wait=self._wait_for,
+            download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
             consistency_delay=self._api.config.consistency_delay,
-            folder=folder,
             max_queued=max_queued,
             concurrency=concurrency,
             on_update=on_update,

@@ -94,8 +94,10 @@ class HttpxTransport:
 
     def _make(self, context: ssl.SSLContext, proxy: str | None) -> Any:
         lib, most = self._lib, self._config.max_connections + self._config.max_downloads
+        # The gate bounds the connections.  A bound of the pool's own would count HTTP/2 connections that the
+        # server has hung up on for as long as idle ones are kept, and requests would wait for them (2.16).
         limits = lib.Limits(
-            max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEPT_SECONDS
+            max_connections=None, max_keepalive_connections=most, keepalive_expiry=KEPT_SECONDS
         )
         try:
             return lib.AsyncClient(

@@ -551,7 +551,7 @@ async def test_names_that_differ_in_case_only(tmp_path: Path, monkeypatch: pytes
     """Where these are one file, the second is an error; elsewhere they are two."""
     _, planet = described(("a", b"first"), ("A", b"second"))
     assert len(await planet.orders.download(ORDER_ID, tmp_path / "1")) == 2
-    monkeypatch.setattr("planet_async.services._order_files._NAMES_ARE_FOLDED", True)
+    monkeypatch.setattr("planet_async.services._order_files._IGNORES_CASE", True)
     with pytest.raises(DownloadError, match="cannot both"):
         await planet.orders.download(ORDER_ID, tmp_path / "2", overwrite=True)
 
@@ -622,7 +622,7 @@ async def test_md5_will_do(tmp_path: Path) -> None:
 async def test_a_broken_manifest(body: bytes, tmp_path: Path) -> None:
     """Without a manifest nothing can be checked: a DecodeError that names the file."""
     _, planet = described((f"{ORDER_ID}/manifest.json", body), (f"{ORDER_ID}/a", b"a"))
-    with pytest.raises(DecodeError, match=r"manifest\.json is no manifest"):
+    with pytest.raises(DecodeError, match=r"manifest\.json is not the manifest"):
         await planet.orders.download(ORDER_ID, tmp_path)
 
 

@@ -515,7 +515,7 @@ def test_given_up_it_is_an_empty_part(part: Path) -> None:
     for whole, size in ((True, SHORT), (False, 0)):
         part.write_bytes(b"")
         split(part, SHORT, 2)
-        join(part, whole=whole)
+        join(part, whole)
         assert part.stat().st_size == size
         assert [path.name for path in part.parent.iterdir()] == ["a.part"]
 

@@ -170,7 +170,7 @@ async def test_a_ledger_of_another_version(path: Path) -> None:
         pass
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 9")
-    with pytest.raises(LedgerError, match=r"has format 9.*Go on with the version that made it"):
+    with pytest.raises(LedgerError, match=r"has format 9.*Continue with the version that made it"):
         await opened(path).__aenter__()
 
 

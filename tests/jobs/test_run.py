@@ -33,8 +33,8 @@ from planet_async import (
     exactly_once,
 )
 from planet_async.cli.demo import verify_order
-from planet_async.jobs.job import Calls, Job, QueueGate
-from planet_async.jobs.ledger import Entry, FileLedger, NoLedger, Stage, read_entries
+from planet_async.jobs.job import CheckedRequest, Job, QueueGate
+from planet_async.jobs.ledger import Entry, FileLedger, Ledger, Stage, read_entries
 from planet_async.models.orders import OrderCounts, OrderStats
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.testing import FakeClock, reply
@@ -73,7 +73,7 @@ class Service:
 
     def client(self, transport: Any = None) -> Planet:
         if not self.same_process:
-            exactly_once._kept.set({})
+            exactly_once._registries.set({})
         return Planet(
             Config(rates={}, max_attempts=2),
             credentials=ApiKey("any"),
@@ -553,9 +553,9 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     held: dict[int, int] = {}
     number = 0
 
-    async def requests() -> AsyncGenerator[tuple[str, bytes, None]]:
+    async def requests() -> AsyncGenerator[CheckedRequest]:
         for each in range(20_000):
-            yield f"field {each}", b"{}" * 100, None
+            yield CheckedRequest(f"field {each}", b"{}" * 100)
 
     async def create(_: bytes) -> Order:
         nonlocal number
@@ -573,21 +573,24 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     async def stats() -> OrderStats:
         return OrderStats(OrderCounts(0, 0), OrderCounts(0, 0))
 
-    async def find(*_: object) -> None:
+    async def recover(*_: object) -> None:
         return None
 
-    calls = Calls(create, find, lambda _: None, lambda _: None, wait, download)  # type: ignore[arg-type]
     job = Job(
         requests(),
-        calls,
-        NoLedger(),
+        Ledger(),
+        tmp_path,
         QueueGate(stats, clock, Config().schedule),
-        clock=clock,
+        clock,
+        create=create,
+        recover=recover,
+        claim=lambda _: None,
+        release=lambda _: None,
+        wait=wait,
+        download=download,
         consistency_delay=10,
-        folder=tmp_path,
         max_queued=100,
         concurrency=4,
-        on_update=None,
     )
     done = 0
 

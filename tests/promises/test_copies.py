@@ -235,7 +235,7 @@ OTHERS = [
     PricingModel(1.0, (PriceMultiplier("x"),)),
     ReplacedOrder("a", cost=1.0),
     PricingFailure("no", raw={"message": "no"}),
-    DownloadedOrder(DECODED[0], (Path("a/b"),)),
+    DownloadedOrder(decode(Order, b'{"id": "a", "state": "success"}'), (Path("a/b"),)),
 ]
 EXAMPLES: list[Any] = [*SETTINGS, *REQUESTS, *DECODED, *OTHERS]
 

@@ -223,9 +223,5 @@ async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> N
 @pytest.mark.parametrize("step", ["request", "half a body", "RST_STREAM", "GOAWAY"])
 async def test_many_gets_over_http2(network: str, step: str, authority: trustme.CA, ca_file: Path) -> None:
     """The others of a connection end with it: some are not tried again, and each is told what it was."""
-    if network == "httpx2" and step in {"request", "half a body"}:
-        pytest.skip(
-            "open: on httpx2 2.16 requests beside one whose connection is lost wait until read_timeout"
-        )
     server = HangsHttp2(step, server_context(authority, alpn="h2"), every=10)
     await get_many(network, server, ca_file, 4)

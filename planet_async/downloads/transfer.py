@@ -1,0 +1,85 @@
+"""`Transfer`: one file on its way, and what is done about cut connections, old links and full disks."""
+
+import errno
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from attrs import define
+
+from planet_async._tasks import run_in_thread
+from planet_async.clock import Clock
+from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile
+from planet_async.errors import DownloadError, StatusError, TransportError
+from planet_async.http import Request, Transport
+
+_FIRST_PAUSE = 0.5  # seconds after the first broken connection; doubled each time
+_LONGEST_PAUSE = 30.0
+_LINK_REFUSED = frozenset({401, 403, 404, 410})
+
+T = TypeVar("T")
+
+
+@define
+class Transfer:
+    """What one request for a whole file and several for its segments have in common."""
+
+    transport: Transport
+    file: RemoteFile
+    part: PartFile
+    clock: Clock
+    max_attempts: int
+    at_once: int
+    progress: ProgressCallback | None
+
+    async def retry_until_complete(
+        self, fetch: Callable[[Request], Awaitable[None]], arrived: Callable[[], int]
+    ) -> None:
+        """Call `fetch` with the request for the file until it returns; `arrived` counts the bytes there are.
+
+        Raises:
+            StatusError: The server refuses a fresh link, too.
+            TransportError: `max_attempts` requests in a row have brought no new byte.
+        """
+        request, cuts, attempts, renewed_at, furthest = self.file.request, 0, 0, -1, arrived()
+        while True:
+            try:
+                return await fetch(request)
+            except TransportError as error:
+                if arrived() > furthest:  # a file that always restarts, and stops somewhere, gets nowhere
+                    furthest, cuts, attempts = arrived(), 0, 0
+                cuts, attempts = cuts + 1, attempts + error.attempts
+                if attempts >= self.max_attempts:
+                    raise
+                await self.clock.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(cuts - 1, 16)))
+            except StatusError as error:
+                # A fresh link that is refused too, with nothing received by it, is not about its age.
+                if error.status not in _LINK_REFUSED or not self.file.renew or renewed_at == arrived():
+                    raise
+                renewed_at = arrived()
+                request = await self.file.renew(request)
+
+    def report(self, received: int, size: int | None) -> None:
+        """Call the progress callback, if there is one."""
+        if self.progress is not None:
+            self.progress(Progress(self.file.name, received, size))
+
+    async def on_disk(self, act: Callable[..., T], *arguments: object) -> T:
+        """Do it in a thread; see `translated`."""
+        return await run_in_thread(self.translated, act, *arguments)
+
+    def translated(self, act: Callable[..., T], *arguments: object) -> T:
+        """Do what reads or writes a file; raise an OSError as a DownloadError."""
+        try:
+            return act(*arguments)
+        except OSError as error:
+            hint = "Use another folder, or make this one writable."
+            if error.errno == errno.ENOSPC:
+                hint = "Free some space and download it again: it continues with what has arrived."
+            elif self.part.size:
+                hint = "Download it again: it continues with what has arrived, if that is still there."
+            raise DownloadError(
+                f"cannot write {self.part.target}: {error.strerror or error}",
+                request=self.file.request,
+                hint=hint,
+            ) from error
