@@ -36,6 +36,7 @@ from planet_async import (
     VariableSource,
     WaitTimeout,
 )
+from planet_async.models.codec import decode
 from planet_async.services._csv import CsvParser
 from planet_async.simulator import Fault, Simulator, SubscriptionPlan
 from planet_async.testing import FakeClock, FakeTransport, reply
