@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol, SupportsIndex
 from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
@@ -38,6 +38,40 @@ def _repeatable_by_method(request: "Request") -> bool:
     return request.method in REPEATABLE_METHODS
 
 
+class SecretStr(str):
+    """A text that `repr` does not show: tracebacks of Rich and Sentry print the locals of all frames."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'...'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        return SecretStr(super().__getitem__(key))  # Rich shows the beginning of what is long
+
+
+class SecretBytes(bytes):
+    """Bytes that `repr` does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        return SecretBytes(found) if isinstance(found, bytes) else found
+
+
+def hidden(body: bytes | None) -> SecretBytes | None:
+    """Return the bytes of a body such that `repr` does not show them."""
+    return body if body is None or isinstance(body, SecretBytes) else SecretBytes(body)
+
+
+def _hidden_values(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return headers and {name: SecretStr(value) for name, value in headers.items()}
+
+
 @frozen
 class Request:
     """One request to be sent; immutable, so that no layer changes what another one sees.
@@ -59,8 +93,8 @@ class Request:
     method: str
     url: str = field(repr=without_query)
     params: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, repr=False)
-    headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False)
-    body: bytes | None = field(default=None, kw_only=True, repr=False)
+    headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False, converter=_hidden_values)
+    body: bytes | None = field(default=None, kw_only=True, repr=False, converter=hidden)
     repeatable: bool = field(kw_only=True, default=Factory(_repeatable_by_method, takes_self=True))
     operation: str = field(default="request", kw_only=True)
     stream: bool = field(default=False, kw_only=True)

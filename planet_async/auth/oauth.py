@@ -23,7 +23,7 @@ from planet_async.errors import (
     Unauthorized,
     status_class,
 )
-from planet_async.http import Request, Response, Transport, origin, queued_for
+from planet_async.http import Request, Response, SecretBytes, SecretStr, Transport, origin, queued_for
 from planet_async.redaction import redact
 
 _FIRST_REFUSAL = 300
@@ -197,7 +197,7 @@ class _Renewing:
         return redact(text.replace(secret, "..."), [secret])  # even one that is short
 
 
-async def _start_of_body(response: Response) -> bytes:
+async def _start_of_body(response: Response) -> SecretBytes:
     body = bytearray()
     try:
         async for chunk in response.chunks():
@@ -206,7 +206,7 @@ async def _start_of_body(response: Response) -> bytes:
                 break
     finally:
         await response.aclose()
-    return bytes(body)
+    return SecretBytes(body)
 
 
 class _TokenResponse(msgspec.Struct):
@@ -226,7 +226,7 @@ def _parse_token(body: bytes, request: Request, asked_at: float) -> _Token:
     if found.token_type.lower() != "bearer":
         raise DecodeError("the token is not of the type Bearer", request=request)
     life = inf if found.expires_in is None else found.expires_in
-    return _Token(f"Bearer {text}", asked_at + life - min(_EARLY, life * _EARLY_SHARE))
+    return _Token(SecretStr(f"Bearer {text}"), asked_at + life - min(_EARLY, life * _EARLY_SHARE))
 
 
 def _description(text: str) -> str:
