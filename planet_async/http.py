@@ -276,8 +276,8 @@ def link_refusal(base: str, target: str) -> str:
     """Return why a link from one address to another is not followed, or "" where it is.
 
     Plain HTTP would show the signature in its query to others, and an internal address is a way to make this
-    machine send requests into its own network.  Where the API itself is internal, such as a simulator, its links
-    may be so, too.  Whether the name of a public host stands for an internal address is not looked up.
+    machine send requests into its own network.  Where the API itself is internal, such as a simulator, its
+    links may be so, too.  Whether the name of a public host stands for an internal address is not looked up.
     """
     scheme, host, _ = origin(target)
     old_scheme, old_host, _ = origin(base)

@@ -125,11 +125,10 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.tasking",
     "services._bulk_cancel",
     "services._order_files",
-    "simulator.order_rules",
+    "simulator.orders",
     "simulator.subscriptions",
-    "simulator.tasking_rules",
+    "simulator.tasking",
     "simulator.webhooks",
-    "transports._logs",
     "transports.aiohttp",
 }
 

@@ -13,6 +13,8 @@ from planet_async.testing import FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
 
+FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in "127") + ".0.0.1"  # as browsers read it
+
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"])
 def test_a_request_is_repeatable_by_its_method(method: str) -> None:
@@ -146,14 +148,14 @@ def test_a_link_that_cannot_be_encoded_is_not_made_another_address(link: str) ->
             "[64:ff9b::a00:1]",
             "[2002:a00:1::]",
         ),
-        *("metadata", "printer.local", "metadata.google.internal", "１２７.0.0.1", "%31%32%37.0.0.1"),
+        *("metadata", "printer.local", "metadata.google.internal", FULL_WIDTH, "%31%32%37.0.0.1"),
     ],
 )
 def test_a_link_to_an_internal_address_is_refused(host: str) -> None:
     """However it is written: a server is not to make this machine send requests into its own network."""
     target = link_target("https://api.planet.com/x", f"https://{host}/y")
     assert link_refusal("https://api.planet.com/x", target)
-    assert not link_refusal("https://127.0.0.1/x", f"https://{host}/y") or "１" in host
+    assert not link_refusal("https://127.0.0.1/x", f"https://{host}/y") or host == FULL_WIDTH
 
 
 @pytest.mark.parametrize(

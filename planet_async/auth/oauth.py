@@ -63,7 +63,7 @@ def _not_empty(_: object, attribute: "Attribute[str]", value: str) -> None:
     _is_text(_, attribute, value)
 
 
-def _address(_: object, attribute: "Attribute[str]", value: str) -> None:
+def _address(_: object, attribute: "Attribute[str]", value: object) -> None:
     scheme, host, _port = origin(value) if isinstance(value, str) else ("", "", 0)
     if not host or (scheme != "https" and not (scheme == "http" and is_loopback(host))):
         raise InvalidRequest(

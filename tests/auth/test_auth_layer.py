@@ -77,7 +77,9 @@ async def test_a_redirect_leads_away_without_the_credential_and_back_with_it() -
             reply(),
         ]
     )
-    await (await FollowRedirects(Auth(network, ApiKey(KEY), API, FakeClock())).send(get())).aclose()
+    await (
+        await FollowRedirects(Auth(network, ApiKey(KEY), API, FakeClock()), FakeClock()).send(get())
+    ).aclose()
     assert ["authorization" in request.headers for request in network.requests] == [True, False, True]
 
 
