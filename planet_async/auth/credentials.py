@@ -12,7 +12,7 @@ from attrs import Attribute, field, frozen
 from planet_async.clock import Clock
 from planet_async.errors import InvalidRequest, MissingCredentials, PlanetError, type_name
 from planet_async.http import Request, Response, SecretStr, Transport, origin
-from planet_async.redaction import credential_of
+from planet_async.redaction import credential_of, redact_response
 
 
 class Credentials(Protocol):
@@ -31,9 +31,7 @@ class Credentials(Protocol):
 async def send_signed(network: Transport, request: Request, authorization: str) -> Response:
     """Send a request with that Authorization."""
     signed = request.with_headers({"authorization": authorization})
-    response = await network.send(signed)
-    response.secrets = credential_of(signed)
-    return response
+    return redact_response(await network.send(signed), credential_of(signed))
 
 
 class _Signed:
