@@ -84,6 +84,7 @@ from planet_async.models.order_request import Webhook as Webhook
 from planet_async.models.orders import CancelFailure as CancelFailure
 from planet_async.models.orders import CancelReason as CancelReason
 from planet_async.models.orders import CancelResult as CancelResult
+from planet_async.models.orders import DownloadedFiles as DownloadedFiles
 from planet_async.models.orders import DownloadedOrder as DownloadedOrder
 from planet_async.models.orders import Manifest as Manifest
 from planet_async.models.orders import ManifestFile as ManifestFile

@@ -30,12 +30,21 @@ from attrs import define, field, frozen
 from planet_async._tasks import Send, cancelled_externally, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
-from planet_async.errors import Conflict, InvalidRequest, LedgerError, PlanetError, StatusError
-from planet_async.jobs.ledger import Entry, Ledger, Stage, existing_paths
+from planet_async.errors import (
+    Conflict,
+    InvalidRequest,
+    LedgerError,
+    OrderNotDownloadable,
+    PlanetError,
+    StatusError,
+    type_name,
+)
+from planet_async.jobs.ledger import Entry, Ledger, Stage, are_there
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     ENDED_BADLY,
+    DownloadedFiles,
     DownloadedOrder,
     Order,
     OrderCounts,
@@ -84,7 +93,7 @@ class Job:
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
     wait: Callable[[str, bool], Awaitable[Order]]
-    download: Callable[[Order], Awaitable[Sequence[Path]]]
+    download: Callable[[Order], Awaitable[DownloadedFiles]]
     consistency_delay: float
     max_queued: int
     concurrency: int
@@ -160,12 +169,13 @@ class Job:
             return Outcome(
                 order.id, error=PlanetError(message, hint="An earlier job with this ledger met it.")
             )
-        paths = await run_in_thread(existing_paths, entry.files, self.folder)
-        if not paths:
+        if not await run_in_thread(are_there, entry.files, self.folder):
             entry.files = ()
             return None
         self._report(order)
-        return Outcome(order.id, DownloadedOrder(order, paths))
+        paths = tuple(self.folder / file.path for file in entry.files)
+        unverified = tuple(self.folder / file.path for file in entry.files if file.unverified)
+        return Outcome(order.id, DownloadedOrder(order, paths, unverified, entry.delivered_to))
 
     async def _place(self, entry: Entry, body: bytes) -> Outcome[DownloadedOrder] | None:
         """Make sure that there is one order for the entry; return the outcome where there is none."""
@@ -235,10 +245,15 @@ class Job:
             entry.stage = Stage.FINISHED
             await self._save(entry)
         self._report(order)
-        async with self._downloading:
-            paths = tuple(await self.download(order))
-        await self.ledger.keep(entry, self.folder, paths)
-        return DownloadedOrder(order, paths)
+        try:
+            async with self._downloading:
+                files = await self.download(order)
+        except OrderNotDownloadable as error:
+            if not error.delivered_to:
+                raise
+            files, entry.delivered_to = DownloadedFiles(), error.delivered_to
+        await self.ledger.keep(entry, self.folder, files)
+        return DownloadedOrder(order, tuple(files), files.unverified, entry.delivered_to)
 
     async def _save(self, entry: Entry) -> None:
         entry.error = entry.error_type = None
@@ -327,6 +342,13 @@ def checked_requests(
     Raises:
         InvalidRequest: The first error in a sequence.  In others it is the outcome of that request.
     """
+    if isinstance(requests, OrderRequest | Mapping | str | bytes) or not isinstance(
+        requests, Iterable | AsyncIterable
+    ):
+        raise InvalidRequest(
+            f"expected requests to order, got one {type_name(requests)}; nothing was sent",
+            hint="Pass a list, also of one request.",
+        )
     if not isinstance(requests, Sequence):
         return _check_each(requests)
     first = deque(_check(request) for request in requests[:_CHECKED_AT_CALL])

@@ -13,7 +13,6 @@
 | `run` | all that it takes | orders/reference |
 """
 
-import builtins
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -24,7 +23,7 @@ from uuid import UUID
 
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, target_folder
 from planet_async.errors import Conflict, InvalidRequest
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
 from planet_async.jobs.ledger import FileLedger, Ledger
@@ -33,6 +32,7 @@ from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,
     CancelResult,
+    DownloadedFiles,
     DownloadedOrder,
     Order,
     OrderResult,
@@ -246,33 +246,52 @@ class Orders:
         overwrite: bool = False,
         concurrency: int = 4,
         ranges: int = 1,
+        require_checksums: bool = False,
         progress: ProgressCallback | None = None,
-    ) -> "builtins.list[Path]":
-        """Download all files of a finished order below the folder `to`, and give their paths.
+    ) -> DownloadedFiles:
+        """Download all files of a finished order below the folder `to`, and return their paths.
 
-        Each is checked against the manifest of the order, and is named `NAME.part` until it has passed.  A
-        file that is there already with the right checksum is kept; another one of that name is an error
-        unless `overwrite`.  All files are tried before the first error is raised: call again for what is
-        missing.
+        Each is compared with the manifest of the order, and is named `NAME.part` until it is right.  A file
+        that is there and right is kept: by its checksum, or without one by its size and content.  All files
+        are tried before the first error is raised: call again for what is missing.
 
-        `concurrency` files are fetched at a time.  Where each connection is slow, `ranges` fetches a file of
-        32 MiB or more by that many at once, within `Config.max_connections`.
+        Args:
+            order: A finished order, or the id of one.
+            to: The folder; it is made.  Files go below it, in a folder with the id of the order.
+            overwrite: Replace files that are there and not right, instead of raising DownloadError.
+            concurrency: How many files are fetched at a time.
+            ranges: How many range requests fetch a file of 32 MiB or more concurrently, where each connection
+                is slow; within `Config.max_downloads`.
+            require_checksums: Raise DownloadError for a file of which the manifest has no checksum, instead
+                of naming it in `unverified`.
+            progress: Called with the `Progress` of each file as it arrives.
 
-        Raises OrderNotDownloadable (failed, unfinished, or delivered to a cloud), ChecksumMismatch,
-        UnsafeName, DownloadError.
+        Returns:
+            The paths, a list.  Its `unverified` names the files that could not be compared, its `renamed`
+            those whose names no file can have.
+
+        Raises:
+            OrderNotDownloadable: The order failed, is unfinished, or was delivered to a cloud.
+            ChecksumMismatch: A file arrived twice with other bytes than the manifest says.
+            UnsafeName: A name leads out of the folder.
+            DownloadError: A file cannot be written, is in the way, or is listed by the manifest only.
+
+        See https://docs.planet.com/develop/apis/orders/reference/
         """
         if min(concurrency, ranges) < 1:
             raise InvalidRequest("concurrency and ranges must be at least 1")
+        folder = target_folder(to)
         if isinstance(order, str | UUID):
             order = await self.get(order)
         return await download_order(
             self._api,
             order,
             self.get,
-            Path(to),
+            folder,
             overwrite=overwrite,
             concurrency=concurrency,
             ranges=ranges,
+            require_checksums=require_checksums,
             progress=progress,
         )
 
@@ -292,6 +311,7 @@ class Orders:
         *,
         ledger: str | Path | None = None,
         overwrite: bool = False,
+        require_checksums: bool = False,
         concurrency: int = 4,
         max_queued: int = 10_000,
         progress: ProgressCallback | None = None,
@@ -318,7 +338,7 @@ class Orders:
             async for outcome in planet.orders.run(requests, to="data", ledger="fields.ledger"):
                 print(outcome.id, outcome.error or outcome.unwrap().paths)
         """
-        clock, folder = self._api.clock, Path(to)
+        clock, folder = self._api.clock, target_folder(to)
         job = Job(
             checked_requests(requests),
             Ledger() if ledger is None else FileLedger(Path(ledger), clock),
@@ -330,7 +350,17 @@ class Orders:
             claim=self._creating.claim_ids,
             release=self._creating.release,
             wait=self._wait_for,
-            download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
+            download=partial(
+                download_order,
+                self._api,
+                get=self.get,
+                folder=folder,
+                overwrite=overwrite,
+                concurrency=4,
+                require_checksums=require_checksums,
+                durable=ledger is not None,
+                progress=progress,
+            ),
             consistency_delay=self._api.config.consistency_delay,
             max_queued=max_queued,
             concurrency=concurrency,

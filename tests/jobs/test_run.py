@@ -1,9 +1,10 @@
 """`orders.run`: many orders, a ledger, and whatever comes in between."""
 
 import gc
+import os
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from spine import others_take_turns
 
 from planet_async import (
+    AmazonS3,
     ApiKey,
     BadRequest,
     Config,
@@ -28,6 +30,7 @@ from planet_async import (
     Request,
     Response,
     SceneProduct,
+    SentinelHub,
     TransportTimeout,
     UnsettledCreate,
     exactly_once,
@@ -35,8 +38,8 @@ from planet_async import (
 from planet_async.cli.demo import verify_order
 from planet_async.jobs.job import CheckedRequest, Job, QueueGate
 from planet_async.jobs.ledger import Entry, FileLedger, Ledger, Stage, read_entries
-from planet_async.models.orders import OrderCounts, OrderStats
-from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
+from planet_async.models.orders import DownloadedFiles, OrderCounts, OrderStats
+from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.testing import FakeClock, reply
 
 pytestmark = pytest.mark.anyio
@@ -152,11 +155,11 @@ async def test_a_file_that_is_taken_away_too_soon_fails_its_own_order_only(
     """Somebody collects files as they appear: the others are fetched, and so is this one by the next job."""
     keep, taken = FileLedger.keep, list[Path]()
 
-    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
         if not taken:
-            taken.append(paths[0])
-            paths[0].unlink()
-        await keep(ledger, entry, folder, paths)
+            taken.append(files[0])
+            files[0].unlink()
+        await keep(ledger, entry, folder, files)
 
     monkeypatch.setattr(FileLedger, "keep", taken_before)
     outcomes = await service.run(fields(3))
@@ -566,9 +569,9 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         await anyio.lowlevel.checkpoint()
         return Order(order_id, OrderState.SUCCESS)
 
-    async def download(_: Order) -> Sequence[Path]:
+    async def download(_: Order) -> DownloadedFiles:
         await anyio.lowlevel.checkpoint()
-        return []
+        return DownloadedFiles()
 
     async def stats() -> OrderStats:
         return OrderStats(OrderCounts(0, 0), OrderCounts(0, 0))
@@ -604,3 +607,119 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     await job.run(send)
     assert done == 20_000
     assert held[20_000] - held[1_000] < 1_000
+
+
+BUCKET = AmazonS3(
+    bucket="b", aws_region="r", aws_access_key_id="k", aws_secret_access_key="hidden", path_prefix="p"
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [({"delivery": BUCKET}, "amazon_s3 b/p"), ({"hosting": SentinelHub()}, "sentinel_hub")],
+)
+@pytest.mark.parametrize("with_ledger", [True, False])
+async def test_an_order_delivered_elsewhere_is_a_success(
+    service: Service, where: dict[str, Any], place: str, with_ledger: bool
+) -> None:
+    """It has no paths, and says where the files are; a ledger reports it again without a request."""
+    requests = [OrderRequest(f"field {number}", [SCENE], **where) for number in range(2)]
+    options: dict[str, Any] = {} if with_ledger else {"ledger": None}
+    outcomes = await service.run(requests, **options)
+    sent = service.simulator.requests.total()
+    assert len(outcomes) == 2
+    for _ in range(2):
+        for outcome in outcomes.values():
+            delivered = outcome.unwrap()
+            assert (delivered.paths, delivered.unverified, delivered.order.state) == ((), (), "success")
+            assert place in delivered.delivered_to
+            assert "hidden" not in repr(delivered)
+        if not with_ledger:
+            return
+        outcomes = await service.run(requests, **options)
+    assert service.simulator.requests.total() == sent
+    assert {entry.stage for entry in service.entries.values()} == {Stage.DOWNLOADED}
+    assert place in service.entries["field 0"].delivered_to
+
+
+async def test_a_cloud_order_that_failed_is_a_failure(clock: FakeClock, tmp_path: Path) -> None:
+    """It was delivered nowhere."""
+    service = Service(
+        clock, tmp_path, plan=OrderPlan(state="failed", error_hints=["no access to the bucket"])
+    )
+    [outcome] = (await service.run([OrderRequest("field 7", [SCENE], delivery=BUCKET)])).values()
+    assert "no access to the bucket" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": "field 7", "products": []}, fields(1)[0], "field.json", b"", None, 5]
+)
+async def test_one_request_is_no_list_of_them(service: Service, wrong: Any) -> None:
+    """A mapping would be read as its keys: it is an InvalidRequest that says so, and nothing is sent."""
+    async with service.client() as planet:
+        with pytest.raises(InvalidRequest, match="Pass a list"):
+            planet.orders.run(wrong, service.folder)
+    assert not service.simulator.requests
+
+
+@pytest.mark.parametrize("wrong", ["field.json", None, 5, ["name"]])
+async def test_what_is_no_request_is_an_invalid_one(service: Service, wrong: Any) -> None:
+    """In a list it is raised; in an iterator it is the outcome."""
+    with pytest.raises(InvalidRequest):
+        await service.run([wrong])
+    [outcome] = (await service.run(iter([wrong]))).values()
+    assert isinstance(outcome.error, InvalidRequest)
+    assert not service.simulator.requests
+
+
+async def test_files_that_cannot_be_verified_are_named(service: Service) -> None:
+    """In the outcome, in the ledger, and again when the ledger reports the order; or they are an error."""
+
+    def no_digests(call: ServerRequest) -> bool:
+        return call.path.endswith("manifest.json")
+
+    listed = b'{"files": []}'
+    service.simulator.faults.add(Fault(operation="storage.get", when=no_digests, body=listed))
+    first = await service.run(fields(1), require_checksums=True)
+    assert "cannot be verified" in str([outcome.error for outcome in first.values()])
+    for _ in range(2):
+        [outcome] = (await service.run(fields(1))).values()
+        delivered = outcome.unwrap()
+        assert {*delivered.unverified} == {path for path in delivered.paths if path.name != "manifest.json"}
+    files = service.entries["field 0"].files
+    assert {file.unverified for file in files} == {True, False}
+    assert [file.path[-13:] for file in files if not file.unverified] == ["manifest.json"]
+    assert service.placed == names(fields(1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the test looks up open files in /proc")
+async def test_what_the_ledger_calls_downloaded_outlasts_a_power_failure(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file before it has its name, and then each folder, is synchronized before the ledger says so."""
+    events: list[tuple[str, Path]] = []
+    fsync, replace, keep = os.fsync, Path.replace, FileLedger.save
+
+    def noted_fsync(descriptor: int) -> None:
+        events.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        events.append(("name", target))
+        return replace(path, target)
+
+    async def noted_save(ledger: FileLedger, entry: Entry) -> None:
+        if entry.stage is Stage.DOWNLOADED:
+            events.append(("note", service.folder))
+        await keep(ledger, entry)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(FileLedger, "save", noted_save)
+    [outcome] = (await service.run(fields(1))).values()
+    for path in outcome.unwrap().paths:
+        named = events.index(("name", path))
+        assert ("sync", path.with_name(path.name + ".part")) in events[:named]
+        for folder in path.relative_to(service.folder.parent).parents:
+            synced = events.index(("sync", service.folder.parent / folder), named)
+            assert synced < events.index(("note", service.folder))
