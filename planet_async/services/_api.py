@@ -19,7 +19,7 @@ from planet_async.models.subscriptions import Subscription
 from planet_async.models.tasking import TaskingOrder
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageFormat, Paginator
-from planet_async.waiting.poller import Look, Poller
+from planet_async.waiting.poller import Poll, Poller
 from planet_async.waiting.sweep import Identified, ListQueries
 
 T = TypeVar("T")
@@ -99,13 +99,13 @@ class Api:
         return OffsetPaginator(self.transport, request, TASKING_PAGES, _decoder(cls), concurrency)
 
     def shared_wait(
-        self, noun: str, look: Look[Thing], schedule: Schedule, lists: ListQueries[Thing] | None = None
+        self, noun: str, poll: Poll[Thing], schedule: Schedule, lists: ListQueries[Thing] | None = None
     ) -> Poller[Thing]:
         """Give the waiting for things of one kind, which a client has in common with its views."""
         waits = self._waits.here()
         found = waits.get((noun, schedule))
         if found is None:
-            found = Poller(look, clock=self.clock, schedule=schedule, lists=lists)
+            found = Poller(poll, clock=self.clock, schedule=schedule, lists=lists)
             waits[noun, schedule] = found
         return found
 

@@ -346,7 +346,7 @@ class Orders:
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,
             create=self._place,
-            recover=self._creating.find,
+            recover=self._creating.recover,
             claim=self._creating.claim_ids,
             release=self._creating.release,
             wait=self._wait_for,

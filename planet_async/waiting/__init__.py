@@ -1,1 +1,1 @@
-"""Waiting for many things at once: who waits, and the lists that answer for all of them."""
+"""Waiting for many resources at once, with lists that report on all of them."""

@@ -1,4 +1,26 @@
-"""`Poller`: all who wait for things of one service share the requests, whoever started waiting."""
+"""`Poller`: all who wait for resources of one service share the requests.
+
+Each id that is waited for is in one of four states (`registry.State`):
+
+| state    | known of it                               | polled                                        |
+| -------- | ----------------------------------------- | --------------------------------------------- |
+| NEW      | nothing                                   | at once, then by the schedule                 |
+| EXPECTED | the lists are being read, or it was polled | rarely, if ever: the lists will likely show it |
+| LISTED   | the lists report its changes              | never                                         |
+| UNLISTED | the lists do not have it                  | by the schedule                               |
+
+    join ──▶ NEW, or LISTED where it was seen a moment ago and the lists are being read
+    NEW ──── polled while the lists are being read ──▶ EXPECTED
+    NEW ──── a reconciliation of lists begins: many are new ──▶ EXPECTED, no longer polled
+    any ──── a list shows it ──▶ LISTED
+    any ──── a reconciliation missed it, and read all that is unfinished ──▶ UNLISTED, polled at once
+    any ──── a reconciliation missed it, and was left early ──▶ LISTED, polled at once
+    any ──── the lists fail ──▶ NEW
+    LISTED ─ another waiter joins, who has to be shown its state ──▶ NEW
+    any ──── finished, failed, or nobody waits any more ──▶ forgotten
+
+`poll_now` polls an id at once, whatever its state.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
@@ -9,152 +31,161 @@ import anyio.lowlevel
 
 from planet_async.clock import Clock
 from planet_async.config import Schedule
-from planet_async.errors import ClientClosed, PlanetError
+from planet_async.errors import PlanetError
 from planet_async.outcome import chunks
-from planet_async.waiting.registry import AT_ONCE, Waiter, WaiterRegistry
+from planet_async.waiting.registry import POLLS_AT_ONCE, State, Waiter, WaiterRegistry
 from planet_async.waiting.sweep import FEW, Identified, ListQueries, Sweep
 
 T = TypeVar("T", bound=Identified)
-Look = Callable[[str], Awaitable[T]]
+Poll = Callable[[str], Awaitable[T]]
 
-_ENDED_AT_ONCE = 500  # things; takes a millisecond or two: others have a right to the event loop
+_FAILED_AT_ONCE = 500  # ids; takes a millisecond or two: other tasks need the event loop, too
 _SOON = 0.001  # seconds; what is due so soon is due: sums of floats are not exact
 
 
 class Poller(Generic[T]):
     """Finds out for all waiters together what has become of what they wait for.
 
-    A handful of things are looked at one by one, by the `Schedule`; for more there is the `Sweep`, where the
+    A handful of ids are polled one by one, by the `Schedule`; for more there is the `Sweep`, where the
     service has lists for it.
 
-    No task is kept for this: one of the waiting callers does the work for all while it waits, and hands over
-    when it leaves.  So nothing runs while nobody waits, and nothing outlives its caller.
+    No task is kept for this: one of the waiting callers, the leader, does the work for all while it waits,
+    and hands over when it leaves.  So nothing runs while nobody waits, and nothing outlives its caller.
     """
 
     def __init__(
-        self, look: Look[T], *, clock: Clock, schedule: Schedule, lists: ListQueries[T] | None = None
+        self, poll: Poll[T], *, clock: Clock, schedule: Schedule, lists: ListQueries[T] | None = None
     ) -> None:
-        self.look = look
         self.clock = clock
+        self._poll = poll
         self._schedule = schedule
-        self._room = WaiterRegistry[T]()
-        self._sweep = None if lists is None else Sweep(lists, self._room, clock=clock, schedule=schedule)
-        self._leading = False
+        self._registry = WaiterRegistry[T]()
+        self._sweep = None if lists is None else Sweep(lists, self._registry, clock=clock, schedule=schedule)
+        self._has_leader = False
         self._is_turn_of_page = False
         self._followers: dict[Waiter[T], None] = {}
-        self._nap: anyio.CancelScope | None = None
+        self._sleeping: anyio.CancelScope | None = None
+
+    @property
+    def _reads_lists(self) -> bool:
+        return self._sweep is not None and self._sweep.is_on
 
     def join(self, waiter: Waiter[T], ids: Iterable[str], *, just_seen: bool = False) -> None:
-        """Wait for these, too; those that were unfinished a moment ago need no look at first."""
-        if self._room.is_deserted:
-            self._room.clear()
+        """Wait for these, too; those that were unfinished a moment ago need no poll at first."""
+        if self._registry.is_deserted:
+            self._registry.clear()
             if self._sweep is not None:
                 self._sweep.start_over()
         # What has changed since that moment is in the next list: it overlaps with the one before.
-        listed = just_seen and self._sweep is not None and self._sweep.is_on
-        self._room.join(waiter, ids, listed=listed)
+        self._registry.join(waiter, ids, listed=just_seen and self._reads_lists)
         self._wake_leader()
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
         """Do not wait for these any longer."""
-        self._room.leave(waiter, ids)
+        self._registry.leave(waiter, ids)
 
     def poll_now(self, id_: str) -> None:
-        """Look at this one at once, if anybody waits for it; for the event loop of the waiters only."""
-        if self._room.poll_soon(id_):
+        """Poll an id at once, if anybody waits for it; for the event loop of the waiters only."""
+        if self._registry.poll_soon(id_):
             self._wake_leader()
 
     def _wake_leader(self) -> None:
-        if self._nap is not None:
-            self._nap.cancel()
+        if self._sleeping is not None:
+            self._sleeping.cancel()
 
     async def progress(self, waiter: Waiter[T]) -> None:
         """Return when the waiter is ready, doing the work for all where nobody else does."""
         try:
             while not waiter.is_ready:
-                if self._leading:
+                if self._has_leader:
                     self._followers[waiter] = None
-                    await waiter.rest()
+                    await waiter.sleep()
                 else:
                     await self._lead(waiter)
         finally:
             self._followers.pop(waiter, None)
-            if not self._leading and self._followers:
-                next(iter(self._followers)).wake()
+            if not self._has_leader and self._followers:
+                next(iter(self._followers)).notify()
 
     async def _lead(self, waiter: Waiter[T]) -> None:
-        self._leading = True
+        self._has_leader = True
         try:
             while not waiter.is_ready:
-                await self._step()
+                try:
+                    await self._step()
+                except PlanetError as error:
+                    await self._fail_all(error)
         finally:
-            self._leading = False
+            self._has_leader = False
+
+    async def _fail_all(self, error: PlanetError) -> None:
+        for ids in chunks([*self._registry.entries], _FAILED_AT_ONCE):
+            for id_ in ids:
+                self._registry.fail(id_, error)
+            await anyio.lowlevel.checkpoint()
 
     async def _step(self) -> None:
-        """Do one thing, small enough to hand over after it: some looks, a page of a list, or a nap."""
+        """Do one thing, small enough to hand over after it: some polls, a page of a list, or a sleep.
+
+        Raises what ends all waiting: the client is closed, or the credential refused.
+        """
         now = self.clock.monotonic() + _SOON
         page_due = inf if self._sweep is None else self._sweep.next_due()
         is_page_due = page_due <= now
-        # The looks may be thousands, at a few a second: neither they nor the lists may wait for all of the
-        # other, so that one takes turns with one.
+        # Thousands of polls may be urgent, at a few a second: polls and pages take turns.
         if not (is_page_due and self._is_turn_of_page) and (
-            ids := self._room.take_urgent(1 if is_page_due else AT_ONCE)
+            ids := self._registry.take_urgent(1 if is_page_due else POLLS_AT_ONCE)
         ):
             self._is_turn_of_page = True
-            await self._look_at(ids)
+            await self._poll_all(ids)
         elif self._sweep is not None and is_page_due:
             await self._sweep.work(now)
-            self._is_turn_of_page = self._sweep.has_begun
-        elif ids := self._room.take_due(now):
-            await self._look_at(ids)
+            self._is_turn_of_page = self._sweep.is_busy
+        elif ids := self._registry.take_due(now):
+            await self._poll_all(ids)
         else:
-            await self._sleep_until(min(page_due, self._room.next_due()))
+            await self._sleep_until(min(page_due, self._registry.next_due()))
 
     async def _sleep_until(self, moment: float) -> None:
-        self._nap = anyio.CancelScope()
+        self._sleeping = anyio.CancelScope()
         try:
-            with self._nap:
+            with self._sleeping:
                 await self.clock.sleep(moment - self.clock.monotonic())
-        except ClientClosed as closed:
-            for ids in chunks([*self._room.entries], _ENDED_AT_ONCE):
-                for id_ in ids:
-                    self._room.fail(id_, closed)
-                await anyio.lowlevel.checkpoint()
         finally:
-            self._nap = None
+            self._sleeping = None
 
-    async def _look_at(self, ids: list[str]) -> None:
-        looked: list[str] = []
+    async def _poll_all(self, ids: list[str]) -> None:
+        polled: list[str] = []
 
-        async def look(id_: str) -> None:
+        async def poll(id_: str) -> None:
             try:
-                thing = await self.look(id_)
+                item = await self._poll(id_)
             except PlanetError as error:
-                self._room.fail(id_, error)
+                self._registry.fail(id_, error)
             else:
-                self._room.show(id_, thing, listed=False)
-            looked.append(id_)
+                self._registry.deliver(id_, item, listed=False)
+            polled.append(id_)
 
         try:
             async with anyio.create_task_group() as group:
                 for id_ in ids:
-                    group.start_soon(look, id_)
+                    group.start_soon(poll, id_)
         finally:
-            for id_ in looked:
-                self._look_again(id_)
-            for id_ in set(ids).difference(looked):  # the patience of who led has ended: no id is lost
-                self._room.poll_soon(id_)
+            for id_ in polled:
+                self._schedule_next(id_)
+            for id_ in set(ids).difference(polled):  # the leader was cancelled: no id is lost
+                self._registry.poll_soon(id_)
 
-    def _look_again(self, id_: str) -> None:
-        entry = self._room.entries.get(id_)
+    def _schedule_next(self, id_: str) -> None:
+        entry = self._registry.entries.get(id_)
         if entry is None:
             if self._sweep is not None:
                 self._sweep.found(id_)
-        elif not entry.listed:
-            pause = self._schedule.pause(entry.looks + 1)
-            if entry.listed is None and self._sweep is not None and self._sweep.is_on:
-                # The lists are going to tell of it, unless it is another user's.  Until one has, it is looked
-                # at now and then; many of these cost no more looks than a few.
-                self._room.unlisted.discard(id_)
-                pause = self._schedule.longest * max(1.0, self._room.postponed / FEW)
-            self._room.schedule(id_, entry, self.clock.monotonic() + pause)
+        elif entry.state is not State.LISTED:
+            pause = self._schedule.pause(entry.polls + 1)
+            if entry.state is not State.UNLISTED and self._reads_lists:
+                # The lists will show it, unless it is another user's.  Until then it is polled rarely, and
+                # many such ids cost no more requests than a few.
+                self._registry.mark(entry, State.EXPECTED)
+                pause = self._schedule.longest * max(1.0, self._registry.counts[State.EXPECTED] / FEW)
+            self._registry.schedule(id_, entry, self.clock.monotonic() + pause)

@@ -1,222 +1,267 @@
-"""`WaiterRegistry`: who waits for what, and which of it is to be looked at."""
+"""`WaiterRegistry`: who waits for which id, and how the id is followed."""
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 from weakref import WeakSet, ref
 
+import anyio
 import msgspec
 
-from planet_async.errors import PlanetError
+from planet_async.errors import PlanetError, WaitTimeout
+from planet_async.outcome import Outcome
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
 
-AT_ONCE = 10  # looks under way at a time
+POLLS_AT_ONCE = 10
+
+_URGENT = -inf  # as `due`: before everything else
+_AS_SOON_AS_POSSIBLE = 0.0
 
 
-class Waiter(Protocol[T_contra]):
-    """Somebody who waits, for one thing or for many; `wants_changes`: for all changes, not the end only."""
+class State(Enum):
+    """How an id is followed: see `planet_async.waiting.poller`."""
 
-    wants_changes: bool
+    NEW = auto()
+    EXPECTED = auto()
+    LISTED = auto()
+    UNLISTED = auto()
+
+
+class Waiter(Generic[T]):
+    """A caller: the ids that it waits for, and the outcomes and updates that it has not taken yet."""
+
+    def __init__(
+        self, ids: Iterable[str], finished: Callable[[T], bool], *, timeout: float | None, wants_changes: bool
+    ) -> None:
+        self.waiting = dict.fromkeys(ids)
+        self.outcomes: deque[Outcome[T]] | None = None  # even an empty one takes 760 bytes
+        self.updates: deque[T] | None = deque() if wants_changes else None
+        self._finished = finished
+        self._timeout = timeout
+        self._last_update: T | None = None
+        self._notified: anyio.Event | None = None
 
     @property
     def is_ready(self) -> bool:
-        """It has something to tell its caller, or nothing left to wait for."""
-        ...
+        """Whether there is something for the caller to take, or nothing left to wait for."""
+        return bool(self.outcomes or self.updates or not self.waiting)
 
-    def show(self, id_: str, thing: T_contra) -> bool:
-        """Take what a look or a list has shown; tell whether that is the end of waiting for it."""
-        ...
+    def deliver(self, id_: str, item: T) -> bool:
+        """Take what a poll or a list shows; return whether that ends the wait for this id."""
+        if self.updates is not None and item != self._last_update:
+            self._last_update = item
+            self.updates.append(item)
+            self.notify()
+        if self._finished(item):
+            self._end(Outcome(id_, item))
+        elif self._timeout is not None and self._timeout <= 0:
+            self.time_out(id_)
+        return id_ not in self.waiting
 
     def fail(self, id_: str, error: PlanetError) -> None:
-        """Take the error that ends the waiting for it."""
-        ...
+        """Take the error that ends the wait for this id."""
+        self._end(Outcome(id_, error=error))
 
-    def wake(self) -> None:
-        """End the `rest`."""
-        ...
+    def time_out(self, id_: str) -> None:
+        """End the wait for this id: there was no more time."""
+        after = "" if self._timeout is None else f" after {self._timeout:g} s"
+        hint = "It goes on at the service; wait again with the same id."
+        self.fail(id_, WaitTimeout(f"{id_} was not finished{after}", hint=hint))
 
-    async def rest(self) -> None:
-        """Wait until woken."""
-        ...
+    def _end(self, outcome: Outcome[T]) -> None:
+        del self.waiting[outcome.id]
+        if self.outcomes is None:
+            self.outcomes = deque()
+        self.outcomes.append(outcome)
+        self.notify()
+
+    def notify(self) -> None:
+        """End `sleep`."""
+        if self._notified is not None:
+            self._notified.set()
+
+    async def sleep(self) -> None:
+        """Wait until notified."""
+        self._notified = anyio.Event()
+        await self._notified.wait()
 
 
 class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
-    """A thing that is waited for.  Waiters are held weakly: who drops one has stopped waiting.
+    """An id that is waited for; `due` is when to poll it next, `inf` where it is not polled.
 
-    `listed`: the lists will tell of it (True), do not have it (False), or that is not known (None).
-    It is in no circle, and so no burden to the collector of garbage, which stops the event loop.
+    Waiters are referenced weakly: a caller that drops its iterator has stopped waiting.  An entry is in no
+    reference cycle, and the garbage collector, which stops the event loop, need not visit it.
     """
 
     waiters: "tuple[ref[Waiter[T]], ...]"
-    listed: bool | None = None
-    looks: int = 0
+    state: State
+    polls: int = 0
     due: float = inf
 
     def alive(self) -> list[Waiter[T]]:
-        """Give those who still wait."""
+        """Return the waiters that have not been dropped."""
         return [waiter for each in self.waiters if (waiter := each()) is not None]
 
 
 class WaiterRegistry(Generic[T]):
-    """The things that are waited for, by id."""
+    """The ids that are waited for.
+
+    What is known of an id stands in its `Entry`.  The two queues say where to look for the next one to poll:
+    an id in a queue counts only where its entry agrees.
+    """
 
     def __init__(self) -> None:
         self._waiters: WeakSet[Waiter[T]] = WeakSet()
-        self._watchers: WeakSet[Waiter[T]] = WeakSet()  # those of them who want to hear of changes
-        self.arrivals = 0  # of things of which nothing is known
+        self._wanting_changes: WeakSet[Waiter[T]] = WeakSet()
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
-        self.unlisted = set[str]()  # those of which it is not known whether the lists have them
-        self._urgent: dict[str, None] = {}
-        self._new = deque[str]()
-        self._later: list[tuple[float, str]] = []  # a heap; only `due` of the entry counts
+        self.counts = dict.fromkeys(State, 0)
+        self.new = deque[str]()
+        self._later: list[tuple[float, str]] = []  # a heap
 
     @property
     def is_deserted(self) -> bool:
-        """Nobody waits."""
+        """Whether nobody waits."""
         return not self._waiters
 
     @property
     def wants_changes(self) -> bool:
-        """Somebody wants to hear of every change."""
-        return bool(self._watchers)
-
-    @property
-    def postponed(self) -> int:
-        """About so many things are to be looked at later."""
-        return len(self._later)
+        """Whether any waiter wants to know of every change."""
+        return bool(self._wanting_changes)
 
     def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
-        """Let somebody wait for these; `listed`: the lists will tell of them, as far as is known."""
+        """Let a waiter wait for these; `listed`: the lists are known to report their changes."""
         self._waiters.add(waiter)
-        if waiter.wants_changes:
-            self._watchers.add(waiter)
+        if waiter.updates is not None:
+            self._wanting_changes.add(waiter)
         alone = (ref(waiter),)
         for id_ in ids:
             entry = self.entries.get(id_)
             if entry is None:
-                entry = self.entries[id_] = Entry(alone)
-                if listed:
-                    entry.listed = True
-                else:
+                entry = self.entries[id_] = Entry(alone, State.LISTED)
+                self.counts[State.LISTED] += 1
+                if not listed:
                     self.mark_unknown(id_, entry)
             else:
                 entry.waiters += alone
-                if entry.listed:  # who comes later has to hear how it stands
+                if entry.state is State.LISTED:  # a later waiter has to be shown the present state
                     self.mark_unknown(id_, entry)
-                elif entry.looks > 0:
+                elif entry.polls > 0:
                     self.poll_soon(id_)
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """Let somebody wait for these no longer."""
+        """End a waiter's waiting for these."""
         self._waiters.discard(waiter)
-        self._watchers.discard(waiter)
+        self._wanting_changes.discard(waiter)
         for id_ in ids:
             entry = self.entries.get(id_)
             if entry is not None:
                 self._keep(id_, entry, [each for each in entry.alive() if each is not waiter])
 
-    def show(self, id_: str, thing: T, *, listed: bool) -> bool:
-        """Show a thing to those who wait for it; tell whether that was the end of it for any of them."""
+    def deliver(self, id_: str, item: T, *, listed: bool) -> bool:
+        """Deliver an item to those who wait for it; return whether that ended the wait of any of them."""
         entry = self.entries.get(id_)
         if entry is None:
             return False
-        if listed and not entry.listed:
-            self.mark_listed(id_, entry)
+        if listed and entry.state is not State.LISTED:
+            self.mark(entry, State.LISTED)
         waiters = entry.alive()
-        waiting = [waiter for waiter in waiters if not waiter.show(id_, thing)]
+        waiting = [waiter for waiter in waiters if not waiter.deliver(id_, item)]
         self._keep(id_, entry, waiting)
         return len(waiting) < len(waiters)
 
     def fail(self, id_: str, error: PlanetError) -> None:
-        """End the waiting for a thing with an error."""
-        entry = self.entries.pop(id_, None)
-        self.unlisted.discard(id_)
-        for waiter in entry.alive() if entry is not None else ():
-            waiter.fail(id_, error)
+        """End the waiting for an id with an error."""
+        entry = self.entries.get(id_)
+        if entry is not None:
+            self._keep(id_, entry, [])
+            for waiter in entry.alive():
+                waiter.fail(id_, error)
 
-    def expected(self, ids: Iterable[str]) -> Iterator[str]:
-        """Give those of these that lists may have; forget those whose waiters are gone."""
-        for id_ in ids:
-            entry = self.entries.get(id_)
-            if entry is None:
-                continue
-            if entry.waiters[0]() is None and not entry.alive():
-                self._keep(id_, entry, [])
-            elif entry.listed is not False:
-                yield id_
+    def drop_deserted(self, id_: str, entry: Entry[T]) -> bool:
+        """Forget an id whose waiters have all been dropped; return whether that was so."""
+        deserted = entry.waiters[0]() is None and not entry.alive()
+        if deserted:
+            self._keep(id_, entry, [])
+        return deserted
 
     def _keep(self, id_: str, entry: Entry[T], waiters: list[Waiter[T]]) -> None:
         if not waiters:
             del self.entries[id_]
-            self.unlisted.discard(id_)
+            self.counts[entry.state] -= 1
         elif len(waiters) < len(entry.waiters):
             entry.waiters = tuple(map(ref, waiters))
 
-    def mark_listed(self, id_: str, entry: Entry[T]) -> None:
-        """Rely on the lists to tell of it."""
-        entry.listed = True
-        self.unlisted.discard(id_)
+    def mark(self, entry: Entry[T], state: State) -> None:
+        """Follow an id in another way, which begins without a poll unless one is urgent."""
+        self.counts[entry.state] -= 1
+        self.counts[state] += 1
+        entry.state = state
+        if entry.due != _URGENT:
+            entry.due = inf
 
     def mark_unknown(self, id_: str, entry: Entry[T]) -> None:
-        """Take it for new: nothing is known of it."""
-        entry.listed, entry.looks = None, 0
-        if id_ not in self.unlisted:
-            self.arrivals += 1
-            self.unlisted.add(id_)
-            self._new.append(id_)
-
-    def call_off(self) -> None:
-        """Do not look at what is new: the lists are going to be asked."""
-        self._new.clear()
-        self.unlisted.clear()
+        """Poll an id as soon as possible: nothing is known of it."""
+        if entry.state is not State.NEW or entry.polls:
+            self.mark(entry, State.NEW)
+            entry.polls = 0
+            if entry.due != _URGENT:
+                entry.due = _AS_SOON_AS_POSSIBLE
+                self.new.append(id_)
 
     def poll_soon(self, id_: str) -> bool:
-        """Have it looked at before all else; False where nobody waits for it."""
-        if id_ not in self.entries:
-            return False
-        self._urgent[id_] = None
-        return True
+        """Have an id polled before all others; return whether anybody waits for it."""
+        entry = self.entries.get(id_)
+        if entry is not None and entry.due != _URGENT:
+            entry.due = _URGENT
+            heapq.heappush(self._later, (_URGENT, id_))
+        return entry is not None
 
     def schedule(self, id_: str, entry: Entry[T], due: float) -> None:
-        """Have it looked at then."""
-        entry.looks += 1
-        entry.due = due
-        heapq.heappush(self._later, (due, id_))
+        """Have an id that was polled polled again at that moment."""
+        entry.polls += 1
+        if entry.due != _URGENT:  # requested during the poll
+            entry.due = due
+            heapq.heappush(self._later, (due, id_))
 
     def next_due(self) -> float:
-        """Give the moment when something is to be looked at."""
-        while self._later and not self._is_due_at(*self._later[0]):
+        """Return when the next poll is due, of ids that are not new."""
+        while self._later and not self._is_due(*self._later[0]):
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else inf
 
-    def _is_due_at(self, due: float, id_: str) -> bool:
+    def _is_due(self, due: float, id_: str) -> bool:
         entry = self.entries.get(id_)
-        return entry is not None and entry.due == due and not entry.listed
+        return entry is not None and entry.due == due
 
-    def take_urgent(self, most: int = AT_ONCE) -> list[str]:
-        """Give some of what is to be looked at before all else."""
-        some = [*islice(self._urgent, most)]
-        for id_ in some:
-            del self._urgent[id_]
-        return [id_ for id_ in some if id_ in self.entries]
+    def take_urgent(self, most: int = POLLS_AT_ONCE) -> list[str]:
+        """Return some ids that are to be polled before all others."""
+        taken: list[str] = []
+        while len(taken) < most and self.next_due() == _URGENT:
+            taken.append(self._take_first())
+        return taken
 
     def take_due(self, now: float) -> list[str]:
-        """Give some of what is to be looked at now: what is new, and what has been postponed until now."""
-        some: list[str] = []
-        while self._new and len(some) < AT_ONCE:
-            id_ = self._new.popleft()
+        """Return some ids that are to be polled now: the new ones first."""
+        taken: list[str] = []
+        while self.new and len(taken) < POLLS_AT_ONCE:
+            id_ = self.new.popleft()
             entry = self.entries.get(id_)
-            if entry is not None and entry.listed is None and entry.looks == 0:
-                some.append(id_)
-        while len(some) < AT_ONCE and self.next_due() <= now:
-            some.append(heapq.heappop(self._later)[1])
-        return some
+            if entry is not None and entry.state is State.NEW and entry.due == _AS_SOON_AS_POSSIBLE:
+                entry.due = inf
+                taken.append(id_)
+        while len(taken) < POLLS_AT_ONCE and self.next_due() <= now:
+            taken.append(self._take_first())
+        return taken
+
+    def _take_first(self) -> str:
+        id_ = heapq.heappop(self._later)[1]
+        self.entries[id_].due = inf
+        return id_

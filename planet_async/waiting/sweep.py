@@ -1,7 +1,7 @@
-"""`Sweep`: one list request answers for everything that is waited for."""
+"""`Sweep`: one list request reports on everything that is waited for."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from math import inf
@@ -23,9 +23,27 @@ from planet_async.errors import (
 )
 from planet_async.outcome import chunks
 from planet_async.paging import Page, Paginator
-from planet_async.waiting.registry import WaiterRegistry
+from planet_async.waiting.registry import State, WaiterRegistry
 
-FEW = 5  # so many things are cheaper looked at one by one
+FEW = 5  # so many ids are cheaper polled one by one
+
+_OVERLAP = timedelta(seconds=10)  # how late a change may show up in the lists
+_FATAL = (Unauthorized, Forbidden, ClientClosed)
+_MOST_FAILURES = 3  # in a row, until everything is polled one by one
+_MOST_POWERS = 64
+
+# A millisecond or two of work, since other tasks need the event loop, too:
+_ITEMS_AT_ONCE = 100
+_ENTRIES_AT_ONCE = 500
+
+# In shares of the `Schedule` by which single ids are polled:
+_PAUSE = 1.5  # of `first`: between sweeps while something ends
+_LONGEST_PAUSE = 0.4  # of `longest`: between sweeps while nothing does
+_QUIET = 3  # sweeps in which nothing ends, before the pauses grow
+_RECONCILE_EVERY = 10.0  # of `longest`: from one reconciliation to the next, at least
+_SHARE = 10  # sweeps for each request of a reconciliation
+
+logger = logging.getLogger("planet_async")
 
 
 class Identified(Protocol):
@@ -42,7 +60,7 @@ T = TypeVar("T", bound=Identified)
 
 @frozen
 class ListQueries(Generic[T]):
-    """The lists of a service that say what has become of things.
+    """The lists of a service that say what has become of its resources.
 
     `changed(since, ended)` has what has changed since a moment of the server's clock, the earliest change
     first; where `ended`, only what has ended is wanted.  `unfinished` has what may still change, `finished`
@@ -55,21 +73,254 @@ class ListQueries(Generic[T]):
     finished: Callable[[], Paginator[T]] | None = None
 
 
-class PageCursor(Generic[T]):
-    """A list read a page at a time, each perhaps by another task; a page that failed can be asked for again.
+class Sweep(Generic[T]):
+    """Reads the lists of a service: what has changed, again and again, and now and then all of it.
 
-    `date` is the server's time of the first page.
+    What has changed is requested from the server's time of the last response on, less an overlap; this
+    machine's clock has no say in it.  A `Reconciliation` comes first, since what has ended will not change
+    any more, and again from time to time for what a sweep may have missed.
+    """
+
+    def __init__(
+        self, lists: ListQueries[T], registry: WaiterRegistry[T], *, clock: Clock, schedule: Schedule
+    ) -> None:
+        self._lists = lists
+        self._registry = registry
+        self._clock = clock
+        self._schedule = schedule
+        self._allowed_from = 0.0  # inf: never again
+        self._failures = 0
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget what was known: everything is going to be polled or reconciled anew."""
+        self._since: datetime | None = None
+        self._changes: PageCursor[T] | None = None
+        self._due = inf  # the next page of a sweep
+        self._swept = 0.0  # the end of the last one
+        self._quiet = 0
+        self._reconciliation: Reconciliation[T] | None = None
+        self._reconcile_from = inf
+        self._reconciled_pages = 0
+        self._may_reconcile = False  # one page without hurry, now that a sweep has shown what is new
+        self._delivering: PageCursor[T] | None = None  # the page that was fetched last
+        self._unfound: list[str] = []  # by a reconciliation, or a list that has failed
+        self._verdict = State.NEW  # of those
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the lists report on what they have."""
+        return self._since is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is `work` that takes no request."""
+        gathering = self._reconciliation is not None and self._reconciliation.is_gathering
+        return bool(self._unfound) or self._delivering is not None or gathering
+
+    def next_due(self) -> float:
+        """Return the moment from which there is `work`."""
+        if self.is_busy:
+            return -inf
+        urgent = self._is_crowded if self._reconciliation is None else self._reconciliation.urgent
+        return min(self._due, self._allowed_from if urgent or self._may_reconcile else inf)
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether more ids are to be polled than a reconciliation is likely to cost."""
+        return self._registry.counts[State.NEW] > max(FEW, self._reconciled_pages)
+
+    def found(self, id_: str) -> None:
+        """Note that an id need not be looked for any more."""
+        if self._reconciliation is not None:
+            self._reconciliation.missing.discard(id_)
+
+    async def work(self, now: float) -> None:
+        """Do a part that takes a millisecond or two, or fetch the page that is due."""
+        reconciliation = self._reconciliation
+        if self._unfound:
+            self._judge_some()
+        elif self._delivering is not None:
+            self._deliver_some(self._delivering)
+        elif reconciliation is not None and reconciliation.is_gathering:
+            self._gather_some(reconciliation)
+        elif self._since is not None and self._due <= now:
+            if self._changes is None:
+                self._changes = PageCursor(self._lists.changed(self._since, not self._registry.wants_changes))
+            await self._read(self._changes)
+        elif reconciliation is None:
+            ids = chunks([*self._registry.entries], _ENTRIES_AT_ONCE)
+            self._reconciliation = Reconciliation(self._lists, ids, urgent=self._is_crowded)
+            self._registry.new.clear()
+        else:
+            await self._read(reconciliation.cursor)
+        await anyio.lowlevel.checkpoint()
+
+    async def _read(self, cursor: "PageCursor[T]") -> None:
+        try:
+            await cursor.fetch()
+            if cursor.date is None:
+                raise DecodeError("a list without the server's time, which the next one has to begin at")
+        except _FATAL:
+            raise
+        except PlanetError as error:
+            # Further on than the first page, it may be a link that has expired.
+            self._set_back(error, refused=isinstance(error, BadRequest) and cursor.pages == 0)
+        else:
+            self._failures = 0
+            self._delivering = cursor
+            if self._since is None:
+                self._since = cursor.date - _OVERLAP
+                self._swept = self._clock.monotonic()
+                self._due = self._swept + self._pause()
+
+    def _deliver_some(self, cursor: "PageCursor[T]") -> None:
+        missing = set[str]() if self._reconciliation is None else self._reconciliation.missing
+        before, items = len(missing), [*islice(cursor.items, _ITEMS_AT_ONCE)]
+        for item in items:
+            missing.discard(item.id)
+            cursor.has_news |= self._registry.deliver(item.id, item, listed=True)
+        cursor.found += before - len(missing)
+        if len(items) < _ITEMS_AT_ONCE:
+            self._delivering = None
+            if cursor is self._changes:
+                self._end_page_of_changes(cursor)
+            elif self._reconciliation is not None:
+                self._end_page_of_reconciliation(self._reconciliation)
+
+    def _end_page_of_changes(self, cursor: "PageCursor[T]") -> None:
+        if cursor.ended and cursor.date is not None and self._since is not None:
+            now = self._clock.monotonic()
+            before, self._since = self._since, cursor.date - _OVERLAP
+            self._quiet = 0 if cursor.has_news else self._quiet + 1
+            self._due = now + self._pause()
+            if self._since < before:
+                # The server's clock was set back, perhaps just after the sweep before this one.
+                self._since -= timedelta(seconds=now - self._swept)
+                self._due = now
+            self._changes, self._swept = None, now
+            self._may_reconcile = self._reconciliation is not None or now >= self._reconcile_from
+
+    def _pause(self) -> float:
+        powers = min(max(0, self._quiet - _QUIET), _MOST_POWERS)
+        pause = _PAUSE * self._schedule.first * self._schedule.factor**powers
+        return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
+
+    def _gather_some(self, reconciliation: "Reconciliation[T]") -> None:
+        for id_ in reconciliation.next_ids():
+            entry = self._registry.entries.get(id_)
+            if entry is None or self._registry.drop_deserted(id_, entry) or entry.state is State.UNLISTED:
+                continue
+            reconciliation.missing.add(id_)
+            if entry.state is State.NEW:
+                self._registry.mark(entry, State.EXPECTED)
+
+    def _end_page_of_reconciliation(self, reconciliation: "Reconciliation[T]") -> None:
+        self._may_reconcile = False
+        if reconciliation.ends_with_page():
+            self._reconciliation = None
+            self._reconciled_pages = reconciliation.pages
+            requests = reconciliation.pages + len(reconciliation.missing)
+            pause = max(_RECONCILE_EVERY * self._schedule.longest, _SHARE * requests * self._pause())
+            self._reconcile_from = self._clock.monotonic() + pause
+            self._unfound = [*reconciliation.missing]
+            self._verdict = State.UNLISTED if reconciliation.is_whole else State.LISTED
+
+    def _set_back(self, error: PlanetError, *, refused: bool) -> None:
+        self._failures += 1
+        if refused:
+            logger.info("the list cannot be used to wait: %s; everything is polled one by one", error)
+            self._allowed_from = inf
+        else:
+            self._allowed_from = self._clock.monotonic() + self._schedule.longest
+            logger.info("%s; waiting goes on without that list for %g s", error, self._schedule.longest)
+        unfound = [] if self._reconciliation is None else [*self._reconciliation.missing]
+        if refused or self._failures >= _MOST_FAILURES:
+            unfound = [*self._registry.entries]
+            self.start_over()
+        self._reconciliation = self._changes = None
+        self._due = max(self._due, self._allowed_from)
+        self._unfound, self._verdict = unfound, State.NEW
+
+    def _judge_some(self) -> None:
+        for id_ in self._unfound[-_ENTRIES_AT_ONCE:]:
+            entry = self._registry.entries.get(id_)
+            if entry is None:
+                continue
+            if self._verdict is State.NEW:
+                if entry.state is State.EXPECTED or not self.is_on:
+                    self._registry.mark_unknown(id_, entry)
+            else:
+                self._registry.mark(entry, self._verdict)
+                self._registry.poll_soon(id_)
+        del self._unfound[-_ENTRIES_AT_ONCE:]
+
+
+class Reconciliation(Generic[T]):
+    """Finds out which ids are `missing` in the list of the unfinished, and then in that of the finished.
+
+    A list is left when as many of its pages have shown none of the missing as there are missing: polling
+    those one by one costs no more than has been spent.  So it costs at most twice what the cheaper way would
+    have cost, however large the account is.  `is_whole`: the list of the unfinished was read to its end.
+    """
+
+    def __init__(self, lists: ListQueries[T], ids: Iterator[Sequence[str]], *, urgent: bool) -> None:
+        self._lists = lists
+        self._ids: Iterator[Sequence[str]] | None = ids
+        self._reads_finished = False
+        self._in_vain = 0
+        self.missing = set[str]()
+        self.urgent = urgent
+        self.cursor = PageCursor(lists.unfinished())
+        self.pages = 0
+        self.is_whole = False
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether some of the ids are still to be added to `missing`."""
+        return self._ids is not None
+
+    def next_ids(self) -> Sequence[str]:
+        """Return the next ids to gather."""
+        ids = next(self._ids, None) if self._ids is not None else None
+        if ids is None:
+            self._ids = None
+        return ids or ()
+
+    def ends_with_page(self) -> bool:
+        """Take account of a page that was delivered; return whether it was the last."""
+        self.pages += 1
+        self._in_vain += self.cursor.found == 0
+        if not self.cursor.ended and self._in_vain < len(self.missing):
+            return False
+        if not self._reads_finished:
+            self.is_whole = self.cursor.ended
+        if self._reads_finished or self._lists.finished is None or len(self.missing) <= FEW:
+            return True
+        self._reads_finished, self._in_vain = True, 0
+        self.cursor = PageCursor(self._lists.finished())
+        return False
+
+
+class PageCursor(Generic[T]):
+    """A list read a page at a time, each perhaps by another task; a page that failed can be fetched again.
+
+    `items` are those of the last page that have not been delivered, and `found` how many missing ids it has
+    shown; `has_news`: something ended on any page.  `date` is the server's time of the first page.
     """
 
     def __init__(self, paginator: Paginator[T]) -> None:
         self._paginator = paginator
         self._following: str | None = None
         self._followed = set[str]()
+        self.items: Iterator[T] = iter(())
+        self.found = 0
+        self.has_news = False
         self.date: datetime | None = None
         self.pages = 0
         self.ended = False
 
-    async def page(self) -> Page[T]:
+    async def fetch(self) -> None:
         """Fetch the next page; PagingError where the links go round in a circle."""
         page = await self._paginator.page(self._following)
         if page.next is None:
@@ -82,10 +333,10 @@ class PageCursor(Generic[T]):
         if self.pages == 0:
             self.date = page.date
         self.pages += 1
-        return page
+        self.items, self.found = _readable(page), 0
 
 
-def readable(page: Page[T]) -> Iterator[T]:
+def _readable(page: Page[T]) -> Iterator[T]:
     """Yield the items of a page but for those that are not what the API documents: others wait as well."""
     items = iter(page)
     while True:
@@ -95,250 +346,3 @@ def readable(page: Page[T]) -> Iterator[T]:
             return
         except DecodeError:
             continue
-
-
-class Reconciliation(Generic[T]):
-    """Finds out who is `missing` in the list of the unfinished, and then in that of the finished.
-
-    A list is left when as many of its pages have shown nobody as there are missing: looking at those one by
-    one costs no more than has been spent.  So it costs at most twice what the cheaper way would have cost,
-    however large the account is.  `is_whole`: the list of the unfinished was read to its end.
-    """
-
-    def __init__(self, lists: ListQueries[T], missing: set[str], *, urgent: bool) -> None:
-        self._lists = lists
-        self._finished = False
-        self._in_vain = 0
-        self.missing = missing
-        self.urgent = urgent
-        self.reading = PageCursor(lists.unfinished())
-        self.pages = 0
-        self.is_whole = False
-        self.ended = False
-
-    def note(self, found: int) -> None:
-        """Note that a page was read and has shown so many of the missing."""
-        self.pages += 1
-        self._in_vain += found == 0
-        if not self.reading.ended and self._in_vain < len(self.missing):
-            return
-        if not self._finished:
-            self.is_whole = self.reading.ended
-        if self._finished or self._lists.finished is None or len(self.missing) <= FEW:
-            self.ended = True
-        else:
-            self._finished, self._in_vain = True, 0
-            self.reading = PageCursor(self._lists.finished())
-
-
-logger = logging.getLogger("planet_async")
-
-_OVERLAP = timedelta(seconds=10)  # how late a change may show up in the lists
-_FATAL = (Unauthorized, Forbidden, ClientClosed)
-_MOST_FAILURES = 3  # in a row, until everything is looked at one by one
-_MOST_POWERS = 64
-
-# A millisecond or two of work, since others have a right to the event loop:
-_SHOWN_AT_ONCE = 100
-_ENTRIES_AT_ONCE = 500
-_CALLED_AT_ONCE = 1000
-
-# In shares of the `Schedule` by which single things are looked at:
-_PAUSE = 1.5  # of `first`: between sweeps while something ends
-_LONGEST_PAUSE = 0.4  # of `longest`: between sweeps while nothing does
-_QUIET = 3  # sweeps that show no end, before the pauses grow
-_ROLL_CALL = 10.0  # of `longest`: from one roll call to the next, at least
-_SHARE = 10  # sweeps to a request of those roll calls
-
-
-class Sweep(Generic[T]):
-    """Reads the lists of a service for those who wait: what has changed, and now and then a roll call.
-
-    What has changed is asked for from the server's time of the last answer on, less an overlap; our clock has
-    no say in it.  A `Reconciliation` comes first, since what has ended will not change any more, and again
-    from time to time for what a sweep may have missed.  Those it does not find are looked at directly.
-
-    Lists that fail are asked again later, and no waiting ends for it; a list that the server refuses is never
-    asked again.  Both leave everything to the direct looks.
-    """
-
-    def __init__(
-        self, lists: ListQueries[T], room: WaiterRegistry[T], *, clock: Clock, schedule: Schedule
-    ) -> None:
-        self._lists = lists
-        self._room = room
-        self._clock = clock
-        self._schedule = schedule
-        self._allowed_from = 0.0  # inf: never again
-        self._failures = 0
-        self.start_over()
-
-    def start_over(self) -> None:
-        """Forget what was known, when everything is going to be looked at anew."""
-        self._since: datetime | None = None
-        self._reading: PageCursor[T] | None = None
-        self._unshown: Iterator[T] | None = None  # what is left of the page that was read last
-        self._is_roll = False  # that page is of the roll call
-        self._found = 0  # of those missing, on that page
-        self._unsettled: list[str] = []  # those of whom a list that has failed, or ended, has not told
-        self._verdict: bool | None = None  # whether the lists will tell of these, where that is known
-        self._due = inf  # the next page of a sweep
-        self._swept = 0.0  # the end of the last one
-        self._quiet = 0
-        self._news = False
-        self._roll: Reconciliation[T] | None = None
-        self._roll_due = inf
-        self._roll_pages = 0
-        self._may_call = False  # a page of a roll call without hurry, now that a sweep has told what is new
-
-    @property
-    def is_on(self) -> bool:
-        """What the lists have is left to them."""
-        return self._since is not None
-
-    @property
-    def has_begun(self) -> bool:
-        """There is `work` at once, which takes no request."""
-        return bool(self._unsettled) or self._unshown is not None
-
-    def next_due(self) -> float:
-        """Give the moment when there is `work`."""
-        if self.has_begun:
-            return -inf
-        urgent = self._is_crowded if self._roll is None else self._roll.urgent
-        return min(self._due, self._allowed_from if urgent or self._may_call else inf)
-
-    @property
-    def _is_crowded(self) -> bool:
-        """More things are to be looked at than a roll call is likely to cost."""
-        return len(self._room.unlisted) > max(FEW, self._roll_pages)
-
-    def found(self, id_: str) -> None:
-        """Note that somebody need not be looked for any more."""
-        if self._roll is not None:
-            self._roll.missing.discard(id_)
-
-    async def work(self, now: float) -> None:
-        """Read the page that is due, or show some of the one that was read."""
-        if self._unsettled:
-            self._settle_some()
-        elif self._unshown is not None:
-            self._show(self._unshown)
-        else:
-            await self._read(now)
-        await anyio.lowlevel.checkpoint()
-
-    async def _read(self, now: float) -> None:
-        roll = None
-        if self._since is not None and self._due <= now:
-            if self._reading is None:
-                self._reading = PageCursor(self._lists.changed(self._since, not self._room.wants_changes))
-                self._news = False
-            reading = self._reading
-        else:
-            roll = self._roll = self._roll or await self._call()
-            reading = roll.reading
-        try:
-            page = await reading.page()
-            if reading.date is None:
-                raise DecodeError("a list without the server's time, which the next one has to begin at")
-        except _FATAL as error:
-            for ids in chunks([*self._room.entries], _ENTRIES_AT_ONCE):
-                for id_ in ids:
-                    self._room.fail(id_, error)
-                await anyio.lowlevel.checkpoint()
-        except PlanetError as error:
-            # Further on than the first page, it may be a link that has grown stale.
-            refused = isinstance(error, BadRequest) and reading.pages == 0
-            self._set_back(error, refused=refused)
-        else:
-            self._failures = 0
-            self._unshown, self._is_roll, self._found = readable(page), roll is not None, 0
-            if self._since is None and reading.date is not None:
-                self._since = reading.date - _OVERLAP
-                self._swept = self._clock.monotonic()
-                self._due = self._swept + self._pause()
-
-    def _show(self, unshown: Iterator[T]) -> None:
-        missing = set[str]() if self._roll is None else self._roll.missing
-        before, things = len(missing), [*islice(unshown, _SHOWN_AT_ONCE)]
-        for thing in things:
-            missing.discard(thing.id)
-            self._news |= self._room.show(thing.id, thing, listed=True)
-        self._found += before - len(missing)
-        if len(things) < _SHOWN_AT_ONCE:
-            self._unshown = None
-            if self._is_roll and self._roll is not None:
-                self._note_presence(self._roll)
-            elif self._reading is not None:
-                self._note_changes(self._reading)
-
-    def _note_changes(self, reading: PageCursor[T]) -> None:
-        if reading.ended and reading.date is not None and self._since is not None:
-            now = self._clock.monotonic()
-            before, self._since = self._since, reading.date - _OVERLAP
-            self._quiet = 0 if self._news else self._quiet + 1
-            self._due = now + self._pause()
-            if self._since < before:
-                # The server's clock was set back, perhaps just after the sweep before this one.
-                self._since -= timedelta(seconds=now - self._swept)
-                self._due = now
-            self._reading, self._swept = None, now
-            self._may_call = self._roll is not None or now >= self._roll_due
-
-    def _pause(self) -> float:
-        powers = min(max(0, self._quiet - _QUIET), _MOST_POWERS)
-        pause = _PAUSE * self._schedule.first * self._schedule.factor**powers
-        return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
-
-    async def _call(self) -> Reconciliation[T]:
-        urgent, arrivals = self._is_crowded, self._room.arrivals
-        missing = set[str]()
-        for ids in chunks([*self._room.entries], _CALLED_AT_ONCE):
-            missing.update(self._room.expected(ids))
-            await anyio.lowlevel.checkpoint()
-        if self._room.arrivals != arrivals:
-            missing.update(self._room.unlisted)  # those who have come meanwhile are among them
-        self._room.call_off()
-        return Reconciliation(self._lists, missing, urgent=urgent)
-
-    def _note_presence(self, roll: Reconciliation[T]) -> None:
-        roll.note(self._found)
-        self._may_call = False
-        if roll.ended:
-            self._roll = None
-            self._roll_pages = roll.pages
-            requests = roll.pages + len(roll.missing)
-            pause = max(_ROLL_CALL * self._schedule.longest, _SHARE * requests * self._pause())
-            self._roll_due = self._clock.monotonic() + pause
-            self._unsettled, self._verdict = [*roll.missing], not roll.is_whole
-
-    def _set_back(self, error: PlanetError, *, refused: bool) -> None:
-        self._failures += 1
-        if refused:
-            logger.info("the list cannot be used to wait by: %s; all is looked at one by one", error)
-            self._allowed_from = inf
-        else:
-            self._allowed_from = self._clock.monotonic() + self._schedule.longest
-            logger.info("%s; waiting goes on without that list for %g s", error, self._schedule.longest)
-        missing = [] if self._roll is None else [*self._roll.missing]
-        if refused or self._failures >= _MOST_FAILURES:
-            missing = [*self._room.entries]
-            self.start_over()
-        self._roll = self._reading = None
-        self._due = max(self._due, self._allowed_from)
-        self._unsettled, self._verdict = missing, None
-
-    def _settle_some(self) -> None:
-        some = self._unsettled[-_ENTRIES_AT_ONCE:]
-        del self._unsettled[-_ENTRIES_AT_ONCE:]
-        for id_ in some:
-            entry = self._room.entries.get(id_)
-            if entry is None:
-                continue
-            if self._verdict is not None:
-                entry.listed = self._verdict
-                self._room.unlisted.discard(id_)
-                self._room.poll_soon(id_)
-            elif entry.listed is None or not self.is_on:
-                self._room.mark_unknown(id_, entry)

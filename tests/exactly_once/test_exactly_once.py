@@ -317,7 +317,7 @@ async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:
     """A deadline bounds the settling, too."""
     case.simulator.faults.add(Fault(method="POST", drop=True, delay=1))
     hurried = Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock)
-    with pytest.raises(UnsettledCreate, match="no time to ask"):
+    with pytest.raises(UnsettledCreate, match="no time to look it up"):
         await hurried.create()
     assert case.clock.monotonic() == pytest.approx(5)
 
@@ -538,7 +538,7 @@ async def test_where_asking_fails_the_error_says_that_it_may_exist(case: Case, a
     """A list that is refused tells nothing, and nothing is sent again."""
     case.simulator.faults.add(LOST)
     case.simulator.faults.add(Fault(operation=api.lists, status=403))
-    with pytest.raises(UnsettledCreate, match="asking failed too") as caught:
+    with pytest.raises(UnsettledCreate, match="looking it up failed, too") as caught:
         await case.create()
     assert isinstance(caught.value.__cause__, PlanetError)
     assert case.posts == 1
@@ -558,7 +558,7 @@ async def test_attempts_without_an_end_are_bounded_by_time(case: Case, api: Api)
     case.simulator.faults.add(LOST)
     case.simulator.faults.add(Fault(operation=api.lists, status=503))
     patient = case.planet.with_options(max_attempts=inf, deadline=900)  # type: ignore[arg-type]
-    with pytest.raises(UnsettledCreate, match="no time to ask"):
+    with pytest.raises(UnsettledCreate, match="no time to look it up"):
         await Case(api, patient, case.simulator, case.clock).create()
     assert case.clock.monotonic() == pytest.approx(900)
 

@@ -76,7 +76,7 @@ class Service:
 
     def client(self, transport: Any = None) -> Planet:
         if not self.same_process:
-            exactly_once._kept.set({})
+            exactly_once._registries.set({})
         return Planet(
             Config(rates={}, max_attempts=2),
             credentials=ApiKey("any"),

@@ -295,13 +295,13 @@ async def test_ten_thousand_that_no_list_has_leave_others_their_turn(
         await work(sweep, now)
         steps.append(hurried)
 
-    def counted_hurry(room: WaiterRegistry[Seen], id_: str) -> bool:
+    def counted_poll_soon(room: WaiterRegistry[Seen], id_: str) -> bool:
         nonlocal hurried
         hurried += 1
         return poll_soon(room, id_)
 
     monkeypatch.setattr(Sweep, "work", counted_work)
-    monkeypatch.setattr(WaiterRegistry, "poll_soon", counted_hurry)
+    monkeypatch.setattr(WaiterRegistry, "poll_soon", counted_poll_soon)
     account = Account(FakeClock(), (Thing(f"t{number}", 0, hidden_from=0) for number in range(10_000)))
     assert len(await account.delays(account.things)) == 10_000
     assert sum(steps) == 10_000
