@@ -36,6 +36,7 @@ CREATE TABLE entries (
     request TEXT NOT NULL,
     stage TEXT NOT NULL,
     sent REAL,
+    sent_date REAL,
     order_id TEXT,
     order_state TEXT,
     error TEXT,
@@ -52,8 +53,8 @@ COMMIT;
 """
 # All columns but the request, which the hash is of, and the checksum, which is of all these.
 _CHECKED = (
-    *("number", "hash", "job", "name", "stage", "sent", "order_id", "order_state", "error", "error_type"),
-    *("changed", "delivered_to", "files"),
+    *("number", "hash", "job", "name", "stage", "sent", "sent_date", "order_id", "order_state"),
+    *("error", "error_type", "changed", "delivered_to", "files"),
 )
 
 T = TypeVar("T")
@@ -85,8 +86,9 @@ class KeptFile:
 
 @define
 class Entry:
-    """One request and what became of it; `sent` and `changed` are seconds since 1970.
+    """One request and what became of it; times are seconds since 1970.
 
+    `sent` is by the clock of this machine, `sent_date` by that of the service, None where it did not tell.
     `delivered_to` is the cloud or the host of an order that has no files to download.
     """
 
@@ -94,6 +96,7 @@ class Entry:
     number: int = 0
     stage: Stage = Stage.INTENDED
     sent: float | None = None
+    sent_date: float | None = None
     order_id: str | None = None
     order_state: str | None = None
     error: str | None = None
@@ -106,6 +109,8 @@ class Entry:
 
 class Ledger:
     """What a job notes and looks up, open inside `async with`; this one keeps nothing."""
+
+    is_lasting = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,6 +146,8 @@ class FileLedger(Ledger):
 
     What several tasks want written at the same time goes to the disk in one transaction.
     """
+
+    is_lasting = True
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -298,9 +305,10 @@ class LedgerFile:
         }
         row["checksum"] = _checksum(row)
         self._database.execute(
-            "UPDATE entries SET job = :job, stage = :stage, sent = :sent, order_id = :order_id,"
-            " order_state = :order_state, error = :error, error_type = :error_type, changed = :changed,"
-            " delivered_to = :delivered_to, files = :files, checksum = :checksum WHERE number = :number",
+            "UPDATE entries SET job = :job, stage = :stage, sent = :sent, sent_date = :sent_date,"
+            " order_id = :order_id, order_state = :order_state, error = :error, error_type = :error_type,"
+            " changed = :changed, delivered_to = :delivered_to, files = :files, checksum = :checksum"
+            " WHERE number = :number",
             row,
         )
 

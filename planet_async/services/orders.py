@@ -25,6 +25,7 @@ from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, target_folder
 from planet_async.errors import Conflict, InvalidRequest
+from planet_async.http import http_date
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
 from planet_async.jobs.ledger import FileLedger, Ledger
 from planet_async.models.codec import checked_body
@@ -295,6 +296,10 @@ class Orders:
             progress=progress,
         )
 
+    async def _service_date(self) -> datetime | None:
+        response = await self._api.send(self._api.request("GET", _STATS, operation="orders.stats"))
+        return http_date(response.headers.get("date"))
+
     def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
         """Open one file of an order for reading, without a copy on disk; nothing is checked.
 
@@ -361,6 +366,7 @@ class Orders:
                 durable=ledger is not None,
                 progress=progress,
             ),
+            date=self._service_date,
             consistency_delay=self._api.config.consistency_delay,
             max_queued=max_queued,
             concurrency=concurrency,

@@ -222,6 +222,7 @@ async def test_a_damaged_entry_is_found(path: Path) -> None:
         "request": "{}",
         "stage": "intended",
         "sent": 7.0,
+        "sent_date": 7.0,
         "order_id": None,
         "order_state": "failed",
         "error": "none",
@@ -234,7 +235,7 @@ async def test_a_damaged_entry_is_found(path: Path) -> None:
     sound = path.read_bytes()
     for column, value in changes.items():
         with closing(sqlite3.connect(path)) as database, database:
-            assert database.execute("SELECT count(*) FROM pragma_table_info('entries')").fetchone()[0] == 15
+            assert database.execute("SELECT count(*) FROM pragma_table_info('entries')").fetchone()[0] == 16
             database.execute(f"UPDATE entries SET {column} = ?", (value,))
         with pytest.raises(LedgerError, match=r"fields\.ledger is damaged: .*entry 1 is not as it was"):
             list(read_entries(path))

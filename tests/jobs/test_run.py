@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,11 @@ class Service:
             assert not verify_order(folder).problems
 
 
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 @pytest.fixture
 def service(clock: FakeClock, tmp_path: Path) -> Service:
     return Service(clock, tmp_path)
@@ -193,7 +199,7 @@ async def test_what_failed_is_told_again_and_what_was_refused_is_sent_again(serv
     assert all(entry.stage is Stage.FAILED for entry in entries.values())
     service.simulator.requests.clear()
     again = await service.run(iter(requests))
-    assert service.simulator.requests == {"orders.create": 1}
+    assert service.simulator.requests == {"orders.create": 1, "orders.stats": 1}  # for the date
     assert again.keys() == first.keys() == {failed, "refused", "wrong"}
     assert "no clear pixel" in str(again[failed].error)
     assert "Bad item type" in str(again["refused"].error)
@@ -339,7 +345,7 @@ async def test_killed_at_each_note(
 async def test_what_was_sent_last_may_be_listed_late(service: Service) -> None:
     """Started again in the second in which it was killed, a job waits until its last order must be listed."""
     with anyio.CancelScope() as scope:
-        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+        await service.run(fields(1), transport=Dying(service.simulator, 1, after=True, die=scope.cancel))
     listed_from = service.clock.monotonic() + 9
 
     class Late(Dying):
@@ -355,7 +361,7 @@ async def test_what_was_sent_last_may_be_listed_late(service: Service) -> None:
 async def test_what_cannot_be_settled_is_left_open(service: Service) -> None:
     """Where asking fails too, the request is neither sent again nor given up: the next job asks once more."""
     with anyio.CancelScope() as scope:
-        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+        await service.run(fields(1), transport=Dying(service.simulator, 1, after=True, die=scope.cancel))
     service.simulator.faults.add(Fault(operation="orders.list", status=400))
     outcome = (await service.run(fields(1)))["field 0"]
     assert isinstance(outcome.error, UnsettledCreate)
@@ -534,7 +540,7 @@ async def test_a_ledger_that_cannot_be_written_ends_the_job(
     monkeypatch.setattr(FileLedger, "save", full)
     with pytest.raises(LedgerError, match="the disk is full"):
         await service.run(fields(5))
-    assert not service.simulator.requests
+    assert service.simulator.requests == {"orders.stats": 1}  # for the date
 
 
 async def test_updates_tell_how_it_goes(service: Service) -> None:
@@ -576,7 +582,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     async def stats() -> OrderStats:
         return OrderStats(OrderCounts(0, 0), OrderCounts(0, 0))
 
-    async def recover(*_: object) -> None:
+    async def nothing(*_: object) -> None:
         return None
 
     job = Job(
@@ -586,11 +592,12 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         QueueGate(stats, clock, Config().schedule),
         clock,
         create=create,
-        recover=recover,
+        recover=nothing,
         claim=lambda _: None,
         release=lambda _: None,
         wait=wait,
         download=download,
+        date=nothing,
         consistency_delay=10,
         max_queued=100,
         concurrency=4,
@@ -723,3 +730,49 @@ async def test_what_the_ledger_calls_downloaded_outlasts_a_power_failure(
         for folder in path.relative_to(service.folder.parent).parents:
             synced = events.index(("sync", service.folder.parent / folder), named)
             assert synced < events.index(("note", service.folder))
+
+
+class SetBack(FakeClock):
+    """The clock of a machine that was set, of which the service knows nothing."""
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        self._clock, self._by = clock, timedelta(seconds=seconds)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._by
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def move_on_after(self, seconds: float) -> Any:
+        return self._clock.move_on_after(seconds)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("seconds", [-3600, -300, 300, 3600])
+async def test_a_clock_that_was_set_before_the_restart(
+    clock: FakeClock, tmp_path: Path, seconds: float
+) -> None:
+    """Killed when its order was placed, and started again when the clock was set, a job orders once."""
+    service = Service(clock, tmp_path)
+    with anyio.CancelScope() as scope:
+        network = Dying(service.simulator, 1, after=True, die=scope.cancel)
+        await service.run(fields(1), transport=network)
+    assert service.placed == names(fields(1))
+    clock.advance(200)
+    service.clock = SetBack(clock, seconds)
+    [outcome] = (await service.run(fields(1))).values()
+    assert outcome.error is None
+    assert service.placed == names(fields(1))
+    assert service.entries["field 0"].sent_date is not None
+
+
+async def test_a_service_that_does_not_tell_the_time(service: Service) -> None:
+    """A job begins without it."""
+    service.simulator.faults.add(Fault(operation="orders.stats", status=500))
+    [outcome] = (await service.run(fields(1))).values()
+    assert outcome.error is None
+    assert service.entries["field 0"].sent_date is None
