@@ -27,7 +27,7 @@ from uuid import UUID
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
-from planet_async.errors import Conflict, WaitTimeout
+from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
 from planet_async.exactly_once import ResourceKind
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
 from planet_async.jobs.ledger import FileLedger, Ledger
@@ -53,6 +53,7 @@ from planet_async.services._query import (
     filter_params,
     joined,
     params,
+    path,
     seconds,
     whole,
 )
@@ -286,6 +287,7 @@ class Orders:
             UnsafeName: the name of a file leads out of the folder.
             DownloadError: a file cannot be fetched or written.
         """
+        folder = path("to", to)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
         if not isinstance(order, Order):
             order = await self.get(order)
@@ -293,7 +295,7 @@ class Orders:
             self._api,
             order,
             self.get,
-            Path(to),
+            folder,
             overwrite=overwrite,
             concurrency=concurrency,
             ranges=ranges,
@@ -307,6 +309,8 @@ class Orders:
             async for chunk in file:
                 ...
         """
+        if not isinstance(result, OrderResult):
+            raise InvalidRequest(f"expected one of the results of an order, not {type_name(result)}")
         return open_result(self._api, result)
 
     def run(
@@ -352,10 +356,10 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder = self._api.clock, Path(to)
+        clock, folder = self._api.clock, path("to", to)
         job = Job(
             checked_requests(requests),
-            Ledger() if ledger is None else FileLedger(Path(ledger), clock),
+            Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
             folder,
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,

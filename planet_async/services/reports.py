@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from email.message import Message
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import SupportsIndex, Unpack
 
 from attrs import evolve
 
@@ -33,7 +33,7 @@ from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
-from planet_async.services._query import filter_params, optional_whole, params, whole
+from planet_async.services._query import filter_params, optional_whole, params, path, whole
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -131,7 +131,7 @@ class Reports:
         Raises:
             DownloadError: a part cannot be fetched or written, or the report has nothing to download (yet).
         """
-        concurrency, folder = whole("concurrency", concurrency), Path(to)
+        concurrency, folder = whole("concurrency", concurrency), path("to", to)
         report = await self._with_contents(report)
         if not report.contents and report.num_rows != 0:
             self._part_request(report, 0)  # which says why there is none
@@ -262,7 +262,9 @@ class _Opened:
 
 
 def _checked_id(value: object) -> str:
-    text = str(value) if isinstance(value, str | int) else repr(value)
+    text = (
+        str(value) if isinstance(value, str | SupportsIndex) and not isinstance(value, bool) else repr(value)
+    )
     if not _ID.fullmatch(text):
         raise InvalidRequest(f"{text[:100]!r} is no report id; nothing was sent")
     return text
