@@ -23,6 +23,7 @@ Params = tuple[tuple[str, str], ...]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _USER = re.compile(r"all|[0-9]+", re.ASCII)
+_LARGEST = 2**63 - 1
 _OPEN_END = ".."
 _EXAMPLE = "such as 2026-01-31T00:00:00Z"
 
@@ -83,6 +84,8 @@ def whole(name: str, value: object, *, least: int = 1) -> int:
         number = None
     if number is None:
         raise InvalidRequest(f"{name} must be a whole number, not {value!r}"[:500])
+    if abs(number) > _LARGEST:
+        raise InvalidRequest(f"{name} is too large a number")
     if number < least:
         raise InvalidRequest(f"{name} must be at least {least}, not {number}")
     return number
@@ -102,7 +105,7 @@ def seconds(name: str, value: object) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isnan(number) or number < 0:
-        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {value!r}")
+        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {value!r}"[:500])
     return number
 
 
@@ -164,8 +167,10 @@ def _undeclared(name: str, value: Any) -> str:
         return _flag(name, value)
     if isinstance(value, datetime) or (isinstance(value, str) and field.endswith("_time")):
         return _moment(name, value)
-    if isinstance(value, str | UUID | SupportsIndex) or (isinstance(value, float) and isfinite(value)):
+    if isinstance(value, str | UUID) or (isinstance(value, float) and isfinite(value)):
         return text(name, str(value))
+    if isinstance(value, SupportsIndex):
+        return str(whole(name, value, least=-_LARGEST))
     if field.endswith("geometry"):
         return _geometry(name, value)
     items = _iterator(value)

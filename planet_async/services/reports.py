@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from email.message import Message
 from functools import partial
 from pathlib import Path
-from typing import SupportsIndex, Unpack
+from typing import Unpack
 
 from attrs import evolve
 
@@ -262,9 +262,7 @@ class _Opened:
 
 
 def _checked_id(value: object) -> str:
-    text = (
-        str(value) if isinstance(value, str | SupportsIndex) and not isinstance(value, bool) else repr(value)
-    )
+    text = value if isinstance(value, str) else str(whole("a report id", value, least=0))
     if not _ID.fullmatch(text):
         raise InvalidRequest(f"{text[:100]!r} is no report id; nothing was sent")
     return text
