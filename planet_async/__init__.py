@@ -61,6 +61,9 @@ from planet_async.errors import WaitTimeout as WaitTimeout
 from planet_async.http import Request as Request
 from planet_async.http import Response as Response
 from planet_async.http import Transport as Transport
+from planet_async.models.bulk import BulkFailure as BulkFailure
+from planet_async.models.bulk import BulkResult as BulkResult
+from planet_async.models.bulk import FailureReason as FailureReason
 from planet_async.models.delivery import AmazonS3 as AmazonS3
 from planet_async.models.delivery import Archive as Archive
 from planet_async.models.delivery import AzureBlobStorage as AzureBlobStorage
@@ -81,9 +84,6 @@ from planet_async.models.order_request import SceneProduct as SceneProduct
 from planet_async.models.order_request import SentinelHub as SentinelHub
 from planet_async.models.order_request import Stac as Stac
 from planet_async.models.order_request import Webhook as Webhook
-from planet_async.models.orders import CancelFailure as CancelFailure
-from planet_async.models.orders import CancelReason as CancelReason
-from planet_async.models.orders import CancelResult as CancelResult
 from planet_async.models.orders import DownloadedOrder as DownloadedOrder
 from planet_async.models.orders import Manifest as Manifest
 from planet_async.models.orders import ManifestFile as ManifestFile
@@ -143,7 +143,13 @@ from planet_async.offset_paging import OffsetPaginator as OffsetPaginator
 from planet_async.outcome import Outcome as Outcome
 from planet_async.paging import Page as Page
 from planet_async.paging import Paginator as Paginator
-from planet_async.services._query import TimeFilter as TimeFilter
+from planet_async.services.filters import CaptureFilters as CaptureFilters
+from planet_async.services.filters import OrderFilters as OrderFilters
+from planet_async.services.filters import ReportFilters as ReportFilters
+from planet_async.services.filters import ResultFilters as ResultFilters
+from planet_async.services.filters import SubscriptionFilters as SubscriptionFilters
+from planet_async.services.filters import TaskingFilters as TaskingFilters
+from planet_async.services.filters import TimeFilter as TimeFilter
 from planet_async.services.orders import Orders as Orders
 from planet_async.services.reports import Reports as Reports
 from planet_async.services.subscriptions import Subscriptions as Subscriptions

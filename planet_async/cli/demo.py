@@ -25,7 +25,7 @@ from rich.text import Text
 
 from planet_async import (
     ApiKey,
-    CancelResult,
+    BulkResult,
     Config,
     Order,
     Outcome,
@@ -129,7 +129,7 @@ class Job:
     orders: int
     placed: dict[str, Order] = field(factory=dict)
     to_cancel: list[str] = field(factory=list)
-    cancelled: CancelResult = field(factory=lambda: CancelResult(0))
+    cancelled: BulkResult = field(factory=lambda: BulkResult(0))
     results: list[Result] = field(factory=list)
     listed: list[Order] = field(factory=list)
     verified: Verified = field(factory=Verified)

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from planet_async import (
-    CancelResult,
+    BulkResult,
     DownloadedOrder,
     Order,
     OrderRequest,
@@ -212,7 +212,7 @@ def list_(
             destination_ref=destination_ref,
             user_id=user_id,
             sort_by=sort_by,
-            page_size=page_size,
+            page_size=page_size or 500,
         ),
         orders_table,
         limit=limit,
@@ -254,22 +254,22 @@ def cancel(
         else:
             stdout().print(_counts(result), highlight=False)
         for failure in result.failures:
-            print_error(f"{clean(failure.order_id)} is not cancelled: {failure.message}")
+            print_error(f"{clean(failure.id)} is not cancelled: {failure.message}")
         return not result.failures
 
     with_planet(context, work)
 
 
-def _counts(result: CancelResult) -> str:
+def _counts(result: BulkResult) -> str:
     """Give the groups in a line: 2 cancelled, 1 not found."""
     reasons = Counter(failure.reason.replace("_", " ") for failure in result.failures)
     groups = [(result.succeeded, "cancelled"), *((count, reason) for reason, count in reasons.items())]
     return ", ".join(f"{count:,} {clean(group)}" for count, group in groups)
 
 
-def _document(result: CancelResult) -> dict[str, object]:
+def _document(result: BulkResult) -> dict[str, object]:
     failures = [
-        {"order_id": failure.order_id, "reason": failure.reason, "message": failure.message}
+        {"order_id": failure.id, "reason": failure.reason, "message": failure.message}
         for failure in result.failures
     ]
     return {"succeeded": result.succeeded, "failures": failures}

@@ -396,7 +396,7 @@ def _checked(ids: list[str] | None) -> list[str]:
 
 def _accept(
     context: typer.Context,
-    ask: Callable[[Planet], Coroutine[Any, Any, None]],
+    ask: Callable[[Planet], Coroutine[Any, Any, object]],
     accepted: list[str] | str,
     json: bool,
 ) -> None:

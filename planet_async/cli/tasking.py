@@ -249,7 +249,7 @@ def list_(
             updated_time__gt=updated_after,
             updated_time__lt=updated_before,
             ordering=ordering,
-            limit=page_size,
+            page_size=page_size,
             offset=offset,
         ),
         orders_table,
