@@ -299,8 +299,9 @@ class ExactlyOnce(Generic[T]):
             except PlanetError as error:
                 logger.info("whether a %s was created twice is not known: %s", self._kind.noun, error)
                 continue
-            if lookup.exact:
-                return await self._cancel_second(lost, lookup.exact[0], second)
+            for first in lookup.exact:
+                if not self._is_anothers(name, lost, first):
+                    return await self._cancel_second(lost, first, second)
         return second
 
     async def _cancel_second(self, lost: UnconfirmedCreate[T], first: T, second: T) -> T:
@@ -314,8 +315,7 @@ class ExactlyOnce(Generic[T]):
             "the %s %r was created twice, since the first was listed late: %s is kept, %s was cancelled",
             *(noun, lost.name, first.id, second.id),
         )
-        self.release(second.id)
-        return self._claim(first)
+        return self._claim(first)  # the second stays known: nobody is to be given it
 
     async def _look_up(
         self, name: "NameLock", lost: UnconfirmedCreate[T], times: Sequence[float] = _LOOKUP_TIMES
@@ -428,7 +428,7 @@ class ExactlyOnce(Generic[T]):
         if one.id in self._registry() or one.id in lost.older:
             return
         likeness, created = self._match(lost, one), self._kind.created(one)
-        if likeness is Match.NONE:
+        if likeness is Match.NONE and not self._may_be_renamed(lost, one, lookup.period):
             return
         if self._is_older(lost, one):
             lost.older.add(one.id)
@@ -439,6 +439,15 @@ class ExactlyOnce(Generic[T]):
             lookup.exact.append(one)
         elif (likeness is Match.EXACT or not is_old) and not self._is_anothers(name, lost, one):
             lookup.candidates.append(one.id)
+
+    def _may_be_renamed(self, lost: UnconfirmedCreate[T], one: T, period: Period) -> bool:
+        """Whether it is what was created under a name beyond recognition: like it, at that very moment."""
+        shown, created = self._kind.shown(one), self._kind.created(one)
+        if lost.cause is None or period.certain is None or created is None:
+            return False  # after a crash, all that a job has created then may be like it
+        sent = period.certain + timedelta(seconds=MARGIN)
+        at_that_moment = abs((created - sent).total_seconds()) <= lost.failed - lost.sent + _NOISE_SECONDS
+        return at_that_moment and match_contents(lost.body, shown, self._kind.identity) is Match.EXACT
 
     def _period(self, lost: UnconfirmedCreate[T], date: datetime | None) -> Period:
         """Return when the create was acted on, by the clock that resources are dated by.
@@ -468,7 +477,7 @@ class ExactlyOnce(Generic[T]):
 
     def _is_anothers(self, name: "NameLock", lost: UnconfirmedCreate[T], one: T) -> bool:
         shown = self._kind.shown(one).get("name")
-        if isinstance(shown, str) and self._registry().is_used_by_another(shown, name):
+        if isinstance(shown, str) and self._registry().is_anothers(shown, name):
             return True
         others = (other for other in name.unconfirmed if other is not lost)
         return any(self._match(other, one) is Match.EXACT for other in others)
@@ -581,9 +590,10 @@ class CreateRegistry:
             if not name.users:
                 del self._names[key]
 
-    def is_used_by_another(self, text: str, name: NameLock) -> bool:
-        """Return whether something is being created under a name that has another lock."""
-        return self._names.get(_name_key(text), name) is not name
+    def is_anothers(self, text: str, name: NameLock) -> bool:
+        """Return whether something is, or was lately, being created under a name that has another lock."""
+        lock = self._names.get(_name_key(text))
+        return self.has_abandoned(text) if lock is None else lock is not name
 
     def has_abandoned(self, text: str) -> bool:
         """Return whether this process has lately given up a create of that name."""
@@ -684,14 +694,20 @@ def match(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) -> 
     since services add defaults, round, and redact secrets.  A field that is not shown matches.
     """
     name = match_names(asked.get("name"), shown.get("name"))
-    if name is Match.NONE or shown.get(identity) is None:
-        return max(name, Match.POSSIBLE)
+    return name if name is Match.NONE else max(name, match_contents(asked, shown, identity))
+
+
+def match_contents(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) -> Match:
+    """Compare the body of a create with what exists, but for the name."""
+    if shown.get(identity) is None:
+        return Match.POSSIBLE
     try:
         found = _compare(asked.get(identity), shown[identity])
-        rest = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Match.EXACT)
+        others = {key: value for key, value in asked.items() if key != "name"}
+        rest = max((_compare(value, shown.get(key)) for key, value in others.items()), default=Match.EXACT)
     except RecursionError:  # nested too deeply to be compared
         return Match.POSSIBLE
-    return max(name, found, min(rest, Match.POSSIBLE))
+    return max(found, min(rest, Match.POSSIBLE))
 
 
 def match_names(asked: object, shown: object) -> Match:
