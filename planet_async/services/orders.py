@@ -63,6 +63,7 @@ from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
+_NEWEST_FIRST = "created_on DESC"
 _STATS = "/compute/ops/stats/orders/v2"
 _UNFINISHED = (OrderState.QUEUED, OrderState.RUNNING)
 _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED)
@@ -97,9 +98,12 @@ class Orders:
             ResourceKind[Order](
                 "order",
                 "products",
-                lambda name: self.list(name=name, sort_by="created_on DESC").pages(),
+                lambda name: self.list(name=name, sort_by=_NEWEST_FIRST).pages(),
+                lambda start, end: self.list(created_on=(start, end), sort_by=_NEWEST_FIRST).pages(),
                 attrgetter("created_on"),
                 attrgetter("raw"),
+                self.cancel,
+                attrgetter("last_modified"),
             )
         )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
