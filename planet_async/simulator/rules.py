@@ -20,13 +20,118 @@ from planet_async.simulator.context import parse
 
 Json = Mapping[str, Any]
 Problems = dict[str, list[str]]
+Check = Callable[[Any], bool]
 
 MAX_ITEMS = 500
 MAX_ITEMS_OF_LARGE_ZIPS = 50
 MAX_VERTICES = 3000  # of a tasking order
 LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
 
+MAX_SUBSCRIBED_VERTICES = 1500
+
+_BANDS = 15
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def _one_of(*words: str) -> Check:
+    return lambda value: value in words
+
+
+def _all_of(*words: str) -> Check:
+    return lambda value: _is_texts(value) and set(words).issuperset(value)
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+def _is_area(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") == "ref":
+        return str(value.get("content")).startswith("pl:features/")
+    return value.get("type") in {"Polygon", "MultiPolygon"} and _vertices(value.get("coordinates")) > 0
+
+
+def _vertices(coordinates: object) -> int:
+    if not isinstance(coordinates, list) or not coordinates:
+        return 0
+    return 1 if _is_number(coordinates[0]) else sum(map(_vertices, coordinates))
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, dict) and bool(value) and {"gte", "lte"}.issuperset(value)
+
+
+_PARAMETERS: Mapping[str, Mapping[str, Check]] = {
+    "bandmath": {
+        "pixel_type": _one_of("Auto", "8U", "16U", "16S", "32R"),
+        **{f"b{number}": _is_text for number in range(1, _BANDS + 1)},
+    },
+    "clip": {"aoi": _is_area},
+    "composite": {"group_by": _one_of("order", "strip_id")},
+    "coregister": {"anchor_item": _is_text},
+    "file_format": {"format": _one_of("COG", "PL_NITF")},
+    "harmonize": {"target_sensor": _one_of("Sentinel-2", "PS2")},
+    "reproject": {
+        "projection": _is_text,
+        "resolution": _is_positive,
+        "kernel": _one_of(
+            *("near", "bilinear", "cubic", "cubicspline", "lanczos", "average", "mode"),
+            *("min", "max", "med", "q1", "q3"),
+        ),
+    },
+    "tile": {
+        "tile_size": _is_positive,
+        "pixel_size": _is_positive,
+        "origin_x": _is_number,
+        "origin_y": _is_number,
+        "name_template": _is_text,
+        "conformal_x_scaling": _is_boolean,
+    },
+    "toar": {"scale_factor": _is_positive},
+}
+_ARCHIVE: Mapping[str, Check] = {
+    "archive_type": _one_of("zip"),
+    "archive_filename": lambda value: isinstance(value, str),
+    "single_archive": _is_boolean,
+    "layout": lambda value: isinstance(value, dict) and value.get("format", "standard") == "standard",
+}
+_DESTINATION: Mapping[str, Check] = {
+    "ref": lambda value: str(value).startswith("pl:destinations/"),
+    "sas_token": lambda value: not str(value).startswith("?"),
+    "use_path_style": _is_boolean,
+}
+_CATALOG: Mapping[str, Check] = {
+    "publishing_stages": _all_of("preview", "standard", "finalized"),
+    "time_range_type": _one_of("acquired", "published"),
+    "geometry_relation": _one_of("intersects", "contains", "within"),
+    "rrule": lambda value: "FREQ=MONTHLY" in str(value),
+    "filter": lambda value: isinstance(value, dict),
+}
+_CLOUD_FILTER: Mapping[str, Check] = dict.fromkeys(
+    (
+        *("clear_percent", "cloud_percent", "shadow_percent"),
+        *("heavy_haze_percent", "light_haze_percent", "snow_ice_percent"),
+    ),
+    _is_range,
+)
 
 
 def is_uuid(value: object) -> bool:
@@ -39,9 +144,11 @@ def is_catalog(source: Json) -> bool:
 
 
 def is_zipped(order: Json) -> bool:
-    """Return whether the files of an order are put into archives."""
+    """Return whether files are put into archives: reported not to happen with `archive_type` alone [M]."""
     delivery = order.get("delivery")
-    return isinstance(delivery, dict) and "archive_type" in delivery
+    if not isinstance(delivery, dict) or "archive_type" not in delivery:
+        return False
+    return bool(delivery.get("single_archive") or delivery.get("archive_filename"))
 
 
 def order_problems(order: Json) -> Problems:
@@ -66,9 +173,12 @@ def order_problems(order: Json) -> Problems:
     add("Tools", _order_tool_problems(order.get("tools", []), source_type))
     add("Delivery", _order_delivery_problems(order.get("delivery")))
     add("Hosting", _order_hosting_problems(order))
-    for name in ("notifications", "metadata"):
-        if not isinstance(order.get(name, {}), dict):
-            add(name.capitalize(), [f"{name} must be an object"])
+    add("Notifications", _notification_problems(order.get("notifications", {})))
+    metadata = order.get("metadata", {})
+    if not isinstance(metadata, dict):
+        add("Metadata", ["metadata must be an object"])
+    elif metadata and "google_earth_engine" in (order.get("delivery") or ()):
+        add("Metadata", ["metadata cannot be delivered to google_earth_engine"])
     return found
 
 
@@ -135,6 +245,16 @@ def _order_tool_problems(tools: object, source_type: str) -> Iterator[str]:
 def _parameter_problems(tool: str, parameters: Json, optional: Collection[str]) -> Iterator[str]:
     if missing := [key for key in NEEDED.get(tool, ()) if key not in parameters and key not in optional]:
         yield f"{tool} needs {', '.join(missing)}"
+    yield from _value_problems(parameters, _PARAMETERS.get(tool, {}), f"{tool}.")
+    bands = [number for number in range(1, _BANDS + 1) if f"b{number}" in parameters]
+    if bands != list(range(1, len(bands) + 1)):
+        yield "the bands of bandmath must have no gaps"
+
+
+def _value_problems(values: Json, checks: Mapping[str, Check], prefix: str = "") -> Iterator[str]:
+    for name, check in checks.items():
+        if values.get(name) is not None and not check(values[name]):
+            yield f"Bad {prefix}{name} '{values[name]}'"
 
 
 def _order_delivery_problems(delivery: object) -> Iterator[str]:
@@ -143,10 +263,7 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
     if not isinstance(delivery, dict):
         yield "Delivery must be an object"
         return
-    if delivery.get("archive_type", "zip") != "zip":
-        yield f"Bad archive type '{delivery['archive_type']}'"
-    if not isinstance(delivery.get("archive_filename", ""), str):
-        yield "archive_filename must be a text"
+    yield from _value_problems(delivery, _ARCHIVE)
     names = [name for name in delivery if name in DESTINATIONS]
     if len(names) > 1:
         yield f"Only one destination is possible, not {', '.join(names)}"
@@ -158,10 +275,23 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
 
 
 def _destination_problems(name: str, parameters: Json) -> Iterator[str]:
-    if missing := [key for key in DESTINATIONS[name] if not parameters.get(key)]:
+    if missing := [key for key in DESTINATIONS[name] if not _is_text(parameters.get(key))]:
         yield f"{name} needs {', '.join(missing)}"
     elif REDACTED in parameters.values():
         yield f"{name} has no valid credentials"
+    yield from _value_problems(parameters, _DESTINATION, f"{name}.")
+
+
+def _notification_problems(notifications: object) -> Iterator[str]:
+    if not isinstance(notifications, dict):
+        yield "notifications must be an object"
+        return
+    yield from _value_problems(notifications, {"email": _is_boolean})
+    webhook = notifications.get("webhook")
+    if webhook is not None and not (isinstance(webhook, dict) and _is_text(webhook.get("url"))):
+        yield "the webhook needs a url"
+    elif webhook is not None:
+        yield from _value_problems(webhook, {"per_order": _is_boolean})
 
 
 def _order_hosting_problems(order: Json) -> Iterator[str]:
@@ -173,8 +303,12 @@ def _order_hosting_problems(order: Json) -> Iterator[str]:
     hub = hosting.get("sentinel_hub") if isinstance(hosting, dict) else None
     if not isinstance(hub, dict):
         yield "Hosting must name sentinel_hub"
-    elif "collection_id" in hub and hub.get("create_configuration"):
+    elif _is_twice_configured(hub):
         yield "A collection and the creation of a configuration exclude each other"
+
+
+def _is_twice_configured(hub: Json) -> bool:
+    return hub.get("collection_id") is not None and bool(hub.get("create_configuration"))
 
 
 def subscription_problems(body: Json, *, keeps_delivery: bool = False) -> Iterator[str]:
@@ -195,8 +329,10 @@ def subscription_problems(body: Json, *, keeps_delivery: bool = False) -> Iterat
         yield "tools are supported for the catalog only"
     yield from _subscription_tool_problems(body.get("tools", []))
     notifications = body.get("notifications", {})
-    webhook = notifications.get("webhook", {"url": 1, "topics": 1}) if isinstance(notifications, dict) else 0
-    if not isinstance(webhook, dict) or not webhook.get("url") or not webhook.get("topics"):
+    webhook = notifications.get("webhook", {}) if isinstance(notifications, dict) else 0
+    if not isinstance(webhook, dict):
+        yield "notifications.webhook must be an object"
+    elif webhook and not (_is_text(webhook.get("url")) and _is_texts(webhook.get("topics"))):
         yield "notifications.webhook needs url and topics"
 
 
@@ -205,9 +341,10 @@ def _source_problems(parameters: Json, *, catalog: bool) -> Iterator[str]:
         yield "source.parameters.id is required"
     if catalog:
         yield from _catalog_problems(parameters)
-    geometry = parameters.get("geometry")
-    if not isinstance(geometry, dict) or geometry.get("type") not in {"Polygon", "MultiPolygon", "ref"}:
+    if not _is_area(parameters.get("geometry")):
         yield "source.parameters.geometry must be a Polygon, a MultiPolygon or a reference"
+    elif _vertices(parameters["geometry"].get("coordinates", [])) > MAX_SUBSCRIBED_VERTICES:
+        yield f"source.parameters.geometry has more than {MAX_SUBSCRIBED_VERTICES} vertices"
     if "start_time" not in parameters:
         yield "source.parameters.start_time is required"
     times = _times(parameters)
@@ -222,28 +359,26 @@ def _catalog_problems(parameters: Json) -> Iterator[str]:
             yield f"source.parameters.{name} is required"
     if _is_texts(parameters.get("item_types")) and len(parameters["item_types"]) > 1:
         yield "only one item type is supported"
-    stages = parameters.get("publishing_stages", ["standard"])
-    if not _is_texts(stages) or not {"preview", "standard", "finalized"}.issuperset(stages):
-        yield "bad publishing stage"
+    yield from _value_problems(parameters, _CATALOG, "source.parameters.")
 
 
 def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Iterator[str]:
-    delivery, hosting = body.get("delivery"), body.get("hosting")
+    delivery, hosting = body.get("delivery") or None, body.get("hosting")  # an empty one is none
     if delivery is not None and hosting is not None:
         yield "delivery and hosting exclude each other"
     if catalog and delivery is None and hosting is None:
         yield "delivery or hosting is required"
-    for name, place in (("delivery", delivery), ("hosting", hosting)):
-        if place is not None and not _is_typed(place):
-            yield f"{name} must have a type and parameters"
-            return
-    if delivery is not None and not keeps_delivery:
+    if delivery is not None and not _is_typed(delivery):
+        yield "delivery must have a type and parameters"
+    elif delivery is not None and not keeps_delivery:
         if delivery["type"] not in DESTINATIONS or delivery["type"] in ORDERS_ONLY:
             yield f"bad delivery type {delivery['type']}"
         else:
             yield from _destination_problems(delivery["type"], delivery["parameters"])
-    parameters = {} if hosting is None else hosting["parameters"]
-    if "collection_id" in parameters and parameters.get("create_configuration"):
+    hosted = {"parameters": {}, **hosting} if isinstance(hosting, dict) else hosting  # they are optional
+    if hosted is not None and not _is_typed(hosted):
+        yield "hosting must have a type"
+    elif hosted is not None and _is_twice_configured(hosted["parameters"]):
         yield "collection_id and create_configuration exclude each other"
 
 
@@ -257,6 +392,8 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
         return
     for tool in tools:  # a clip without an area clips to the geometry of the source
         yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
+        if tool["type"] == "cloud_filter":
+            yield from _value_problems(tool["parameters"], _CLOUD_FILTER, "cloud_filter.")
     for first, second in pairwise(names):
         if SUBSCRIPTION_TOOLS[second] < SUBSCRIPTION_TOOLS[first]:
             yield f"{second} must not come after {first}"
@@ -370,11 +507,3 @@ def _is_typed(value: object) -> bool:
         and isinstance(value.get("type"), str)
         and isinstance(value.get("parameters"), dict)
     )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))

@@ -252,7 +252,7 @@ class SubscriptionStore:
 
 def completed(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request as it will be shown: with its type and the defaults, and without secrets."""
-    found = {name: body[name] for name in _SHOWN if body.get(name) is not None}
+    found = {name: body[name] for name in _SHOWN if body.get(name) not in (None, {})}
     parameters = dict(found["source"]["parameters"])
     kind = found["source"].get("type")
     if is_catalog(found["source"]):

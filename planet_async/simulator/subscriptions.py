@@ -349,8 +349,9 @@ def _tests(request: ServerRequest, rules: ListRules) -> list[Callable[[Any], boo
 
 
 def _check(body: Mapping[str, Any], *, keeps_delivery: bool = False) -> None:
-    for problem in subscription_problems(body, keeps_delivery=keeps_delivery):
-        raise Refused(error(400, problem))
+    if problems := list(subscription_problems(body, keeps_delivery=keeps_delivery)):
+        details = {"reason": "Request failed schema validation", "details": problems}  # [H, recorded]
+        raise Refused(json_response({"error": details}, 400))
 
 
 def _edit_problem(subscription: Subscription, after: Mapping[str, Any], now: int) -> str:

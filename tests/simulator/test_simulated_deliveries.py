@@ -134,10 +134,22 @@ async def test_a_single_archive(call: Caller, clock: FakeClock, filename: dict[s
 
 
 async def test_an_archive_for_each_item(call: Caller, clock: FakeClock) -> None:
-    """Without `single_archive` each item has an archive of its own; a composite too."""
-    order = scenes(items=["a", "b"], delivery={"archive_type": "zip"}, tools=[{"composite": {}}])
+    """With a file name and without `single_archive` each item has an archive of its own; a composite too."""
+    delivery = {"archive_type": "zip", "single_archive": False, "archive_filename": "{{name}}.zip"}
+    order = scenes(items=["a", "b"], delivery=delivery, tools=[{"composite": {}}])
     names = [result["name"] for result in await done(call, clock, order)]
     assert names == ["a.zip", "b.zip", "composite.zip", "manifest.json"]
+
+
+@pytest.mark.parametrize("delivery", [{}, {"single_archive": False}, {"archive_filename": ""}])
+async def test_the_type_of_an_archive_alone_makes_none(
+    call: Caller, clock: FakeClock, delivery: dict[str, Any]
+) -> None:
+    """With `archive_type` only the files come loose, as users report of the real API."""
+    order = scenes(delivery={"archive_type": "zip", **delivery})
+    names = [result["name"] for result in await done(call, clock, order)]
+    assert len(names) == 5
+    assert not any(name.endswith(".zip") for name in names)
 
 
 async def test_a_cloud_delivery_has_no_links(call: Caller, clock: FakeClock) -> None:

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.anyio
 
 AOI = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 PRODUCT = {"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "analytic_udm2"}
+ZIP = {"archive_type": "zip", "single_archive": True}
+AZURE = {"account": "a", "container": "c", "sas_token": "sv=1"}
 S3 = {"bucket": "b", "aws_region": "r", "aws_access_key_id": "k", "aws_secret_access_key": "s"}
 
 
@@ -54,7 +56,7 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (product(item_type="invalid"), "Products", "Bad item type 'invalid' for bundle type 'analytic_udm2'"),
         ({"name": "n", "products": many(501)}, "Products", "501 items"),
         (
-            {"name": "n", "products": many(51, "SkySatCollect"), "delivery": {"archive_type": "zip"}},
+            {"name": "n", "products": many(51, "SkySatCollect"), "delivery": ZIP},
             "Products",
             "51 items",
         ),
@@ -63,6 +65,14 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (scenes(order_type="half"), "OrderType", "'half'"),
         (scenes(subscription_id="7"), "SubscriptionID", "integer"),
         (scenes(notifications=[]), "Notifications", "object"),
+        (scenes(notifications={"email": "yes"}), "Notifications", "email"),
+        (scenes(notifications={"webhook": "https://example.com"}), "Notifications", "url"),
+        (scenes(notifications={"webhook": {"per_order": True}}), "Notifications", "url"),
+        (
+            scenes(notifications={"webhook": {"url": "https://x", "per_order": 1}}),
+            "Notifications",
+            "per_order",
+        ),
         (scenes(metadata="stac"), "Metadata", "object"),
         (scenes(tools={}), "Tools", "array"),
         (scenes(tools=["clip"]), "Tools", "exactly one key"),
@@ -78,6 +88,18 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (scenes(tools=[{"harmonize": {}}]), "Tools", "target_sensor"),
         (scenes(tools=[{"bandmath": {"pixel_type": "8U"}}]), "Tools", "b1"),
         (scenes(tools=[{"file_format": {}}]), "Tools", "format"),
+        (scenes(tools=[{"file_format": {"format": "JPEG"}}]), "Tools", "'JPEG'"),
+        (scenes(tools=[{"reproject": {"projection": "EPSG:4326", "kernel": "best"}}]), "Tools", "'best'"),
+        (scenes(tools=[{"reproject": {"projection": "EPSG:4326", "resolution": 0}}]), "Tools", "resolution"),
+        (scenes(tools=[{"bandmath": {"b1": "b1", "b3": "b2"}}]), "Tools", "gaps"),
+        (scenes(tools=[{"bandmath": {"b1": "b1", "pixel_type": "64R"}}]), "Tools", "pixel_type"),
+        (scenes(tools=[{"composite": {"group_by": "date"}}]), "Tools", "group_by"),
+        (scenes(tools=[{"harmonize": {"target_sensor": "Landsat"}}]), "Tools", "target_sensor"),
+        (scenes(tools=[{"tile": {"tile_size": "big"}}]), "Tools", "tile_size"),
+        (scenes(tools=[{"toar": {"scale_factor": -1}}]), "Tools", "scale_factor"),
+        (scenes(tools=[{"clip": {"aoi": {"type": "Point", "coordinates": [0, 0]}}}]), "Tools", "aoi"),
+        (scenes(tools=[{"clip": {"aoi": {"type": "Polygon", "coordinates": []}}}]), "Tools", "aoi"),
+        (scenes(tools=[{"clip": {"aoi": {"type": "ref", "content": "my/field"}}}]), "Tools", "aoi"),
         (scenes(delivery={"amazon_s3": S3}, hosting={"sentinel_hub": {}}), "Hosting", "exclude"),
         (scenes(hosting={}), "Hosting", "sentinel_hub"),
         (scenes(hosting="sentinel_hub"), "Hosting", "sentinel_hub"),
@@ -93,6 +115,20 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (scenes(delivery={"amazon_s3": S3 | {"bucket": ""}}), "Delivery", "bucket"),
         (scenes(delivery={"amazon_s3": S3, "planet_folders": {}}), "Delivery", "Only one"),
         (scenes(delivery={"destination": {}}), "Delivery", "ref"),
+        (scenes(delivery={"destination": {"ref": "mine"}}), "Delivery", "ref"),
+        (scenes(delivery={"single_archive": "yes"}), "Delivery", "single_archive"),
+        (scenes(delivery={"layout": {"format": "flat"}}), "Delivery", "layout"),
+        (scenes(delivery={"amazon_s3": S3 | {"bucket": 7}}), "Delivery", "bucket"),
+        (scenes(delivery={"amazon_s3": S3 | {"aws_access_key_id": "<REDACTED>"}}), "Delivery", "credentials"),
+        (scenes(delivery={"azure_blob_storage": AZURE | {"sas_token": "?sv=1"}}), "Delivery", "sas_token"),
+        (
+            scenes(
+                metadata={"stac": {}},
+                delivery={"google_earth_engine": {"project": "p", "collection": "c"}},
+            ),
+            "Metadata",
+            "google_earth_engine",
+        ),
         (quads(quad_ids=["1-2"]), "Products", "Mosaic name empty"),
         (quads(mosaic_name="m"), "Products", "Exactly one"),
         (quads(mosaic_name="m", quad_ids=["1-2"], geometry=AOI), "Products", "Exactly one"),
@@ -146,9 +182,15 @@ async def test_bodies_that_are_no_object(call: Caller, path: str, body: bytes) -
         product(item_type="SkySatCollect", product_bundle="visual,pansharpened_udm2"),
         {"name": "n", "products": many(500)},
         {"name": "n", "products": many(51, "SkySatCollect")},
-        {"name": "n", "products": many(50, "SkySatCollect"), "delivery": {"archive_type": "zip"}},
+        {"name": "n", "products": many(50, "SkySatCollect"), "delivery": ZIP},
         scenes(tools=[{"clip": {"aoi": AOI}}, {"composite": {}}, {"toar": {}}, {"cloud_filter": {}}]),
         scenes(delivery={"planet_folders": {}}),
+        scenes(delivery={"azure_blob_storage": AZURE}),
+        scenes(tools=[{"reproject": {"projection": "EPSG:4326", "kernel": "cubic", "resolution": 3.5}}]),
+        scenes(tools=[{"bandmath": {"b1": "b1/b2", "b2": "b3", "pixel_type": "32R"}}]),
+        scenes(tools=[{"clip": {"aoi": {"type": "ref", "content": "pl:features/my/fields/7"}}}]),
+        scenes(hosting={"sentinel_hub": {"collection_id": "c", "create_configuration": False}}),
+        scenes(notifications={"email": True, "webhook": {"url": "https://example.com", "per_order": False}}),
         scenes(delivery={"google_earth_engine": {"project": "p", "collection": "c"}}),
         basemaps(tools=[{"clip": {}}, {"merge": {}}]),
         quads(mosaic_name="m", geometry=AOI),

@@ -47,8 +47,13 @@ async def names(call: Caller, *params: tuple[str, str]) -> list[str]:
 
 
 def says(reply: Reply, status: int, text: str) -> bool:
-    """Tell whether it is a refusal in the form of this API, with that text."""
-    return reply.status == status and reply.json["code"] == 0 and text in reply.json["message"]
+    """Return whether it is a refusal in a form of this API, with that text."""
+    if "error" in reply.json:
+        found = reply.json["error"]
+        said = found["reason"] == "Request failed schema validation" and text in " ".join(found["details"])
+    else:
+        said = reply.json["code"] == 0 and text in reply.json["message"]
+    return reply.status == status and bool(said)
 
 
 def with_source(**parameters: Any) -> dict[str, Any]:
@@ -385,14 +390,14 @@ TYPED = {"type": "clip", "parameters": {}}
         (with_source(asset_types=[]), "asset_types is required"),
         (with_source(geometry={"type": "Point"}), "geometry must be"),
         (with_source(geometry=None), "geometry must be"),
-        (with_source(publishing_stages=["draft"]), "publishing stage"),
+        (with_source(publishing_stages=["draft"]), "publishing_stages"),
         (with_source(start_time="-"), "start_time is required"),
         (with_source(start_time=5), "start_time is no RFC 3339"),
         (with_source(end_time="2025-01-01T00:00:00Z"), "ends before"),
         ({"name": "x", "source": {"parameters": {"geometry": POLYGON}}}, "id is required"),
         (catalog(delivery=None), "delivery or hosting is required"),
         (catalog(hosting=HUB), "exclude each other"),
-        (catalog(delivery={}), "delivery must have a type"),
+        (catalog(delivery={}), "delivery or hosting is required"),
         (catalog(delivery={"type": "pigeon", "parameters": {}}), "bad delivery type"),
         (catalog(delivery={"type": "planet_folders", "parameters": {}}), "bad delivery type"),
         (catalog(delivery={**GOOGLE, "parameters": {"bucket": "b"}}), "needs credentials"),
@@ -409,6 +414,22 @@ TYPED = {"type": "clip", "parameters": {}}
         (catalog(tools=[{"type": "composite", "parameters": {}}]), "bad tool composite"),
         (catalog(tools=[{"type": "reproject", "parameters": {}}]), "reproject needs projection"),
         (catalog(tools=[TYPED, {"type": "toar", "parameters": {}}]), "toar must not come after clip"),
+        (
+            catalog(tools=[{"type": "reproject", "parameters": {"projection": "x", "kernel": "best"}}]),
+            "kernel",
+        ),
+        (catalog(tools=[{"type": "cloud_filter", "parameters": {"clear_percent": 90}}]), "clear_percent"),
+        (catalog(tools=[{"type": "clip", "parameters": {"aoi": {"type": "Point"}}}]), "aoi"),
+        (catalog(hosting={}, delivery=None), "hosting must have a type"),
+        (
+            catalog(delivery={**GOOGLE, "parameters": {"bucket": "b", "credentials": "<REDACTED>"}}),
+            "credentials",
+        ),
+        (with_source(time_range_type="ordered"), "time_range_type"),
+        (with_source(geometry_relation="touches"), "geometry_relation"),
+        (with_source(rrule="FREQ=DAILY"), "rrule"),
+        (with_source(geometry={"type": "ref", "content": "fields/7"}), "geometry must be"),
+        (with_source(geometry={"type": "Polygon", "coordinates": [[[0, 0]] * 1501]}), "1500 vertices"),
         (catalog(notifications=5), "notifications.webhook"),
         (catalog(notifications={"webhook": {"url": "https://x", "topics": []}}), "notifications.webhook"),
     ],
@@ -441,3 +462,39 @@ async def test_credentials_faults_and_slashes(call: Caller, simulator: Simulator
     simulator.faults.add(Fault(operation="subscriptions.list", status=503, times=1))
     assert [(await call("GET", API)).status for _ in range(2)] == [503, 200]
     assert (await call("DELETE", f"{API}/{UNKNOWN}")).status == 405
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        catalog(delivery=None, hosting={"type": "sentinel_hub"}),
+        catalog(
+            delivery=None,
+            hosting={
+                "type": "sentinel_hub",
+                "parameters": {"collection_id": "c", "create_configuration": False},
+            },
+        ),
+        variable(delivery={}),
+        variable(delivery=None, hosting=None, tools=None, notifications=None),
+        catalog(tools=[{"type": "cloud_filter", "parameters": {"clear_percent": {"gte": 90}}}]),
+        with_source(
+            rrule="FREQ=MONTHLY;BYMONTH=3,4", time_range_type="published", geometry_relation="within"
+        ),
+    ],
+)
+async def test_accepted_requests(call: Caller, clock: FakeClock, request_: dict[str, Any]) -> None:
+    """What public scripts and notebooks send is accepted, and can be read while it runs."""
+    made = await created(call, request_)
+    clock.advance(15)
+    found = await shown(call, made)
+    assert found["status"] == "running"
+    assert ("hosting" in found) == bool(request_.get("hosting"))
+    assert "delivery" not in found or found["delivery"]
+
+
+async def test_a_refusal_of_a_request_lists_all_problems(call: Caller) -> None:
+    """A request that fails the schema is refused with a reason and details, as recorded."""
+    reply = await call("POST", API, json={"name": "", "source": {"parameters": {}}})
+    assert reply.json["error"]["reason"] == "Request failed schema validation"
+    assert len(reply.json["error"]["details"]) > 2
