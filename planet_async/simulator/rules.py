@@ -13,8 +13,10 @@ from planet_async.simulator.catalog import (
     ORDERS_ONLY,
     REDACTED,
     SCENE_TOOLS,
+    SECRETS,
     SUBSCRIPTION_TOOLS,
     choose_bundle,
+    destination_of,
 )
 from planet_async.simulator.context import parse
 
@@ -25,10 +27,9 @@ Check = Callable[[Any], bool]
 MAX_ITEMS = 500
 MAX_ITEMS_OF_LARGE_ZIPS = 50
 MAX_VERTICES = 3000  # of a tasking order
-LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
-
 MAX_SUBSCRIBED_VERTICES = 1500
 
+_LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
 _BANDS = 15
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
@@ -37,8 +38,9 @@ def _one_of(*words: str) -> Check:
     return lambda value: value in words
 
 
-def _all_of(*words: str) -> Check:
-    return lambda value: _is_texts(value) and set(words).issuperset(value)
+def _object(**checks: Check) -> Check:
+    """An object whose fields pass, those of them that it has."""
+    return lambda value: isinstance(value, dict) and not list(_bad_fields(value, checks))
 
 
 def _is_boolean(value: object) -> bool:
@@ -75,10 +77,6 @@ def _vertices(coordinates: object) -> int:
     return 1 if _is_number(coordinates[0]) else sum(map(_vertices, coordinates))
 
 
-def _is_range(value: object) -> bool:
-    return isinstance(value, dict) and bool(value) and {"gte", "lte"}.issuperset(value)
-
-
 _PARAMETERS: Mapping[str, Mapping[str, Check]] = {
     "bandmath": {
         "pixel_type": _one_of("Auto", "8U", "16U", "16S", "32R"),
@@ -106,32 +104,45 @@ _PARAMETERS: Mapping[str, Mapping[str, Check]] = {
         "conformal_x_scaling": _is_boolean,
     },
     "toar": {"scale_factor": _is_positive},
+    "cloud_filter": dict.fromkeys(
+        (
+            *("clear_percent", "cloud_percent", "shadow_percent"),
+            *("heavy_haze_percent", "light_haze_percent", "snow_ice_percent"),
+        ),
+        _object(gte=_is_number, lte=_is_number),
+    ),
+}
+_ORDER: Mapping[str, tuple[str, Check]] = {
+    "order_type": ("OrderType", _one_of("full", "partial")),
+    "subscription_id": ("SubscriptionID", lambda value: type(value) is int),
+    "metadata": ("Metadata", _object()),
+    "notifications": (
+        "Notifications",
+        _object(
+            email=_is_boolean,
+            webhook=lambda value: _object(url=_is_text, per_order=_is_boolean)(value) and "url" in value,
+        ),
+    ),
 }
 _ARCHIVE: Mapping[str, Check] = {
     "archive_type": _one_of("zip"),
     "archive_filename": lambda value: isinstance(value, str),
     "single_archive": _is_boolean,
-    "layout": lambda value: isinstance(value, dict) and value.get("format", "standard") == "standard",
+    "layout": _object(format=_one_of("standard")),
 }
 _DESTINATION: Mapping[str, Check] = {
     "ref": lambda value: str(value).startswith("pl:destinations/"),
     "sas_token": lambda value: not str(value).startswith("?"),
     "use_path_style": _is_boolean,
 }
+_STAGES = frozenset({"preview", "standard", "finalized"})
 _CATALOG: Mapping[str, Check] = {
-    "publishing_stages": _all_of("preview", "standard", "finalized"),
+    "publishing_stages": lambda value: _is_texts(value) and _STAGES.issuperset(value),
     "time_range_type": _one_of("acquired", "published"),
     "geometry_relation": _one_of("intersects", "contains", "within"),
     "rrule": lambda value: "FREQ=MONTHLY" in str(value),
-    "filter": lambda value: isinstance(value, dict),
+    "filter": _object(),
 }
-_CLOUD_FILTER: Mapping[str, Check] = dict.fromkeys(
-    (
-        *("clear_percent", "cloud_percent", "shadow_percent"),
-        *("heavy_haze_percent", "light_haze_percent", "snow_ice_percent"),
-    ),
-    _is_range,
-)
 
 
 def is_uuid(value: object) -> bool:
@@ -165,19 +176,13 @@ def order_problems(order: Json) -> Problems:
         source_type = "scenes"
     if not _is_text(order.get("name")):
         add("Name", ["Name is required"])
-    if order.get("order_type", "full") not in ("full", "partial"):
-        add("OrderType", [f"Bad order type '{order['order_type']}'"])
-    if type(order.get("subscription_id", 0)) is not int:
-        add("SubscriptionID", ["The subscription id must be an integer"])
+    for name, (field, check) in _ORDER.items():
+        add(field, _bad_fields(order, {name: check}))
     add("Products", _product_problems(order, source_type))
     add("Tools", _order_tool_problems(order.get("tools", []), source_type))
     add("Delivery", _order_delivery_problems(order.get("delivery")))
     add("Hosting", _order_hosting_problems(order))
-    add("Notifications", _notification_problems(order.get("notifications", {})))
-    metadata = order.get("metadata", {})
-    if not isinstance(metadata, dict):
-        add("Metadata", ["metadata must be an object"])
-    elif metadata and "google_earth_engine" in (order.get("delivery") or ()):
+    if order.get("metadata") and "Delivery" not in found and destination_of(order) == "google_earth_engine":
         add("Metadata", ["metadata cannot be delivered to google_earth_engine"])
     return found
 
@@ -194,7 +199,7 @@ def _product_problems(order: Json, source_type: str) -> Iterator[str]:
     for product in products:
         yield from _scene_problems(product)
     count = sum(len(each["item_ids"]) for each in products if isinstance(each.get("item_ids"), list))
-    large = is_zipped(order) and any(str(each.get("item_type")) in LARGE_SCENES for each in products)
+    large = is_zipped(order) and any(str(each.get("item_type")) in _LARGE_SCENES for each in products)
     most = MAX_ITEMS_OF_LARGE_ZIPS if large else MAX_ITEMS
     if count > most:
         yield f"{count} items are more than the {most} that an order may have"
@@ -245,16 +250,18 @@ def _order_tool_problems(tools: object, source_type: str) -> Iterator[str]:
 def _parameter_problems(tool: str, parameters: Json, optional: Collection[str]) -> Iterator[str]:
     if missing := [key for key in NEEDED.get(tool, ()) if key not in parameters and key not in optional]:
         yield f"{tool} needs {', '.join(missing)}"
-    yield from _value_problems(parameters, _PARAMETERS.get(tool, {}), f"{tool}.")
+    yield from _bad_fields(parameters, _PARAMETERS.get(tool, {}), f"{tool}.")
     bands = [number for number in range(1, _BANDS + 1) if f"b{number}" in parameters]
     if bands != list(range(1, len(bands) + 1)):
         yield "the bands of bandmath must have no gaps"
 
 
-def _value_problems(values: Json, checks: Mapping[str, Check], prefix: str = "") -> Iterator[str]:
+def _bad_fields(values: Json, checks: Mapping[str, Check], prefix: str = "") -> Iterator[str]:
     for name, check in checks.items():
-        if values.get(name) is not None and not check(values[name]):
-            yield f"Bad {prefix}{name} '{values[name]}'"
+        value = values.get(name)
+        if value is not None and not check(value):
+            shown = f" '{value}'" if isinstance(value, str) and name not in SECRETS else ""
+            yield f"Bad {prefix}{name}{shown}"
 
 
 def _order_delivery_problems(delivery: object) -> Iterator[str]:
@@ -263,7 +270,7 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
     if not isinstance(delivery, dict):
         yield "Delivery must be an object"
         return
-    yield from _value_problems(delivery, _ARCHIVE)
+    yield from _bad_fields(delivery, _ARCHIVE)
     names = [name for name in delivery if name in DESTINATIONS]
     if len(names) > 1:
         yield f"Only one destination is possible, not {', '.join(names)}"
@@ -279,19 +286,7 @@ def _destination_problems(name: str, parameters: Json) -> Iterator[str]:
         yield f"{name} needs {', '.join(missing)}"
     elif REDACTED in parameters.values():
         yield f"{name} has no valid credentials"
-    yield from _value_problems(parameters, _DESTINATION, f"{name}.")
-
-
-def _notification_problems(notifications: object) -> Iterator[str]:
-    if not isinstance(notifications, dict):
-        yield "notifications must be an object"
-        return
-    yield from _value_problems(notifications, {"email": _is_boolean})
-    webhook = notifications.get("webhook")
-    if webhook is not None and not (isinstance(webhook, dict) and _is_text(webhook.get("url"))):
-        yield "the webhook needs a url"
-    elif webhook is not None:
-        yield from _value_problems(webhook, {"per_order": _is_boolean})
+    yield from _bad_fields(parameters, _DESTINATION, f"{name}.")
 
 
 def _order_hosting_problems(order: Json) -> Iterator[str]:
@@ -359,7 +354,7 @@ def _catalog_problems(parameters: Json) -> Iterator[str]:
             yield f"source.parameters.{name} is required"
     if _is_texts(parameters.get("item_types")) and len(parameters["item_types"]) > 1:
         yield "only one item type is supported"
-    yield from _value_problems(parameters, _CATALOG, "source.parameters.")
+    yield from _bad_fields(parameters, _CATALOG, "source.parameters.")
 
 
 def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Iterator[str]:
@@ -392,8 +387,6 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
         return
     for tool in tools:  # a clip without an area clips to the geometry of the source
         yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
-        if tool["type"] == "cloud_filter":
-            yield from _value_problems(tool["parameters"], _CLOUD_FILTER, "cloud_filter.")
     for first, second in pairwise(names):
         if SUBSCRIPTION_TOOLS[second] < SUBSCRIPTION_TOOLS[first]:
             yield f"{second} must not come after {first}"
