@@ -18,7 +18,8 @@ from planet_async.simulator.catalog import (
     choose_bundle,
     destination_of,
 )
-from planet_async.simulator.context import parse
+from planet_async.simulator.context import after, parse
+from planet_async.simulator.tasking_store import STRIP_WIDTH_KM, square_kilometres
 
 Json = Mapping[str, Any]
 Problems = dict[str, list[str]]
@@ -28,6 +29,8 @@ MAX_ITEMS = 500
 MAX_ITEMS_OF_LARGE_ZIPS = 50
 MAX_VERTICES = 3000  # of a tasking order
 MAX_SUBSCRIBED_VERTICES = 1500
+STRIP_KM = (6, 113)  # documented with 100 once [H] and with 113 later
+SEARCH_DAYS = 7  # how far ahead imaging windows can be searched for
 
 _LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
 _BANDS = 15
@@ -387,6 +390,8 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
         return
     for tool in tools:  # a clip without an area clips to the geometry of the source
         yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
+        if _vertices(tool["parameters"].get("aoi", {}).get("coordinates")) > MAX_SUBSCRIBED_VERTICES:
+            yield f"clip has more than {MAX_SUBSCRIBED_VERTICES} vertices"
     for first, second in pairwise(names):
         if SUBSCRIPTION_TOOLS[second] < SUBSCRIPTION_TOOLS[first]:
             yield f"{second} must not come after {first}"
@@ -423,6 +428,8 @@ def tasking_order_problems(order: object, windows: Collection[str], *, priced: b
     found = time_problems(order)
     if problem := geometry_problem(order.get("geometry"), _SHAPES):
         found["geometry"] = [problem]
+    elif order["geometry"]["type"] == "LineString" and not _is_strip(order["geometry"]):
+        found["geometry"] = ["A strip has from {} to {} km.".format(*STRIP_KM)]
     for name, check in _TASKING_FIELDS.items():
         if name in order and (problem := check(order[name])):
             found[name] = [problem]
@@ -433,9 +440,12 @@ def tasking_order_problems(order: object, windows: Collection[str], *, priced: b
     return found
 
 
-def search_problems(body: Json) -> Problems:
+def search_problems(body: Json, now: int) -> Problems:
     """Return what is wrong with a search for imaging windows, by field."""
     found = time_problems(body)
+    end = _times(body).get("end_time")
+    if end is not None and end > after(now, SEARCH_DAYS * 86_400.0):
+        found["end_time"] = [f"end_time must be within {SEARCH_DAYS} days."]
     if problem := geometry_problem(body.get("geometry"), ("Point", "LineString")):
         found["geometry"] = [problem]
     elif body["geometry"]["type"] == "LineString" and len(body["geometry"]["coordinates"]) != 2:  # noqa: PLR2004
@@ -467,6 +477,10 @@ def geometry_problem(geometry: object, shapes: Collection[str]) -> str:
     if not isinstance(points, list) or not points or not all(map(_is_position, points)):
         return "The coordinates are not valid."
     return f"More than {MAX_VERTICES} vertices." if len(points) > MAX_VERTICES else ""
+
+
+def _is_strip(line: Json) -> bool:
+    return STRIP_KM[0] <= square_kilometres(line) / STRIP_WIDTH_KM <= STRIP_KM[1]
 
 
 def _is_position(point: object) -> bool:

@@ -226,6 +226,8 @@ async def test_the_largest_page(clock: FakeClock) -> None:
         ({"geometry": {"type": "Point", "coordinates": ["a", "b"]}}, "geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": []}}, "geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": [[[0, 0]] * 3001]}}, "geometry"),
+        ({"geometry": {"type": "LineString", "coordinates": [[10, 48], [10, 48.05]]}}, "geometry"),
+        ({"geometry": {"type": "LineString", "coordinates": [[10, 48], [10, 49.1]]}}, "geometry"),
         ({"geometry": 5}, "geometry"),
         ({"scheduling_type": "SOON"}, "scheduling_type"),
         ({"order_type": "SMELL"}, "order_type"),
@@ -360,6 +362,16 @@ async def test_searches(clock: FakeClock, how: Any) -> None:
     clock.advance(DAY)
     stale = await call("POST", ORDERS, json=assured)
     assert (stale.status, list(stale.json)) == (400, ["imaging_window"])
+
+
+async def test_searches_look_a_week_ahead(call: Caller) -> None:
+    """A search that ends more than seven days from now is refused, one that ends within them is not."""
+    body = {"geometry": POINT, "pl_number": "PL-1", "product": "p"}
+    for day, status in (("07", 201), ("09", 400)):
+        end = {"end_time": f"2026-01-{day}T00:00:00Z"}
+        reply = await call("POST", f"{WINDOWS}/search/", json=body | end)
+        assert reply.status == status
+        assert ("end_time" in reply.json) == (status == 400)
 
 
 async def test_searches_that_fail_or_are_refused(clock: FakeClock) -> None:
