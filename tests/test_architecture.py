@@ -16,8 +16,8 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
     ("config", "redaction", "outcome", "_tasks", "_loops"),
-    ("auth", "models", "transports", "downloads", "testing", "layers"),
-    ("jobs", "webhooks"),
+    ("auth", "models", "transports", "downloads", "testing"),
+    ("layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
     ("services",),
@@ -129,7 +129,6 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "simulator.subscriptions",
     "simulator.tasking",
     "simulator.webhooks",
-    "transports._logs",
     "transports.aiohttp",
 }
 
