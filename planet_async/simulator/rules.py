@@ -492,7 +492,7 @@ def _is_position(point: object) -> bool:
 
 
 def _times(body: Json) -> dict[str, int | None]:
-    """Return the moments of start and end as far as they are given; None for what is no time."""
+    """Return the moments of start and end as far as there are any; None for an invalid one."""
     found: dict[str, int | None] = {}
     for name in ("start_time", "end_time"):
         if name in body:

@@ -1,4 +1,4 @@
-"""What the simulator does not accept as an order, and what it says of it."""
+"""Which orders the simulator refuses, and how."""
 
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,8 @@ async def test_bad_orders_are_refused(call: Caller, order: object, field: str, w
     assert not call.simulator.orders
 
 
-async def test_the_recorded_refusals_are_given_in_their_words(call: Caller, samples: Path) -> None:
-    """Where a body of the real API was recorded, the simulator's is the same to the letter."""
+async def test_recorded_errors_are_reproduced_exactly(call: Caller, samples: Path) -> None:
+    """Where a body of the real API was recorded, the simulator's is exactly the same."""
     errors = msgspec.json.decode((samples / "orders" / "errors.json").read_bytes())
     bad_type = await call("POST", ORDERS, json=product(item_type="invalid", product_bundle="analytic"))
     assert bad_type.json == errors["400_bad_item_type"]
@@ -155,8 +155,8 @@ async def test_the_recorded_refusals_are_given_in_their_words(call: Caller, samp
     assert (await call("PUT", f"{ORDERS}/{unknown}")).json == errors["404_cancel"]
 
 
-async def test_all_problems_are_told_at_once(call: Caller) -> None:
-    """An order that is wrong in several fields hears of all of them."""
+async def test_all_problems_are_reported_at_once(call: Caller) -> None:
+    """An order that is wrong in several fields is refused with all of them."""
     reply = await call("POST", ORDERS, json=scenes("", order_type="half", tools=[{"clip": {}}, {"x": {}}]))
     assert reply.json["field"].keys() == {"Name", "OrderType", "Tools"}
     assert len(reply.json["field"]["Tools"]) == 2
@@ -164,7 +164,7 @@ async def test_all_problems_are_told_at_once(call: Caller) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff"])
 @pytest.mark.parametrize("path", [ORDERS, "/compute/ops/bulk/orders/v2/cancel"])
-async def test_bodies_that_are_no_object(call: Caller, path: str, body: bytes) -> None:
+async def test_bodies_that_are_not_objects(call: Caller, path: str, body: bytes) -> None:
     """What is not a JSON object is a 400 in the documented shape."""
     reply = await call("POST", path, body=body)
     assert reply.status == 400
@@ -219,8 +219,8 @@ FIELDS = ["name", "products", "source_type", "order_type", "subscription_id", "t
 @given(
     st.dictionaries(st.sampled_from([*FIELDS, "notifications", "metadata"]), JSON, max_size=4), st.booleans()
 )
-def test_nonsense_is_answered(changes: dict[str, Any], of_basemaps: bool) -> None:
-    """Whatever JSON comes as an order, the answer is a 202 that can be looked at when done, or a 400."""
+def test_random_orders_are_accepted_or_refused(changes: dict[str, Any], of_basemaps: bool) -> None:
+    """Whatever JSON is sent as an order, the response is a 202 for an order that ends, or a 400."""
 
     async def sent() -> None:
         clock = FakeClock()

@@ -66,7 +66,7 @@ def with_source(**parameters: Any) -> dict[str, Any]:
 
 
 async def test_statuses_follow_the_clock(call: Caller, clock: FakeClock, simulator: Simulator) -> None:
-    """A subscription moves at its own moments, whether anybody looks or not."""
+    """A subscription changes at its own moments, whether it is polled or not."""
     made = await created(call, variable())
     seen = []
     for seconds in (0, 4, 1, 5, 59, 1):
@@ -80,7 +80,7 @@ async def test_statuses_follow_the_clock(call: Caller, clock: FakeClock, simulat
 
 
 async def test_a_suspension_takes_no_time(call: Caller, clock: FakeClock) -> None:
-    """The status goes on where it stopped, and results come later by as much."""
+    """The status continues where it stopped, and results are later by as much."""
     made = await created(call, variable())
     clock.advance(3)
     assert (await call("POST", f"{API}/{made}/suspend", json={"details": "why"})).json[
@@ -203,7 +203,7 @@ async def test_filters(call: Caller, clock: FakeClock) -> None:
     ],
 )
 async def test_sorting_across_pages(call: Caller, clock: FakeClock, sort_by: str, expected: str) -> None:
-    """Any page size gives the same list, in the order that is asked for; what never ends comes last."""
+    """Any page size returns the same list, in the requested order; what never ends is the last."""
     ends = {"b": "2027-01-01T00:00:00Z", "a": "-", "c": "-", "d": "2028-01-01T00:00:00Z"}
     for name in "dacb":
         await created(call, {**with_source(end_time=ends[name]), "name": name})
@@ -237,17 +237,21 @@ async def test_a_wrong_parameter_is_refused(call: Caller, param: tuple[str, str]
 
 
 async def test_update_and_patch(call: Caller, clock: FakeClock) -> None:
-    """PUT replaces all but the notifications, and answers with what was; PATCH changes fields."""
-    told = {"webhook": {"url": "https://hook.example", "topics": ["status.all"]}}
-    made = await created(call, catalog(notifications=told, tools=[{"type": "clip", "parameters": {}}]))
+    """PUT replaces all but the notifications, and returns the old one; PATCH changes fields."""
+    notifications = {"webhook": {"url": "https://hook.example", "topics": ["status.all"]}}
+    made = await created(
+        call, catalog(notifications=notifications, tools=[{"type": "clip", "parameters": {}}])
+    )
     clock.advance(1)
     reply = await call("PUT", f"{API}/{made}", json=catalog("new"))
     assert (reply.status, reply.json["name"]) == (200, "field")
     found = await shown(call, made)
-    assert (found["name"], found["notifications"]) == ("new", told)
+    assert (found["name"], found["notifications"]) == ("new", notifications)
     assert "tools" not in found
     assert found["updated"] == "2026-01-01T00:00:01Z"
-    assert says(await call("PUT", f"{API}/{made}", json=catalog(notifications=told)), 400, "notifications")
+    assert says(
+        await call("PUT", f"{API}/{made}", json=catalog(notifications=notifications)), 400, "notifications"
+    )
     patched = (await call("PATCH", f"{API}/{made}", json={"name": "newer"})).json
     assert patched == {**found, "name": "newer"}
     assert says(await call("PATCH", f"{API}/{made}", json={}), 400, "name is required")
@@ -285,7 +289,7 @@ async def test_what_cannot_be_changed(call: Caller, clock: FakeClock) -> None:
 
 
 async def test_results_grow(call: Caller, clock: FakeClock) -> None:
-    """Results come one after the other, and each goes through its steps."""
+    """Results appear one after the other, and each has its steps."""
     made = await created(call, catalog())
     path = f"{API}/{made}/results"
     seen = []
