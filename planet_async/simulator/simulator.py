@@ -66,8 +66,8 @@ class Simulator:
 
     `requests` counts what arrived, by operation; `responses` what was sent, by operation and status.
 
-    What a real service may do otherwise than its documentation says are options, too: of the names, clocks and
-    lists here, of the files of an order in `OrderPlan`, and of single responses in `Fault`.
+    What real services do otherwise than documented are options, too: names, clocks and lists here, the files
+    of an order in `OrderPlan`, and single responses in `Fault`.
 
     Args:
         clock: The time of the service; that of this machine by default.
