@@ -1,8 +1,7 @@
 """The command `planet-async ledger show`: what became of each order of a job."""
 
-import csv
-import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from planet_async.cli.output import (
     Json,
     View,
     clean,
+    print_csv,
     print_json_line,
     state_text,
     states_text,
@@ -59,18 +59,16 @@ def show(
             _print_table([entry for entry, _ in entries])
 
 
-def _print_csv(entries: Any) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
+def _print_csv(entries: Iterable[Entry]) -> None:
+    print_csv(_CSV_COLUMNS)
     for entry in entries:
         size = sum(file.size for file in entry.files)
-        writer.writerow(
+        print_csv(
             (
                 *(entry.number, entry.stage, entry.order_id, entry.order_state),
                 *(len(entry.files), size, entry.name, entry.error),
             )
         )
-    sys.stdout.flush()
 
 
 def _print_table(entries: list[Entry]) -> None:

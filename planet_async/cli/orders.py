@@ -168,7 +168,7 @@ def list_(
     user_id: UserId = None,
     sort_by: SortBy = None,
     limit: Limit = None,
-    page_size: PageSize = None,
+    page_size: PageSize = 500,
     json: Json = False,
 ) -> None:
     """List orders, newest first. As JSON: one order a line.
@@ -190,7 +190,7 @@ def list_(
             destination_ref=destination_ref,
             user_id=user_id,
             sort_by=sort_by or None,
-            page_size=page_size or 500,
+            page_size=page_size,
         ),
         VIEW,
         limit=limit,
@@ -309,13 +309,19 @@ def run(
         results = OrderResults(json)
         with ProgressDisplay() as display:
             progress = JobProgress(display, found)
+
+            def update(order: Order) -> None:
+                if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
+                    print_error(f"order {order.id} is placed: {clean(order.name)}")
+                progress.update(order)
+
             outcomes = planet.orders.run(
                 [request.body for request in found],
                 to,
                 ledger=ledger,
                 overwrite=overwrite,
                 progress=display.receive,
-                on_update=progress.update,
+                on_update=update,
             )
             with _saying_how_to_resume(progress, results, to, ledger):
                 async for outcome in outcomes:

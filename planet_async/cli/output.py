@@ -1,5 +1,6 @@
 """What a command prints: JSON for programs, tables for people, and progress while it works."""
 
+import csv
 import json
 import logging
 import sys
@@ -57,6 +58,14 @@ def print_json_line(document: Mapping[str, Any]) -> None:
 def _write_json(document: Mapping[str, Any], *, indent: int | None = None) -> None:
     # ASCII only, which every encoding of standard output can hold.
     sys.stdout.write(json.dumps(document, indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def print_csv(cells: Iterable[object]) -> None:
+    """Print one row of CSV; a terminal gets nothing that could control it."""
+    if sys.stdout.isatty():
+        cells = ("" if value is None else clean(value) for value in cells)
+    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
     sys.stdout.flush()
 
 

@@ -310,10 +310,10 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch, on_terminal: Run, request_fil
     assert "\x1b[33m" not in on_terminal("orders", "list").out
 
 
-def test_nothing_live_in_a_pipe(run: Run, request_file: RequestFile, tmp_path: Path) -> None:
-    """Where standard error is no terminal, no progress is written to it."""
+def test_no_bars_in_a_pipe(run: Run, request_file: RequestFile, tmp_path: Path) -> None:
+    """Where standard error is no terminal, it says which orders were placed, and nothing else."""
     ran = run("orders", "run", request_file(), "--to", tmp_path / "data")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, f"planet-async: order {ran.json['id']} is placed: farm\n")
 
 
 def test_the_key_is_never_shown(on_terminal: Run, request_file: RequestFile) -> None:
