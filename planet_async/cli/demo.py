@@ -349,7 +349,7 @@ def audit(job: Job, sent: Mapping[str, int], simulator: Simulator) -> list[Check
     failures = [str(outcome.error) for outcome in job.outcomes if outcome.error is not None]
     refused = {
         f"{what} {status}": count
-        for (what, status), count in simulator.answers.items()
+        for (what, status), count in simulator.responses.items()
         if status >= _FIRST_REFUSAL
     }
     half = sorted(job.folder.rglob("*.part"))

@@ -45,16 +45,13 @@ class RequestParts(TypedDict, total=False):
 class Api:
     """Sends requests to paths of the API through one stack of layers.
 
-    Sleeping by `clock` ends when the client is closed; what outlives the client goes by `lasting_clock`.
+    `clock.sleep` raises ClientClosed when the client is closed.
     """
 
-    def __init__(
-        self, transport: Transport, config: Config, clock: Clock, lasting_clock: Clock, waits: Waits
-    ) -> None:
+    def __init__(self, transport: Transport, config: Config, clock: Clock, waits: Waits) -> None:
         self.transport = transport
         self.config = config
         self.clock = clock
-        self.lasting_clock = lasting_clock
         self._waits = waits
 
     def request(self, method: str, path: str, operation: str, **parts: Unpack[RequestParts]) -> Request:
@@ -106,7 +103,7 @@ class Api:
         """Return what creates one kind of thing."""
         address = origin(self.config.base_url)
         return ExactlyOnce(
-            kind, self.config, self.clock, lambda: create_registry(self.lasting_clock, address, kind.noun)
+            kind, self.config, self.clock, lambda: create_registry(self.clock, address, kind.noun)
         )
 
 

@@ -28,7 +28,7 @@ from planet_async.downloads.remote_file import OpenFile, ProgressCallback, Remot
 from planet_async.downloads.segments import PART_ENDS
 from planet_async.errors import DownloadError, InvalidRequest, UnsafeName
 from planet_async.http import Request, Response, Transport, link_target
-from planet_async.layers.compression import Gunzip, unpacked
+from planet_async.layers.compression import Gunzip, decompressed
 from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
@@ -193,7 +193,7 @@ class Reports:
 
         async def open_text() -> Response:
             request = self._part_request(await self._with_contents(report), part)
-            return unpacked(await self._api.send(request), request, Gunzip())
+            return decompressed(await self._api.send(request), request, Gunzip())
 
         return CsvRows(open_text, evolve(shown, operation="reports.download"))
 

@@ -10,8 +10,8 @@ import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.tasking import SearchPlan
-from planet_async.simulator.tasking_book import FinalStatus, TaskingPlan
+from planet_async.simulator.tasking_store import FinalStatus, TaskingPlan
+from planet_async.simulator.windows import SearchPlan
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
 HARBOUR = {"type": "Point", "coordinates": [149.44135, 28.4924]}

@@ -23,7 +23,7 @@ from planet_async import (
 )
 from planet_async.http import Request, Response
 from planet_async.simulator import Fault, OrderPlan, Simulator
-from planet_async.simulator.order_book import Order
+from planet_async.simulator.order_store import Order
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ def ids_of(first: int, count: int) -> list[str]:
 
 def fill(simulator: Simulator, count: int, plan: OrderPlan = QUEUED) -> list[str]:
     """Put orders into the simulator's book without a request for each."""
-    book, now = simulator._book, simulator._world.now()
+    book, now = simulator._orders, simulator._context.now()
     ids = ids_of(len(book), count)
     for number, order_id in enumerate(ids, start=len(book)):
         echo = b'{"products":[]}'
@@ -61,11 +61,11 @@ async def test_a_quarter_of_a_million(planet: Planet, simulator: Simulator, cloc
     ids = fill(simulator, 250_000)
     result = await planet.orders.cancel_many(ids)
     assert simulator.requests == {BULK: 25}
-    assert simulator.answers == {(BULK, 200): 25}
+    assert simulator.responses == {(BULK, 200): 25}
     assert clock.monotonic() < 6
     assert (result.succeeded, result.failures) == (250_000, ())
     assert set(result.ids) == set(ids)
-    assert simulator._book.states["cancelled"] == 250_000
+    assert simulator._orders.states["cancelled"] == 250_000
 
 
 @pytest.mark.no_cover

@@ -76,14 +76,14 @@ async def test_five_thousand_orders() -> None:
     simulator = simulated(clock, 5000, 600)
     ids = await placed(simulator, 5000)
     delays = Delays(simulator, clock)
-    simulator.answers.clear()
+    simulator.responses.clear()
     async with client(simulator, clock) as planet:
         async for outcome in planet.orders.wait_many(ids):
             assert outcome.unwrap().state == "success"
             delays.note(outcome.id)
     assert len(delays.seconds) == 5000
-    assert simulator.answers.total() <= 400
-    assert {status for _, status in simulator.answers} == {200}
+    assert simulator.responses.total() <= 400
+    assert {status for _, status in simulator.responses} == {200}
     assert median(delays.seconds) <= 3
     assert max(delays.seconds) <= 15
 
@@ -216,7 +216,7 @@ async def test_a_server_that_cannot_sort() -> None:
     async with client(simulator, clock) as planet:
         outcomes = [outcome async for outcome in planet.orders.wait_many(ids)]
     assert {outcome.unwrap().state for outcome in outcomes} == {"success"}
-    assert simulator.answers["orders.list", 400] == 1
+    assert simulator.responses["orders.list", 400] == 1
 
 
 async def test_an_order_of_a_list_can_be_downloaded(tmp_path: Path) -> None:
