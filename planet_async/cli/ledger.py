@@ -11,6 +11,7 @@ from planet_async.cli.output import (
     Json,
     View,
     clean,
+    in_command,
     print_csv,
     print_json_line,
     state_text,
@@ -66,7 +67,7 @@ def _print_csv(entries: Iterable[Entry]) -> None:
         print_csv(
             (
                 *(entry.number, entry.stage, entry.order_id, entry.order_state),
-                *(len(entry.files), size, entry.name, entry.error),
+                *(len(entry.files), size, entry.name, entry.error and in_command(entry.error)),
             )
         )
 
@@ -76,7 +77,9 @@ def _print_table(entries: list[Entry]) -> None:
     stdout().print(states_text(Counter(entry.stage for entry in entries)))
     for entry in entries:
         if entry.error:  # not in the table, where a narrow column would make a tower of it
-            stdout().print(clean(f"{entry.name}: {entry.error}"), style="red", markup=False, highlight=False)
+            stdout().print(
+                clean(in_command(f"{entry.name}: {entry.error}")), style="red", markup=False, highlight=False
+            )
 
 
 def _document(entry: Entry, request: Any) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def _document(entry: Entry, request: Any) -> dict[str, Any]:
         "stage": entry.stage,
         "id": entry.order_id,
         "state": entry.order_state,
-        "error": entry.error,
+        "error": entry.error and in_command(entry.error),
         "error_type": entry.error_type,
         "files": [{"path": file.path, "size": file.size, "checksum": file.checksum} for file in entry.files],
         "request": request,

@@ -27,7 +27,10 @@ from planet_async.cli.output import (
     ProgressDisplay,
     StatesStep,
     View,
+    about,
     clean,
+    one_line,
+    print_error,
     print_json,
     print_table,
     stdout,
@@ -51,12 +54,9 @@ from planet_async.cli.runner import (
     Timeout,
     UserId,
     Yes,
-    about,
     confirm_bulk,
     create_each,
     for_each,
-    one_line,
-    print_error,
     read_id,
     read_ids,
     read_requests,
@@ -393,7 +393,7 @@ class OrderResults:
             document |= {"file": request.file, "line": request.line}
         if paths is not None:
             document["paths"] = [str(path) for path in paths]
-        document |= {"error_hints": order.error_hints if order else (), "error": error and str(error)}
+        document |= {"error_hints": order.error_hints if order else (), "error": error and one_line(error)}
         problem = None
         if error is not None:
             problem = one_line(error)

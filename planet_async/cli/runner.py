@@ -25,8 +25,10 @@ from attrs import evolve, field, frozen
 from planet_async import Config, InvalidRequest, MissingCredentials, Paginator, Planet, PlanetError
 from planet_async.cli.output import (
     View,
+    about,
     clean,
     log_lines,
+    print_error,
     print_json,
     print_json_line,
     print_table,
@@ -148,46 +150,6 @@ def _give_up_stdout() -> None:
     """Drop what could not be written: Python would try again as it ends, with a traceback."""
     with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-def print_error(problem: Exception | str) -> None:
-    """Write one line to standard error."""
-    with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
-        sys.stderr.write(f"planet-async: {one_line(problem)}\n")
-
-
-def about(subject: str, problem: Exception | str) -> str:
-    """Return one line that begins with what the problem is about."""
-    text = one_line(problem)
-    return text if text.startswith(subject) else f"{subject}: {text}"
-
-
-_IN_COMMAND = {  # what hints say in Python, and how the command says it
-    "Pass overwrite=True": "Pass --overwrite",
-    "Use datetime(..., tzinfo=UTC).": "Add one: 2026-01-31T00:00:00Z.",
-    "Config(proxy=...)": "--proxy",
-    "Config(ca_file=...)": "--ca-file",
-    ' or pass Planet(api_key="...")': "",
-}
-_PYTHON = re.compile(r"\w\(|\w=|\bplanet\.\w")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-
-
-def one_line(problem: Exception | str) -> str:
-    """Return what happened and what to do about it; the notes on single attempts are left out."""
-    notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
-    hint = getattr(problem, "hint", "")
-    text = str(problem)
-    if hint:
-        text = f"{text.removesuffix(hint)}{in_command(hint)}".rstrip()
-    return clean("; ".join([text, *notes]))
-
-
-def in_command(hint: str) -> str:
-    """Return a hint in the words of the command, without the sentences that only help in Python."""
-    for python, option in _IN_COMMAND.items():
-        hint = hint.replace(python, option)
-    return " ".join(sentence for sentence in _SENTENCE_END.split(hint) if not _PYTHON.search(sentence))
 
 
 # --- Input: requests and ids, from files, standard input or the command line
