@@ -10,11 +10,12 @@ import contextvars
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from planet_async.errors import PlanetError
@@ -22,6 +23,8 @@ from planet_async.errors import PlanetError
 T = TypeVar("T")
 Send = Callable[[T], Awaitable[None]]
 """Passes the next item to the reader; returns when there is room for another one."""
+
+_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit)
 
 Produce = Callable[[Send[T]], Awaitable[None]]
 
@@ -40,6 +43,52 @@ def on_asyncio() -> bool:
         return asyncio.current_task() is not None
     except RuntimeError:
         return False
+
+
+class TaskGroup:
+    """A task group that raises the first error as it is, not in an ExceptionGroup.
+
+    That goes for KeyboardInterrupt and SystemExit, too, such as those of a callback or of Ctrl-C: they are
+    raised in the task that opened the group, where its caller can catch them, before any other error.
+    """
+
+    def __init__(self, group: anyio.abc.TaskGroup) -> None:
+        self._group = group
+        self.cancel_scope = group.cancel_scope
+        self.error: BaseException | None = None
+
+    def start_soon(self, act: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        """Start a task; its error cancels the others."""
+        self._group.start_soon(self._run, act, *arguments)
+
+    async def _run(self, act: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        try:
+            await act(*arguments)
+        except _NOT_CANCELLED as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Cancel all tasks, and raise the error when they have ended."""
+        if self.error is None or (isinstance(self.error, Exception) and not isinstance(error, Exception)):
+            self.error = error
+        self.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_task_group() -> AsyncIterator[TaskGroup]:
+    """Open a `TaskGroup`."""
+    async with anyio.create_task_group() as inner:
+        group = TaskGroup(inner)
+        try:
+            yield group
+        except _NOT_CANCELLED as error:
+            group.fail(error)
+    failure, group.error = group.error, None
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # it keeps this frame
 
 
 class BackgroundIterator(AsyncIterator[T]):
@@ -96,7 +145,7 @@ class _Producer(Generic[T]):
         self._produce = produce
         self._ahead = ahead
         self.items: deque[T] = deque()
-        self.error: Exception | None = cancelled_externally()  # unless it comes to its end
+        self.error: BaseException | None = cancelled_externally()  # unless it comes to its end
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
         self.room = anyio.Event()
@@ -107,7 +156,7 @@ class _Producer(Generic[T]):
             with self.scope:
                 await self._produce(self._send)
             self.error = None
-        except Exception as error:  # noqa: BLE001 - the reader raises it
+        except _NOT_CANCELLED as error:  # the reader raises it; trio would crash if Ctrl-C ended this task
             self.error = error
         finally:
             self.end()
@@ -190,7 +239,6 @@ async def fetch_all(
     `refused` before, in its notes.  Any other error, such as that of a callback, is raised at once.
     """
     errors = [*refused]
-    broken: list[Exception] = []
     limit = anyio.CapacityLimiter(concurrency)
 
     async def act(fetch: Callable[[], Awaitable[object]]) -> None:
@@ -199,15 +247,10 @@ async def fetch_all(
                 await fetch()
             except PlanetError as error:
                 errors.append(error)
-            except Exception as error:  # noqa: BLE001 - raised below: the group would wrap it
-                broken.append(error)
-                group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
+    async with open_task_group() as group:
         for fetch in fetches:
             group.start_soon(act, fetch)
-    if broken:
-        raise broken[0]
     if group.cancel_scope.cancel_called:
         errors.append(cancelled_externally())
     if errors:

@@ -23,11 +23,10 @@ from typing import Any
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
-from planet_async._tasks import Send, cancelled_externally, run_in_thread
+from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import Conflict, InvalidRequest, LedgerError, PlanetError, StatusError
@@ -108,13 +107,10 @@ class Job:
         """Send the outcome of each request when it is done; raise last what reading the requests raised."""
         async with self.ledger, aclosing(self.requests):
             self.claim(await self.ledger.ids(seconds=_RECENT))
-            try:
-                async with anyio.create_task_group() as group:
-                    error = await self._start_all(group, send)
-                if group.cancel_scope.cancel_called:
-                    raise cancelled_externally()
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None
+            async with open_task_group() as group:
+                error = await self._start_all(group, send)
+            if group.cancel_scope.cancel_called:
+                raise cancelled_externally()
         if error is not None:
             raise error
 

@@ -1,4 +1,4 @@
-"""Orders as the API shows them, with what belongs to them.
+"""Orders, their files and counts, as the API returns them.
 
 See https://docs.planet.com/develop/apis/orders/reference/
 """
@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 
-from planet_async.errors import DecodeError
-from planet_async.models.base import Deliverable, OpenEnum, Resource
+from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
@@ -19,10 +19,9 @@ T = TypeVar("T")
 
 
 class OrderState(OpenEnum):
-    """Where an order is; a word that Planet adds later becomes a state too, and is not final.
+    """The state of an order: queued, running, then one of success, partial, failed and cancelled.
 
-    queued, running, then one of success, partial, failed and cancelled.  Each is its own word:
-    ``order.state == "success"``.
+    Members equal their text (``order.state == "success"``); one that Planet adds later is not final.
     """
 
     QUEUED = "queued"
@@ -34,11 +33,12 @@ class OrderState(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen to the order any more."""
+        """Whether the order has ended."""
         return self in _FINAL
 
 
-_FINAL = frozenset({OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED})
+ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})
+_FINAL = ENDED_BADLY | {OrderState.SUCCESS, OrderState.PARTIAL}
 
 
 @frozen(eq=False)
@@ -46,8 +46,8 @@ class OrderResult(Resource):
     """A file that an order has delivered, or will.
 
     `name` is its path, which begins with the id of the order; `delivery` is pending, success or failed.
-    `location` is there for orders to be downloaded; whoever has it can fetch the file until `expires_at`,
-    None for never.
+    `location` is the link of an order to download; anyone who has it can fetch the file until `expires_at`
+    (None: for ever).
     """
 
     name: NonEmpty
@@ -58,9 +58,10 @@ class OrderResult(Resource):
 
 @frozen(eq=False)
 class Order(Deliverable):
-    """An order.  `error_hints` say why it failed, `last_message` what happened last.
+    """An order.
 
-    An order of a list has no `results`: get it by its id for those.
+    `error_hints` say why it failed, `last_message` what happened last.  Orders from `list()` have no
+    `results`; `get()` returns them.  See https://docs.planet.com/develop/apis/orders/reference/
     """
 
     id: NonEmpty
@@ -76,21 +77,31 @@ class Order(Deliverable):
 
     @property
     def products(self) -> tuple[Mapping[str, Any], ...]:
-        """What was ordered, as it was asked for."""
+        """The products, as they were requested."""
         return self._mappings("products")
 
     @property
     def metadata(self) -> Mapping[str, Any] | None:
-        """Which metadata were asked for."""
+        """The metadata that were requested."""
         return self._mapping("metadata")
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the order comes from a list and is without its results."""
+        return getattr(self, "_listed", False) and "results" not in self.links
 
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:
-        """The files so far; more come while the order runs.  DecodeError for one without a name.
+        """The files so far; more come while the order runs.
 
-        None of an order that comes of a list, also by way of `wait` or `wait_many`, which read lists where
-        many are waited for: the API tells of files only to who asks for the one order.  `download` does.
+        Raises:
+            InvalidRequest: the order comes from a list, where the API leaves the results out.
+            DecodeError: a result has no name.
         """
+        if self.is_listed:
+            raise InvalidRequest(
+                f"order {self.id} comes from a list, which has no results", hint="Use orders.get(order.id)."
+            )
         return _each(OrderResult, self.links.get("results"), "$._links.results")
 
 
@@ -104,13 +115,13 @@ class ManifestFile(Resource):
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """The checksums in hex, by algorithm: md5 and sha256."""
+        """The checksums in hex, by algorithm."""
         found = self._mapping("digests") or {}
         return {name: digest for name, digest in found.items() if isinstance(digest, str)}
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """What the file is of, such as ``planet/item_id``."""
+        """What the file shows, such as ``planet/item_id``."""
         return self._mapping("annotations") or {}
 
 
@@ -122,15 +133,19 @@ class Manifest(Resource):
 
     @cached_property
     def files(self) -> tuple[ManifestFile, ...]:
-        """The files.  DecodeError for one without a path: its file could not be checked."""
+        """The files.
+
+        Raises:
+            DecodeError: there is no list of files, or one has no path.
+        """
         if not isinstance(self.raw.get("files"), list):
-            raise DecodeError("`$.files` is missing: this is no manifest of an order")
+            raise DecodeError("`$.files` is missing: this is not the manifest of an order")
         return _each(ManifestFile, self.raw["files"], "$.files")
 
 
 @frozen
-class OrderCounts:
-    """How many orders there are."""
+class OrderCounts(Record):
+    """How many orders are queued, and how many running."""
 
     queued_orders: int
     running_orders: int
@@ -138,60 +153,60 @@ class OrderCounts:
 
 @frozen(eq=False)
 class OrderStats(Resource):
-    """The orders at work, of the user and of the whole organization."""
+    """The unfinished orders of the user and of the whole organization."""
 
     user: OrderCounts
     organization: OrderCounts
 
 
 @frozen
-class _Cancelled:
+class _Cancelled(Record):
     count: int
 
 
 @frozen
-class _Refusal:
+class _Refusal(Record):
     order_id: str = ""
     message: str = ""
 
 
 @frozen
-class _NotCancelled:
+class _NotCancelled(Record):
     # Go writes an empty list as null.
     failures: tuple[_Refusal, ...] | None = None
 
 
 @frozen
-class _CancelCounts:
+class _CancelCounts(Record):
     succeeded: _Cancelled
     failed: _NotCancelled | None = None
 
 
 @frozen(eq=False)
 class BulkCancelReply(Resource):
-    """The body that answers a bulk cancel; `cancelled` is what it says."""
+    """The response to a bulk cancel."""
 
     result: _CancelCounts
 
     @property
     def cancelled(self) -> BulkResult:
-        """The counts and failures."""
+        """The result of cancelling all orders."""
         return BulkResult(self.succeeded, tuple(self.failures()))
 
     @property
     def succeeded(self) -> int:
-        """How many it worked for."""
+        """How many were cancelled."""
         return self.result.succeeded.count
 
     def failures(self) -> Iterator[BulkFailure]:
-        """Yield the failures; to make ten thousand at once would hold up others for 15 ms."""
+        """Yield the failures: ten thousand at once would block the event loop for 15 ms."""
         failed = self.result.failed
         for one in (failed and failed.failures) or ():
             yield BulkFailure(one.order_id, one.message, _reason(one.message))
 
 
 def _reason(message: str) -> FailureReason:
-    # The API has words for it, and no code.
+    # The API has no code for it.
     if "cancellable state" in message:
         return FailureReason.ALREADY_FINAL
     return FailureReason.NOT_FOUND if "No such order" in message else FailureReason.FAILED
@@ -203,12 +218,9 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
     return tuple(decode_part(cls, item, where=f"{where}[{index}]") for index, item in enumerate(items))
 
 
-ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})  # for good, and without files
-
-
 @frozen
-class DownloadedOrder:
-    """A finished order and where its files are."""
+class DownloadedOrder(Record):
+    """A finished order, and the paths of its files."""
 
     order: Order
     paths: tuple[Path, ...]

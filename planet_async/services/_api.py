@@ -108,4 +108,4 @@ class Api:
 
 
 def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:
-    return lambda item, request: decode(cls, item, request=request)
+    return lambda item, request: decode(cls, item, request=request, listed=True)

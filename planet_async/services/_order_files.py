@@ -38,7 +38,7 @@ async def download_order(
     progress: ProgressCallback | None,
 ) -> list[Path]:
     """Fetch the manifest, then all other files; see `Orders.download`."""
-    if order.state not in ENDED_BADLY and not _has_fresh_links(api, order):
+    if order.state not in ENDED_BADLY and (order.is_listed or not _has_fresh_links(api, order)):
         order = await get(order.id)
     results = downloadable(order)
     links = _Links(api, order, get)

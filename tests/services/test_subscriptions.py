@@ -36,6 +36,7 @@ from planet_async import (
     VariableSource,
     WaitTimeout,
 )
+from planet_async.models.codec import decode
 from planet_async.services._csv import CsvParser
 from planet_async.simulator import Fault, Simulator, SubscriptionPlan
 from planet_async.testing import FakeClock, FakeTransport, reply
@@ -104,7 +105,12 @@ async def test_create_takes_a_plain_mapping_as_it_is() -> None:
         {},
         {"name": "x"},
         {"name": "x", "source": {"parameters": {"item_types": ["PSScene"]}}},
-        {"name": "x", "source": {"type": "new", "parameters": {}}, "hosting": {"type": "a"}, "delivery": {}},
+        {
+            "name": "x",
+            "source": {"type": "new", "parameters": {}},
+            "hosting": {"type": "a"},
+            "delivery": {"type": "b"},
+        },
         {"name": "<REDACTED>", "source": {"type": "new", "parameters": {}}},
     ],
 )
@@ -302,9 +308,7 @@ async def test_a_fetched_subscription_may_go_back(planet: Planet) -> None:
     assert (await planet.subscriptions.update(made.id, made)).source == made.source
     transport, planet = answering(reply(json=BODY), reply(json=BODY))
     with_more = {**made.raw, "notifications": {"webhook": {"url": "x", "topics": ["a"]}}, "tools": None}
-    await planet.subscriptions.update(
-        made.id, Subscription._made({"id": made.id, "status": made.status}, msgspec.json.encode(with_more))
-    )
+    await planet.subscriptions.update(made.id, decode(Subscription, msgspec.json.encode(with_more)))
     assert body_of(transport) == {"name": "lake", "source": made.source}
 
 
