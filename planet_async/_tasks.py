@@ -24,7 +24,7 @@ T = TypeVar("T")
 Send = Callable[[T], Awaitable[None]]
 """Passes the next item to the reader; returns when there is room for another one."""
 
-_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit)
+_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit, BaseExceptionGroup)
 
 Produce = Callable[[Send[T]], Awaitable[None]]
 
@@ -65,7 +65,7 @@ class TaskGroup:
         try:
             await act(*arguments)
         except _NOT_CANCELLED as error:
-            self.fail(error)
+            self.fail(_unwrapped(error))
 
     def fail(self, error: BaseException) -> None:
         """Cancel all tasks, and raise the error when they have ended."""
@@ -77,18 +77,34 @@ class TaskGroup:
 @asynccontextmanager
 async def open_task_group() -> AsyncIterator[TaskGroup]:
     """Open a `TaskGroup`."""
-    async with anyio.create_task_group() as inner:
-        group = TaskGroup(inner)
-        try:
-            yield group
-        except _NOT_CANCELLED as error:
-            group.fail(error)
-    failure, group.error = group.error, None
+    failure: BaseException | None
+    try:
+        async with anyio.create_task_group() as inner:
+            group = TaskGroup(inner)
+            try:
+                yield group
+            except _NOT_CANCELLED as error:
+                group.fail(_unwrapped(error))
+        failure, group.error = group.error, None
+    except BaseExceptionGroup as error:  # Ctrl-C came while a task was started or ended
+        failure = _unwrapped(error)
     if failure is not None:
         try:
             raise failure
         finally:
             del failure  # it keeps this frame
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return the KeyboardInterrupt or SystemExit in a group; raise a group of cancellations."""
+    if isinstance(error, Exception) or not isinstance(error, BaseExceptionGroup):
+        return error
+    found: BaseException | None = error.subgroup((KeyboardInterrupt, SystemExit))
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if found is None:
+        raise error
+    return found
 
 
 class BackgroundIterator(AsyncIterator[T]):
@@ -157,7 +173,7 @@ class _Producer(Generic[T]):
                 await self._produce(self._send)
             self.error = None
         except _NOT_CANCELLED as error:  # the reader raises it; trio would crash if Ctrl-C ended this task
-            self.error = error
+            self.error = _unwrapped(error)
         finally:
             self.end()
 
