@@ -130,7 +130,7 @@ ZIPPED = {
     "archive_filename": "{{name}}_{{order_id}}.zip",
     "single_archive": False,
 }
-S3 = {"bucket": "b", "aws_region": "r", "aws_access_key_id": "k", "aws_secret_access_key": "s"}
+S3: dict[str, Any] = {"bucket": "b", "aws_region": "r", "aws_access_key_id": "k", "aws_secret_access_key": "s"}
 
 
 def test_an_archive_is_complete() -> None:
@@ -138,8 +138,8 @@ def test_an_archive_is_complete() -> None:
     bucket = AmazonS3(**S3, archive_type="zip")
     for delivery in (Archive(), {"archive_type": "zip"}, {"archive_type": "zip", "single_archive": None}):
         assert order(delivery=delivery)["delivery"] == ZIPPED
-    for delivery in (bucket, {"archive_type": "zip", "amazon_s3": S3}):
-        assert order(delivery=delivery)["delivery"] == {**ZIPPED, "amazon_s3": S3}
+    for cloud in (bucket, {"archive_type": "zip", "amazon_s3": S3}):
+        assert order(delivery=cloud)["delivery"] == {**ZIPPED, "amazon_s3": S3}
     own = {"archive_type": "zip", "archive_filename": "a.zip", "single_archive": True}
     assert order(delivery=own)["delivery"] == own
     assert order(delivery={"layout": {"format": "standard"}})["delivery"] == {
