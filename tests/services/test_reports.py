@@ -223,7 +223,7 @@ def test_odd_fields_cost_nothing_else(fields: dict[str, Any], name: str, value: 
 
 def test_a_report_without_an_id_is_none() -> None:
     """The error says what is missing, and what came."""
-    with pytest.raises(DecodeError, match=r"`\$\.report_id` is missing \(what came has: cadence\)"):
+    with pytest.raises(DecodeError, match=r"`\$\.report_id` is missing \(the object has: cadence\)"):
         decode(Report, b'{"cadence": "daily"}')
 
 
