@@ -92,7 +92,7 @@ class ResourceKind(Generic[T]):
 class UnconfirmedCreate:
     """A create without a response: its body, when it was sent and when it failed (monotonic), and how."""
 
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
     sent: float
     failed: float
     cause: PlanetError | None = None
