@@ -25,8 +25,8 @@ from uuid import UUID
 
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback, target_folder
-from planet_async.errors import Conflict, WaitTimeout
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback
+from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import http_date
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
@@ -54,6 +54,7 @@ from planet_async.services._query import (
     filter_params,
     joined,
     params,
+    path,
     seconds,
     whole,
 )
@@ -62,6 +63,7 @@ from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
+_NEWEST_FIRST = "created_on DESC"
 _STATS = "/compute/ops/stats/orders/v2"
 _UNFINISHED = (OrderState.QUEUED, OrderState.RUNNING)
 _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED)
@@ -96,9 +98,12 @@ class Orders:
             ResourceKind[Order](
                 "order",
                 "products",
-                lambda name: self.list(name=name, sort_by="created_on DESC").pages(),
+                lambda name: self.list(name=name, sort_by=_NEWEST_FIRST).pages(),
+                lambda start, end: self.list(created_on=(start, end), sort_by=_NEWEST_FIRST).pages(),
                 attrgetter("created_on"),
                 attrgetter("raw"),
+                self.cancel,
+                attrgetter("last_modified"),
             )
         )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
@@ -297,8 +302,8 @@ class Orders:
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
+        folder = path("to", to)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
-        folder = target_folder(to)
         if not isinstance(order, Order):
             order = await self.get(order)
         return await download_order(
@@ -324,6 +329,8 @@ class Orders:
             async for chunk in file:
                 ...
         """
+        if not isinstance(result, OrderResult):
+            raise InvalidRequest(f"expected one of the results of an order, not {type_name(result)}")
         return open_result(self._api, result)
 
     def run(
@@ -371,10 +378,10 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder = self._api.clock, target_folder(to)
+        clock, folder = self._api.clock, path("to", to)
         job = Job(
             checked_requests(requests),
-            Ledger() if ledger is None else FileLedger(Path(ledger), clock),
+            Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
             folder,
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,
