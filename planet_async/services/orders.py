@@ -123,7 +123,9 @@ class Orders:
         Raises:
             UnsettledCreate: whether it was placed cannot be found out.
         """
-        return await self._place(checked_body(OrderRequest, request))
+        body = checked_body(OrderRequest, request)
+        del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
+        return await self._place(body)
 
     async def _place(self, body: bytes) -> Order:
         post = self._api.request("POST", _ORDERS, "orders.create", body=body)
