@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 from attrs import define, field
 
-from planet_async._tasks import cancelled_externally
+from planet_async._tasks import cancelled_externally, open_task_group
 from planet_async.downloads.remote_file import strong_etag
 from planet_async.downloads.transfer import Transfer
 from planet_async.downloads.writer import write_chunks
@@ -59,7 +59,7 @@ class _Filling:
     async def fill(self, segments: list["Segment"]) -> None:
         """Return when all is there, or `refused` or `failure` is set."""
         limit = anyio.Semaphore(self.ranges)
-        async with anyio.create_task_group() as group:
+        async with open_task_group() as group:
 
             async def fetch(segment: Segment) -> None:
                 async with limit:

@@ -24,11 +24,10 @@ from typing import Any
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
-from planet_async._tasks import Send, cancelled_externally, run_in_thread
+from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import (
@@ -111,8 +110,6 @@ class Job:
     _downloading: anyio.Semaphore = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        if min(self.max_queued, self.concurrency) < 1:
-            raise InvalidRequest("max_queued and concurrency must be at least 1")
         self._service_clock = ServiceClock(self.date, self.clock)
         self._listed_at = self.clock.monotonic() + self.consistency_delay
         self._creating = anyio.Semaphore(_CREATES)
@@ -124,13 +121,10 @@ class Job:
         """Send the outcome of each request when it is done; raise last what reading the requests raised."""
         async with self.ledger, aclosing(self.requests):
             self.claim(await self.ledger.ids(seconds=_RECENT))
-            try:
-                async with anyio.create_task_group() as group:
-                    error = await self._start_all(group, send)
-                if group.cancel_scope.cancel_called:
-                    raise cancelled_externally()
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None
+            async with open_task_group() as group:
+                error = await self._start_all(group, send)
+            if group.cancel_scope.cancel_called:
+                raise cancelled_externally()
         if error is not None:
             raise error
 

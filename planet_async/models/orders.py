@@ -1,4 +1,4 @@
-"""Orders as the API shows them, with what belongs to them.
+"""Orders, their files and counts, as the API returns them.
 
 See https://docs.planet.com/develop/apis/orders/reference/
 """
@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 
-from planet_async.errors import DecodeError
-from planet_async.models.base import Deliverable, OpenEnum, Resource
+from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
+from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 from planet_async.models.delivery import DELIVERIES
 
@@ -24,10 +25,9 @@ _PLACES = (
 
 
 class OrderState(OpenEnum):
-    """Where an order is; a word that Planet adds later becomes a state too, and is not final.
+    """The state of an order: queued, running, then one of success, partial, failed and cancelled.
 
-    queued, running, then one of success, partial, failed and cancelled.  Each is its own word:
-    ``order.state == "success"``.
+    Members equal their text (``order.state == "success"``); one that Planet adds later is not final.
     """
 
     QUEUED = "queued"
@@ -39,11 +39,12 @@ class OrderState(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen to the order any more."""
+        """Whether the order has ended."""
         return self in _FINAL
 
 
-_FINAL = frozenset({OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED})
+ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})
+_FINAL = ENDED_BADLY | {OrderState.SUCCESS, OrderState.PARTIAL}
 
 
 @frozen(eq=False)
@@ -51,8 +52,8 @@ class OrderResult(Resource):
     """A file that an order has delivered, or will.
 
     `name` is its path, which begins with the id of the order; `delivery` is pending, success or failed.
-    `location` is there for orders to be downloaded; whoever has it can fetch the file until `expires_at`,
-    None for never.
+    `location` is the link of an order to download; anyone who has it can fetch the file until `expires_at`
+    (None: for ever).
     """
 
     name: NonEmpty
@@ -63,9 +64,10 @@ class OrderResult(Resource):
 
 @frozen(eq=False)
 class Order(Deliverable):
-    """An order.  `error_hints` say why it failed, `last_message` what happened last.
+    """An order.
 
-    An order of a list has no `results`: get it by its id for those.
+    `error_hints` say why it failed, `last_message` what happened last.  Orders from `list()` have no
+    `results`; `get()` returns them.  See https://docs.planet.com/develop/apis/orders/reference/
     """
 
     id: NonEmpty
@@ -81,12 +83,12 @@ class Order(Deliverable):
 
     @property
     def products(self) -> tuple[Mapping[str, Any], ...]:
-        """What was ordered, as it was asked for."""
+        """The products, as they were requested."""
         return self._mappings("products")
 
     @property
     def metadata(self) -> Mapping[str, Any] | None:
-        """Which metadata were asked for."""
+        """The metadata that were requested."""
         return self._mapping("metadata")
 
     @property
@@ -96,13 +98,23 @@ class Order(Deliverable):
         hosts = {f"hosting at {name}": place for name, place in (self.hosting or {}).items()}
         return ", ".join(_place(name, place) for name, place in {**places, **hosts}.items())
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether the order comes from a list and is without its results."""
+        return getattr(self, "_listed", False) and "results" not in self.links
+
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:
-        """The files so far; more come while the order runs.  DecodeError for one without a name.
+        """The files so far; more come while the order runs.
 
-        None of an order that comes of a list, also by way of `wait` or `wait_many`, which read lists where
-        many are waited for: the API tells of files only to who asks for the one order.  `download` does.
+        Raises:
+            InvalidRequest: the order comes from a list, where the API leaves the results out.
+            DecodeError: a result has no name.
         """
+        if self.is_listed:
+            raise InvalidRequest(
+                f"order {self.id} comes from a list, which has no results", hint="Use orders.get(order.id)."
+            )
         return _each(OrderResult, self.links.get("results"), "$._links.results")
 
 
@@ -116,13 +128,13 @@ class ManifestFile(Resource):
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """The checksums in hex, by algorithm: md5 and sha256."""
+        """The checksums in hex, by algorithm."""
         found = self._mapping("digests") or {}
         return {name: digest for name, digest in found.items() if isinstance(digest, str)}
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """What the file is of, such as ``planet/item_id``."""
+        """What the file shows, such as ``planet/item_id``."""
         return self._mapping("annotations") or {}
 
 
@@ -134,15 +146,19 @@ class Manifest(Resource):
 
     @cached_property
     def files(self) -> tuple[ManifestFile, ...]:
-        """The files.  DecodeError for one without a path: its file could not be checked."""
+        """The files.
+
+        Raises:
+            DecodeError: there is no list of files, or one has no path.
+        """
         if not isinstance(self.raw.get("files"), list):
-            raise DecodeError("`$.files` is missing: this is no manifest of an order")
+            raise DecodeError("`$.files` is missing: this is not the manifest of an order")
         return _each(ManifestFile, self.raw["files"], "$.files")
 
 
 @frozen
-class OrderCounts:
-    """How many orders there are."""
+class OrderCounts(Record):
+    """How many orders are queued, and how many running."""
 
     queued_orders: int
     running_orders: int
@@ -150,97 +166,63 @@ class OrderCounts:
 
 @frozen(eq=False)
 class OrderStats(Resource):
-    """The orders at work, of the user and of the whole organization."""
+    """The unfinished orders of the user and of the whole organization."""
 
     user: OrderCounts
     organization: OrderCounts
 
 
-class CancelReason(OpenEnum):
-    """Why an order was not cancelled.
-
-    already_final: it runs or has ended, the API does not say which, so nothing can cancel it any more;
-    not_found: there is none of that id, or it is another user's; failed: all else, as the message says.
-    """
-
-    ALREADY_FINAL = "already_final"
-    NOT_FOUND = "not_found"
-    FAILED = "failed"
-
-
 @frozen
-class CancelFailure:
-    """An order that was not cancelled, and why: the `message` in words, the `reason` to branch on."""
-
-    order_id: str = ""
-    message: str = ""
-    reason: CancelReason = CancelReason.FAILED
-
-
-@frozen
-class CancelResult:
-    """What became of cancelling many orders: how many it worked for, and the others.
-
-    `cancelled` are the ids it worked for; none where every queued order was meant, since the API names only
-    those that it could not cancel.
-    """
-
-    succeeded: int
-    failures: tuple[CancelFailure, ...] = ()
-    cancelled: tuple[str, ...] = field(default=(), repr=False)
-
-
-@frozen
-class _Cancelled:
+class _Cancelled(Record):
     count: int
 
 
 @frozen
-class _Refusal:
+class _Refusal(Record):
     order_id: str = ""
     message: str = ""
 
 
 @frozen
-class _NotCancelled:
+class _NotCancelled(Record):
     # Go writes an empty list as null.
     failures: tuple[_Refusal, ...] | None = None
 
 
 @frozen
-class _CancelCounts:
+class _CancelCounts(Record):
     succeeded: _Cancelled
     failed: _NotCancelled | None = None
 
 
 @frozen(eq=False)
 class BulkCancelReply(Resource):
-    """The body that answers a bulk cancel; `cancelled` is what it says."""
+    """The response to a bulk cancel."""
 
     result: _CancelCounts
 
     @property
-    def cancelled(self) -> CancelResult:
-        """The counts and failures."""
-        return CancelResult(self.succeeded, tuple(self.failures()))
+    def cancelled(self) -> BulkResult:
+        """The result of cancelling all orders."""
+        return BulkResult(self.succeeded, tuple(self.failures()))
 
     @property
     def succeeded(self) -> int:
-        """How many it worked for."""
+        """How many were cancelled."""
         return self.result.succeeded.count
 
-    def failures(self) -> Iterator[CancelFailure]:
-        """Yield the failures; to make ten thousand at once would hold up others for 15 ms."""
+    def failures(self) -> Iterator[BulkFailure]:
+        """Yield the failures: ten thousand at once would block the event loop for 15 ms."""
         failed = self.result.failed
         for one in (failed and failed.failures) or ():
-            yield CancelFailure(one.order_id, one.message, _reason(one.message))
+            yield BulkFailure(one.order_id, one.message, _reason(one.message))
 
 
-def _reason(message: str) -> CancelReason:
-    # The API has words for it, and no code.
+def _reason(message: str) -> FailureReason:
+    # The API has no code for it.
     if "cancellable state" in message:
-        return CancelReason.ALREADY_FINAL
-    return CancelReason.NOT_FOUND if "No such order" in message else CancelReason.FAILED
+        return FailureReason.ALREADY_FINAL
+    return FailureReason.NOT_FOUND if "No such order" in message else FailureReason.FAILED
 
 
 def _place(name: str, place: object) -> str:
@@ -252,9 +234,6 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
     if not isinstance(items, list):
         return ()
     return tuple(decode_part(cls, item, where=f"{where}[{index}]") for index, item in enumerate(items))
-
-
-ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})  # for good, and without files
 
 
 class DownloadedFiles(list[Path]):
@@ -273,7 +252,7 @@ class DownloadedFiles(list[Path]):
 
 
 @frozen
-class DownloadedOrder:
+class DownloadedOrder(Record):
     """A finished order and where its files are.
 
     `paths` is empty for an order that was delivered to a cloud or is hosted: `delivered_to` says where.

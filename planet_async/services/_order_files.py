@@ -60,7 +60,8 @@ async def download_order(
     progress: ProgressCallback | None,
 ) -> DownloadedFiles:
     """Fetch the manifest, then all other files; see `Orders.download`."""
-    if order.state not in ENDED_BADLY and not order.delivered_to and not _has_fresh_links(api, order):
+    needs_links = order.is_listed or not (order.delivered_to or _has_fresh_links(api, order))
+    if order.state not in ENDED_BADLY and needs_links:
         order = await get(order.id)
     results = downloadable(order)
     links = _Links(api, order, get)
@@ -248,7 +249,7 @@ class _Links:
 
 def _link(api: Api, result: OrderResult) -> Request:
     location = link_target(api.config.base_url + "/compute/ops/download/", result.location or "")
-    return api.request("GET", location, operation="orders.download", stream=True)
+    return api.request("GET", location, "orders.download", stream=True)
 
 
 async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:

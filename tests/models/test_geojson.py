@@ -148,7 +148,7 @@ def test_what_the_api_would_refuse(value: object, says: str) -> None:
 )
 def test_what_is_right_stays_as_it_is(value: Mapping[str, Any]) -> None:
     """Nothing that GeoJSON allows is refused, up to the last degree, and nothing of it is changed."""
-    assert to_geojson(value) is value
+    assert msgspec.json.encode(to_geojson(value)) == msgspec.json.encode(value)
 
 
 def test_the_type_must_fit_the_place() -> None:
@@ -204,7 +204,7 @@ def test_the_mapping_of_the_user_is_left_alone() -> None:
         ),
         ({"type": "Feature", "geometry": None}, ": the Feature has no geometry"),
         ({"type": "FeatureCollection", "features": []}, ": a FeatureCollection must hold one"),
-        ("my field", ": expected an object, got a text"),
+        ("my field", ": expected a GeoJSON geometry .*; a text must be a reference"),
     ],
 )
 def test_a_mapping_is_refused_with_the_place(aoi: object, says: str) -> None:

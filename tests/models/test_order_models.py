@@ -10,12 +10,10 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from planet_async.errors import DecodeError
+from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
-    CancelFailure,
-    CancelReason,
-    CancelResult,
     Manifest,
     ManifestFile,
     Order,
@@ -154,7 +152,7 @@ def test_manifest() -> None:
         (b"{}", r"`\$\.files` is missing"),
         (b'{"files": {}}', r"`\$\.files` is missing"),
         (b'{"files": [{"path": "a"}, {"size": 1}]}', r"`\$\.files\[1\]\.path` is missing"),
-        (b'{"files": [3]}', r"`\$\.files\[0\]`: expected a JSON object; got 3"),
+        (b'{"files": [3]}', r"`\$\.files\[0\]`: expected a JSON object; got a number"),
     ],
 )
 def test_no_manifest(text: bytes, says: str) -> None:
@@ -186,7 +184,7 @@ def test_a_part_by_itself() -> None:
     """A record that is part of another one decodes by itself too."""
     assert decode(OrderCounts, b'{"queued_orders": 1, "running_orders": 2, "new": 3}') == OrderCounts(1, 2)
     with pytest.raises(
-        DecodeError, match=r"`\$\.running_orders` is missing \(what came has: queued_orders\)"
+        DecodeError, match=r"`\$\.running_orders` is missing \(the object has: queued_orders\)"
     ):
         decode(OrderCounts, b'{"queued_orders": 1}')
 
@@ -194,7 +192,8 @@ def test_a_part_by_itself() -> None:
 def test_stats_without_a_count() -> None:
     """A count that was not given is no zero."""
     with pytest.raises(
-        DecodeError, match=r"`\$\.user\.running_orders` is missing; `\$\.organization` is missing"
+        DecodeError,
+        match=r"`\$\.user`: .* missing required field `running_orders`; `\$\.organization` is missing",
     ):
         decode(OrderStats, b'{"user": {"queued_orders": 1}}')
 
@@ -202,15 +201,15 @@ def test_stats_without_a_count() -> None:
 def test_cancelled() -> None:
     """What could not be cancelled is told with its reason."""
     result = decode(BulkCancelReply, body("bulk_cancel")).cancelled
-    assert result == CancelResult(
+    assert result == BulkResult(
         3,
         (
-            CancelFailure(
+            BulkFailure(
                 "11111111-1111-4111-8111-111111111111",
                 "Order not in a cancellable state",
-                CancelReason.ALREADY_FINAL,
+                FailureReason.ALREADY_FINAL,
             ),
-            CancelFailure("22222222-2222-4222-8222-222222222222", "No such order", CancelReason.NOT_FOUND),
+            BulkFailure("22222222-2222-4222-8222-222222222222", "No such order", FailureReason.NOT_FOUND),
         ),
     )
 
@@ -221,21 +220,21 @@ def test_cancelled() -> None:
 def test_all_cancelled(failed: str) -> None:
     """No failures may be written in several ways."""
     text = f'{{"result": {{"succeeded": {{"count": 2}}{failed}}}}}'
-    assert decode(BulkCancelReply, text.encode()).cancelled == CancelResult(2)
+    assert decode(BulkCancelReply, text.encode()).cancelled == BulkResult(2)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         (b"{}", r"`\$\.result` is missing"),
-        (b'{"result": {}}', r"`\$\.result\.succeeded` is missing"),
+        (b'{"result": {}}', r"`\$\.result`: object missing required field `succeeded`"),
         (
             b'{"result": {"succeeded": {"count": "2"}}}',
-            r"`\$\.result\.succeeded\.count`: expected a whole number",
+            r"`\$\.result\.succeeded\.count`: expected `int`, got `str`",
         ),
         (
             b'{"result": {"succeeded": {"count": 2}, "failed": {"failures": [{}, 7]}}}',
-            r"`\$\.result\.failed\.failures\[1\]`: expected an object, got 7",
+            r"`\$\.result\.failed\.failures\[1\]`: expected `object`, got `int`",
         ),
     ],
 )

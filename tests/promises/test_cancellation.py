@@ -21,7 +21,7 @@ from attrs import define, field
 from every_call import CALLS, ORDER, Call, Scene, simulated
 from spine import budget, cancelled_at_each_step, get, settle
 
-from planet_async import ApiKey, CancelResult, ClientClosed, Config, Planet, PlanetError
+from planet_async import ApiKey, BulkResult, ClientClosed, Config, Planet, PlanetError
 from planet_async._tasks import on_asyncio
 from planet_async.config import DOCUMENTED_RATES
 from planet_async.downloads.download import download
@@ -54,7 +54,7 @@ def test_every_method_is_here() -> None:
         for method, _ in inspect.getmembers(service, inspect.isfunction)
         if not method.startswith("_")
     }
-    public -= {"orders.poll_now", "subscriptions.poll_now"}  # they wait for nothing
+    public -= {"orders.poll_now", "subscriptions.poll_now", "tasking.poll_now"}  # they wait for nothing
     assert public == {name.partition(",")[0] for name in CALLS if "." in name}
 
 
@@ -261,8 +261,8 @@ async def test_cancelled_anywhere_nothing_is_left(
 
 
 def _size(found: object) -> int:
-    if isinstance(found, CancelResult):
-        return len(found.cancelled) + len(found.failures)
+    if isinstance(found, BulkResult):
+        return len(found.ids) + len(found.failures)
     return len(found) if isinstance(found, list | tuple) else 1
 
 
@@ -430,3 +430,37 @@ async def test_over_real_sockets_no_connection_stays_taken(
                             pass
 
             assert await steps_over_loopback(lambda: REACHED[name](scene), check) > 0
+
+
+CALLBACKS: Mapping[str, Callable[[Scene, Callable[[object], None]], Awaitable[object]]] = {
+    "download": lambda scene, raises: scene.planet.orders.download(scene.order, scene.to(), progress=raises),
+    "report": lambda scene, raises: scene.planet.reports.download(scene.report, scene.to(), progress=raises),
+    "run": lambda scene, raises: anext(scene.planet.orders.run([ORDER], scene.to(), progress=raises)),
+    "run, update": lambda scene, raises: anext(
+        scene.planet.orders.run([ORDER], scene.to(), on_update=raises)
+    ),
+    "wait": lambda scene, raises: scene.planet.orders.wait(scene.order.id, on_update=raises),
+}
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, KeyError])
+@pytest.mark.parametrize("name", CALLBACKS)
+async def test_what_a_callback_raises_comes_out_as_it_is(
+    name: str, kind: type[BaseException], tmp_path: Path
+) -> None:
+    """Not in a group: what should end the program can be caught where the call was made."""
+
+    def raises(_: object) -> None:
+        raise kind("stop")
+
+    simulator = simulated(clock := FakeClock())
+    async with Planet(
+        Config(rates={}), credentials=ApiKey("any"), transport=simulator, clock=clock
+    ) as planet:
+        scene = await Scene.prepared(planet, tmp_path)
+        caught: list[type[BaseException]] = []
+        try:
+            await CALLBACKS[name](scene, raises)
+        except BaseException as error:  # noqa: BLE001 - it is the finding
+            caught.append(type(error))
+        assert caught == [kind]
