@@ -10,7 +10,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from planet_async.errors import InvalidRequest, UnsafeName, type_name
+from planet_async.errors import UnsafeName
 from planet_async.http import Request, Response, announced_length
 
 _BLOCK = 1 << 20
@@ -133,17 +133,6 @@ class OpenFile:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._response.chunks()
-
-
-def target_folder(to: object) -> Path:
-    """Return the folder that a caller wants files in; raise InvalidRequest where that can be none."""
-    try:
-        name = os.fsdecode(os.fsencode(to))  # type: ignore[arg-type]  # checked by this
-    except (TypeError, ValueError):
-        name = "\0"
-    if "\0" in name or not isinstance(to, str | os.PathLike):
-        raise InvalidRequest(f"to: expected the path of a folder, got {type_name(to)} that is none")
-    return Path(name)
 
 
 def safe_path(folder: Path, name: str) -> Path:

@@ -92,16 +92,16 @@ class Order(Deliverable):
         return self._mapping("metadata")
 
     @property
+    def is_listed(self) -> bool:
+        """Whether the order comes from a list and is without its results."""
+        return getattr(self, "_listed", False) and "results" not in self.links
+
+    @property
     def delivered_to(self) -> str:
         """Where the files go that are not for download: a cloud with its bucket, or a host; else empty."""
         places = {name: place for name, place in (self.delivery or {}).items() if name in DELIVERIES}
         hosts = {f"hosting at {name}": place for name, place in (self.hosting or {}).items()}
         return ", ".join(_place(name, place) for name, place in {**places, **hosts}.items())
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether the order comes from a list and is without its results."""
-        return getattr(self, "_listed", False) and "results" not in self.links
 
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:

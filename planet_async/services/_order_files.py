@@ -60,8 +60,8 @@ async def download_order(
     progress: ProgressCallback | None,
 ) -> DownloadedFiles:
     """Fetch the manifest, then all other files; see `Orders.download`."""
-    needs_links = order.is_listed or not (order.delivered_to or _has_fresh_links(api, order))
-    if order.state not in ENDED_BADLY and needs_links:
+    is_here = order.state not in ENDED_BADLY and not order.delivered_to
+    if is_here and (order.is_listed or not _has_fresh_links(api, order)):
         order = await get(order.id)
     results = downloadable(order)
     links = _Links(api, order, get)

@@ -25,8 +25,8 @@ from uuid import UUID
 
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback, target_folder
-from planet_async.errors import Conflict, WaitTimeout
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback
+from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import http_date
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
@@ -54,6 +54,7 @@ from planet_async.services._query import (
     filter_params,
     joined,
     params,
+    path,
     seconds,
     whole,
 )
@@ -62,6 +63,7 @@ from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
+_NEWEST_FIRST = "created_on DESC"
 _STATS = "/compute/ops/stats/orders/v2"
 _UNFINISHED = (OrderState.QUEUED, OrderState.RUNNING)
 _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED)
@@ -96,9 +98,12 @@ class Orders:
             ResourceKind[Order](
                 "order",
                 "products",
-                lambda name: self.list(name=name, sort_by="created_on DESC").pages(),
+                lambda name: self.list(name=name, sort_by=_NEWEST_FIRST).pages(),
+                lambda start, end: self.list(created_on=(start, end), sort_by=_NEWEST_FIRST).pages(),
                 attrgetter("created_on"),
                 attrgetter("raw"),
+                self.cancel,
+                attrgetter("last_modified"),
             )
         )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
@@ -295,7 +300,7 @@ class Orders:
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
-        folder = target_folder(to)
+        folder = path("to", to)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
         if not isinstance(order, Order):
             order = await self.get(order)
@@ -322,6 +327,8 @@ class Orders:
             async for chunk in file:
                 ...
         """
+        if not isinstance(result, OrderResult):
+            raise InvalidRequest(f"expected one of the results of an order, not {type_name(result)}")
         return open_result(self._api, result)
 
     def run(
@@ -353,9 +360,8 @@ class Orders:
                 becomes an outcome.
             to: The folder; each order has its own in it.
             ledger: A file that keeps what became of each request.  Secrets are not written to it.
-            overwrite: Replace files that are there and not right, instead of an error.
-            require_checksums: A file of which the manifest has no checksum is an error, instead of being
-                named in `DownloadedOrder.unverified`.
+            overwrite: Replace files of the same name that are not right.
+            require_checksums: Make a file that cannot be verified an error.
             concurrency: How many orders are downloaded at a time.
             max_queued: How many orders are unfinished at a time.  Where the queue of the service is full
                 (409), the job waits until orders have left it.
@@ -371,10 +377,10 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder = self._api.clock, target_folder(to)
+        clock, folder = self._api.clock, path("to", to)
         job = Job(
             checked_requests(requests),
-            Ledger() if ledger is None else FileLedger(Path(ledger), clock),
+            Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
             folder,
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,

@@ -30,7 +30,6 @@ from planet_async.downloads.remote_file import (
     ProgressCallback,
     RemoteFile,
     safe_path,
-    target_folder,
 )
 from planet_async.errors import DownloadError, InvalidRequest, UnsafeName
 from planet_async.http import Request, Response, Transport, link_target
@@ -39,7 +38,7 @@ from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
-from planet_async.services._query import filter_params, optional_whole, params, whole
+from planet_async.services._query import filter_params, optional_whole, params, path, whole
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -137,7 +136,7 @@ class Reports:
         Raises:
             DownloadError: a part cannot be fetched or written, or the report has nothing to download (yet).
         """
-        concurrency, folder = whole("concurrency", concurrency), target_folder(to)
+        concurrency, folder = whole("concurrency", concurrency), path("to", to)
         report = await self._with_contents(report)
         if not report.contents and report.num_rows != 0:
             self._part_request(report, 0)  # which says why there is none
@@ -268,7 +267,7 @@ class _Opened:
 
 
 def _checked_id(value: object) -> str:
-    text = str(value) if isinstance(value, str | int) else repr(value)
+    text = value if isinstance(value, str) else str(whole("a report id", value, least=0))
     if not _ID.fullmatch(text):
         raise InvalidRequest(f"{text[:100]!r} is no report id; nothing was sent")
     return text
