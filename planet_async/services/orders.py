@@ -373,7 +373,8 @@ class Orders:
 
         Yields:
             One outcome for each request; an error of one stops no other.  Its id is that of the order, or the
-            name in the request where no order was placed.
+            name in the request where no order was placed.  An order that was delivered to a cloud, or is
+            hosted, is a success without paths, and says where it was `delivered_to`.
 
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
