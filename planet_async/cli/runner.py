@@ -11,14 +11,13 @@ import re
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import anyio
-import attrs
 import typer
 from attrs import evolve, field, frozen
 
@@ -69,9 +68,23 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting(), log_lines():
+    with reporting(), log_lines(), _warning_lines():
         if not run_async(do):
             raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _warning_lines() -> Iterator[None]:
+    """Write what the library warns of on a line each."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print_error(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.filterwarnings("ignore", message=r"\$")  # of a request: printed when it was read
+        warnings.showwarning = show
+        yield
 
 
 class Interrupted(KeyboardInterrupt):
@@ -167,6 +180,7 @@ class InputRequest:
     file: str
     line: int = 1
     is_alone: bool = True
+    warnings: Sequence[str] = ()
 
     @property
     def where(self) -> str:
@@ -194,7 +208,8 @@ def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[Input
         if problems:
             raise ExceptionGroup("requests", problems)
     for request in found:
-        _warn_unknown_fields(request, model)
+        for warning in request.warnings:
+            print_error(f"{request.where}: {warning}")
     return found
 
 
@@ -264,7 +279,11 @@ def _requests_in(source: str, number: int, model: type[Any] | None) -> list[Inpu
     for line, document in documents:
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
-            requests.append(evolve(request, body=_checked(document, request.where, model)))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                body = _checked(document, request.where, model)
+            texts = [str(warning.message) for warning in caught]
+            requests.append(evolve(request, body=body, warnings=texts))
         except InvalidRequest as problem:
             problems.append(problem)
     if problems:
@@ -351,14 +370,6 @@ def _ids_on_stdin() -> Iterator[str]:
         if not isinstance(found, str):
             raise _wrong(f"standard input:{line}", "there is no id")
         yield found
-
-
-def _warn_unknown_fields(request: InputRequest, model: type[Any] | None) -> None:
-    """Warn of fields that may be misspelt; the API may know more of them than this version does."""
-    known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
-    for key in sorted(request.body.keys() - known):
-        alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
-        print_error(f"{request.where}: `{key}` is not a known field{alike}; it is sent as it is")
 
 
 def _wrong(where: str, problem: str) -> InvalidRequest:

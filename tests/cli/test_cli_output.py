@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,18 @@ def test_a_person_sees_that_it_is_tried_again(run: Run, on_terminal: Run, simula
     logger = logging.getLogger("planet_async")
     assert not any(isinstance(handler, LogLines) for handler in logger.handlers)
     assert logger.level == logging.NOTSET
+
+
+def test_a_warning_is_one_line(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library warns of is said as errors are, without a place in its code."""
+
+    def open_planet(_: object) -> Planet:
+        warnings.warn("two orders have this name", stacklevel=1)
+        return Planet(Config(base_url=base_url))
+
+    monkeypatch.setattr("planet_async.cli.runner.open_planet", open_planet)
+    ran = run("orders", "stats")
+    assert (ran.code, ran.err) == (0, "planet-async: two orders have this name\n")
 
 
 def test_many_attempts_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
