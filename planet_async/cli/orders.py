@@ -122,7 +122,21 @@ OrderIds = Annotated[
 ]
 
 
-def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+def create(
+    context: typer.Context,
+    requests: Requests,
+    *,
+    hosting: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Host all orders here: sentinel_hub.")
+    ] = None,
+    collection_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
+    ] = None,
+    create_configuration: Annotated[
+        bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Place orders from JSON requests.
 
     All requests are checked before the first order is placed.
@@ -131,12 +145,17 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
 
     [dim]jq -c .requests[] plan.json | planet-async orders create -[/]
     """
+    if not hosting and (collection_id or create_configuration):
+        raise typer.BadParameter("--collection-id and --create-configuration need --hosting")
+    options = {"collection_id": collection_id, "create_configuration": create_configuration or None}
+    block = {name: value for name, value in options.items() if value is not None}
     create_each(
         context,
         requests,
         OrderRequest,
         lambda planet, body: planet.orders.create(body),
         VIEW,
+        also={"hosting": {hosting: block}} if hosting else {},
         listing="orders list --name",
         json=json,
     )

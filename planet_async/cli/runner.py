@@ -170,6 +170,7 @@ def _give_up_stdout() -> None:
 
 STDIN = "-"
 _NOTHING_SENT = "Nothing was sent."
+_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -188,11 +189,14 @@ class InputRequest:
         return self.file if self.is_alone else f"{self.file}:{self.line}"
 
 
-def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[InputRequest]:
+def read_requests(
+    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] = _NOTHING
+) -> list[InputRequest]:
     """Read and check all requests, or end the command with a line for each that is wrong.
 
     A source is a file, ``-`` for standard input, or the JSON itself. It holds one or several objects: in an
-    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted.
+    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted. The fields
+    of `also` are added to each.
     """
     found: list[InputRequest] = []
     problems: list[Exception] = []
@@ -200,7 +204,7 @@ def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[Input
         _check_stdin(sources)
         for number, source in enumerate(sources, start=1):
             try:
-                found += _requests_in(source, number, model)
+                found += _requests_in(source, number, model, also)
             except ExceptionGroup as group:
                 problems += group.exceptions
             except InvalidRequest as problem:
@@ -264,7 +268,9 @@ def _check_stdin(sources: Sequence[str]) -> None:
         raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
 
 
-def _requests_in(source: str, number: int, model: type[Any] | None) -> list[InputRequest]:
+def _requests_in(
+    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any]
+) -> list[InputRequest]:
     inline = source.strip()
     if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
         file, content = f"argument {number}", source.encode(errors="surrogateescape")
@@ -276,7 +282,8 @@ def _requests_in(source: str, number: int, model: type[Any] | None) -> list[Inpu
         raise _wrong(file, "holds no request")
     requests: list[InputRequest] = []
     problems: list[InvalidRequest] = []
-    for line, document in documents:
+    for line, found in documents:
+        document = {**found, **also} if isinstance(found, dict) else found
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -451,10 +458,14 @@ def create_each(
     create: Callable[[Planet, Mapping[str, Any]], Awaitable[R]],
     view: View[R],
     *,
+    also: Mapping[str, Any] = _NOTHING,
     listing: str,
     json: bool,
 ) -> None:
-    """Create something for each request; `listing` is the command that lists such things."""
+    """Create something for each request; `listing` is the command that lists such things.
+
+    `also` are fields that all requests have besides their own.
+    """
 
     def interrupted(request: InputRequest) -> str:
         name = shlex.quote(clean(request.body.get("name", "")))
@@ -462,7 +473,7 @@ def create_each(
 
     act_on_each(
         context,
-        read_requests(sources, model),
+        read_requests(sources, model, also),
         lambda planet, request: create(planet, request.body),
         view,
         name=lambda request: request.where,

@@ -15,7 +15,7 @@ import pytest
 import planet_async
 from cli.commanded import Run, Terminal
 from planet_async import Config, Planet, PlanetError
-from planet_async.cli.output import LogLines, one_line
+from planet_async.cli.output import LogLines, one_line, print_table
 from planet_async.simulator import Fault, Simulator
 
 
@@ -97,6 +97,19 @@ def test_hints_name_the_options_of_the_command(
     ran = run(*download)
     assert ran.code == 1
     assert "Pass --overwrite to replace it" in ran.err
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_tables_stay_whole(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids and words are never broken, and nothing vanishes; on a narrow terminal lines run over its edge."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11", "completed", 1234567, "a name of several words")]
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    print_table(("id", "status", "number", "name"), rows)
+    shown = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).split())
+    for word in ("id status number name", rows[0][0], "completed", "1,234,567", "several"):
+        assert word in shown
 
 
 def _strings(node: ast.AST) -> str:
