@@ -24,7 +24,7 @@ T = TypeVar("T")
 Send = Callable[[T], Awaitable[None]]
 """Passes the next item to the reader; returns when there is room for another one."""
 
-_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit)
+_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit, BaseExceptionGroup)
 
 Produce = Callable[[Send[T]], Awaitable[None]]
 
@@ -65,7 +65,7 @@ class TaskGroup:
         try:
             await act(*arguments)
         except _NOT_CANCELLED as error:
-            self.fail(error)
+            self.fail(_unwrapped(error))
 
     def fail(self, error: BaseException) -> None:
         """Cancel all tasks, and raise the error when they have ended."""
@@ -77,18 +77,34 @@ class TaskGroup:
 @asynccontextmanager
 async def open_task_group() -> AsyncIterator[TaskGroup]:
     """Open a `TaskGroup`."""
-    async with anyio.create_task_group() as inner:
-        group = TaskGroup(inner)
-        try:
-            yield group
-        except _NOT_CANCELLED as error:
-            group.fail(error)
-    failure, group.error = group.error, None
+    failure: BaseException | None
+    try:
+        async with anyio.create_task_group() as inner:
+            group = TaskGroup(inner)
+            try:
+                yield group
+            except _NOT_CANCELLED as error:
+                group.fail(_unwrapped(error))
+        failure, group.error = group.error, None
+    except BaseExceptionGroup as error:  # Ctrl-C came while a task was started or ended
+        failure = _unwrapped(error)
     if failure is not None:
         try:
             raise failure
         finally:
             del failure  # it keeps this frame
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return the KeyboardInterrupt or SystemExit in a group; raise a group of cancellations."""
+    if isinstance(error, Exception) or not isinstance(error, BaseExceptionGroup):
+        return error
+    found: BaseException | None = error.subgroup((KeyboardInterrupt, SystemExit))
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if found is None:
+        raise error
+    return found
 
 
 class BackgroundIterator(AsyncIterator[T]):
@@ -157,7 +173,7 @@ class _Producer(Generic[T]):
                 await self._produce(self._send)
             self.error = None
         except _NOT_CANCELLED as error:  # the reader raises it; trio would crash if Ctrl-C ended this task
-            self.error = error
+            self.error = _unwrapped(error)
         finally:
             self.end()
 
@@ -199,35 +215,48 @@ async def run_in_thread(
 
     anyio does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`, and the end
     of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
-    Without a `limiter` of its own, a call waits while forty others run.
+    The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
+    second Ctrl-C.  Without a `limiter` of its own, a call waits while forty others run.
 
     Raises:
         PlanetError: the system has no thread left.
     """
-    begun = Future[None]()
-
-    def work() -> T:
-        if not begun.set_running_or_notify_cancel():
-            raise RuntimeError("cancelled before it began")  # nobody waits for it
-        try:
-            return act(*arguments)
-        finally:
-            begun.set_result(None)
-
+    call = partial(act, *arguments)
     try:
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
-    except asyncio.CancelledError:
-        if not begun.cancel():
-            ended = asyncio.wrap_future(begun)
-            with anyio.CancelScope(shield=True):
-                while not ended.done():
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.wait([ended])
-        raise
+        if on_asyncio():
+            return await _in_thread_of_loop(call, limiter or anyio.to_thread.current_default_thread_limiter())
+        return await anyio.to_thread.run_sync(call, limiter=limiter)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
         raise PlanetError("the system allows no more threads", hint="Do less at a time.") from error
+
+
+async def _in_thread_of_loop(call: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+    begun = Future[None]()
+    results: list[T] = []
+
+    def work() -> None:
+        if begun.set_running_or_notify_cancel():  # else it was cancelled before
+            results.append(call())
+
+    borrower = object()
+    await limiter.acquire_on_behalf_of(borrower)
+    try:
+        context = contextvars.copy_context()
+        working = asyncio.get_running_loop().run_in_executor(None, context.run, work)
+        with anyio.CancelScope(shield=True):
+            try:
+                await asyncio.shield(working)
+            except asyncio.CancelledError:
+                while not (begun.cancel() or working.done()):
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([working])
+                raise
+        return results.pop()
+    finally:
+        begun.cancel()  # where no thread could be started, it must not run later
+        limiter.release_on_behalf_of(borrower)
 
 
 async def fetch_all(

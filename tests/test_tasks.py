@@ -292,8 +292,9 @@ async def test_what_ends_the_program_comes_before_other_errors() -> None:
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 async def test_what_ends_the_program_is_raised_where_items_are_read(kind: type[BaseException]) -> None:
     """By trio it would be a crash in the background, and asyncio would leave the reader waiting."""
-    stream = BackgroundIterator(_raising(kind))
-    assert await _error_of(lambda: anext(stream)) is kind
+    for error in (kind(), BaseExceptionGroup("of a library", [BaseExceptionGroup("", [kind()])])):
+        stream = BackgroundIterator(_raising(error))
+        assert await _error_of(lambda stream=stream: anext(stream)) is kind  # type: ignore[misc]
 
 
 async def _error_of(call: Callable[[], Awaitable[object]]) -> type[BaseException] | None:
@@ -304,8 +305,8 @@ async def _error_of(call: Callable[[], Awaitable[object]]) -> type[BaseException
     return None
 
 
-def _raising(kind: type[BaseException]) -> Produce[int]:
+def _raising(error: BaseException) -> Produce[int]:
     async def produce(_: Send[int]) -> None:
-        raise kind
+        raise error
 
     return produce

@@ -13,9 +13,6 @@ from planet_async.downloads.writer import write_chunks
 from planet_async.errors import ConnectionLost, StatusError
 from planet_async.http import Request, Response
 
-PART_ENDS = (".part", ".part.ranges")
-"""The ends, after its name, of the files next to a file that arrives."""
-
 _LEAST = 32 << 20  # bytes: a shorter file is not split
 _PLACE = "{:020d}"
 _NOTE = 42  # bytes: two places, a space and the end of the line

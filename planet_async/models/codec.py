@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache, partial
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
-from planet_async.models.base import Record, RequestModel, keep_json, rfc3339
+from planet_async.models.base import Record, RequestModel, Resource, rfc3339
 from planet_async.models.base import to_json as to_json  # noqa: PLC0414
 from planet_async.models.base import to_mapping as to_mapping  # noqa: PLC0414
 from planet_async.models.geometry import GEOMETRIES, to_geojson
@@ -93,7 +93,10 @@ def decode(
         pass  # the second look says what is wrong, if anything is
     if found is None or _ZERO_TIME in json:
         found = _second_look(cls, json, request, where, content_type)
-    return keep_json(found, json, listed=listed)
+    if isinstance(found, Resource):  # which keeps what it was decoded from
+        object.__setattr__(found, "_json", json)
+        object.__setattr__(found, "_listed", listed)
+    return found
 
 
 @cache
@@ -174,8 +177,8 @@ def _fields_of(json: bytes) -> str:
         return ""
     try:
         found = msgspec.json.decode(json, type=dict[str, msgspec.Raw])
-    except DECODE_ERRORS:  # what is wrong elsewhere has been skipped above
-        return ""
+    except DECODE_ERRORS:
+        return ""  # a key that nobody needs is not text
     keys = ", ".join(without_tokens(key)[:24] for key in list(found)[:6])  # a key may be anything
     return f" (the object has: {keys or 'no fields'})"
 
@@ -240,7 +243,7 @@ class Check:
         """Report a value of another kind than expected."""
         self.problems.append(f"{path}: expected {what}, got {kind(value)}")
 
-    def is_object(self, value: object, path: str) -> bool:
+    def is_object(self, value: object, path: str) -> TypeGuard[dict[str, Any]]:
         """Return whether it is a JSON object; report it if not."""
         if not isinstance(value, dict):
             self.expected("an object", value, path)
@@ -251,7 +254,7 @@ class Check:
         for key in sorted(set(keys) - set(known)):
             for alike in get_close_matches(key, known, n=1):
                 self.warnings.append(
-                    f"{path}.{key} is not known here: is {alike!r} meant?  It is sent as it is"
+                    f"{path}: {key!r} is not known here, and sent as it is: is {alike!r} meant?"
                 )
 
     def read_fields(self, value: object, cls: type[M], path: str, *, also: Collection[str] = ()) -> M | None:
@@ -267,19 +270,18 @@ class Check:
         """
         if not self.is_object(value, path):
             return None
-        body: dict[str, Any] = value  # type: ignore[assignment]  # that was checked
         readers, problems, found = _field_readers(cls), len(self.problems), {}  # type: ignore[arg-type]
-        self.spelling(body, {*(field.name for field, _ in readers), *cls.also_known, *also}, path)
+        drop_nulls(value)
+        self.spelling(value, {*(field.name for field, _ in readers), *cls.also_known, *also}, path)
         for field, reader in readers:
             name = field.name
-            if body.get(name) is None:
-                body.pop(name, None)
+            if name not in value:
                 if field.default is attrs.NOTHING:
                     self.problems.append(f"{path}.{name}: missing")
                 continue
-            found[name] = reader(body[name], f"{path}.{name}", self)
+            found[name] = reader(value[name], f"{path}.{name}", self)
             if isinstance(found[name], str | dict):
-                body[name] = found[name]  # a time or a geometry, as it is sent
+                value[name] = found[name]  # a time or a geometry, as it is sent
         if len(self.problems) > problems:
             return None
         try:
@@ -290,7 +292,7 @@ class Check:
             self.problems.append(f"{path}.{field_path.partition('.')[2]}: {what}")
             return None
         for name in record.derived():
-            body.setdefault(name, getattr(record, name))
+            value.setdefault(name, getattr(record, name))
         return record
 
 
@@ -397,12 +399,12 @@ def named(known: Mapping[str, type[Record]]) -> ReadBy:
     def read_named(value: object, path: str, check: Check) -> object:
         if not check.is_object(value, path):
             return None
-        body: dict[str, Any] = value  # type: ignore[assignment]
-        check.spelling(body, known, path)
+        drop_nulls(value)
+        check.spelling(value, known, path)
         found = {
-            name: check.read(body[name], known[name], f"{path}.{name}") for name in body if name in known
+            name: check.read(value[name], known[name], f"{path}.{name}") for name in value if name in known
         }
-        return found.popitem()[1] if len(body) == len(found) == 1 else body
+        return found.popitem()[1] if len(value) == len(found) == 1 else value
 
     return ReadBy(read_named)
 
@@ -416,12 +418,11 @@ def typed(known: Mapping[str, type[Record]], *, may_be_empty: bool = False) -> R
     def read_typed(value: object, path: str, check: Check) -> object:
         if not check.is_object(value, path):
             return None
-        body: dict[str, Any] = value  # type: ignore[assignment]
-        if may_be_empty and not body:
-            return body
-        check.spelling(body, ("type", "parameters"), path)
-        name, parameters = body.get("type"), body.get("parameters")
-        parameters = {} if parameters is None else parameters
+        if may_be_empty and not value:
+            return value
+        check.spelling(value, ("type", "parameters"), path)
+        drop_nulls(value)
+        name, parameters = value.get("type"), value.get("parameters", {})
         if not isinstance(name, str) or not name:
             check.expected("a text, the name of its kind", name, f"{path}.type")
         elif name in known:
@@ -429,9 +430,15 @@ def typed(known: Mapping[str, type[Record]], *, may_be_empty: bool = False) -> R
         else:
             check.spelling([name], known, f"{path}.type")
             check.is_object(parameters, f"{path}.parameters")
-        return body
+        return value
 
     return ReadBy(read_typed)
+
+
+def drop_nulls(body: dict[str, Any]) -> None:
+    """Delete the keys whose value is null: null means that they are not given."""
+    for name in [name for name, value in body.items() if value is None]:
+        del body[name]
 
 
 def type_of(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from attrs import evolve, field, frozen
 
 from planet_async.models.base import Named
-from planet_async.models.codec import Check, ReadBy
+from planet_async.models.codec import Check, ReadBy, drop_nulls
 from planet_async.redaction import SECRET
 
 _COMMON = ("archive_type", "single_archive", "archive_filename", "layout")
@@ -184,9 +184,12 @@ DELIVERIES: Mapping[str, type[Delivery]] = {
 
 
 def _read_delivery(value: object, path: str, check: Check) -> Delivery | Mapping[str, Any] | None:
-    common = check.read_fields(value, Delivery, path, also=DELIVERIES)
-    if not isinstance(value, dict):
+    if not check.is_object(value, path):
         return None
+    drop_nulls(value)
+    if not value:
+        return value
+    common = check.read_fields(value, Delivery, path, also=DELIVERIES)
     found = [
         check.read(value[name], cls, f"{path}.{name}") for name, cls in DELIVERIES.items() if name in value
     ]

@@ -143,7 +143,7 @@ def _tools(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Map
 
 def _is_basemap(product: object) -> bool:
     if isinstance(product, Mapping):
-        return not product.keys().isdisjoint(_BASEMAP_KEYS)
+        return any(product.get(key) is not None for key in _BASEMAP_KEYS)
     return isinstance(product, BasemapProduct)
 
 

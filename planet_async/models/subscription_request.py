@@ -4,12 +4,14 @@ See https://docs.planet.com/develop/apis/subscriptions/reference/
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self
 
 from attrs import evolve, field, frozen
 
+from planet_async.errors import InvalidRequest
 from planet_async.models.base import (
     Named,
     RequestModel,
@@ -19,9 +21,10 @@ from planet_async.models.base import (
     moment,
     optional_moment,
     optional_texts,
+    rfc3339,
     texts,
 )
-from planet_async.models.codec import Check, Moment, ReadBy, geometry_of, named, type_of, typed
+from planet_async.models.codec import Check, Moment, ReadBy, drop_nulls, geometry_of, named, type_of, typed
 from planet_async.models.delivery import DELIVERIES, Delivery
 from planet_async.models.geometry import AREAS
 from planet_async.models.order_request import Hosting, SentinelHub
@@ -54,6 +57,22 @@ class Source(RequestModel):
 def _interval_problems(start: str, end: str | None) -> Iterable[tuple[str, str]]:
     if end is not None and datetime.fromisoformat(end) < datetime.fromisoformat(start):
         yield "end_time", "it ends before it starts"
+
+
+def _read_filter(value: object, path: str, check: Check) -> object:
+    """Read a filter of the Data API, whose times are written as RFC 3339; all else is left to the API."""
+    if not check.is_object(value, path):
+        return None
+    config = value.get("config")
+    if value.get("type") == "DateRangeFilter" and isinstance(config, dict):
+        for name, time in config.items():
+            with suppress(InvalidRequest):
+                config[name] = rfc3339(time)
+    inner = config if isinstance(config, list) else [config]
+    for index, part in enumerate(inner):
+        if isinstance(part, dict) and "type" in part:
+            _read_filter(part, f"{path}.config[{index}]", check)
+    return value
 
 
 @frozen
@@ -89,7 +108,7 @@ class CatalogSource(Source):
     geometry: Annotated[Mapping[str, Any], geometry_of(AREAS)] = field(converter=area)
     start_time: Moment = field(converter=moment)
     end_time: Moment | None = field(default=None, converter=optional_moment)
-    filter: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    filter: Annotated[Mapping[str, Any], ReadBy(_read_filter)] | None = field(default=None, kw_only=True)
     rrule: str | None = field(default=None, kw_only=True)
     publishing_stages: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     time_range_type: str | None = field(default=None, kw_only=True)
@@ -151,28 +170,27 @@ def _source_type(source: Source | Mapping[str, Any]) -> str | None:
         found: Any = getattr(source, "type", None)
     elif (found := source.get("type")) is None:
         parameters = source.get("parameters")
-        found = _CATALOG if isinstance(parameters, Mapping) and "item_types" in parameters else None
+        has_items = isinstance(parameters, Mapping) and parameters.get("item_types") is not None
+        found = _CATALOG if has_items else None
     return found if isinstance(found, str) else None
 
 
 def _read_source(value: object, path: str, check: Check) -> object:
     if not check.is_object(value, path):
         return None
-    body: dict[str, Any] = value  # type: ignore[assignment]  # that was checked
-    check.spelling(body, ("type", "parameters"), path)
-    parameters, kind = body.get("parameters"), body.get("type")
-    if kind is None:
-        body.pop("type", None)
-    elif not isinstance(kind, str) or not kind:
+    check.spelling(value, ("type", "parameters"), path)
+    parameters, kind = value.get("parameters"), value.get("type")
+    drop_nulls(value)
+    if kind is not None and (not isinstance(kind, str) or not kind):
         check.expected("a text", kind, f"{path}.type")
     if not check.is_object(parameters, f"{path}.parameters"):
         return None
-    if _source_type(body) == _CATALOG:
+    if _source_type(value) == _CATALOG:
         return check.read(parameters, CatalogSource, f"{path}.parameters")
-    if "id" in body["parameters"]:
+    if value["parameters"].get("id") is not None:
         found = check.read(parameters, VariableSource, f"{path}.parameters")
         return found and evolve(found, type=kind)
-    return body  # of a type that is not known here
+    return value  # of a type that is not known here
 
 
 _AnySource = Annotated[Source, ReadBy(_read_source)]

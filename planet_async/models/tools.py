@@ -216,6 +216,8 @@ _by_name = named(TOOLS).reader
 
 
 def _read_tool(value: object, path: str, check: Check) -> object:
+    if isinstance(value, dict) and len(value) == 1 and None in value.values():
+        value |= {name: {} for name in value}  # `{"merge": null}`: no parameters
     if isinstance(value, Mapping) and len(value) != 1:
         check.expected("one key, the name of the tool", value, path)
         return value

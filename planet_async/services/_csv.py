@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError
@@ -31,7 +31,7 @@ class CsvParser:
         self._rest = io.StringIO()  # of a line: to join it with each chunk would be quadratic
         self._lines: list[str] = []  # of a row, where a quoted cell has line ends
         self._held = 0
-        self._header: list[str] | None = None
+        self.columns: Sequence[str] = ()
         self._number = 1
 
     def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[Row]:
@@ -58,16 +58,16 @@ class CsvParser:
             cells = self._cells(text)
             if not cells:
                 continue  # an empty line
-            if self._header is None:
-                self._header = cells
+            if not self.columns:
+                self.columns = cells
                 if self._needed is not None and self._needed not in cells:
                     columns = excerpt(", ".join(cells).encode())
                     raise self._wrong(f"it has no column {self._needed!r}; its columns are {columns}")
                 continue
             self._number += 1
-            if len(cells) != len(self._header):
-                raise self._wrong(f"it has {len(cells)} cells, and the header {len(self._header)}")
-            yield dict(zip(self._header, cells, strict=True))
+            if len(cells) != len(self.columns):
+                raise self._wrong(f"it has {len(cells)} cells, and the header {len(self.columns)}")
+            yield dict(zip(self.columns, cells, strict=True))
 
     def _whole(self, lines: Iterable[str]) -> Iterator[str]:
         """Yield the text of a row once it has ended: after an even number of quotes."""
@@ -109,8 +109,11 @@ def _long_cells(text: str) -> list[str]:
 class CsvRows(AsyncIterator[Row]):
     """The rows of a response, as they arrive.  No generator: dropping it drops the connection at once.
 
-    `open_` sends the request, when the first row is asked for.
+    `open_` sends the request, when the first row is asked for.  `columns` are known with the first row, or at
+    the end where there is none.
     """
+
+    columns: Sequence[str] = ()
 
     def __init__(
         self, open_: Callable[[], Awaitable[Response]], request: Request, *, needed: str | None = None
@@ -123,6 +126,7 @@ class CsvRows(AsyncIterator[Row]):
                 try:
                     rows.extend(parser.feed(chunk, final=final))
                 finally:  # also what came before something wrong
+                    self.columns = parser.columns
                     if rows:
                         await send(rows)
 

@@ -24,8 +24,13 @@ from attrs import evolve
 
 from planet_async._tasks import fetch_all
 from planet_async.downloads.download import download
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
-from planet_async.downloads.segments import PART_ENDS
+from planet_async.downloads.part_file import PART_ENDS
+from planet_async.downloads.remote_file import (
+    OpenFile,
+    ProgressCallback,
+    RemoteFile,
+    safe_path,
+)
 from planet_async.errors import DownloadError, InvalidRequest, UnsafeName
 from planet_async.http import Request, Response, Transport, link_target
 from planet_async.layers.compression import Gunzip, decompressed
@@ -235,11 +240,15 @@ def _server_name(disposition: str) -> str:
     header["content-disposition"] = disposition
     name = header.get_filename() or ""
     try:
-        safe_path(Path(), name)
+        is_plain = safe_path(Path(), name) == Path(name)
     except UnsafeName:
         return ""
     hidden = name.startswith(".")
-    return "" if hidden or "/" in name or len(name.encode(errors="replace")) > _LONGEST_NAME else name
+    return (
+        ""
+        if hidden or not is_plain or "/" in name or len(name.encode(errors="replace")) > _LONGEST_NAME
+        else name
+    )
 
 
 def _while_it_arrives(name: str) -> set[str]:

@@ -63,6 +63,7 @@ from planet_async.services.filters import ResultFilters, SubscriptionFilters
 from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
+_NEWEST_FIRST = "created DESC"
 _SUBSCRIPTIONS = "/subscriptions/v1"
 _NO_DETAILS: Mapping[str, str] = MappingProxyType({})
 _DONE: Mapping[str, Collection[SubscriptionStatus]] = {
@@ -105,9 +106,12 @@ class Subscriptions:
             ResourceKind[Subscription](
                 "subscription",
                 "source",
-                lambda name: self.list(name=name, sort_by="created DESC").pages(),
+                lambda name: self.list(name=name, sort_by=_NEWEST_FIRST).pages(),
+                lambda start, end: self.list(created=(start, end), sort_by=_NEWEST_FIRST).pages(),
                 attrgetter("created"),
                 _as_requested,
+                self.cancel,
+                attrgetter("updated"),
             )
         )
         lists = ListQueries(self._changed, self.list)

@@ -1,15 +1,18 @@
 """What an order shows, and the answers about many orders."""
 
+import copy
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from planet_async.errors import DecodeError
+from planet_async import ApiKey, Planet
+from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
@@ -21,6 +24,7 @@ from planet_async.models.orders import (
     OrderState,
     OrderStats,
 )
+from planet_async.testing import FakeClock, FakeTransport, reply
 
 BODIES = Path(__file__).parents[1] / "samples" / "orders"
 
@@ -242,3 +246,30 @@ def test_unusable_cancel_reply(text: bytes, says: str) -> None:
     """A reply that does not say how many were cancelled is an error."""
     with pytest.raises(DecodeError, match=says):
         decode(BulkCancelReply, text)
+
+
+def test_a_listed_order_has_no_results() -> None:
+    """It does not pretend to have no files: it says where they are, also as a copy."""
+    listed = decode(Order, b'{"id": "a", "state": "success"}', listed=True)
+    for order in (listed, copy.deepcopy(listed), pickle.loads(pickle.dumps(listed))):
+        assert order.is_listed
+        with pytest.raises(InvalidRequest, match=r"order a comes from a list.*orders\.get"):
+            _ = order.results
+    assert decode(Order, b'{"id": "a", "state": "success"}').results == ()
+    whole = decode(Order, body("order_success"), listed=True)
+    assert not whole.is_listed
+    assert len(whole.results) == 2
+
+
+@pytest.mark.anyio
+async def test_results_of_an_order_from_a_list() -> None:
+    """An order that a list returned raises; the same one, returned by `get`, has its files."""
+    plain = {"id": str(UUID(int=1)), "state": "success"}
+    whole = {**plain, "_links": {"results": [{"name": "a/b"}]}}
+    network = FakeTransport([reply(json={"orders": [plain]}), reply(json=whole)])
+    async with Planet(credentials=ApiKey("any"), transport=network, clock=FakeClock()) as planet:
+        listed = await planet.orders.list().first()
+        assert listed is not None
+        with pytest.raises(InvalidRequest, match=r"orders\.get"):
+            _ = listed.results
+        assert [result.name for result in (await planet.orders.get(listed.id)).results] == ["a/b"]
