@@ -26,7 +26,7 @@ from planet_async.models.base import to_json as to_json  # noqa: PLC0414
 from planet_async.models.base import to_mapping as to_mapping  # noqa: PLC0414
 from planet_async.models.geometry import GEOMETRIES, to_geojson
 from planet_async.models.json import DECODE_ERRORS, kind, not_an_object
-from planet_async.redaction import is_secret, without_tokens
+from planet_async.redaction import REDACTED, is_secret, refuse_redacted, without_tokens
 
 T = TypeVar("T")
 M = TypeVar("M", bound=RequestModel)
@@ -193,7 +193,8 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
 
     A mapping is sent as it is, with the fields that are unknown here; but null means that a field is not
     given, a geometry is taken out of the Feature around it, times are written as RFC 3339, and what the API
-    needs is added.  A key that is probably misspelt is warned of.
+    needs is added.  A key that is probably misspelt is warned of.  What the API has redacted is refused: it
+    would take the place of the secret.
 
     Args:
         cls: The class of the request.
@@ -207,7 +208,10 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
         raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
     body = to_mapping(request)
     _checked(cls, body, where)
-    return to_json(body)
+    encoded = to_json(body)
+    if REDACTED.encode() in encoded:
+        refuse_redacted(body, where)
+    return encoded
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:

@@ -79,6 +79,7 @@ class Orders:
 
     - An id is a text or a `UUID`; a request is an `OrderRequest` or a mapping with the API's own names, which
       is checked and sent as it is, fields unknown here included.
+    - A secret that the API has redacted (``"<REDACTED>"``) is refused: it would replace the real one.
     - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update` is called with what is
       waited for whenever it has changed.
     - Bulk methods called without ids send no request.

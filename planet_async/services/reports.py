@@ -38,7 +38,7 @@ from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
-from planet_async.services._query import filter_params, optional_whole, params, path, whole
+from planet_async.services._query import filter_params, optional_whole, params, path, shown, whole
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -269,5 +269,5 @@ class _Opened:
 def _checked_id(value: object) -> str:
     text = value if isinstance(value, str) else str(whole("a report id", value, least=0))
     if not _ID.fullmatch(text):
-        raise InvalidRequest(f"{text[:100]!r} is no report id; nothing was sent")
+        raise InvalidRequest(f"{shown(value)} is no report id; nothing was sent")
     return text
