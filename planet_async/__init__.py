@@ -21,6 +21,7 @@ from planet_async.client import standard_stack as standard_stack
 from planet_async.clock import Clock as Clock
 from planet_async.clock import SystemClock as SystemClock
 from planet_async.config import DOCUMENTED_RATES as DOCUMENTED_RATES
+from planet_async.config import ClientCert as ClientCert
 from planet_async.config import Config as Config
 from planet_async.config import Options as Options
 from planet_async.config import Rates as Rates
@@ -84,6 +85,7 @@ from planet_async.models.order_request import SceneProduct as SceneProduct
 from planet_async.models.order_request import SentinelHub as SentinelHub
 from planet_async.models.order_request import Stac as Stac
 from planet_async.models.order_request import Webhook as Webhook
+from planet_async.models.orders import DownloadedFiles as DownloadedFiles
 from planet_async.models.orders import DownloadedOrder as DownloadedOrder
 from planet_async.models.orders import Manifest as Manifest
 from planet_async.models.orders import ManifestFile as ManifestFile
@@ -154,8 +156,14 @@ from planet_async.services.orders import Orders as Orders
 from planet_async.services.reports import Reports as Reports
 from planet_async.services.subscriptions import Subscriptions as Subscriptions
 from planet_async.services.tasking import Tasking as Tasking
+from planet_async.transports import AiohttpSession as AiohttpSession
+from planet_async.transports import AnyTransport as AnyTransport
+from planet_async.transports import HttpxClient as HttpxClient
+from planet_async.transports import TransportName as TransportName
 from planet_async.webhooks import OrderEvent as OrderEvent
+from planet_async.webhooks import PollsNow as PollsNow
 from planet_async.webhooks import SubscriptionEvent as SubscriptionEvent
+from planet_async.webhooks import WaitingClient as WaitingClient
 from planet_async.webhooks import WebhookEndpoint as WebhookEndpoint
 from planet_async.webhooks import parse_order_notification as parse_order_notification
 from planet_async.webhooks import parse_subscription_notification as parse_subscription_notification

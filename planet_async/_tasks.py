@@ -1,67 +1,130 @@
-"""Work that goes on while the caller does something else: a producer, in one task, read as an async iterator.
+"""Work in the background: an iterator whose items are made ahead, threads, and bounded concurrency.
 
-A list fetches its next page while the caller handles this one; a batch downloads while the caller looks at
-what has arrived.  A task group cannot do that, since none may be open across a ``yield`` (PEP 789), so the
-task belongs to the iterator: it is cancelled when the iterator is closed or dropped (a `break` drops it).
+A list fetches its next page while the caller works on this one; a job downloads while the caller reads what
+has arrived.  A task group cannot do that, since none may be open across a ``yield`` (PEP 789), so the task
+belongs to the iterator: it is cancelled when the iterator is closed or dropped (a `break` drops it).
 """
 
 import asyncio
 import contextvars
-import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import suppress
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
-import anyio.lowlevel
+import anyio.abc
 import anyio.to_thread
 
 from planet_async.errors import PlanetError
 
 T = TypeVar("T")
 Send = Callable[[T], Awaitable[None]]
-"""Takes the next item to the reader of a stream; returns when there is room for another one."""
+"""Passes the next item to the reader; returns when there is room for another one."""
+
+_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit, BaseExceptionGroup)
 
 Produce = Callable[[Send[T]], Awaitable[None]]
 
 
 def cancelled_externally() -> PlanetError:
-    """Make the error of work of which somebody else cancelled a task (asyncio's `task.cancel()`).
+    """Return the error for work whose task was cancelled by others (asyncio's `task.cancel()`).
 
     A task group ends then as if all had been done.
     """
-    return PlanetError("a task at work on this was cancelled by other means: what was done is not all")
+    return PlanetError("a task of this call was cancelled from outside: the result is not complete")
 
 
 def on_asyncio() -> bool:
-    """Tell the back ends apart: asyncio, or else trio."""
+    """Return whether asyncio runs this, and not trio."""
     try:
         return asyncio.current_task() is not None
     except RuntimeError:
         return False
 
 
-class BackgroundIterator(AsyncIterator[T]):
-    """The items of `produce(send)`, which works in the background at most `ahead` items ahead of the reader.
+class TaskGroup:
+    """A task group that raises the first error as it is, not in an ExceptionGroup.
 
-    The task starts with the first item asked for.  An error of the producer is raised after the items that
-    came before it.  Two tasks that wait for one item are an error of the second: only one could be given it.
+    That goes for KeyboardInterrupt and SystemExit, too, such as those of a callback or of Ctrl-C: they are
+    raised in the task that opened the group, where its caller can catch them, before any other error.
+    """
+
+    def __init__(self, group: anyio.abc.TaskGroup) -> None:
+        self._group = group
+        self.cancel_scope = group.cancel_scope
+        self.error: BaseException | None = None
+
+    def start_soon(self, act: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        """Start a task; its error cancels the others."""
+        self._group.start_soon(self._run, act, *arguments)
+
+    async def _run(self, act: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        try:
+            await act(*arguments)
+        except _NOT_CANCELLED as error:
+            self.fail(_unwrapped(error))
+
+    def fail(self, error: BaseException) -> None:
+        """Cancel all tasks, and raise the error when they have ended."""
+        if self.error is None or (isinstance(self.error, Exception) and not isinstance(error, Exception)):
+            self.error = error
+        self.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_task_group() -> AsyncIterator[TaskGroup]:
+    """Open a `TaskGroup`."""
+    failure: BaseException | None
+    try:
+        async with anyio.create_task_group() as inner:
+            group = TaskGroup(inner)
+            try:
+                yield group
+            except _NOT_CANCELLED as error:
+                group.fail(_unwrapped(error))
+        failure, group.error = group.error, None
+    except BaseExceptionGroup as error:  # Ctrl-C came while a task was started or ended
+        failure = _unwrapped(error)
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # it keeps this frame
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return the KeyboardInterrupt or SystemExit in a group; raise a group of cancellations."""
+    if isinstance(error, Exception) or not isinstance(error, BaseExceptionGroup):
+        return error
+    found: BaseException | None = error.subgroup((KeyboardInterrupt, SystemExit))
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if found is None:
+        raise error
+    return found
+
+
+class BackgroundIterator(AsyncIterator[T]):
+    """The items of `produce(send)`, which runs in the background, at most `ahead` items ahead of the reader.
+
+    The task starts when the first item is requested.  An error of the producer is raised after the items that
+    came before it.  Only one task may wait for the next item.
     """
 
     def __init__(self, produce: Produce[T], *, ahead: int = 1) -> None:
         self._producer = _Producer(produce, ahead)
         self._cancel_soon: Callable[[], None] | None = None
-        self._is_read = False  # somebody is waiting for the next item
+        self._has_reader = False
 
     async def __anext__(self) -> T:
         producer = self._producer
-        is_first = self._cancel_soon is None
         if self._cancel_soon is None:
             self._cancel_soon = _start(producer)
-        if self._is_read:
-            raise RuntimeError("somebody else is waiting for its next item: read it in one task")
+        if self._has_reader:
+            raise RuntimeError("another task waits for the next item: read it in one task")
         while not producer.items:
             if producer.ended.is_set():
                 error, producer.error = producer.error, None
@@ -70,12 +133,11 @@ class BackgroundIterator(AsyncIterator[T]):
                 finally:
                     error = None  # it keeps this frame
             producer.news = anyio.Event()
-            self._is_read = True
-            producer.is_awaited = not is_first  # many look at one item and leave
+            self._has_reader = True
             try:
                 await producer.news.wait()
             finally:
-                self._is_read = producer.is_awaited = False
+                self._has_reader = False
         item = producer.items.popleft()
         producer.room.set()
         return item
@@ -93,41 +155,35 @@ class BackgroundIterator(AsyncIterator[T]):
 
 
 class _Producer(Generic[T]):
-    """The task's side.  It does not know the iterator, which could otherwise never be dropped."""
+    """The side of the task.  It does not know the iterator, which could otherwise never be dropped."""
 
     def __init__(self, produce: Produce[T], ahead: int) -> None:
         self._produce = produce
         self._ahead = ahead
         self.items: deque[T] = deque()
-        self.error: Exception | None = cancelled_externally()  # unless it comes to its end
+        self.error: BaseException | None = cancelled_externally()  # unless it comes to its end
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
-        self.is_awaited = False
         self.room = anyio.Event()
         self.ended = anyio.Event()
 
     async def run(self) -> None:
         try:
             with self.scope:
-                await self._produce(self)
+                await self._produce(self._send)
             self.error = None
-        except Exception as error:  # noqa: BLE001 - kept for the reader, who raises it
-            self.error = error
+        except _NOT_CANCELLED as error:  # the reader raises it; trio would crash if Ctrl-C ended this task
+            self.error = _unwrapped(error)
         finally:
             self.end()
 
     def end(self) -> None:
-        """Tell the reader that no more comes."""
         self.ended.set()
         self.news.set()
 
-    async def __call__(self, item: T) -> None:
+    async def _send(self, item: T) -> None:
         self.items.append(item)
         self.news.set()
-        if self.is_awaited:
-            # The next one is begun before the reader works on this one, not a step of the reader's later.
-            self.is_awaited = False
-            return
         while len(self.items) >= self._ahead:
             if self.room.is_set():  # several tasks of the producer may be waiting on this one
                 self.room = anyio.Event()
@@ -135,7 +191,7 @@ class _Producer(Generic[T]):
 
 
 def _start(producer: _Producer[T]) -> Callable[[], None]:
-    """Start the task; give what cancels it from any thread, as the garbage collector may have to."""
+    """Start the task; return what cancels it from any thread, as the garbage collector may have to."""
     if on_asyncio():
         loop = asyncio.get_running_loop()
         task = loop.create_task(producer.run())
@@ -146,15 +202,10 @@ def _start(producer: _Producer[T]) -> Callable[[], None]:
                 loop.call_soon_threadsafe(producer.scope.cancel)
 
         return cancel_soon
-    import trio  # noqa: PLC0415 - there only where it is running
+    import trio  # noqa: PLC0415 - not installed where only asyncio is used
 
     trio.lowlevel.spawn_system_task(producer.run, context=contextvars.copy_context())
-    token = trio.lowlevel.current_trio_token()
-
-    def cancel_soon_on_trio() -> None:
-        token.run_sync_soon(producer.scope.cancel)
-
-    return cancel_soon_on_trio
+    return partial(trio.lowlevel.current_trio_token().run_sync_soon, producer.scope.cancel)
 
 
 async def run_in_thread(
@@ -162,80 +213,61 @@ async def run_in_thread(
 ) -> T:
     """Run in a thread; return, or be cancelled, only when it has ended.
 
-    anyio by itself does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`,
-    and the end of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller
-    then closes.  What has no `limiter` of its own waits while forty others are at work.  Raises what `act`
-    raises, and PlanetError where the system has no thread left.
+    anyio does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`, and the end
+    of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
+    The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
+    second Ctrl-C.  Without a `limiter` of its own, a call waits while forty others run.
+
+    Raises:
+        PlanetError: the system has no thread left.
     """
     call = partial(act, *arguments)
     try:
-        return await _in_thread(call, limiter)
+        if on_asyncio():
+            return await _in_thread_of_loop(call, limiter or anyio.to_thread.current_default_thread_limiter())
+        return await anyio.to_thread.run_sync(call, limiter=limiter)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
         raise PlanetError("the system allows no more threads", hint="Do less at a time.") from error
 
 
-async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
-    if not on_asyncio():
-        return await anyio.to_thread.run_sync(call, limiter=limiter)
-    await anyio.lowlevel.checkpoint()
-    work = _Work(call)
+async def _in_thread_of_loop(call: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+    begun = Future[None]()
+    results: list[T] = []
+
+    def work() -> None:
+        if begun.set_running_or_notify_cancel():  # else it was cancelled before
+            results.append(call())
+
+    borrower = object()
+    await limiter.acquire_on_behalf_of(borrower)
     try:
-        return await anyio.to_thread.run_sync(work.do, limiter=limiter)
-    except asyncio.CancelledError:
-        ended = work.give_up()
+        context = contextvars.copy_context()
+        working = asyncio.get_running_loop().run_in_executor(None, context.run, work)
         with anyio.CancelScope(shield=True):
-            while ended is not None and not ended.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([ended])
-        raise
-
-
-class _Work(Generic[T]):
-    """Something for a thread to do, unless it is given up before that has begun."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._lock = threading.Lock()
-        self._given_up = self._is_under_way = False
-        self._tell: Callable[[], object] | None = None
-
-    def do(self) -> T:
-        with self._lock:
-            if self._given_up:
-                raise RuntimeError("it was given up")  # to nobody
-            self._is_under_way = True
-        try:
-            return self._call()
-        finally:
-            with self._lock:
-                self._is_under_way = False
-                if self._tell is not None:
-                    self._tell()
-
-    def give_up(self) -> "asyncio.Future[None] | None":
-        """Begin no more; give what is done when the thread has ended, if it is at work."""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            self._given_up = True
-            if not self._is_under_way:
-                return None
-            ended: asyncio.Future[None] = loop.create_future()
-            self._tell = partial(loop.call_soon_threadsafe, ended.set_result, None)
-            return ended
+            try:
+                await asyncio.shield(working)
+            except asyncio.CancelledError:
+                while not (begun.cancel() or working.done()):
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([working])
+                raise
+        return results.pop()
+    finally:
+        begun.cancel()  # where no thread could be started, it must not run later
+        limiter.release_on_behalf_of(borrower)
 
 
 async def fetch_all(
     fetches: Iterable[Callable[[], Awaitable[object]]], concurrency: int, refused: Iterable[PlanetError] = ()
 ) -> None:
-    """Do all, at most `concurrency` at a time.
+    """Run all, at most `concurrency` at a time.
 
-    Raises the first PlanetError in the end, with the others, and those `refused` before, in its notes; and
-    any other error, such as that of a callback, at once, as it is.
+    A PlanetError does not stop the others: the first one is raised in the end, with the others, and those
+    `refused` before, in its notes.  Any other error, such as that of a callback, is raised at once.
     """
     errors = [*refused]
-    broken: list[Exception] = []
     limit = anyio.CapacityLimiter(concurrency)
 
     async def act(fetch: Callable[[], Awaitable[object]]) -> None:
@@ -244,15 +276,10 @@ async def fetch_all(
                 await fetch()
             except PlanetError as error:
                 errors.append(error)
-            except Exception as error:  # noqa: BLE001 - raised below: the group would wrap it
-                broken.append(error)
-                group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
+    async with open_task_group() as group:
         for fetch in fetches:
             group.start_soon(act, fetch)
-    if broken:
-        raise broken[0]
     if group.cancel_scope.cancel_called:
         errors.append(cancelled_externally())
     if errors:

@@ -1,30 +1,32 @@
 """What is secret, and how it is kept out of errors, logs, reprs and ledgers.
 
-Which fields of a request are secret is said once, where the field is declared:
+A field whose value is secret is marked where it is declared:
 
     sas_token: str = field(repr=False, metadata=SECRET)
 
-Each request record enters its marked fields into the one table here (`add_secret_fields`), and all else reads
-that table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what
-a ledger keeps.  A field is secret by its name, wherever in a body that name stands.
+Each request record enters its marked fields into the one table here (`add_secret_fields`); all else reads
+that
+table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what a
+ledger keeps.  A field is secret by its name, wherever in a body that name stands.
 """
 
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import attrs
 import msgspec
 
 from planet_async.errors import InvalidRequest
-from planet_async.http import Request
+from planet_async.http import Request, Response, SecretStr, without_query
 
 REDACTED = "<REDACTED>"
-"""What the API shows in the place of a secret."""
+"""What the API shows in place of a secret."""
 
 _MARK = "planet_async.secret"
 SECRET: Mapping[str, str] = {_MARK: "text"}
@@ -39,30 +41,30 @@ _TOKEN = 20  # characters: no word of an address is that long
 _QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
 _WORD = r"[^\s\"'<>{}\[\],:;=]"
 _LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{{_TOKEN},}}")  # no word, and every credential
+_ALPHANUMERIC = re.compile("[A-Za-z0-9]+")
 _GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
 
 
 def is_secret(field: "attrs.Attribute[Any]") -> bool:
-    """Tell whether a field is marked as secret."""
+    """Return whether a field is marked as secret."""
     return _MARK in field.metadata
 
 
 def add_secret_fields(fields: "Iterable[attrs.Attribute[Any]]") -> None:
     """Enter the fields that are marked as secret into the table."""
-    for field in fields:
-        if is_secret(field):
-            if field.repr is True:
-                raise TypeError(f"the field {field.name} is secret: its repr must not show it")
-            _secret_fields[field.name] = field.metadata[_MARK]
+    for field in filter(is_secret, fields):
+        if field.repr is True:
+            raise TypeError(f"the field {field.name} is secret: its repr must not show it")
+        _secret_fields[field.name] = field.metadata[_MARK]
 
 
-# --- What was sent
+# What was sent
 
 
 def secrets_in(body: bytes | None) -> tuple[str, ...]:
     """Return the secrets in the JSON body of a request."""
     try:
-        return tuple(_secrets(msgspec.json.decode(body or b"null")))
+        return tuple(map(SecretStr, _secrets(msgspec.json.decode(body or b"null"))))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
 
@@ -80,7 +82,6 @@ def _secrets(value: object) -> Iterator[str]:
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:
-    """Yield user and password, the query, and what is a token in the path."""
     address, _, query = url.partition("://")[2].partition("?")
     authority, _, path = address.partition("/")
     user, _, password = authority.rpartition("@")[0].partition(":")
@@ -88,27 +89,53 @@ def _secrets_of_url(url: str) -> Iterator[str]:
         yield from (part, unquote(part))
 
 
-def credential_of(request: Request) -> tuple[str, ...]:
-    """Return what is secret in the Authorization header of a request; of Basic, also what it encodes."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return (value,)
-    values = value, value.rstrip("=")
-    try:
-        return *values, *b64decode(value).decode().split(":")
-    except ValueError:
-        return values
+def credential_of(signed: Request, unsigned: Request | None = None) -> tuple[str, ...]:
+    """Return what is secret in a signed request: what was added to its headers and its address.
+
+    Of an Authorization, that is also the part after its scheme, and what Basic encodes.
+    """
+    before = unsigned.headers if unsigned is not None else {}
+    found = [value for name, value in signed.headers.items() if before.get(name) != value]
+    if unsigned is None:
+        found = [signed.headers.get("authorization", "")]
+    elif signed.url != unsigned.url:
+        found += [value for _, value in parse_qsl(urlsplit(signed.url).query)]
+    scheme, _, value = signed.headers.get("authorization", "").partition(" ")
+    found += [value, value.rstrip("=")]
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            found += b64decode(value).decode().split(":")
+    return tuple(map(SecretStr, found))
 
 
-# --- What is shown
+# What is shown
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with dots in the place of each secret, as servers and gateways write it."""
-    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    """Return the text with dots in place of each secret, however servers and gateways write it."""
+    found = [secret for secret in secrets if len(secret) >= _SHORTEST and _may_have(text, secret)]
+    forms = {form for secret in found for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, "...")
     return text
+
+
+def redact_response(response: Response, secrets: Sequence[str]) -> Response:
+    """Return a response whose headers show none of the secrets, and whose errors are to show none, either.
+
+    Errors quote some headers, and logs of users all of them; a server or a gateway may repeat in any of them
+    what it was sent.
+    """
+    response.secrets = tuple(secrets)
+    values = "\n".join(response.headers.values())
+    if any(_may_have(values, secret) for secret in secrets):
+        response.headers = {name: redact(value, secrets) for name, value in response.headers.items()}
+    return response
+
+
+def _may_have(text: str, secret: str) -> bool:
+    """Return False where no form of a secret is in a text: letters and digits are the same in all of them."""
+    return max(_ALPHANUMERIC.findall(secret), key=len, default="") in text
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -126,25 +153,24 @@ def without_tokens(text: str) -> str:
 
 
 def keys_only(value: object) -> str:
-    """Show no more of a mapping than its keys, since there are secrets in it; the repr of all else."""
+    """Return the repr of a value; of a mapping its keys only, since its values may be secret."""
     return (
         "{" + ", ".join(f"{key!r}: ..." for key in value) + "}" if isinstance(value, Mapping) else repr(value)
     )
 
 
 def url_without_secrets(url: str) -> str:
-    """Show a URL without its user, password and query, and without what is a token in its path."""
-    scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
-    host, *path = rest.split("/")
-    shown = ("..." if len(part) >= _TOKEN else part for part in path)
-    return repr(scheme + mark + "/".join([host.rpartition("@")[2], *shown]))
+    """Return the repr of a URL without its user, password and query, and without tokens in its path."""
+    scheme, mark, rest = without_query(url).partition("://")
+    shown = ("..." if len(part) >= _TOKEN else part for part in rest.split("/")[1:])
+    return repr(scheme + mark + "/".join([rest.split("/")[0], *shown]))
 
 
-# --- What is kept, and what comes back
+# What is kept, and what comes back
 
 
 def redacted(body: Any) -> Any:
-    """Return the JSON of a request with a placeholder in the place of each secret."""
+    """Return the JSON of a request with a placeholder in place of each secret."""
     if isinstance(body, dict):
         return {
             key: REDACTED if key in _secret_fields and isinstance(value, str) else redacted(value)
@@ -154,12 +180,12 @@ def redacted(body: Any) -> Any:
 
 
 def refuse_redacted(body: Mapping[str, object]) -> None:
-    """Raise InvalidRequest where the API's placeholder would be sent in the place of a secret."""
+    """Raise InvalidRequest where the API's placeholder would be sent in place of a secret."""
     found = list(_placeholders(body, "$"))
     if found:
         raise InvalidRequest(
-            f"{', '.join(found)}: the API has blacked this out ({REDACTED}); nothing was sent",
-            hint="Put the secret itself there, or leave the part out.",
+            f"{', '.join(found)}: the API has redacted this ({REDACTED}); nothing was sent",
+            hint="Replace it with the secret, or remove this part.",
         )
 
 

@@ -16,8 +16,8 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
     ("config", "redaction", "outcome", "_tasks", "_loops"),
-    ("auth", "models", "transports", "downloads", "testing", "layers"),
-    ("jobs", "webhooks"),
+    ("auth", "models", "transports", "downloads", "testing"),
+    ("layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
     ("services",),
@@ -123,13 +123,13 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.reports",
     "cli.subscriptions",
     "cli.tasking",
+    "downloads.segments",
     "services._bulk_cancel",
     "services._order_files",
     "simulator.orders",
     "simulator.subscriptions",
     "simulator.tasking",
     "simulator.webhooks",
-    "transports._logs",
     "transports.aiohttp",
 }
 

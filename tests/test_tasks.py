@@ -1,13 +1,14 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 import pytest
 from spine import settle
 
-from planet_async._tasks import BackgroundIterator, Send, on_asyncio
+from planet_async._tasks import BackgroundIterator, Produce, Send, on_asyncio, open_task_group
 from planet_async.errors import PlanetError
 
 pytestmark = pytest.mark.anyio
@@ -65,24 +66,6 @@ async def test_the_producer_is_at_most_so_far_ahead(ahead: int) -> None:
         await settle()
         assert produce.sent == number + 1 + ahead
     await stream.aclose()
-
-
-async def test_what_is_awaited_holds_up_nobody() -> None:
-    """A reader who waits finds the next item begun when it gets this one; but one who may leave, not yet."""
-    begun = list[int]()
-
-    async def produce(send: Send[int]) -> None:
-        for number in range(4):
-            begun.append(number)
-            await settle()  # as long as a page is on its way
-            await send(number)
-
-    stream = BackgroundIterator(produce)
-    assert await anext(stream) == 0
-    assert begun == [0]
-    assert await anext(stream) == 1
-    assert begun == [0, 1, 2]
-    assert [number async for number in stream] == [2, 3]
 
 
 async def test_an_error_comes_after_the_items_before_it() -> None:
@@ -233,7 +216,7 @@ async def test_what_is_cut_short_from_outside_does_not_look_whole() -> None:
     await anext(stream)
     for task in asyncio.all_tasks() - before:
         task.cancel()
-    with pytest.raises(PlanetError, match="is not all"):
+    with pytest.raises(PlanetError, match="not complete"):
         assert [number async for number in stream] == []
 
 
@@ -258,3 +241,72 @@ async def test_an_error_leaves_no_garbage() -> None:
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, PlanetError, KeyError])
+@pytest.mark.parametrize("is_in_task", [False, True])
+async def test_a_task_group_raises_an_error_as_it_is(kind: type[BaseException], *, is_in_task: bool) -> None:
+    """Not in a group, and where the caller can catch it; the other tasks have ended then."""
+    ended = []
+
+    async def fail() -> None:
+        raise kind("stop")
+
+    async def work() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(True)
+
+    async def run() -> None:
+        async with open_task_group() as group:
+            group.start_soon(work)
+            await settle()
+            if not is_in_task:
+                await fail()
+            group.start_soon(fail)
+
+    assert await _error_of(run) is kind
+    assert ended == [True]
+
+
+async def test_what_ends_the_program_comes_before_other_errors() -> None:
+    """An error that was first does not hide it."""
+
+    async def fail(error: BaseException) -> None:
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                await anyio.sleep_forever()
+        finally:
+            raise error
+
+    async def run() -> None:
+        async with open_task_group() as group:
+            group.start_soon(fail, KeyboardInterrupt())
+            await settle()
+            group.start_soon(fail, ValueError())
+
+    assert await _error_of(run) is KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_what_ends_the_program_is_raised_where_items_are_read(kind: type[BaseException]) -> None:
+    """By trio it would be a crash in the background, and asyncio would leave the reader waiting."""
+    for error in (kind(), BaseExceptionGroup("of a library", [BaseExceptionGroup("", [kind()])])):
+        stream = BackgroundIterator(_raising(error))
+        assert await _error_of(lambda stream=stream: anext(stream)) is kind  # type: ignore[misc]
+
+
+async def _error_of(call: Callable[[], Awaitable[object]]) -> type[BaseException] | None:
+    try:
+        await call()
+    except BaseException as error:  # noqa: BLE001 - it is the finding
+        return type(error)
+    return None
+
+
+def _raising(error: BaseException) -> Produce[int]:
+    async def produce(_: Send[int]) -> None:
+        raise error
+
+    return produce

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -13,11 +14,15 @@ import planet_async
 from planet_async import (
     DOCUMENTED_RATES,
     ApiKey,
+    Archive,
+    BasemapProduct,
     BearerToken,
     BulkResult,
+    CatalogSource,
     Clip,
     Clock,
     Config,
+    DownloadedFiles,
     DownloadedOrder,
     OpenFile,
     Order,
@@ -29,13 +34,17 @@ from planet_async import (
     Paginator,
     Planet,
     PlanetError,
+    PricingRequest,
     Progress,
     Request,
     Response,
     SceneProduct,
     Schedule,
+    SentinelHub,
     StatusError,
+    SubscriptionRequest,
     SystemClock,
+    TaskingOrderRequest,
     Transport,
     WaitTimeout,
     Window,
@@ -90,10 +99,26 @@ def configuring(path: Path) -> None:
     Config("https://api.planet.com")  # type: ignore[call-arg]
 
 
-async def orders(planet: Planet) -> None:
-    request = OrderRequest(
-        "field", [SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")], tools=[Clip()]
-    )
+def requests(area: Mapping[str, Any]) -> None:
+    scenes = SceneProduct(["20221221_084022_18_2414"], "PSScene", ["analytic_udm2", "visual"])
+    request = OrderRequest("field 7", [scenes], tools=[Clip(area), {"new": {}}], delivery=Archive())
+    assert_type(request.source_type, str | None)
+    assert_type(request.to_dict(), dict[str, Any])
+    OrderRequest("field 7", [BasemapProduct("m", geometry=area), {"mosaic_name": "m", "quad_ids": ["1-2"]}])
+    OrderRequest("field 7", [scenes], delivery={"amazon_s3": {}}, hosting=SentinelHub())
+    OrderRequest("field 7", scenes)  # type: ignore[arg-type]
+    OrderRequest("field 7")  # type: ignore[call-arg]
+    now = datetime.now(UTC)
+    tasking = TaskingOrderRequest("n", {"type": "Point", "coordinates": [7, 46]}, start_time=now)
+    assert_type(tasking.name, str)
+    assert_type(tasking.start_time, str | None)
+    PricingRequest({"type": "Point", "coordinates": [7, 46]}, product="x")
+    TaskingOrderRequest({"type": "Point", "coordinates": [7, 46]})  # type: ignore[arg-type,call-arg]
+    source = CatalogSource(["PSScene"], ["ortho_visual"], area, "2026-01-01T00:00:00Z", now)
+    SubscriptionRequest("x", source, tools=[Clip()], hosting=SentinelHub())
+
+
+async def orders(planet: Planet, request: OrderRequest) -> None:
     order = await planet.orders.create(request)
     assert_type(order, Order)
     assert_type(await planet.orders.create({"name": "field", "products": []}), Order)
@@ -136,8 +161,8 @@ async def downloads(planet: Planet, order: Order) -> None:
     def show(progress: Progress) -> None:
         assert_type(progress.size, int | None)
 
-    assert_type(await planet.orders.download(order, to="data", progress=show), list[Path])
-    assert_type(await planet.orders.download(order.id, Path("data"), overwrite=True), list[Path])
+    assert_type(await planet.orders.download(order, to="data", progress=show), DownloadedFiles)
+    assert_type(await planet.orders.download(order.id, Path("data"), overwrite=True), DownloadedFiles)
     opening = planet.orders.open(order.results[0])
     assert_type(opening, AbstractAsyncContextManager[OpenFile])
     async with opening as file:

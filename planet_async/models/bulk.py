@@ -1,15 +1,15 @@
-"""What became of the things of one bulk call."""
+"""The result of a bulk call."""
 
 from attrs import field, frozen
 
-from planet_async.models.base import OpenEnum
+from planet_async.models.base import OpenEnum, Record
 
 
 class FailureReason(OpenEnum):
-    """Why a bulk call did not work for a thing.
+    """Why a bulk call failed for one id.
 
-    already_final: it runs or has ended, the API does not say which, so nothing can change it any more;
-    not_found: there is none of that id, or it is another user's; failed: all else, as the message says.
+    already_final: the state does not allow it: it is running or has ended (the API does not say which);
+    not_found: the id does not exist, or belongs to another user; failed: anything else, see the message.
     """
 
     ALREADY_FINAL = "already_final"
@@ -18,8 +18,8 @@ class FailureReason(OpenEnum):
 
 
 @frozen
-class BulkFailure:
-    """A thing that a bulk call did not work for, and why: `message` for people, `reason` for programs."""
+class BulkFailure(Record):
+    """An id for which a bulk call failed: the `message` is for people, the `reason` for programs."""
 
     id: str = ""
     message: str = ""
@@ -27,11 +27,11 @@ class BulkFailure:
 
 
 @frozen
-class BulkResult:
-    """What became of the things of a bulk call: each id is in `ids` or has one of the `failures`.
+class BulkResult(Record):
+    """The result of a bulk call: each id is either in `ids` or has an entry in `failures`.
 
-    `succeeded` is how many it worked for, and `ids` are theirs; empty after `orders.cancel_all`, since the
-    API names only the orders that it could not cancel.
+    `succeeded` is the number of `ids`.  After `orders.cancel_all` the `ids` are empty, since the API names
+    only the orders that it could not cancel.
     """
 
     succeeded: int

@@ -1,47 +1,72 @@
 """Where an order is delivered to: archives for download, and the clouds.
 
-Without a delivery the files of an order are downloaded one by one.  The secrets in these records appear in no
-repr.  Planet writes and deletes a small file at the destination first, so the credential must allow both.
+Without a delivery the files of an order are downloaded one by one.  Planet writes a small file at a cloud
+destination first and deletes it again, so the credential must allow both.  No repr shows a secret.
 See https://docs.planet.com/develop/apis/orders/delivery/
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from attrs import evolve, field, frozen
 
 from planet_async.models.base import Named
-from planet_async.models.codec import Problems, ReadBy, read_mapping
+from planet_async.models.codec import Check, ReadBy, drop_nulls
 from planet_async.redaction import SECRET
 
-_COMMON = ("single_archive", "archive_type", "archive_filename", "layout")
+_COMMON = ("archive_type", "single_archive", "archive_filename", "layout")
+_ZIPPED = {"single_archive": False, "archive_filename": "{{name}}_{{order_id}}.zip"}
 
 
 @frozen(kw_only=True)
 class Delivery(Named):
-    """Base of the deliveries; several in one order are written as a plain mapping.
+    """Base of the deliveries.  To use several in one order, write a plain mapping.
 
-    `archive_type` "zip" makes a zip file of each item, with `single_archive` one of the whole order, named by
-    `archive_filename`, where ``{{name}}`` and ``{{order_id}}`` are filled in.
+    Args:
+        single_archive: One zip file for the whole order instead of one for each item.
+        archive_type: ``"zip"``.  The API needs all three settings of archives: with this one, the others are
+            filled in as Planet's own client does.
+        archive_filename: The name of the zip file, where ``{{name}}`` and ``{{order_id}}`` are replaced.
+        layout: The layout of the files, such as ``{"format": "standard"}``.
     """
 
     block: ClassVar[str] = ""
+    for_subscriptions: ClassVar[bool] = True
 
     single_archive: bool | None = None
     archive_type: str | None = None
     archive_filename: str | None = None
     layout: Mapping[str, Any] | None = None
 
+    def derived(self) -> Mapping[str, object]:
+        """Return the other settings of archives, without which the API does not zip."""
+        return _ZIPPED if self.archive_type else {}
+
     def to_body(self) -> Mapping[str, object]:
-        """Give the common fields, and beside them the block of the cloud."""
-        given = self.set_fields()
-        common = {name: given.pop(name) for name in _COMMON if name in given}
-        return {**common, self.block: given} if self.block else common
+        """Return the common fields, and the destination's under its name."""
+        fields = self.set_fields()
+        common = {name: fields.pop(name) for name in _COMMON if name in fields}
+        return {**common, self.block: fields} if self.block else common
+
+    def subscription_problems(self) -> Iterable[str]:
+        """Yield why a subscription cannot be delivered so."""
+        if not self.for_subscriptions:
+            yield f"{type(self).__name__} is for orders only"
+        for name in _COMMON:
+            if getattr(self, name) is not None:
+                yield f"{name} is for orders only"
 
 
 @frozen(kw_only=True)
 class Archive(Delivery):
-    """Download, as zip files: ``Archive(single_archive=True)`` is one for the whole order."""
+    """Zip files to download: one for each item, or one for the whole order.
+
+    Example:
+        >>> Archive(single_archive=True).archive_filename
+        '{{name}}_{{order_id}}.zip'
+    """
+
+    for_subscriptions: ClassVar[bool] = False
 
     archive_type: str | None = "zip"
 
@@ -61,7 +86,7 @@ class AmazonS3(Delivery):
 
 @frozen(kw_only=True)
 class AzureBlobStorage(Delivery):
-    """Delivery to a container at Azure; `sas_token` comes without its leading question mark."""
+    """Delivery to a container at Azure; `sas_token` goes without its leading question mark."""
 
     block: ClassVar[str] = "azure_blob_storage"
 
@@ -85,7 +110,7 @@ class GoogleCloudStorage(Delivery):
 
 @frozen(kw_only=True)
 class GoogleEarthEngine(Delivery):
-    """Delivery to an image collection of Earth Engine; STAC metadata must be off for it."""
+    """Delivery to an image collection of Earth Engine; it excludes STAC metadata."""
 
     block: ClassVar[str] = "google_earth_engine"
 
@@ -110,7 +135,7 @@ class OracleCloudStorage(Delivery):
 
 @frozen(kw_only=True)
 class S3Compatible(Delivery):
-    """Delivery to anything that speaks the protocol of S3."""
+    """Delivery to any service with the protocol of S3."""
 
     block: ClassVar[str] = "s3_compatible"
 
@@ -128,6 +153,7 @@ class PlanetFolders(Delivery):
     """Delivery to a folder at Planet."""
 
     block: ClassVar[str] = "planet_folders"
+    for_subscriptions: ClassVar[bool] = False
 
     folder_id: str | None = None
 
@@ -157,16 +183,20 @@ DELIVERIES: Mapping[str, type[Delivery]] = {
 }
 
 
-def _read_delivery(value: object) -> Delivery | Mapping[str, Any]:
-    given, wrong = read_mapping(value), Problems()
-    wrong.read(given, Archive)
-    blocks = [wrong.read(given[name], cls, f".{name}") for name, cls in DELIVERIES.items() if name in given]
-    wrong.check()
-    if len(blocks) > 1 or given.keys() - DELIVERIES.keys() - set(_COMMON):
-        return given
-    common = {name: given.get(name) for name in _COMMON}
-    return evolve(blocks[0], **common) if blocks else Archive(**common)
+def _read_delivery(value: object, path: str, check: Check) -> Delivery | Mapping[str, Any] | None:
+    if not check.is_object(value, path):
+        return None
+    drop_nulls(value)
+    if not value:
+        return value
+    common = check.read_fields(value, Delivery, path, also=DELIVERIES)
+    found = [
+        check.read(value[name], cls, f"{path}.{name}") for name, cls in DELIVERIES.items() if name in value
+    ]
+    if common is None or None in found or len(found) > 1 or value.keys() - DELIVERIES.keys() - set(_COMMON):
+        return value
+    return evolve(found[0] if found else Archive(), **{name: getattr(common, name) for name in _COMMON})
 
 
 AnyDelivery = Annotated[Delivery, ReadBy(_read_delivery)]
-"""A delivery as an order has it: the common fields beside the block of the cloud."""
+"""A delivery as an order has it: the common fields, and the destination's under its name."""

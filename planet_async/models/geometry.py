@@ -1,91 +1,87 @@
 """Geometries: whatever a user has, as the GeoJSON that the API takes.
 
-What the API would refuse is refused here, and no more than that: whether rings cross is shapely's business.
+What the API would refuse is refused here, and no more than that: whether rings cross is left to shapely.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.json import kind as shown
 
-GEOMETRIES = frozenset(
-    {
-        "Point",
-        "MultiPoint",
-        "LineString",
-        "MultiLineString",
-        "Polygon",
-        "MultiPolygon",
-        "GeometryCollection",
-    }
-)
 AREAS = frozenset({"Polygon", "MultiPolygon"})
+GEOMETRIES = AREAS | {"Point", "MultiPoint", "LineString", "MultiLineString", "GeometryCollection"}
+GEOMETRY_NAMES = frozenset({"aoi", "geometry"})
+"""What the API calls a geometry, wherever in a request it stands."""
 
-_NAMES = frozenset({"aoi", "geometry"})
 _REFERENCE = "pl:features/"
 _EXPECTED = "expected a GeoJSON geometry or something with __geo_interface__"
 _SHORTEST_LINE = 2
 _SHORTEST_RING = 4  # a triangle, and its first position again
 _FURTHEST = (("longitude", 180), ("latitude", 90))
+_ROUNDING = 1e-9  # degrees, a tenth of a millimetre: what computing with floats adds
 
-_Check = Callable[[object, str], None]
+_Check = Callable[[object, str], Any]
 
 
 def to_geojson(
     value: object, *, where: str = "geometry", types: Collection[str] = GEOMETRIES
 ) -> Mapping[str, Any]:
-    """Give the geometry of a thing as a GeoJSON mapping.
+    """Return the geometry of a thing as a GeoJSON mapping, with plain lists and numbers.
 
-    Takes a GeoJSON geometry, a Feature (its geometry counts), a FeatureCollection of one, a reference to a
-    feature at Planet (``"pl:features/my/collection/feature"``), and anything with ``__geo_interface__``,
-    such as the shapes of shapely and the rows of geopandas.  Coordinates are longitude and latitude in
-    degrees; `types` are the types of geometry that the place takes, beside references.
+    Properties are ignored, whatever they hold.
 
-    Raises InvalidRequest, which begins with `where` and says what is wrong: another type, a ring that is not
-    closed or has fewer than four positions, a coordinate out of range.
+    Args:
+        value: A GeoJSON geometry, a Feature, a FeatureCollection of one, a reference to a feature at Planet
+            (``"pl:features/my/collection/feature"``), anything with ``__geo_interface__`` such as a shape of
+            shapely, or a row of a GeoDataFrame.  Coordinates are longitude and latitude in degrees; they may
+            be arrays of numpy.
+        where: What the message of an error begins with.
+        types: The types of geometry to accept; references are always accepted.
 
-        to_geojson(shapely.box(7.0, 46.5, 7.1, 46.6))
-        to_geojson("pl:features/my/fields-x1y2/field-7")
+    Raises:
+        InvalidRequest: another type, a ring that is not closed or has fewer than four positions, or a
+            coordinate out of range.
+
+    Example:
+        >>> to_geojson({"type": "Feature", "geometry": {"type": "Point", "coordinates": (7.5, 46.5)}})
+        {'type': 'Point', 'coordinates': [7.5, 46.5]}
+
+    See https://docs.planet.com/develop/apis/orders/tools/
     """
     if isinstance(value, str) and not value.startswith(_REFERENCE):
         raise InvalidRequest(f"{where}: {_EXPECTED}; a text must be a reference like {_REFERENCE}...")
     found = unwrapped(value)
     if not isinstance(found, Mapping):
-        found = unwrapped(getattr(value, "__geo_interface__", None))
-    if not isinstance(found, Mapping):
         raise InvalidRequest(f"{where}: {_EXPECTED}, got {type(value).__name__}")
-    _check(found, where, types)
-    return found
+    return _checked(found, where, types)
 
 
 def unwrapped(value: object) -> object:
-    """Take a geometry out of the Feature or the FeatureCollection of one around it; all else stays as it is.
+    """Take a geometry out of the Feature, collection of one or row around it; all else stays as it is.
 
     A reference to a feature at Planet becomes the object that the API takes.
     """
     if isinstance(value, str) and value.startswith(_REFERENCE):
         return {"type": "ref", "content": value}
     found = value
+    if not isinstance(found, Mapping | str | list):
+        # A row of a GeoDataFrame has no interface of its own, but its geometry does.
+        found = getattr(found, "__geo_interface__", getattr(found, "geometry", None))
+        found = getattr(found, "__geo_interface__", found)
     if isinstance(found, Mapping) and found.get("type") == "FeatureCollection":
         features = found.get("features")
-        found = features[0] if isinstance(features, list | tuple) and len(features) == 1 else None
+        found = features[0] if isinstance(features, list | tuple) and len(features) == 1 else found
     if isinstance(found, Mapping) and found.get("type") == "Feature":
-        found = found.get("geometry")
+        inside = found.get("geometry")
+        found = found if inside is None else getattr(inside, "__geo_interface__", inside)
     return found if isinstance(found, Mapping) else value
 
 
-def unwrap_geometries(body: Any) -> None:
-    """Take the geometries of a request, which are called `aoi` or `geometry`, out of what is around them."""
-    for name, value in body.items() if isinstance(body, dict) else enumerate(body):
-        if name in _NAMES:
-            body[name] = unwrapped(value)
-        elif isinstance(value, dict | list):
-            unwrap_geometries(value)
-
-
-def _check(geometry: Mapping[str, Any], where: str, types: Collection[str]) -> None:
+def _checked(geometry: Mapping[str, Any], where: str, types: Collection[str]) -> Mapping[str, Any]:
     kind = geometry.get("type")
     if kind == "FeatureCollection":
         raise InvalidRequest(
@@ -96,77 +92,95 @@ def _check(geometry: Mapping[str, Any], where: str, types: Collection[str]) -> N
     if kind == "ref":
         if not str(geometry.get("content")).startswith(_REFERENCE):
             raise InvalidRequest(f"{where}.content: expected a reference like {_REFERENCE}...")
-    elif not isinstance(kind, str) or kind not in GEOMETRIES:
+        return geometry
+    if not isinstance(kind, str) or kind not in GEOMETRIES:
         raise InvalidRequest(f"{where}: {_EXPECTED}, got one with the type {str(kind)[:40]!r}")
-    elif kind not in types:
+    if kind not in types:
         raise InvalidRequest(f"{where}: expected {' or '.join(sorted(types))}, got {kind}")
-    elif kind == "GeometryCollection":
-        _each(geometry.get("geometries"), f"{where}.geometries", _part)
-    else:
-        _CHECKS[kind](geometry.get("coordinates"), f"{where}.coordinates")
+    name, check = _PARTS[kind]
+    return {**geometry, name: check(geometry.get(name), f"{where}.{name}")}
 
 
-def _part(value: object, where: str) -> None:
+def _each(value: object, where: str, check: _Check) -> list[Any]:
+    """Return the members of a list, which must have some, each checked."""
+    found = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+    if not isinstance(found, list | tuple) or not found:
+        came = "" if isinstance(found, list | tuple) else f", got {shown(value)}"
+        raise InvalidRequest(f"{where}: expected a list that is not empty{came}")
+    return [check(part, f"{where}[{index}]") for index, part in enumerate(found)]
+
+
+def _geometries(value: object, where: str) -> list[Any]:
+    return _each(value, where, _geometry)
+
+
+def _geometry(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InvalidRequest(f"{where}: expected a geometry")
-    _check(value, where, GEOMETRIES)
+        raise InvalidRequest(f"{where}: expected a geometry, got {shown(value)}")
+    return _checked(value, where, GEOMETRIES)
 
 
-def _position(value: object, where: str) -> None:
-    if not isinstance(value, list | tuple) or len(value) < len(_FURTHEST):
-        raise InvalidRequest(f"{where}: expected a position: longitude and latitude")
-    for number in value:
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if not is_number or (isinstance(number, float) and not isfinite(number)):
-            raise InvalidRequest(f"{where}: expected finite numbers")
-    for (name, furthest), number in zip(_FURTHEST, value, strict=False):  # a third one is the height
-        if abs(number) > furthest:
-            raise InvalidRequest(f"{where}: the {name} {shown(number)} is not from -{furthest} to {furthest}")
+def _position(value: object, where: str) -> list[float]:
+    found = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(found, list | tuple) or len(found) < len(_FURTHEST):
+        raise InvalidRequest(f"{where}: expected a position: longitude and latitude, got {shown(value)}")
+    numbers = [_number(number, where) for number in found]
+    for index, (name, furthest) in enumerate(_FURTHEST):  # a third number is the height
+        if abs(numbers[index]) > furthest + _ROUNDING:
+            raise InvalidRequest(
+                f"{where}: the {name} {shown(numbers[index])} is not from -{furthest} to {furthest}"
+            )
+        if abs(numbers[index]) > furthest:
+            numbers[index] = furthest if numbers[index] > 0 else -furthest
+    return numbers
 
 
-def _each(value: object, where: str, check: _Check) -> Sequence[Any]:
-    """Check the members of a list, which must have some; gives the list."""
-    if not isinstance(value, list | tuple) or not value:
-        raise InvalidRequest(f"{where}: expected a list that is not empty")
-    for index, part in enumerate(value):
-        check(part, f"{where}[{index}]")
-    return value
+def _number(value: object, where: str) -> float:
+    if type(value) is int:
+        return value
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not isfinite(value):
+        raise InvalidRequest(f"{where}: expected finite numbers, got {shown(value)}")
+    return float(value)
 
 
-def _positions(value: object, where: str) -> None:
-    _each(value, where, _position)
+def _positions(value: object, where: str) -> list[Any]:
+    return _each(value, where, _position)
 
 
-def _line(value: object, where: str) -> None:
-    if len(_each(value, where, _position)) < _SHORTEST_LINE:
+def _line(value: object, where: str) -> list[Any]:
+    positions = _positions(value, where)
+    if len(positions) < _SHORTEST_LINE:
         raise InvalidRequest(f"{where}: a line has two positions or more")
+    return positions
 
 
-def _lines(value: object, where: str) -> None:
-    _each(value, where, _line)
+def _lines(value: object, where: str) -> list[Any]:
+    return _each(value, where, _line)
 
 
-def _ring(value: object, where: str) -> None:
-    positions = _each(value, where, _position)
+def _ring(value: object, where: str) -> list[Any]:
+    positions = _positions(value, where)
     if len(positions) < _SHORTEST_RING:
         raise InvalidRequest(f"{where}: a ring has four positions or more, and this one has {len(positions)}")
-    if [*positions[0]] != [*positions[-1]]:
+    if positions[0] != positions[-1]:
         raise InvalidRequest(f"{where}: the ring is not closed: its last position must be its first again")
+    return positions
 
 
-def _rings(value: object, where: str) -> None:
-    _each(value, where, _ring)
+def _rings(value: object, where: str) -> list[Any]:
+    return _each(value, where, _ring)
 
 
-def _polygons(value: object, where: str) -> None:
-    _each(value, where, _rings)
+def _polygons(value: object, where: str) -> list[Any]:
+    return _each(value, where, _rings)
 
 
-_CHECKS: Mapping[str, _Check] = {
-    "Point": _position,
-    "MultiPoint": _positions,
-    "LineString": _line,
-    "MultiLineString": _lines,
-    "Polygon": _rings,
-    "MultiPolygon": _polygons,
+_PARTS: Mapping[str, tuple[str, _Check]] = {
+    "Point": ("coordinates", _position),
+    "MultiPoint": ("coordinates", _positions),
+    "LineString": ("coordinates", _line),
+    "MultiLineString": ("coordinates", _lines),
+    "Polygon": ("coordinates", _rings),
+    "MultiPolygon": ("coordinates", _polygons),
+    "GeometryCollection": ("geometries", _geometries),
 }

@@ -15,9 +15,9 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SHOWN = 80  # characters of a body in an error
 _NUMBER_SHOWN = 12
 _LARGE = 10**_NUMBER_SHOWN  # Python refuses to write numbers of thousands of digits
-_WRONG_SERVER = (
-    "Something else than the API answered: a proxy, a network's sign-in page, or a wrong base URL."
-)
+_KINDS = {b"[": "a list", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
+_WRONG_SERVER = "The response is not the API's: a proxy, a network's sign-in page, or a wrong base URL."
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def parsed_object(
@@ -25,23 +25,35 @@ def parsed_object(
 ) -> dict[str, Any]:
     """Return a JSON object, decoded as a whole; raise DecodeError for anything else."""
     try:
-        found = msgspec.json.decode(data)
-    except RecursionError:
-        problem = "it is nested too deeply"
+        return _decode_object(data)
     except DECODE_ERRORS as error:
-        problem = str(error)
+        problem = error
+    raise not_an_object(problem, data, request=request, where=where, content_type=content_type)
+
+
+def not_an_object(
+    problem: Exception,
+    data: bytes,
+    *,
+    request: Request | None = None,
+    where: str = "$",
+    content_type: str = "",
+) -> DecodeError:
+    """Return the error for what msgspec could not decode as an object."""
+    if isinstance(problem, RecursionError):
+        what = "it is nested too deeply"
+    elif isinstance(problem, msgspec.ValidationError):
+        what = f"got {_KINDS.get(data.strip()[:1], 'a number')}"
     else:
-        if isinstance(found, dict):
-            return found
-        problem = f"got {kind(found)}"
+        what = str(problem)
     expected = f"`{where}`: expected a JSON object"
-    raise unreadable(expected, problem, data, request=request, content_type=content_type)
+    return unreadable(expected, what, data, request=request, content_type=content_type)
 
 
 def unreadable(
     expected: str, problem: str, data: bytes, *, request: Request | None = None, content_type: str = ""
 ) -> DecodeError:
-    """Return the error for a body of another kind; its hint says so where it is a web page."""
+    """Return the error for a body of another kind; its hint says what may have sent a web page."""
     begins, text = excerpt(data, request), data.strip()
     message = f"{expected}; {problem}: {begins}" if text else f"{expected}; {begins}"
     if "json" in content_type.lower() or not (content_type or text.startswith(b"<")):
@@ -52,10 +64,7 @@ def unreadable(
 
 
 def excerpt(data: bytes, request: Request | None = None) -> str:
-    """Return the beginning of a body as an error may quote it: without what may be a key or a signature.
-
-    The secrets in the body of the `request` are not shown either, even one as short as a word.
-    """
+    """Return the beginning of a body for an error, without keys, signatures and secrets of the request."""
     text = data[: 4 * _SHOWN].decode(errors="replace")
     text = without_tokens(" ".join(redact(text, secrets_in(request.body if request else None)).split()))
     if not text:

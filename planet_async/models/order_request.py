@@ -1,32 +1,20 @@
-"""What an order asks for: products, and what becomes of them.
+"""What an order asks for: products, and what is done with them.
 
 See https://docs.planet.com/develop/apis/orders/reference/
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, ClassVar
 
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 
-from planet_async.errors import InvalidRequest
-from planet_async.models.base import Named, RequestModel
-from planet_async.models.codec import ReadBy, named, read
+from planet_async.models.base import Named, RequestModel, geometry, items, optional_texts, texts
+from planet_async.models.codec import Check, ReadBy, geometry_of, named
 from planet_async.models.delivery import AnyDelivery
-from planet_async.models.geometry import to_geojson
-from planet_async.models.tools import AnyTool, Tool
+from planet_async.models.tools import AnyTool, Clip, Tool
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
-T = TypeVar("T")
-
-_SCENES = "scenes"
-_BASEMAPS = "basemaps"
 _BASEMAP_KEYS = ("mosaic_name", "quad_ids", "geometry")
-
-
-def _listed(value: Iterable[T], where: str) -> tuple[T, ...]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InvalidRequest(f"{where}: expected a list")
-    return tuple(value)
 
 
 class Product(RequestModel):
@@ -35,25 +23,29 @@ class Product(RequestModel):
     __slots__ = ()
 
 
-def _item_ids(value: Iterable[str]) -> tuple[str, ...]:
-    return _listed(value, "SceneProduct.item_ids")
-
-
 def _comma_list(value: str | Iterable[str]) -> str:
-    return value if isinstance(value, str) else ",".join(_listed(value, "SceneProduct.product_bundle"))
+    if isinstance(value, str):
+        return value
+    found: object = texts(value)
+    return ",".join(found) if isinstance(found, tuple) else found  # type: ignore[return-value]  # it is unfit
 
 
 @frozen
 class SceneProduct(Product):
-    """Scenes by their ids, in one bundle of assets.
+    """Scenes by their ids.
 
-    `product_bundle` may be several, separated by commas or as a list: a scene that lacks the first comes in
-    the next.  An order takes 500 items at most.
+    Args:
+        item_ids: At most 500 in one order.
+        item_type: The type of all of them, such as ``"PSScene"``.
+        product_bundle: The bundle of assets, or several as a list or separated by commas: a scene that lacks
+            the first one is delivered in the next.
 
-        SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")
+    Example:
+        >>> SceneProduct(["20221221_084022_18_2414"], "PSScene", ["analytic_udm2", "visual"]).product_bundle
+        'analytic_udm2,visual'
     """
 
-    item_ids: tuple[str, ...] = field(converter=_item_ids)
+    item_ids: tuple[str, ...] = field(converter=texts)
     item_type: str
     product_bundle: str = field(converter=_comma_list)
 
@@ -62,12 +54,8 @@ class SceneProduct(Product):
             yield "item_ids", "expected one id or more"
 
 
-def _geojson(value: object) -> Mapping[str, Any] | None:
-    return None if value is None else to_geojson(value, where="BasemapProduct.geometry")
-
-
-def _quad_ids(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if value is None else _listed(value, "BasemapProduct.quad_ids")
+def _optional_geometry(value: object) -> Mapping[str, Any] | None:
+    return None if value is None else geometry(value)
 
 
 @frozen
@@ -75,8 +63,10 @@ class BasemapProduct(Product):
     """A part of a mosaic: either all that a `geometry` touches, or the quads of `quad_ids`."""
 
     mosaic_name: str
-    geometry: Mapping[str, Any] | None = field(default=None, converter=_geojson)
-    quad_ids: tuple[str, ...] | None = field(default=None, converter=_quad_ids)
+    geometry: Annotated[Mapping[str, Any], geometry_of()] | None = field(
+        default=None, converter=_optional_geometry
+    )
+    quad_ids: tuple[str, ...] | None = field(default=None, converter=optional_texts)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if self.geometry is not None and self.quad_ids is not None:
@@ -100,33 +90,35 @@ class SentinelHub(Hosting):
     """
 
     block: ClassVar[str] = "sentinel_hub"
+    also_known: ClassVar[Collection[str]] = ("configuration_id",)
 
     collection_id: str | None = None
     create_configuration: bool | None = None
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        if self.collection_id is not None and self.create_configuration is not None:
+        if self.collection_id is not None and self.create_configuration:
             yield "create_configuration", "expected collection_id or create_configuration, not both"
 
 
 class Metadata(Named):
-    """Base of the kinds of metadata that can be asked for."""
+    """Base of the kinds of metadata that can be ordered."""
 
     __slots__ = ()
 
 
 @frozen
 class Stac(Metadata):
-    """Asks for STAC metadata beside the files."""
+    """STAC metadata, delivered with the files."""
 
     block: ClassVar[str] = "stac"
 
 
 @frozen
 class Webhook(RequestModel):
-    """A call of yours that Planet makes: for each item delivered, or (`per_order`) once for the order.
+    """A URL that Planet calls: for each item delivered, or (`per_order`) once for the order.
 
     The URL may hold a user and a password.
+    See https://docs.planet.com/develop/apis/orders/notifications/
     """
 
     url: str = field(repr=url_without_secrets, metadata=SECRET_URL)
@@ -135,30 +127,34 @@ class Webhook(RequestModel):
 
 @frozen
 class Notifications(RequestModel):
-    """Who is told when an order ends: `email` to the user, and a webhook."""
+    """How Planet notifies of the end of an order: `email` to the user, and a webhook."""
 
     email: bool | None = None
     webhook: Webhook | Mapping[str, Any] | None = field(default=None, repr=keys_only)
 
 
 def _products(value: Iterable[Product | Mapping[str, Any]]) -> tuple[Product | Mapping[str, Any], ...]:
-    return _listed(value, "OrderRequest.products")
+    return items(value)
 
 
-def _tools(value: Iterable[Tool | Mapping[str, Any]]) -> tuple[Tool | Mapping[str, Any], ...]:
-    return _listed(value, "OrderRequest.tools")
+def _tools(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
+    return () if value is None else items(value)
 
 
-def _is_basemap(product: Product | Mapping[str, Any]) -> bool:
+def _is_basemap(product: object) -> bool:
     if isinstance(product, Mapping):
-        return not product.keys().isdisjoint(_BASEMAP_KEYS)
+        return any(product.get(key) is not None for key in _BASEMAP_KEYS)
     return isinstance(product, BasemapProduct)
 
 
-def _read_product(value: object) -> Product:
-    if isinstance(value, Mapping) and _is_basemap(value):
-        return read(value, BasemapProduct)  # type: ignore[no-any-return]  # that is what it reads
-    return read(value, SceneProduct)  # type: ignore[no-any-return]
+def _is_clip_without_area(tool: Tool | Mapping[str, Any]) -> bool:
+    if isinstance(tool, Mapping):
+        return tool.get(Clip.block) == {}
+    return isinstance(tool, Clip) and tool.aoi is None
+
+
+def _read_product(value: object, path: str, check: Check) -> object:
+    return check.read(value, BasemapProduct if _is_basemap(value) else SceneProduct, path)
 
 
 _AnyProduct = Annotated[Product, ReadBy(_read_product)]
@@ -166,31 +162,46 @@ _AnyHosting = Annotated[Hosting, named({SentinelHub.block: SentinelHub})]
 _AnyMetadata = Annotated[Metadata, named({Stac.block: Stac})]
 
 
-def _source_of_products(request: "OrderRequest") -> str:
-    return _BASEMAPS if any(_is_basemap(product) for product in request.products) else _SCENES
-
-
 @frozen
 class OrderRequest(RequestModel):
     """An order to be placed.
 
-    Scenes and basemaps go into separate orders; which it is (`source_type`) follows from the products.
-    `order_type` "partial" delivers what is there where some items fail.  `subscription_id` is the quota plan
-    to charge.  A plain mapping does for any part, also for tools and deliveries that have no class here.
+    Any part may be a plain mapping with the API's own names, also tools and deliveries that have no class
+    here.
 
-        OrderRequest(
-            "field 7",
-            [SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")],
-            tools=[Clip(aoi=field_7), Reproject("EPSG:4326", kernel="cubic")],
-            delivery=Archive(single_archive=True),
-        )
+    Args:
+        name: A name of its own for each order makes sure that it is placed exactly once.
+        products: Scenes or basemaps, not both in one order.
+        source_type: ``"scenes"`` or ``"basemaps"``; by default it follows from the products.
+        order_type: ``"partial"`` delivers what is available where some items fail; ``"full"`` is the API's
+            default.
+        subscription_id: The quota plan to charge.
+        tools: What is done to the imagery.
+        delivery: Where it is delivered to; without it the files are downloaded one by one.
+        hosting: Where Planet hosts it, instead of a delivery.
+        notifications: How Planet notifies of its end.
+        metadata: Metadata to deliver with the files.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
+
+    Example:
+        >>> ring = [[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]
+        >>> field_7 = {"type": "Polygon", "coordinates": [ring]}
+        >>> request = OrderRequest(
+        ...     "field 7",
+        ...     [SceneProduct(["20221221_084022_18_2414"], "PSScene", "analytic_udm2")],
+        ...     tools=[Clip(aoi=field_7)],
+        ... )
+        >>> request.source_type
+        'scenes'
+
+    See https://docs.planet.com/develop/apis/orders/reference/
     """
-
-    always_sent: ClassVar[tuple[str, ...]] = ("source_type",)
 
     name: str
     products: tuple[_AnyProduct | Mapping[str, Any], ...] = field(converter=_products)
-    source_type: str = field(kw_only=True, default=Factory(_source_of_products, takes_self=True))
+    source_type: str | None = field(default=None, kw_only=True)
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
     tools: tuple[AnyTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
@@ -204,12 +215,19 @@ class OrderRequest(RequestModel):
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.products:
             yield "products", "expected one product or more"
-        if len({_is_basemap(product) for product in self.products}) > 1:
+        are_basemaps = {_is_basemap(product) for product in self.products}
+        if len(are_basemaps) > 1:
             yield "products", "scenes and basemaps cannot be in one order"
-        if self.hosting is not None and self.delivery is not None:
+        if are_basemaps == {False} and any(map(_is_clip_without_area, self.tools)):
+            yield "tools", "clip needs an area (aoi) where scenes are ordered"
+        if self.hosting and self.delivery:
             yield "hosting", "expected hosting or delivery, not both"
 
+    def derived(self) -> Mapping[str, object]:
+        """Return the source type, which the API always needs."""
+        return {"source_type": "basemaps" if _is_basemap(self.products[0]) else "scenes"}
+
     def set_fields(self) -> dict[str, object]:
-        """Give the fields that are not None; no tools are none to be sent."""
+        """Return the fields that are not None, and the tools only where there are some."""
         found = super().set_fields()
         return found if self.tools else {name: found[name] for name in found if name != "tools"}

@@ -1,28 +1,33 @@
-"""Orders as the API shows them, with what belongs to them.
+"""Orders, their files and counts, as the API returns them.
 
 See https://docs.planet.com/develop/apis/orders/reference/
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
-from planet_async.errors import DecodeError
-from planet_async.models.base import Deliverable, OpenEnum, Resource
+from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
+from planet_async.models.delivery import DELIVERIES
 
 T = TypeVar("T")
 
+_PLACES = (
+    *("account", "container", "namespace", "bucket", "project", "collection", "collection_id", "folder_id"),
+    *("ref", "path_prefix"),
+)
+
 
 class OrderState(OpenEnum):
-    """Where an order is; a word that Planet adds later becomes a state too, and is not final.
+    """The state of an order: queued, running, then one of success, partial, failed and cancelled.
 
-    queued, running, then one of success, partial, failed and cancelled.  Each is its own word:
-    ``order.state == "success"``.
+    Members equal their text (``order.state == "success"``); one that Planet adds later is not final.
     """
 
     QUEUED = "queued"
@@ -34,11 +39,12 @@ class OrderState(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen to the order any more."""
+        """Whether the order has ended."""
         return self in _FINAL
 
 
-_FINAL = frozenset({OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED})
+ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})
+_FINAL = ENDED_BADLY | {OrderState.SUCCESS, OrderState.PARTIAL}
 
 
 @frozen(eq=False)
@@ -46,8 +52,8 @@ class OrderResult(Resource):
     """A file that an order has delivered, or will.
 
     `name` is its path, which begins with the id of the order; `delivery` is pending, success or failed.
-    `location` is there for orders to be downloaded; whoever has it can fetch the file until `expires_at`,
-    None for never.
+    `location` is the link of an order to download; anyone who has it can fetch the file until `expires_at`
+    (None: for ever).
     """
 
     name: NonEmpty
@@ -58,9 +64,10 @@ class OrderResult(Resource):
 
 @frozen(eq=False)
 class Order(Deliverable):
-    """An order.  `error_hints` say why it failed, `last_message` what happened last.
+    """An order.
 
-    An order of a list has no `results`: get it by its id for those.
+    `error_hints` say why it failed, `last_message` what happened last.  Orders from `list()` have no
+    `results`; `get()` returns them.  See https://docs.planet.com/develop/apis/orders/reference/
     """
 
     id: NonEmpty
@@ -76,21 +83,38 @@ class Order(Deliverable):
 
     @property
     def products(self) -> tuple[Mapping[str, Any], ...]:
-        """What was ordered, as it was asked for."""
+        """The products, as they were requested."""
         return self._mappings("products")
 
     @property
     def metadata(self) -> Mapping[str, Any] | None:
-        """Which metadata were asked for."""
+        """The metadata that were requested."""
         return self._mapping("metadata")
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the order comes from a list and is without its results."""
+        return getattr(self, "_listed", False) and "results" not in self.links
+
+    @property
+    def delivered_to(self) -> str:
+        """Where the files go that are not for download: a cloud with its bucket, or a host; else empty."""
+        places = {name: place for name, place in (self.delivery or {}).items() if name in DELIVERIES}
+        hosts = {f"hosting at {name}": place for name, place in (self.hosting or {}).items()}
+        return ", ".join(_place(name, place) for name, place in {**places, **hosts}.items())
 
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:
-        """The files so far; more come while the order runs.  DecodeError for one without a name.
+        """The files so far; more come while the order runs.
 
-        None of an order that comes of a list, also by way of `wait` or `wait_many`, which read lists where
-        many are waited for: the API tells of files only to who asks for the one order.  `download` does.
+        Raises:
+            InvalidRequest: the order comes from a list, where the API leaves the results out.
+            DecodeError: a result has no name.
         """
+        if self.is_listed:
+            raise InvalidRequest(
+                f"order {self.id} comes from a list, which has no results", hint="Use orders.get(order.id)."
+            )
         return _each(OrderResult, self.links.get("results"), "$._links.results")
 
 
@@ -104,13 +128,13 @@ class ManifestFile(Resource):
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """The checksums in hex, by algorithm: md5 and sha256."""
+        """The checksums in hex, by algorithm."""
         found = self._mapping("digests") or {}
         return {name: digest for name, digest in found.items() if isinstance(digest, str)}
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """What the file is of, such as ``planet/item_id``."""
+        """What the file shows, such as ``planet/item_id``."""
         return self._mapping("annotations") or {}
 
 
@@ -122,15 +146,19 @@ class Manifest(Resource):
 
     @cached_property
     def files(self) -> tuple[ManifestFile, ...]:
-        """The files.  DecodeError for one without a path: its file could not be checked."""
+        """The files.
+
+        Raises:
+            DecodeError: there is no list of files, or one has no path.
+        """
         if not isinstance(self.raw.get("files"), list):
-            raise DecodeError("`$.files` is missing: this is no manifest of an order")
+            raise DecodeError("`$.files` is missing: this is not the manifest of an order")
         return _each(ManifestFile, self.raw["files"], "$.files")
 
 
 @frozen
-class OrderCounts:
-    """How many orders there are."""
+class OrderCounts(Record):
+    """How many orders are queued, and how many running."""
 
     queued_orders: int
     running_orders: int
@@ -138,63 +166,68 @@ class OrderCounts:
 
 @frozen(eq=False)
 class OrderStats(Resource):
-    """The orders at work, of the user and of the whole organization."""
+    """The unfinished orders of the user and of the whole organization."""
 
     user: OrderCounts
     organization: OrderCounts
 
 
 @frozen
-class _Cancelled:
+class _Cancelled(Record):
     count: int
 
 
 @frozen
-class _Refusal:
+class _Refusal(Record):
     order_id: str = ""
     message: str = ""
 
 
 @frozen
-class _NotCancelled:
+class _NotCancelled(Record):
     # Go writes an empty list as null.
     failures: tuple[_Refusal, ...] | None = None
 
 
 @frozen
-class _CancelCounts:
+class _CancelCounts(Record):
     succeeded: _Cancelled
     failed: _NotCancelled | None = None
 
 
 @frozen(eq=False)
 class BulkCancelReply(Resource):
-    """The body that answers a bulk cancel; `cancelled` is what it says."""
+    """The response to a bulk cancel."""
 
     result: _CancelCounts
 
     @property
     def cancelled(self) -> BulkResult:
-        """The counts and failures."""
+        """The result of cancelling all orders."""
         return BulkResult(self.succeeded, tuple(self.failures()))
 
     @property
     def succeeded(self) -> int:
-        """How many it worked for."""
+        """How many were cancelled."""
         return self.result.succeeded.count
 
     def failures(self) -> Iterator[BulkFailure]:
-        """Yield the failures; to make ten thousand at once would hold up others for 15 ms."""
+        """Yield the failures: ten thousand at once would block the event loop for 15 ms."""
         failed = self.result.failed
         for one in (failed and failed.failures) or ():
             yield BulkFailure(one.order_id, one.message, _reason(one.message))
 
 
 def _reason(message: str) -> FailureReason:
-    # The API has words for it, and no code.
+    # The API has no code for it.
     if "cancellable state" in message:
         return FailureReason.ALREADY_FINAL
     return FailureReason.NOT_FOUND if "No such order" in message else FailureReason.FAILED
+
+
+def _place(name: str, place: object) -> str:
+    parts = [str(place[key]) for key in _PLACES if place.get(key)] if isinstance(place, Mapping) else []
+    return f"{name} {'/'.join(parts)}".rstrip()
 
 
 def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
@@ -203,12 +236,30 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
     return tuple(decode_part(cls, item, where=f"{where}[{index}]") for index, item in enumerate(items))
 
 
-ENDED_BADLY = frozenset({OrderState.FAILED, OrderState.CANCELLED})  # for good, and without files
+class DownloadedFiles(list[Path]):
+    """The paths of the files of an order.
+
+    `checksums` has what the file of a path was compared with, like ``"sha256:..."``.  `unverified` are the
+    files for which the manifest has no checksum that can be compared.  `renamed` has the name, by path, of
+    each file that is kept under another one: no file can have it, or no terminal can print it.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        super().__init__(paths)
+        self.checksums: dict[Path, str] = {}
+        self.unverified: tuple[Path, ...] = ()
+        self.renamed: dict[Path, str] = {}
 
 
 @frozen
-class DownloadedOrder:
-    """A finished order and where its files are."""
+class DownloadedOrder(Record):
+    """A finished order and where its files are.
+
+    `paths` is empty for an order that was delivered to a cloud or is hosted: `delivered_to` says where.
+    `unverified` are those of the files for which the manifest has no checksum that can be compared.
+    """
 
     order: Order
     paths: tuple[Path, ...]
+    unverified: tuple[Path, ...] = ()
+    delivered_to: str = ""

@@ -1,4 +1,4 @@
-"""Usage reports as the API shows them.
+"""Usage reports, as the API returns them.
 
 See https://docs.planet.com/develop/apis/reports/
 """
@@ -9,19 +9,19 @@ from typing import Annotated
 from attrs import field, frozen
 
 from planet_async.models.base import Resource
-from planet_async.models.codec import NonEmpty, ReadBy, unexpected
+from planet_async.models.codec import FromText, NonEmpty
 
 _DAY_CHARACTERS = 10
 
 
-def _read_day(value: object) -> date:
+def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(value[:_DAY_CHARACTERS] if isinstance(value, str) else "")
+        return date.fromisoformat(text[:_DAY_CHARACTERS])
     except ValueError:
-        raise unexpected("a day like 2026-05-01", value) from None
+        return None
 
 
-Day = Annotated[date, ReadBy(_read_day)]
+Day = Annotated[date, FromText(_day)]
 """A day; of a time, only its day counts."""
 
 
@@ -30,7 +30,7 @@ class Report(Resource):
     """A report on the usage of a plan, from `data_date_start` to `data_date_end`: whole GMT days, inclusive.
 
     `report_type` is detailed or summary, and pv_detailed or billableaoi_detailed for Planetary Variables;
-    `cadence` is daily or monthly.  `contents` are the addresses of its parts, and `num_rows` is how many rows
+    `cadence` is daily or monthly.  `contents` are the URLs of its parts, and `num_rows` is how many rows
     these have.  Reports on sub-organizations are made on demand and have a `status`.
     """
 

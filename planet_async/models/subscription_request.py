@@ -1,38 +1,32 @@
-"""What a subscription asks for: a source, and what becomes of its items.
+"""What a subscription asks for: a source, and what is done with its items.
 
 See https://docs.planet.com/develop/apis/subscriptions/reference/
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self
 
-from attrs import field, fields, frozen
+from attrs import evolve, field, frozen
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.base import Named, RequestModel
-from planet_async.models.codec import (
-    Problems,
-    ReadBy,
-    as_typed,
-    named,
-    read_mapping,
-    type_of,
-    typed,
-    unexpected,
+from planet_async.models.base import (
+    Named,
+    RequestModel,
+    area,
+    geometry,
+    items,
+    moment,
+    optional_moment,
+    optional_texts,
+    rfc3339,
+    texts,
 )
-from planet_async.models.delivery import (
-    AmazonS3,
-    AzureBlobStorage,
-    Delivery,
-    Destination,
-    GoogleCloudStorage,
-    GoogleEarthEngine,
-    OracleCloudStorage,
-    S3Compatible,
-)
-from planet_async.models.geometry import AREAS, to_geojson
+from planet_async.models.codec import Check, Moment, ReadBy, drop_nulls, geometry_of, named, type_of, typed
+from planet_async.models.delivery import DELIVERIES, Delivery
+from planet_async.models.geometry import AREAS
 from planet_async.models.order_request import Hosting, SentinelHub
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import (
@@ -46,7 +40,12 @@ from planet_async.models.tools import (
 )
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
-CATALOG = "catalog"
+UPDATED = ("name", "source", "delivery", "hosting", "tools")
+"""The fields that an update takes."""
+
+_CATALOG = "catalog"
+
+# --- Sources
 
 
 class Source(RequestModel):
@@ -55,83 +54,63 @@ class Source(RequestModel):
     __slots__ = ()
 
 
-def _moment(where: str, value: object) -> str:
-    """Write a time as the API does; a text is checked and stays as it is."""
-    try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        found = None
-    if not isinstance(found, datetime):
-        raise InvalidRequest(f"{where}: expected a time like 2026-01-31T00:00:00Z")
-    if found.tzinfo is None:
-        raise InvalidRequest(f"{where}: expected a time with its zone, such as 2026-01-31T00:00:00Z")
-    if isinstance(value, str):
-        return value
-    return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _start(value: str | datetime) -> str:
-    return _moment("Source.start_time", value)
-
-
-def _end(value: str | datetime | None) -> str | None:
-    return None if value is None else _moment("Source.end_time", value)
-
-
-def _geometry(value: object) -> Mapping[str, Any]:
-    return to_geojson(value, where="Source.geometry")
-
-
-def _area(value: object) -> Mapping[str, Any]:
-    return to_geojson(value, where="Source.geometry", types=AREAS)
-
-
-def _words(name: str, value: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InvalidRequest(f"CatalogSource.{name}: expected a list")
-    return tuple(value)
-
-
-def _item_types(value: Iterable[str]) -> tuple[str, ...]:
-    return _words("item_types", value)
-
-
-def _asset_types(value: Iterable[str]) -> tuple[str, ...]:
-    return _words("asset_types", value)
-
-
-def _stages(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if value is None else _words("publishing_stages", value)
-
-
-def _backward(start: str, end: str | None) -> Iterable[tuple[str, str]]:
+def _interval_problems(start: str, end: str | None) -> Iterable[tuple[str, str]]:
     if end is not None and datetime.fromisoformat(end) < datetime.fromisoformat(start):
         yield "end_time", "it ends before it starts"
 
 
+def _read_filter(value: object, path: str, check: Check) -> object:
+    """Read a filter of the Data API, whose times are written as RFC 3339; all else is left to the API."""
+    if not check.is_object(value, path):
+        return None
+    config = value.get("config")
+    if value.get("type") == "DateRangeFilter" and isinstance(config, dict):
+        for name, time in config.items():
+            with suppress(InvalidRequest):
+                config[name] = rfc3339(time)
+    inner = config if isinstance(config, list) else [config]
+    for index, part in enumerate(inner):
+        if isinstance(part, dict) and "type" in part:
+            _read_filter(part, f"{path}.config[{index}]", check)
+    return value
+
+
 @frozen
 class CatalogSource(Source):
-    """Scenes as they are published: of one item type, over an area, from `start_time` on.
+    """Scenes as they are published.
 
-    `geometry` is whatever `to_geojson` takes, Polygon or MultiPolygon, with at most 1,500 corners.  `filter`
-    is one of the Data API; `rrule` picks months (``"FREQ=MONTHLY;BYMONTH=3,4,5"``); `publishing_stages` are
-    of preview, standard and finalized (the API's default: the last two); `time_range_type` is acquired (the
-    default) or published; `geometry_relation` is intersects (the default), contains or within.  Without an
-    `end_time` it goes on for ever.
+    Args:
+        item_types: One item type, such as ``["PSScene"]``.
+        asset_types: One asset type or more.
+        geometry: A Polygon or MultiPolygon with at most 1,500 vertices, as anything that `to_geojson` takes.
+        start_time: The beginning, as a datetime or text with a time zone.
+        end_time: The end; without it the subscription goes on for ever.
+        filter: A filter of the Data API.
+        rrule: The months to deliver, such as ``"FREQ=MONTHLY;BYMONTH=3,4,5"``.
+        publishing_stages: Of preview, standard and finalized; the API's default is the last two.
+        time_range_type: ``"acquired"`` (the API's default) or ``"published"``.
+        geometry_relation: ``"intersects"`` (the API's default), ``"contains"`` or ``"within"``.
 
-        CatalogSource(["PSScene"], ["ortho_analytic_4b"], field_7, "2026-01-01T00:00:00Z")
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
+
+    Example:
+        >>> ring = [[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]
+        >>> field_7 = {"type": "Polygon", "coordinates": [ring]}
+        >>> source = CatalogSource(["PSScene"], ["ortho_analytic_4b"], field_7, "2026-01-01T00:00:00Z")
     """
 
-    type: ClassVar[str] = CATALOG
+    type: ClassVar[str] = _CATALOG
+    also_known: ClassVar[Collection[str]] = ("geom_ref",)
 
-    item_types: tuple[str, ...] = field(converter=_item_types)
-    asset_types: tuple[str, ...] = field(converter=_asset_types)
-    geometry: Mapping[str, Any] = field(converter=_area)
-    start_time: str = field(converter=_start)
-    end_time: str | None = field(default=None, converter=_end)
-    filter: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    item_types: tuple[str, ...] = field(converter=texts)
+    asset_types: tuple[str, ...] = field(converter=texts)
+    geometry: Annotated[Mapping[str, Any], geometry_of(AREAS)] = field(converter=area)
+    start_time: Moment = field(converter=moment)
+    end_time: Moment | None = field(default=None, converter=optional_moment)
+    filter: Annotated[Mapping[str, Any], ReadBy(_read_filter)] | None = field(default=None, kw_only=True)
     rrule: str | None = field(default=None, kw_only=True)
-    publishing_stages: tuple[str, ...] | None = field(default=None, converter=_stages, kw_only=True)
+    publishing_stages: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     time_range_type: str | None = field(default=None, kw_only=True)
     geometry_relation: str | None = field(default=None, kw_only=True)
 
@@ -140,69 +119,84 @@ class CatalogSource(Source):
             yield "item_types", "expected one item type"
         if not self.asset_types:
             yield "asset_types", "expected one asset type or more"
-        yield from _backward(self.start_time, self.end_time)
+        yield from _interval_problems(self.start_time, self.end_time)
 
     def to_body(self) -> Mapping[str, object]:
-        """Give the fields below ``parameters``."""
+        """Return the type, and the fields as its parameters."""
         return {"type": self.type, "parameters": self.set_fields()}
 
 
 @frozen
 class VariableSource(Source):
-    """A planetary variable or another product that has an `id`, over an area, from `start_time` on.
+    """A Planetary Variable or another product that has an id.
 
-    `type` (such as land_surface_temperature) follows from the `id` where it is not given.  A variable may go
-    without delivery and hosting: its values are then in the results.
+    It may go without delivery and hosting: its values are then in the results.
 
-        VariableSource("SWC-AMSR2-C_V1.0_100", field_7, "2026-01-01T00:00:00Z", type="soil_water_content")
+    Args:
+        id: The id of the product.
+        geometry: Any geometry, as anything that `to_geojson` takes.
+        start_time: The beginning, as a datetime or text with a time zone.
+        end_time: The end; without it the subscription goes on for ever.
+        type: Such as ``"soil_water_content"``; without it the API finds it by the id.
+
+    Example:
+        >>> point = {"type": "Point", "coordinates": [7.0, 46.5]}
+        >>> source = VariableSource("SWC-AMSR2-C_V1.0_100", point, "2026-01-01T00:00:00Z")
     """
 
+    also_known: ClassVar[Collection[str]] = ("geom_ref",)
+
     id: str
-    geometry: Mapping[str, Any] = field(converter=_geometry)
-    start_time: str = field(converter=_start)
-    end_time: str | None = field(default=None, converter=_end)
+    geometry: Annotated[Mapping[str, Any], geometry_of()] = field(converter=geometry)
+    start_time: Moment = field(converter=moment)
+    end_time: Moment | None = field(default=None, converter=optional_moment)
     type: str | None = field(default=None, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        if self.type == CATALOG:
+        if self.type == _CATALOG:
             yield "type", "expected the type of a variable; scenes are a CatalogSource"
-        yield from _backward(self.start_time, self.end_time)
+        yield from _interval_problems(self.start_time, self.end_time)
 
     def to_body(self) -> Mapping[str, object]:
-        """Give the type, where it is known, and the other fields below ``parameters``."""
+        """Return the type, where it is known, and the other fields as its parameters."""
         parameters = self.set_fields()
         kind = parameters.pop("type", None)
         return {"parameters": parameters} if kind is None else {"type": kind, "parameters": parameters}
 
 
-def source_type(source: Source | Mapping[str, Any]) -> str | None:
-    """Give the type of a source; None where it is left to the API to tell."""
+def _source_type(source: Source | Mapping[str, Any]) -> str | None:
+    """Return the type of a source; None where the API has to find it."""
     if not isinstance(source, Mapping):
         found: Any = getattr(source, "type", None)
     elif (found := source.get("type")) is None:
         parameters = source.get("parameters")
-        found = CATALOG if isinstance(parameters, Mapping) and "item_types" in parameters else None
+        has_items = isinstance(parameters, Mapping) and parameters.get("item_types") is not None
+        found = _CATALOG if has_items else None
     return found if isinstance(found, str) else None
 
 
-def _read_source(value: object) -> object:
-    given, wrong = read_mapping(value), Problems()
-    parameters, kind = given.get("parameters"), given.get("type")
+def _read_source(value: object, path: str, check: Check) -> object:
+    if not check.is_object(value, path):
+        return None
+    check.spelling(value, ("type", "parameters"), path)
+    parameters, kind = value.get("parameters"), value.get("type")
+    drop_nulls(value)
     if kind is not None and (not isinstance(kind, str) or not kind):
-        raise unexpected("a text", kind, ".type")
-    if not isinstance(parameters, Mapping):
-        raise unexpected("an object", parameters, ".parameters")
-    found: object = given
-    if source_type(given) == CATALOG:
-        found = wrong.read(parameters, CatalogSource, ".parameters")
-    elif "id" in parameters:
-        found = wrong.read({**parameters, "type": kind}, VariableSource, ".parameters")
-    wrong.check()
-    return found  # a mapping of a kind that is not known here stays as it is
+        check.expected("a text", kind, f"{path}.type")
+    if not check.is_object(parameters, f"{path}.parameters"):
+        return None
+    if _source_type(value) == _CATALOG:
+        return check.read(parameters, CatalogSource, f"{path}.parameters")
+    if value["parameters"].get("id") is not None:
+        found = check.read(parameters, VariableSource, f"{path}.parameters")
+        return found and evolve(found, type=kind)
+    return value  # of a type that is not known here
 
 
-AnySource = Annotated[Source, ReadBy(_read_source)]
-"""A source, below its type."""
+_AnySource = Annotated[Source, ReadBy(_read_source)]
+
+
+# --- Tools
 
 
 @frozen
@@ -219,9 +213,10 @@ class Percent(RequestModel):
 
 @frozen(kw_only=True)
 class CloudPercentFilter(Tool):
-    """Leave out scenes by what part of the area is clear or covered; all given must hold.
+    """Leave out scenes by what part of the area is clear or covered; all ranges must hold.
 
-    CloudPercentFilter(clear_percent=Percent(gte=90), snow_ice_percent=Percent(lte=5))
+    Example:
+        >>> tool = CloudPercentFilter(clear_percent=Percent(gte=90), snow_ice_percent=Percent(lte=5))
     """
 
     block: ClassVar[str] = "cloud_filter"
@@ -234,84 +229,53 @@ class CloudPercentFilter(Tool):
     snow_ice_percent: Percent | Mapping[str, Any] | None = None
 
 
-SUBSCRIPTION_TOOLS: Mapping[str, type[Tool]] = {
-    tool.block: tool
-    for tool in (
-        BandMath,
-        Clip,
-        CloudPercentFilter,
-        FileFormat,
-        Harmonize,
-        Reproject,
-        TopOfAtmosphereReflectance,
-    )
+# The API refuses a tool of a lower rank after one of a higher rank.
+_RANKS: Mapping[type[Tool], int] = {
+    Harmonize: 1,
+    TopOfAtmosphereReflectance: 2,
+    Clip: 3,
+    Reproject: 3,
+    BandMath: 3,
+    CloudPercentFilter: 4,
+    FileFormat: 4,
 }
-
 _ORDER = "the order is harmonize, toar, then clip, reproject and bandmath, then cloud_filter and file_format"
-_RANKS: Mapping[str, int] = {
-    "harmonize": 1,
-    "toar": 2,
-    "clip": 3,
-    "reproject": 3,
-    "bandmath": 3,
-    "cloud_filter": 4,
-    "file_format": 4,
-}
+_RANKS_BY_NAME = {tool.block: rank for tool, rank in _RANKS.items()}
+
+SUBSCRIPTION_TOOLS: Mapping[str, type[Tool]] = {tool.block: tool for tool in _RANKS}
 
 
-def tool_problems(tools: Iterable[Tool | Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    """Yield what is wrong with the choice of tools, or with their order."""
-    tools = tuple(tools)
+def _tool_problems(tools: Iterable[Tool | Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     for tool in tools:
-        if isinstance(tool, Tool) and type(tool) not in SUBSCRIPTION_TOOLS.values():
+        if isinstance(tool, Tool) and type(tool) not in _RANKS:
             yield "tools", f"{type(tool).__name__} is for orders only"
-    ranked = [name for name in map(type_of, tools) if name in _RANKS]
+    ranked = [name for name in map(type_of, tools) if name in _RANKS_BY_NAME]
     for first, second in pairwise(ranked):
-        if _RANKS[second] < _RANKS[first]:
+        if _RANKS_BY_NAME[second] < _RANKS_BY_NAME[first]:
             yield "tools", f"{second} must come before {first}; {_ORDER}"
 
 
+# --- The request
+
 SUBSCRIPTION_DELIVERIES: Mapping[str, type[Delivery]] = {
-    delivery.block: delivery
-    for delivery in (
-        AmazonS3,
-        AzureBlobStorage,
-        Destination,
-        GoogleCloudStorage,
-        GoogleEarthEngine,
-        OracleCloudStorage,
-        S3Compatible,
-    )
+    name: delivery for name, delivery in DELIVERIES.items() if delivery.for_subscriptions
 }
-UPDATED = ("name", "source", "delivery", "hosting", "tools")
-"""The fields that an update takes."""
-
-_OF_ORDERS = tuple(part.name for part in fields(Delivery))
-
-
-def _topics(value: Iterable[str]) -> tuple[str, ...]:
-    return _listed(value, "SubscriptionWebhook.topics")
-
-
-def _listed(value: Iterable[Any], where: str) -> tuple[Any, ...]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InvalidRequest(f"{where}: expected a list")
-    return tuple(value)
 
 
 @frozen
 class SubscriptionWebhook(Named):
-    """A call of yours that Planet makes when one of the `topics` happens.
+    """A URL that Planet calls when one of the topics happens; it must not redirect.
 
-    Topics are delivery.success, delivery.match, delivery.failed, status.completed, status.cancelled,
-    status.pending, status.suspended, status.failed, status.backfill.completed and status.all.  The URL may
-    hold a user and a password; what it leads to must not redirect.
+    Args:
+        url: It may hold a user and a password.
+        topics: delivery.success, delivery.match, delivery.failed, status.completed, status.cancelled,
+            status.pending, status.suspended, status.failed, status.backfill.completed, status.all.
     """
 
     block: ClassVar[str] = "webhook"
 
     url: str = field(repr=url_without_secrets, metadata=SECRET_URL)
-    topics: tuple[str, ...] = field(converter=_topics)
+    topics: tuple[str, ...] = field(converter=texts)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.topics:
@@ -319,33 +283,48 @@ class SubscriptionWebhook(Named):
 
 
 _TypedTool = Annotated[Tool, typed(SUBSCRIPTION_TOOLS)]
-_TypedDelivery = Annotated[Delivery, typed(SUBSCRIPTION_DELIVERIES)]
-_TypedHosting = Annotated[Hosting, typed({SentinelHub.block: SentinelHub})]
+_TypedDelivery = Annotated[Delivery, typed(SUBSCRIPTION_DELIVERIES, may_be_empty=True)]
+_TypedHosting = Annotated[Hosting, typed({SentinelHub.block: SentinelHub}, may_be_empty=True)]
 _NamedWebhook = Annotated[SubscriptionWebhook, named({SubscriptionWebhook.block: SubscriptionWebhook})]
 
 
-def _tools(value: Iterable[Tool | Mapping[str, Any]]) -> tuple[Tool | Mapping[str, Any], ...]:
-    return _listed(value, "SubscriptionRequest.tools")
+def _tools(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
+    return () if value is None else items(value)
 
 
 @frozen
 class SubscriptionRequest(RequestModel):
     """A subscription to be created, or the new version of one.
 
-    A catalog source needs a delivery or hosting, never both; tools are for a catalog source only, and stand
-    in the order that the API enforces.  A plain mapping does for any part, in the API's own form
-    (``{"type": ..., "parameters": {...}}``), also for sources, tools and deliveries that have no class here.
+    Any part may be a plain mapping in the API's own form (``{"type": ..., "parameters": {...}}``), also
+    sources, tools and deliveries that have no class here.
 
-        SubscriptionRequest(
-            "field 7",
-            CatalogSource(["PSScene"], ["ortho_analytic_4b"], field_7, "2026-01-01T00:00:00Z"),
-            tools=[TopOfAtmosphereReflectance(), Clip()],
-            delivery=GoogleCloudStorage(bucket="fields", credentials=key),
-        )
+    Args:
+        name: A name of its own for each subscription makes sure that it is created exactly once.
+        source: What to subscribe to.
+        tools: What is done to scenes, in the order that the API requires.
+        delivery: Where scenes are delivered to; a catalog source needs it, or `hosting`.
+        hosting: Where Planet hosts the scenes, instead of a delivery.
+        notifications: The webhook to call.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
+
+    Example:
+        >>> ring = [[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]
+        >>> field_7 = {"type": "Polygon", "coordinates": [ring]}
+        >>> request = SubscriptionRequest(
+        ...     "field 7",
+        ...     CatalogSource(["PSScene"], ["ortho_analytic_4b"], field_7, "2026-01-01T00:00:00Z"),
+        ...     tools=[TopOfAtmosphereReflectance(), Clip()],
+        ...     hosting=SentinelHub(),
+        ... )
+
+    See https://docs.planet.com/develop/apis/subscriptions/reference/
     """
 
     name: str
-    source: AnySource | Mapping[str, Any]
+    source: _AnySource | Mapping[str, Any]
     tools: tuple[_TypedTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
     delivery: _TypedDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
     hosting: _TypedHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
@@ -355,9 +334,10 @@ class SubscriptionRequest(RequestModel):
 
     @classmethod
     def of(cls, subscription: Subscription) -> Self:
-        """Give what an update of a subscription starts from: it as it is, without its notifications.
+        """Return the request for an update that changes nothing, to start from.
 
-        The API takes no notifications in an update.  Secrets are blacked out, so put them back first:
+        It is without notifications, which an update cannot change.  The API redacts secrets, so put them
+        back first:
 
             request = SubscriptionRequest.of(subscription)
             request = attrs.evolve(request, delivery=GoogleCloudStorage(bucket="fields", credentials=key))
@@ -371,34 +351,26 @@ class SubscriptionRequest(RequestModel):
         )
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        kind = source_type(self.source)
-        is_catalog = kind == CATALOG
-        if self.hosting is not None and self.delivery is not None:
+        kind = _source_type(self.source)
+        is_catalog = kind == _CATALOG
+        if self.hosting and self.delivery:
             yield "hosting", "expected hosting or delivery, not both"
-        if is_catalog and self.hosting is None and self.delivery is None:
+        if is_catalog and not self.hosting and not self.delivery:
             yield "delivery", "missing: a catalog source needs delivery or hosting"
         if isinstance(self.delivery, Delivery):
-            yield from _delivery_problems(self.delivery)
+            for problem in self.delivery.subscription_problems():
+                yield "delivery", problem
         if self.tools and not is_catalog and (isinstance(self.source, VariableSource) or kind is not None):
             yield "tools", f"are for a catalog source only, not for {kind or 'a variable'}"
-        yield from tool_problems(self.tools)
+        yield from _tool_problems(self.tools)
 
     def to_body(self) -> Mapping[str, object]:
-        """Give the request as this API writes it."""
+        """Return the request as this API writes it: tools, delivery and hosting with their types."""
         found = self.set_fields()
+        del found["tools"]
         if self.tools:
-            found["tools"] = [as_typed(tool) if isinstance(tool, Tool) else tool for tool in self.tools]
-        else:
-            del found["tools"]
+            found["tools"] = [tool.to_typed() if isinstance(tool, Tool) else tool for tool in self.tools]
         for name, part in (("delivery", self.delivery), ("hosting", self.hosting)):
             if isinstance(part, Delivery | Hosting):
-                found[name] = as_typed(part)
+                found[name] = part.to_typed()
         return found
-
-
-def _delivery_problems(delivery: Delivery) -> Iterable[tuple[str, str]]:
-    if type(delivery) not in SUBSCRIPTION_DELIVERIES.values():
-        yield "delivery", f"{type(delivery).__name__} is for orders only"
-    for name in _OF_ORDERS:
-        if getattr(delivery, name) is not None:
-            yield "delivery", f"{name} is for orders only"

@@ -1,4 +1,4 @@
-"""Subscriptions as the API shows them, with their results and the counts of both.
+"""Subscriptions, their results, and the counts of both, as the API returns them.
 
 See https://docs.planet.com/develop/apis/subscriptions/reference/
 """
@@ -9,15 +9,15 @@ from typing import Any
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.base import Deliverable, OpenEnum, Resource
+from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.codec import NonEmpty, Timestamp
 
 
 class SubscriptionStatus(OpenEnum):
-    """Where a subscription is; a word that Planet adds later becomes a status too, and is not final.
+    """The status of a subscription: preparing, pending, running, then completed.
 
-    preparing, pending, running, then completed; beside these suspended (until it is reactivated), failed,
-    cancelled and invalid.  Each is its own word: ``subscription.status == "running"``.
+    Others are suspended (until it is reactivated), failed, cancelled and invalid.  Members equal their text
+    (``subscription.status == "running"``); one that Planet adds later is not final.
     """
 
     PREPARING = "preparing"
@@ -31,7 +31,7 @@ class SubscriptionStatus(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen any more.  Not so for failed and suspended, which can still be cancelled."""
+        """Whether it has ended; failed and suspended ones have not, since they can still be cancelled."""
         return self in _FINAL
 
 
@@ -40,9 +40,10 @@ _FINAL = frozenset({SubscriptionStatus.COMPLETED, SubscriptionStatus.CANCELLED, 
 
 @frozen(eq=False)
 class Subscription(Deliverable):
-    """A subscription: imagery or a planetary variable, delivered as it is made.
+    """A subscription: imagery or a Planetary Variable, delivered as it is made.
 
-    The secrets of its delivery come back as ``"<REDACTED>"``.
+    The API returns the secrets of its delivery as ``"<REDACTED>"``.
+    See https://docs.planet.com/develop/apis/subscriptions/reference/
     """
 
     id: NonEmpty
@@ -63,7 +64,7 @@ class Subscription(Deliverable):
 
 
 class ResultStatus(OpenEnum):
-    """Where a result is: created, queued, processing, then success, failed or cancelled."""
+    """The status of a result: created, queued, processing, then success, failed or cancelled."""
 
     CREATED = "created"
     QUEUED = "queued"
@@ -86,7 +87,7 @@ class SubscriptionResult(Resource):
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """What the result is of; the values of a planetary variable are here."""
+        """What the result contains, such as the values of a Planetary Variable."""
         return self._mapping("properties") or {}
 
     @property
@@ -97,12 +98,12 @@ class SubscriptionResult(Resource):
 
     @property
     def errors(self) -> Mapping[str, Any]:
-        """What went wrong with it."""
+        """What went wrong."""
         return self._mapping("errors") or {}
 
 
 @frozen
-class SubscriptionCounts:
+class SubscriptionCounts(Record):
     """How many subscriptions there are of each status; one that the API leaves out counts 0."""
 
     preparing: int = 0
@@ -123,7 +124,7 @@ class SubscriptionsSummary(Resource):
 
 
 @frozen
-class ResultCounts:
+class ResultCounts(Record):
     """How many results there are of each status; one that the API leaves out counts 0."""
 
     created: int = 0
@@ -149,11 +150,15 @@ class ResultsSummary(Resource):
 
 @frozen(eq=False)
 class BulkReply(Resource):
-    """The body that answers a bulk creation."""
+    """The response to a bulk creation."""
 
     @property
     def list_link(self) -> str:
-        """The address of the list of what was created; DecodeError where there is none."""
+        """The URL of the list of what was created.
+
+        Raises:
+            DecodeError: there is none.
+        """
         found = (self._mapping("_links") or {}).get("list")
         if not isinstance(found, str) or not found:
             raise DecodeError("`$._links.list` is missing: the subscriptions may have been created")

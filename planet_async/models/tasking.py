@@ -1,4 +1,4 @@
-"""Tasking orders and captures as the API shows them.
+"""Tasking orders, captures, prices and imaging windows, as the API returns them.
 
 See https://docs.planet.com/develop/apis/tasking/reference/
 """
@@ -10,15 +10,15 @@ from typing import Any
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError
-from planet_async.models.base import OpenEnum, Resource
+from planet_async.models.base import OpenEnum, Record, Resource
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
 
 class TaskingStatus(OpenEnum):
-    """Where a tasking order is; a word that Planet adds later becomes a status too, and is not final.
+    """The status of a tasking order: RECEIVED, PENDING, IN_PROGRESS, FINALIZING, then a final one.
 
-    RECEIVED, PENDING, IN_PROGRESS, FINALIZING, then one of FULFILLED, CANCELLED, REJECTED, EXPIRED and
-    FAILED.  Assured orders are REQUESTED first, and PENDING_CANCELLATION before they are cancelled.
+    Final are FULFILLED, CANCELLED, REJECTED, EXPIRED and FAILED; one that Planet adds later is not.  Assured
+    orders are REQUESTED first, and PENDING_CANCELLATION before they are cancelled.
     """
 
     REQUESTED = "REQUESTED"
@@ -35,7 +35,7 @@ class TaskingStatus(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen to the order any more."""
+        """Whether the order has ended."""
         return self in _FINAL
 
 
@@ -55,6 +55,7 @@ class TaskingOrder(Resource):
     """A tasking order: new imagery of a place, to be taken between `start_time` and `end_time`.
 
     Areas are in square kilometres, angles in degrees.  Much of it is None until it is known.
+    See https://docs.planet.com/develop/apis/tasking/reference/
     """
 
     id: NonEmpty
@@ -97,7 +98,7 @@ class TaskingOrder(Resource):
 
     @property
     def original_geometry(self) -> Mapping[str, Any] | None:
-        """The geometry as it was asked for."""
+        """The geometry as it was requested."""
         return self._mapping("original_geometry")
 
     @property
@@ -107,7 +108,7 @@ class TaskingOrder(Resource):
 
 
 class CaptureStatus(OpenEnum):
-    """Where a capture is, from SCHEDULED to PUBLISHED; or REMOVED from the schedule, or FAILED."""
+    """The status of a capture, from SCHEDULED to PUBLISHED; or REMOVED from the schedule, or FAILED."""
 
     SCHEDULED = "SCHEDULED"
     REMOVED = "REMOVED"
@@ -122,8 +123,8 @@ class CaptureStatus(OpenEnum):
 class Capture(Resource):
     """An image taken, or to be taken, for a tasking order.
 
-    `fulfilling` says whether it counts towards the order, `cloud_cover` is a share from 0 to 1.  The imagery
-    itself is found at Planet's Data API, by the `strip_id` or the `item_ids`.
+    `fulfilling` says whether it counts towards the order; `cloud_cover` is a share from 0 to 1.  The Data API
+    finds the imagery by the `strip_id` or the `item_ids`.
     """
 
     id: NonEmpty
@@ -150,17 +151,17 @@ class Capture(Resource):
 
     @property
     def captured_area(self) -> Mapping[str, Any] | None:
-        """What the image shows."""
+        """The area that the image shows."""
         return self._mapping("captured_area")
 
     @property
     def area_of_interest(self) -> Mapping[str, Any] | None:
-        """What was to be seen."""
+        """The area that was ordered."""
         return self._mapping("area_of_interest")
 
 
 class BulkStatus(OpenEnum):
-    """Where a bulk job is: PENDING, RUNNING, then COMPLETE, also where some of its orders failed."""
+    """The status of a bulk job: PENDING, RUNNING, then COMPLETE, even if some of its orders failed."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -182,7 +183,7 @@ class BulkJob(Resource):
 
 
 @frozen
-class PriceMultiplier:
+class PriceMultiplier(Record):
     """A factor of the price, and what it is for."""
 
     name: str = ""
@@ -191,16 +192,16 @@ class PriceMultiplier:
 
 
 @frozen
-class PricingModel:
-    """How a price comes about: `base_price`, times the multipliers."""
+class PricingModel(Record):
+    """How a price is computed: `base_price`, times the multipliers."""
 
     base_price: float | None = None
     multipliers: tuple[PriceMultiplier, ...] = ()
 
 
 @frozen
-class ReplacedOrder:
-    """An order that had to make way for another one, and its share of the price."""
+class ReplacedOrder(Record):
+    """An order that is replaced by another one, and its share of the price."""
 
     order_id: str = ""
     name: str = ""
@@ -209,10 +210,10 @@ class ReplacedOrder:
 
 @frozen(eq=False)
 class Pricing(Resource):
-    """What an order is estimated to cost, in `units` of quota (SQKM: square kilometres).
+    """The estimated cost of an order, in `units` of quota (SQKM: square kilometres).
 
     `determined_by` is "pricing_model", or "replaced_orders" where others were cancelled for this one; then
-    the cost is the sum of theirs.  Of a preview `order_id` is None.
+    the cost is the sum of theirs.  In a preview, `order_id` is None.
     """
 
     estimated_quota_cost: float
@@ -224,8 +225,8 @@ class Pricing(Resource):
 
 
 @frozen
-class PricingFailure:
-    """Stands for an order that could not be priced: the `error` in the API's words, and all of it, `raw`."""
+class PricingFailure(Record):
+    """Why an order could not be priced: the `error` in the API's words, and the whole object, `raw`."""
 
     error: str
     raw: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
@@ -233,17 +234,18 @@ class PricingFailure:
 
 @frozen(eq=False)
 class PricingPreview(Resource):
-    """What many orders would cost; those that could not be priced are not in the total.
+    """The estimated cost of many orders; those that could not be priced are not in the total.
 
-    for price in preview.pricing_details:
-        print(price.error if isinstance(price, PricingFailure) else price.estimated_quota_cost)
+    Example:
+        for price in preview.pricing_details:
+            print(price.error if isinstance(price, PricingFailure) else price.estimated_quota_cost)
     """
 
     total_estimated_quota_cost: float
 
     @cached_property
     def pricing_details(self) -> tuple[Pricing | PricingFailure, ...]:
-        """The price or the failure of each order, in the order in which they were given."""
+        """The price or the failure of each order, in the order of the request."""
         details = self.raw.get("pricing_details")
         return tuple(map(_price_or_failure, details)) if isinstance(details, list) else ()
 
@@ -266,7 +268,7 @@ def _reason(detail: Mapping[str, Any]) -> str:
 
 @frozen(eq=False)
 class ImagingWindow(Resource):
-    """A time in which a satellite can take an image; its id is what an ASSURED order asks for.
+    """A time at which a satellite can take an image; an ASSURED order needs its id.
 
     Angles are in degrees, the ground sample distance in metres.  Windows are soon out of date.
     """
@@ -289,17 +291,17 @@ class ImagingWindow(Resource):
 
     @property
     def geometry(self) -> Mapping[str, Any] | None:
-        """What can be seen."""
+        """The area that can be imaged."""
         return self._mapping("geometry")
 
     @property
     def cloud_forecast(self) -> tuple[Mapping[str, Any], ...]:
-        """The clouds to be expected, by time."""
+        """The expected clouds, by time."""
         return self._mappings("cloud_forecast")
 
 
 class SearchStatus(OpenEnum):
-    """Where a search for imaging windows is: CREATED, IN_PROGRESS, then DONE or FAILED."""
+    """The status of a search for imaging windows: CREATED, IN_PROGRESS, then DONE or FAILED."""
 
     CREATED = "CREATED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -308,13 +310,13 @@ class SearchStatus(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing more will be found."""
+        """Whether the search has ended."""
         return self in {SearchStatus.DONE, SearchStatus.FAILED}
 
 
 @frozen(eq=False)
 class ImagingWindowSearch(Resource):
-    """A search for imaging windows, and what it has found."""
+    """A search for imaging windows, and what it found."""
 
     id: NonEmpty
     status: SearchStatus = SearchStatus.CREATED
@@ -323,7 +325,11 @@ class ImagingWindowSearch(Resource):
 
     @cached_property
     def imaging_windows(self) -> tuple[ImagingWindow, ...]:
-        """The windows found.  DecodeError for one without an id: it could not be ordered."""
+        """The windows found.
+
+        Raises:
+            DecodeError: one has no id, so that it could not be ordered.
+        """
         windows = self.raw.get("imaging_windows")
         if not isinstance(windows, list):
             return ()

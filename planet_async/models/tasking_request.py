@@ -1,148 +1,109 @@
-"""What the Tasking API is asked for: orders, their prices, changes of them, and imaging windows.
+"""Requests of the Tasking API: orders, their prices, changes of them, and imaging windows.
 
 See https://docs.planet.com/develop/apis/tasking/reference/
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any
 
 from attrs import field, frozen
 
-from planet_async.errors import InvalidRequest
-from planet_async.models.base import RequestModel
-from planet_async.models.codec import ReadBy
-from planet_async.models.geometry import to_geojson
+from planet_async.models.base import RequestModel, geometry, items, optional_moment, optional_texts
+from planet_async.models.codec import Moment, geometry_of
 from planet_async.models.json import kind
 from planet_async.redaction import keys_only
-
-T = TypeVar("T")
-
-Moment = datetime | str
-"""A time with its zone, or a text like ``2026-05-01T00:00:00Z``."""
-
-
-def _as_it_is(value: object) -> object:
-    return value
-
-
-Zoned = Annotated[datetime, ReadBy(_as_it_is)]
-"""A time of a request: the record reads it itself, and refuses it without its zone."""
 
 _RIGHT_ANGLE = 90.0
 _LINE_ENDS = 2
 _SHAPES = frozenset({"Point", "LineString", "Polygon"})
+_WINDOW_SHAPES = frozenset({"Point", "LineString"})
+
+_Geometry = Annotated[Mapping[str, Any], geometry_of()]
 
 
-def _moment(name: str, value: Moment | None) -> datetime | None:
-    if value is None:
-        return None
-    found: object = value
-    if isinstance(value, str):
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            found = None
-    if not isinstance(found, datetime):
-        raise InvalidRequest(f"Tasking.{name}: expected a time like 2026-05-01T00:00:00Z")
-    if found.tzinfo is None:
-        raise InvalidRequest(f"Tasking.{name}: expected a time with its zone, such as 2026-05-01T00:00:00Z")
-    return found
+def _shape_problems(geometry: Mapping[str, Any], shapes: frozenset[str]) -> Iterable[tuple[str, str]]:
+    if geometry.get("type") not in shapes:
+        yield "geometry", f"expected a {', '.join(sorted(shapes))}, got a {geometry.get('type')}"
 
 
-def _start(value: Moment | None) -> datetime | None:
-    return _moment("start_time", value)
+def _interval_problems(start: str | None, end: str | None) -> Iterable[tuple[str, str]]:
+    if start and end and datetime.fromisoformat(end) <= datetime.fromisoformat(start):
+        yield "end_time", "expected a time after start_time"
 
 
-def _end(value: Moment | None) -> datetime | None:
-    return _moment("end_time", value)
+def _angle_problems(name: str, low: float | None, high: float | None) -> Iterable[tuple[str, str]]:
+    for end, angle in (("min", low), ("max", high)):
+        if angle is not None and not 0 <= angle <= _RIGHT_ANGLE:
+            yield f"{name}_{end}", f"expected 0 to 90 degrees, got {kind(angle)}"
+    if low is not None and high is not None and low > high:
+        yield f"{name}_min", f"expected no more than {name}_max"
 
 
-def _list(name: str, value: Iterable[T] | None) -> tuple[T, ...] | None:
-    if isinstance(value, str | bytes | Mapping):
-        raise InvalidRequest(f"Tasking.{name}: expected a list")
-    return None if value is None else tuple(value)
-
-
-def _satellite_types(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return _list("satellite_types", value)
-
-
-def _asset_types(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return _list("asset_types", value)
-
-
-def _data_products(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return _list("data_products", value)
-
-
-def _items(value: Iterable[Mapping[str, Any]] | None) -> tuple[Mapping[str, Any], ...] | None:
-    return _list("requested_items", value)
-
-
-def _geojson(value: object) -> Mapping[str, Any]:
-    return to_geojson(value, where="Tasking.geometry")
-
-
-class _Timed(RequestModel):
-    """What has a time and angles, under the API's names."""
-
-    __slots__ = ()
-
-    shapes: ClassVar[Collection[str]] = _SHAPES
-
-    def _problems(self) -> Iterable[tuple[str, str]]:
-        geometry = getattr(self, "geometry", None)
-        if geometry is not None and geometry.get("type") not in self.shapes:
-            yield "geometry", f"expected a {', '.join(sorted(self.shapes))}, got a {geometry.get('type')}"
-        start, end = getattr(self, "start_time", None), getattr(self, "end_time", None)
-        if start is not None and end is not None and end <= start:
-            yield "end_time", "expected a time after start_time"
-        for name in ("sat_elevation_angle", "off_nadir_angle"):
-            yield from self._angle_problems(name)
-
-    def _angle_problems(self, name: str) -> Iterable[tuple[str, str]]:
-        low, high = (getattr(self, f"{name}_{end}", None) for end in ("min", "max"))
-        for end, angle in (("min", low), ("max", high)):
-            if angle is not None and not 0 <= angle <= _RIGHT_ANGLE:
-                yield f"{name}_{end}", f"expected 0 to 90 degrees, got {kind(angle)}"
-        if low is not None and high is not None and low > high:
-            yield f"{name}_min", f"expected no more than {name}_max"
+def _mappings(value: Iterable[Mapping[str, Any]] | None) -> tuple[Mapping[str, Any], ...] | None:
+    return None if value is None else items(value)
 
 
 @frozen
-class PricingRequest(_Timed):
-    """An order as far as it takes to price it: a `geometry`, and what else is known.
+class PricingRequest(RequestModel):
+    """A tasking order as far as it takes to price it: a geometry, and what else is known.
 
-    PricingRequest({"type": "Point", "coordinates": [40.7, 64.6]}, product="Assured Tasking")
+    Args:
+        geometry: A Point (25 square kilometres around it), a LineString (a strip along it) or a Polygon, as
+            anything that `to_geojson` takes.
+        name: Not needed for a price.
+        pl_number: By default that of the account.
+        product: By default that of the account.
+        start_time: The beginning, as a datetime or text with a time zone.
+        end_time: The end, after `start_time`.
+        sat_elevation_angle_min: Degrees, from 0 to 90.
+        sat_elevation_angle_max: Degrees, from 0 to 90.
+        scheduling_type: FLEXIBLE, LOCK_IN, MONITORING, EXPRESS, ASSURED or ARCHIVE.
+        order_type: IMAGE, VIDEO or STEREO.
+        imaging_window: For ASSURED: the id of a window that `search_imaging_windows` found.
+        rrule: For MONITORING: the rule of recurrence, with COUNT.
+        satellite_types: Of SKYSAT, PELICAN and TANAGER.
+        cloud_threshold: As in Planet's documentation, and so are the fields after it.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
+
+    Example:
+        >>> point = {"type": "Point", "coordinates": [40.7, 64.6]}
+        >>> request = PricingRequest(point, product="Assured Tasking")
     """
 
-    geometry: Mapping[str, Any] = field(converter=_geojson)
+    # First, since it is the first argument of TaskingOrderRequest.
     name: str | None = field(default=None, kw_only=True)
+    geometry: _Geometry = field(converter=geometry)
     pl_number: str | None = field(default=None, kw_only=True)
     product: str | None = field(default=None, kw_only=True)
-    start_time: Zoned | None = field(default=None, converter=_start, kw_only=True)
-    end_time: Zoned | None = field(default=None, converter=_end, kw_only=True)
+    start_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
+    end_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
     sat_elevation_angle_min: float | None = field(default=None, kw_only=True)
     sat_elevation_angle_max: float | None = field(default=None, kw_only=True)
     scheduling_type: str | None = field(default=None, kw_only=True)
     order_type: str | None = field(default=None, kw_only=True)
     imaging_window: str | None = field(default=None, kw_only=True)
     rrule: str | None = field(default=None, kw_only=True)
-    satellite_types: tuple[str, ...] | None = field(default=None, converter=_satellite_types, kw_only=True)
+    satellite_types: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     cloud_threshold: float | None = field(default=None, kw_only=True)
     exclusivity_days: int | None = field(default=None, kw_only=True)
     n_stereo_pov: int | None = field(default=None, kw_only=True)
     early_start: bool | None = field(default=None, kw_only=True)
-    asset_types: tuple[str, ...] | None = field(default=None, converter=_asset_types, kw_only=True)
-    data_products: tuple[str, ...] | None = field(default=None, converter=_data_products, kw_only=True)
+    asset_types: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
+    data_products: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     requested_items: tuple[Mapping[str, Any], ...] | None = field(
-        default=None, converter=_items, kw_only=True
+        default=None, converter=_mappings, kw_only=True
     )
     delivery: Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        yield from super()._problems()
+        yield from _shape_problems(self.geometry, _SHAPES)
+        yield from _interval_problems(self.start_time, self.end_time)
+        yield from _angle_problems(
+            "sat_elevation_angle", self.sat_elevation_angle_min, self.sat_elevation_angle_max
+        )
         if self.scheduling_type == "ASSURED" and not self.imaging_window:
             yield "imaging_window", "expected the id of a window for an ASSURED order"
         if self.scheduling_type == "MONITORING" and not self.rrule:
@@ -151,19 +112,34 @@ class PricingRequest(_Timed):
 
 @frozen
 class TaskingOrderRequest(PricingRequest):
-    """An order of new imagery of a Point (25 square kilometres around it), a LineString or a Polygon.
+    """A tasking order to be placed: new imagery of a place.
 
-    Angles are in degrees.  `pl_number` and `product` are those of the account where they are not given;
-    `imaging_window` is the id of one that `search_imaging_windows` found, for an ASSURED order.
+    Args:
+        name: A name of its own for each order makes sure that it is placed exactly once.
+        geometry: A Point (25 square kilometres around it), a LineString (a strip along it) or a Polygon, as
+            anything that `to_geojson` takes.
 
-        TaskingOrderRequest(
-            "harbour", {"type": "Point", "coordinates": [149.44, 28.49]},
-            start_time=datetime(2026, 5, 1, tzinfo=UTC), end_time=datetime(2026, 6, 1, tzinfo=UTC),
-        )
+    All others are those of `PricingRequest`.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> request = TaskingOrderRequest(
+        ...     "harbour",
+        ...     {"type": "Point", "coordinates": [149.44, 28.49]},
+        ...     start_time=datetime(2026, 5, 1, tzinfo=UTC),
+        ...     end_time=datetime(2026, 6, 1, tzinfo=UTC),
+        ... )
+        >>> request.start_time
+        '2026-05-01T00:00:00Z'
+
+    See https://docs.planet.com/develop/apis/tasking/reference/
     """
 
     name: str
-    geometry: Mapping[str, Any] = field(converter=_geojson)
+    geometry: _Geometry = field(converter=geometry)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.name:
@@ -172,39 +148,62 @@ class TaskingOrderRequest(PricingRequest):
 
 
 @frozen(kw_only=True)
-class TaskingOrderChanges(_Timed):
-    """The fields of an order to be changed; all others stay as they are.
+class TaskingOrderChanges(RequestModel):
+    """The fields of a tasking order to change; all others stay as they are.
 
-    `start_time` can be changed while the order is PENDING, `end_time` also while it is IN_PROGRESS.
+    Args:
+        name: The new name.
+        start_time: Can be changed while the order is PENDING.
+        end_time: Can be changed while the order is PENDING or IN_PROGRESS.
     """
 
     name: str | None = None
-    start_time: Zoned | None = field(default=None, converter=_start)
-    end_time: Zoned | None = field(default=None, converter=_end)
+    start_time: Moment | None = field(default=None, converter=optional_moment)
+    end_time: Moment | None = field(default=None, converter=optional_moment)
+
+    def _problems(self) -> Iterable[tuple[str, str]]:
+        return _interval_problems(self.start_time, self.end_time)
 
 
 @frozen
-class ImagingWindowRequest(_Timed):
-    """What imaging windows are searched for: a Point or a LineString of two points, for a product.
+class ImagingWindowRequest(RequestModel):
+    """A search for the times at which a satellite can take an image.
 
-    `end_time` may be 7 days ahead; angles are in degrees.
+    Args:
+        geometry: A Point, or a LineString of two points.
+        pl_number: The plan.
+        product: The product.
+        start_time: The beginning, as a datetime or text with a time zone.
+        end_time: The end, at most 7 days ahead.
+        sat_elevation_angle_min: Degrees, from 0 to 90, as all angles.
+        sat_elevation_angle_max: At least `sat_elevation_angle_min`.
+        off_nadir_angle_min: At most `off_nadir_angle_max`.
+        off_nadir_angle_max: At least `off_nadir_angle_min`.
+        satellite_types: Of SKYSAT, PELICAN and TANAGER.
+        sensitivity_mode: GLINT, STANDARD, MEDIUM, HIGH, MAX or PUSHBROOM.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
     """
 
-    shapes: ClassVar[Collection[str]] = frozenset({"Point", "LineString"})
-
-    geometry: Mapping[str, Any] = field(converter=_geojson)
+    geometry: _Geometry = field(converter=geometry)
     pl_number: str
     product: str
-    start_time: Zoned | None = field(default=None, converter=_start, kw_only=True)
-    end_time: Zoned | None = field(default=None, converter=_end, kw_only=True)
+    start_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
+    end_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
     sat_elevation_angle_min: float | None = field(default=None, kw_only=True)
     sat_elevation_angle_max: float | None = field(default=None, kw_only=True)
     off_nadir_angle_min: float | None = field(default=None, kw_only=True)
     off_nadir_angle_max: float | None = field(default=None, kw_only=True)
-    satellite_types: tuple[str, ...] | None = field(default=None, converter=_satellite_types, kw_only=True)
+    satellite_types: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     sensitivity_mode: str | None = field(default=None, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        yield from super()._problems()
+        yield from _shape_problems(self.geometry, _WINDOW_SHAPES)
+        yield from _interval_problems(self.start_time, self.end_time)
+        yield from _angle_problems(
+            "sat_elevation_angle", self.sat_elevation_angle_min, self.sat_elevation_angle_max
+        )
+        yield from _angle_problems("off_nadir_angle", self.off_nadir_angle_min, self.off_nadir_angle_max)
         if self.geometry.get("type") == "LineString" and len(self.geometry["coordinates"]) != _LINE_ENDS:
             yield "geometry", "expected a LineString of two points"

@@ -1,6 +1,6 @@
 """The tools of an order: what Planet does to the imagery before it delivers it.
 
-The order of the tools is yours; Planet decides in which it applies them.
+Planet decides in which order the tools of an order are applied.
 See https://docs.planet.com/develop/apis/orders/tools/
 """
 
@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar
 
 from attrs import field, fields, frozen
 
-from planet_async.models.base import Named
-from planet_async.models.codec import ReadBy, named, unexpected
-from planet_async.models.geometry import AREAS, to_geojson
+from planet_async.models.base import Named, area
+from planet_async.models.codec import Check, ReadBy, geometry_of, named
+from planet_async.models.geometry import AREAS
 from planet_async.models.json import kind
 
 
@@ -21,8 +21,8 @@ class Tool(Named):
     __slots__ = ()
 
 
-def _geojson(value: object) -> Mapping[str, Any] | None:
-    return None if value is None else to_geojson(value, where="Clip.aoi", types=AREAS)
+def _optional_area(value: object) -> Mapping[str, Any] | None:
+    return None if value is None else area(value)
 
 
 def _positive(name: str, value: float | None) -> Iterable[tuple[str, str]]:
@@ -32,11 +32,15 @@ def _positive(name: str, value: float | None) -> Iterable[tuple[str, str]]:
 
 @frozen
 class BandMath(Tool):
-    """Compute new bands from those of the item; `b1` is the first, and none may be left out in between.
+    """Compute new bands from those of the item.
 
-    `pixel_type` is one of Auto (the API's default), 8U, 16U, 16S and 32R.
+    Args:
+        b1: The expression of the first new band; up to `b15`, without gaps.
+        pixel_type: Auto (the API's default), 8U, 16U, 16S or 32R.
 
-        BandMath("(b4-b3)/(b4+b3)", pixel_type="32R")
+    Example:
+        >>> BandMath("(b4-b3)/(b4+b3)", pixel_type="32R").to_dict()
+        {'bandmath': {'b1': '(b4-b3)/(b4+b3)', 'pixel_type': '32R'}}
     """
 
     block: ClassVar[str] = "bandmath"
@@ -59,25 +63,27 @@ class BandMath(Tool):
     pixel_type: str | None = field(default=None, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        names = [band.name for band in fields(BandMath)[:-1]]
-        missing = [name for name in names if getattr(self, name) is None]
-        for name in missing[:1]:
-            after = names[names.index(name) :]
-            given = [band for band in after if band not in missing]
-            if given:
-                yield name, f"missing, though {given[0]} is given"
+        bands = [band.name for band in fields(BandMath)[:-1]]
+        given = [band for band in bands if getattr(self, band) is not None]
+        for expected, band in zip(bands, given, strict=False):
+            if band != expected:
+                yield expected, f"missing, though {band} is given"
+                return
 
 
 @frozen
 class Clip(Tool):
     """Cut the imagery to an area: a Polygon or MultiPolygon, as anything that `to_geojson` takes.
 
-    Basemaps take none: they are cut to the geometry of the product.
+    Orders of scenes need the `aoi`.  Basemaps are cut to the geometry of the product, and a subscription's
+    scenes to the geometry of its source, without one.
     """
 
     block: ClassVar[str] = "clip"
 
-    aoi: Mapping[str, Any] | None = field(default=None, converter=_geojson)
+    aoi: Annotated[Mapping[str, Any], geometry_of(AREAS)] | None = field(
+        default=None, converter=_optional_area
+    )
 
 
 @frozen
@@ -135,10 +141,12 @@ class Merge(Tool):
 
 @frozen
 class Reproject(Tool):
-    """Change the projection, such as ``"EPSG:4326"``.
+    """Change the projection.
 
-    `resolution` is in units of the projection; `kernel` is one of near, bilinear, cubic, cubicspline,
-    lanczos, average, mode, min, max, med, q1 and q3.
+    Args:
+        projection: Such as ``"EPSG:4326"``.
+        resolution: The size of a pixel in units of the projection.
+        kernel: near, bilinear, cubic, cubicspline, lanczos, average, mode, min, max, med, q1 or q3.
     """
 
     block: ClassVar[str] = "reproject"
@@ -153,9 +161,15 @@ class Reproject(Tool):
 
 @frozen
 class Tile(Tool):
-    """Cut the images to tiles of `tile_size` times `tile_size` pixels.
+    """Cut the images into tiles.
 
-    `name_template` is like ``"{tilex}_{tiley}.tif"``.
+    Args:
+        tile_size: The width and height of a tile in pixels.
+        origin_x: Where the grid of tiles begins, in units of the projection.
+        origin_y: As `origin_x`.
+        pixel_size: The size of a pixel in units of the projection.
+        name_template: Such as ``"{tilex}_{tiley}.tif"``.
+        conformal_x_scaling: As in Planet's documentation.
     """
 
     block: ClassVar[str] = "tile"
@@ -174,7 +188,7 @@ class Tile(Tool):
 
 @frozen
 class TopOfAtmosphereReflectance(Tool):
-    """Give reflectance at the top of the atmosphere, times `scale_factor` (the API's default: 10000)."""
+    """Compute reflectance at the top of the atmosphere, times `scale_factor` (the API's default: 10000)."""
 
     block: ClassVar[str] = "toar"
 
@@ -201,10 +215,13 @@ TOOLS: Mapping[str, type[Tool]] = {
 _by_name = named(TOOLS).reader
 
 
-def _read_tool(value: object) -> object:
+def _read_tool(value: object, path: str, check: Check) -> object:
+    if isinstance(value, dict) and len(value) == 1 and None in value.values():
+        value |= {name: {} for name in value}  # `{"merge": null}`: no parameters
     if isinstance(value, Mapping) and len(value) != 1:
-        raise unexpected("one key, the name of the tool", value)
-    return _by_name(value)
+        check.expected("one key, the name of the tool", value, path)
+        return value
+    return _by_name(value, path, check)
 
 
 AnyTool = Annotated[Tool, ReadBy(_read_tool)]

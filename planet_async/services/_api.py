@@ -12,6 +12,7 @@ from planet_async.config import Config, Schedule
 from planet_async.exactly_once import Created, ExactlyOnce, ResourceKind, create_registry
 from planet_async.http import Request, Response, Transport, origin
 from planet_async.layers.compression import ACCEPTED
+from planet_async.layers.redirect import check_link
 from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageFormat, Paginator
@@ -45,25 +46,25 @@ class RequestParts(TypedDict, total=False):
 class Api:
     """Sends requests to paths of the API through one stack of layers.
 
-    Sleeping by `clock` ends when the client is closed; what outlives the client goes by `lasting_clock`.
+    `clock.sleep` raises ClientClosed when the client is closed.
     """
 
-    def __init__(
-        self, transport: Transport, config: Config, clock: Clock, lasting_clock: Clock, waits: Waits
-    ) -> None:
+    def __init__(self, transport: Transport, config: Config, clock: Clock, waits: Waits) -> None:
         self.transport = transport
         self.config = config
         self.clock = clock
-        self.lasting_clock = lasting_clock
         self._waits = waits
 
     def request(self, method: str, path: str, operation: str, **parts: Unpack[RequestParts]) -> Request:
-        """Make a request to a path, or to an absolute URL that the API gave."""
+        """Make a request to a path, or to a URL that the API gave, by the rule for redirects."""
         url = path if "://" in path else self.config.base_url + path
         headers = _STREAM_HEADERS if parts.get("stream") else _HEADERS
         if parts.get("body") is not None:
             headers = _HEADERS_WITH_BODY
-        return Request(method, url, headers=headers, operation=operation, **parts)
+        request = Request(method, url, headers=headers, operation=operation, **parts)
+        if "://" in path:
+            check_link(self.config.base_url, url, request)
+        return request
 
     async def send(self, request: Request) -> Response:
         """Send a request through all layers."""
@@ -106,9 +107,9 @@ class Api:
         """Return what creates one kind of thing."""
         address = origin(self.config.base_url)
         return ExactlyOnce(
-            kind, self.config, self.clock, lambda: create_registry(self.lasting_clock, address, kind.noun)
+            kind, self.config, self.clock, lambda: create_registry(self.clock, address, kind.noun)
         )
 
 
 def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:
-    return lambda item, request: decode(cls, item, request=request)
+    return lambda item, request: decode(cls, item, request=request, listed=True)

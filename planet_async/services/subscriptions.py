@@ -428,7 +428,7 @@ class Subscriptions:
     async def _act_on_all(
         self, action: str, user_id: int | str | None, body: Mapping[str, str] = _NO_DETAILS
     ) -> None:
-        if user_id not in {None, "all"}:
+        if user_id is not None and (not isinstance(user_id, str) or user_id != "all"):
             raise InvalidRequest(f"user_id must be 'all' here, or be left out, not {user_id!r}")
         content = to_json(body) if body else None
         path, operation = f"{_SUBSCRIPTIONS}/{action}", f"subscriptions.{action}_many"
@@ -488,10 +488,9 @@ def _with_status(wanted: SubscriptionStatus, outcome: Outcome[Subscription]) -> 
 
 
 def _status(value: SubscriptionStatus | str) -> SubscriptionStatus:
-    try:
-        return SubscriptionStatus(value)
-    except ValueError:
-        raise InvalidRequest(f"{value!r} is no status of a subscription"[:500]) from None
+    if not text("status", value):
+        raise InvalidRequest(f"{value!r} is no status of a subscription"[:500])
+    return SubscriptionStatus(value)
 
 
 def _path(subscription_id: str | UUID) -> str:

@@ -1,14 +1,20 @@
 """What a person is told on the way: what is tried again, and what to do in the words of the command."""
 
+import ast
+import io
 import logging
-from collections.abc import Callable
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cli.commanded import Run
-from planet_async import Config, Planet
-from planet_async.cli.output import _Lines
+import planet_async
+from cli.commanded import Run, Terminal
+from planet_async import Config, Planet, PlanetError
+from planet_async.cli.output import LogLines, one_line
 from planet_async.simulator import Fault, Simulator
 
 
@@ -33,23 +39,37 @@ def test_a_person_sees_that_it_is_tried_again(run: Run, on_terminal: Run, simula
     ran = run("orders", "stats")
     assert (ran.code, ran.err) == (0, "")
     logger = logging.getLogger("planet_async")
-    assert not any(isinstance(handler, _Lines) for handler in logger.handlers)
+    assert not any(isinstance(handler, LogLines) for handler in logger.handlers)
     assert logger.level == logging.NOTSET
 
 
-def test_many_tries_are_one_story(capsys: pytest.CaptureFixture[str]) -> None:
-    """At most one line a second, of one line's length; nothing in it steers the terminal."""
-    lines = _Lines()
+def test_many_attempts_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most one line a second, of one line's length; nothing in it controls the terminal."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    lines = LogLines()
     for created in (100.0, 100.5, 100.9, 101.2):
         record = logging.LogRecord(
             "planet_async", logging.INFO, "", 0, "at %s \x1b]0;x\x07" + "x" * 300, (created,), None
         )
         record.created = created
         lines.emit(record)
-    shown = capsys.readouterr().err
+    shown = terminal.getvalue()
     assert [line.split()[1] for line in shown.splitlines()] == ["100.0", "101.2"]
     assert "\x1b]0" not in shown
     assert max(map(len, shown.splitlines())) < 140
+
+
+def test_a_pipe_shows_trouble_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody watches, attempts that fail are reported from the fifth second on, every ten seconds."""
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    lines, started = LogLines(), time.time()
+    for seconds in (1, 4, 6, 9, 15, 17):
+        record = logging.LogRecord("planet_async", logging.INFO, "", 0, "after %s s", (seconds,), None)
+        record.created = started + seconds
+        lines.emit(record)
+    assert pipe.getvalue() == "planet-async: after 6 s\nplanet-async: after 17 s\n"
 
 
 @pytest.mark.usefixtures("base_url")
@@ -64,3 +84,36 @@ def test_hints_name_the_options_of_the_command(
     ran = run(*download)
     assert ran.code == 1
     assert "Pass --overwrite to replace it" in ran.err
+
+
+def _strings(node: ast.AST) -> str:
+    """Return the literal parts of a message."""
+    return "".join(
+        each.value
+        for each in ast.walk(node)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    )
+
+
+def _advice() -> Iterator[str]:
+    """Yield what the errors of the library advise."""
+    package = Path(planet_async.__file__).parent
+    for path in package.rglob("*.py"):
+        if not {"simulator", "testing", "cli"} & set(path.relative_to(package).parts):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.keyword) and node.arg == "hint":
+                    yield _strings(node.value)
+
+
+ADVICE = sorted(
+    {advice for advice in _advice() if advice} - {'Like this: rates={"orders.create": (Window(3),)}'}
+)
+
+
+@pytest.mark.parametrize("advice", ADVICE)
+def test_no_advice_is_in_python(advice: str) -> None:
+    """Whatever the library advises, the command says it in its own words, or not at all."""
+    error = PlanetError("the request failed", hint=advice)
+    text = one_line(error)
+    assert text.startswith("the request failed.")
+    assert not re.search(r"\w\(|\w=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\.", text)

@@ -1,5 +1,7 @@
 """`planet-async subscriptions`, against the simulator over HTTP: what a user types, and what comes back."""
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -83,12 +85,12 @@ def test_create_on_a_terminal(on_terminal: Run, write: Write) -> None:
 
 
 def test_bad_files_come_first(run: Run, write: Write, simulator: Simulator) -> None:
-    """Each bad file is a line that says what is wrong where; nothing at all is sent; exit code 1."""
+    """Each bad file is a line that says what is wrong where; nothing at all is sent; exit code 2."""
     ran = run("subscriptions", "create", write("good"), write("bad", name=7), write("bare", delivery=None))
-    assert ran.code == 1
+    assert ran.code == 2
     assert [line.split(": ")[2] for line in ran.err.splitlines()] == ["$.name", "$.delivery"]
     assert ran.err.count("Nothing was sent") == 2
-    assert run("subscriptions", "update", UNKNOWN, write("bad", source=1)).code == 1
+    assert run("subscriptions", "update", UNKNOWN, write("bad", source=1)).code == 2
     listed = write("list")
     listed.write_text("[1]")
     assert "expected an object" in run("subscriptions", "patch", UNKNOWN, listed).err
@@ -115,12 +117,18 @@ def test_one_refused_stops_no_other(run: Run, write: Write) -> None:
         (["--name-contains", "iel"], ["field"]),
         (["--source-type", "soil_water_content"], []),
         (["--created", "../2020-01-01T00:00:00Z"], []),
+        (["--updated", "../2020-01-01T00:00:00Z"], []),
+        (["--start-time", "2025-12-31T00:00:00Z/.."], ["done", "field", "hill"]),
+        (["--end-time", "../2020-01-01T00:00:00Z"], []),
+        (["--no-hosting"], ["done", "field", "hill"]),
+        (["--geom-ref", "pl:features/my/fields"], []),
+        (["--destination-ref", "pl:destinations/mine"], []),
         (["--user-id", "all"], ["done", "field", "hill"]),
         (["--page-size", "1", "--limit", "2"], ["done", "field"]),
     ],
 )
 def test_list(options: list[str], names: list[str], run: Run, write: Write) -> None:
-    """The main filters of the API are options; the list goes across pages, up to the limit."""
+    """Every filter of the API is an option; the list goes across pages, up to the limit."""
     run("subscriptions", "create", write("field"), write("done"), write("hill"))
     ran = run("subscriptions", "list", "--sort-by", "name", *options)
     assert ran.err == ""
@@ -150,7 +158,7 @@ def test_update_keeps_no_stand_in_for_a_secret(run: Run, write: Write, simulator
     """What the API has blacked out would replace the secret: it is refused, and nothing is sent."""
     hidden = {**DELIVERY, "parameters": {"bucket": "fields", "credentials": "<REDACTED>"}}
     ran = run("subscriptions", "update", UNKNOWN, write("field", delivery=hidden))
-    assert ran.code == 1
+    assert ran.code == 2
     assert "delivery.parameters.credentials" in ran.err
     assert not simulator.requests["subscriptions.update"]
 
@@ -228,13 +236,13 @@ def test_bad_id(command: str, run: Run, simulator: Simulator) -> None:
     """An id that is no UUID is refused before anything is sent, also behind a good one."""
     ids = [UNKNOWN, "nope"] if command in {"cancel", "suspend", "reactivate"} else ["nope"]
     ran = run("subscriptions", command, *ids)
-    assert ran.code == 1
+    assert ran.code == 2
     assert "'nope' is no subscription id: a UUID was expected" in ran.err
     assert not simulator.requests
 
 
 def test_results(run: Run, on_terminal: Run, write: Write) -> None:
-    """`results` lists what was delivered; with --csv it gives the rows of the API's CSV as JSON lines."""
+    """`results` lists what was delivered; and filters them."""
     id_ = run("subscriptions", "create", write("done")).json["id"]
     found = run("subscriptions", "results", id_).json_lines
     assert len(found) == 6
@@ -242,12 +250,25 @@ def test_results(run: Run, on_terminal: Run, write: Write) -> None:
     bad = run("subscriptions", "results", id_, "--status", "failed").json_lines
     assert (len(good), len(bad)) == (5, 1)
     assert len(run("subscriptions", "results", id_, "--limit", 2).json_lines) == 2
-    rows = run("subscriptions", "results", id_, "--csv", "--status", "success").json_lines
-    assert {row["id"] for row in rows} == {each["id"] for each in good}
-    assert {row["status"] for row in rows} == {"success"}
-    assert len(on_terminal("subscriptions", "results", id_, "--csv", "--limit", 2).json_lines) == 2
     seen = on_terminal("subscriptions", "results", id_)
     assert all(each["id"] in seen.out for each in found)
+    for option in ("--created", "--updated", "--completed", "--item-datetime"):
+        assert run("subscriptions", "results", id_, option, "../2020-01-01T00:00:00Z").json_lines == []
+
+
+def test_results_as_csv(run: Run, on_terminal: Run, write: Write) -> None:
+    """With --csv it prints the API's CSV with its header, also where there are no rows."""
+    id_ = run("subscriptions", "create", write("done")).json["id"]
+    good = run("subscriptions", "results", id_, "--status", "success").json_lines
+    csv_of = ("subscriptions", "results", id_, "--csv")
+    rows = list(csv.DictReader(io.StringIO(run(*csv_of, "--status", "success").out)))
+    assert {row["id"] for row in rows} == {each["id"] for each in good}
+    assert {row["status"] for row in rows} == {"success"}
+    assert len(on_terminal(*csv_of, "--limit", 2).out.splitlines()) == 3
+    empty = run(*csv_of, "--status", "queued")
+    assert (empty.code, empty.err) == (0, "")
+    assert empty.out == run(*csv_of).out.splitlines(keepends=True)[0]
+    assert run(*csv_of, "--json").code == 2
     assert run("subscriptions", "results", UNKNOWN, "--csv").code == 1
 
 

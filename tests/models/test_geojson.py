@@ -1,9 +1,12 @@
 """Whatever a user has for a geometry."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 import shapely
 import shapely.geometry
@@ -14,9 +17,10 @@ from planet_async.errors import InvalidRequest
 from planet_async.models.codec import checked_body, from_mapping
 from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.order_request import BasemapProduct, OrderRequest, SceneProduct
+from planet_async.models.subscription_request import SubscriptionRequest
 from planet_async.models.tools import Clip
 
-POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+POLYGON: dict[str, Any] = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 FEATURE = {"type": "Feature", "geometry": POLYGON, "properties": {}}
 COLLECTION = {"type": "FeatureCollection", "features": [FEATURE]}
 REFERENCE = {"type": "ref", "content": "pl:features/my/coll/feat"}
@@ -44,6 +48,98 @@ class Shape:
 def test_to_geojson(value: object) -> None:
     """A geometry, a feature, a collection of one, and objects that know theirs, all give the geometry."""
     assert to_geojson(value) == POLYGON
+
+
+class Row:
+    """As a row of a GeoDataFrame: it has no interface, but its geometry does."""
+
+    def __init__(self, geometry: object) -> None:
+        self.geometry = geometry
+
+
+class Tuple(NamedTuple):
+    """As a row of ``GeoDataFrame.itertuples()``."""
+
+    Index: int
+    geometry: object
+
+
+AREA = shapely.geometry.shape(POLYGON)
+AS_GEOPANDAS_WRITES = {
+    "type": "Feature",
+    "geometry": POLYGON,
+    "properties": {
+        "acquired": datetime(2026, 1, 1),  # noqa: DTZ001 - that is what is tried
+        "cloud": float("nan"),
+        "rows": np.int64(3),
+        7: {"a", "set"},
+    },
+    "bbox": (np.float32(0), 0, 1, 1),
+}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        AS_GEOPANDAS_WRITES,
+        {"type": "FeatureCollection", "features": [AS_GEOPANDAS_WRITES], "name": float("nan")},
+        Row(AREA),
+        Tuple(0, AREA),
+        {"type": "Feature", "geometry": AREA},
+        {"type": "Polygon", "coordinates": np.array(POLYGON["coordinates"])},
+        {"type": "Polygon", "coordinates": [np.array(POLYGON["coordinates"][0], dtype="float32")]},
+        {
+            "type": "Polygon",
+            "coordinates": [[[Decimal(x), np.int64(y)] for x, y in POLYGON["coordinates"][0]]],
+        },
+    ],
+    ids=["feature", "collection", "row", "tuple", "feature of a shape", "array", "arrays", "decimals"],
+)
+def test_what_geopandas_and_numpy_have(value: object) -> None:
+    """Properties are not looked at, and numbers of any kind are numbers: in a record and in a mapping."""
+    for request in (
+        order(value),
+        OrderRequest("x", [SceneProduct(["a"], "PSScene", "visual")], tools=[Clip(aoi=value)]),
+        {"products": [{"mosaic_name": "m", "geometry": value}], "name": "x"},
+    ):
+        sent = msgspec.json.decode(checked_body(OrderRequest, request))
+        places = sent["products"][0].get("geometry"), sent.get("tools", [{}])[0].get("clip", {}).get("aoi")
+        assert [place for place in places if place] == [POLYGON]
+    source = {
+        "item_types": ["a"],
+        "asset_types": ["b"],
+        "geometry": value,
+        "start_time": "2026-01-01T00:00:00Z",
+    }
+    body = {"name": "x", "source": {"parameters": source}, "delivery": {"type": "new"}}
+    sent = msgspec.json.decode(checked_body(SubscriptionRequest, body))
+    assert sent["source"]["parameters"]["geometry"] == POLYGON
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (Row(None), "got Row"),
+        (object(), "got object"),
+        (5, "got int"),
+        ({"type": "Polygon", "coordinates": "1 2"}, "expected a list that is not empty, got a text"),
+        ({"type": "Polygon", "coordinates": [[["1", "2"]]]}, "expected finite numbers, got a text"),
+        ({"type": "Polygon", "coordinates": [[None]]}, "longitude and latitude, got null"),
+    ],
+)
+def test_the_message_says_what_came(value: object, says: str) -> None:
+    """In a record as in a mapping."""
+    with pytest.raises(InvalidRequest, match=says):
+        Clip(aoi=value)
+    with pytest.raises(InvalidRequest, match=r"^\$\.tools\[0\]\.clip\.aoi.*" + says):
+        checked_body(OrderRequest, order(value))
+
+
+def test_rounding_is_no_other_place() -> None:
+    """What computing with floats adds to 180 degrees is taken off; more than that is refused and shown."""
+    assert to_geojson(a("Point", [180.0000000000001, -90.0000000000001])) == a("Point", [180, -90])
+    with pytest.raises(InvalidRequest, match=r"the longitude 180\.001 is not from -180 to 180"):
+        to_geojson(a("Point", [180.001, 0]))
 
 
 def test_reference() -> None:
@@ -148,7 +244,7 @@ def test_what_the_api_would_refuse(value: object, says: str) -> None:
 )
 def test_what_is_right_stays_as_it_is(value: Mapping[str, Any]) -> None:
     """Nothing that GeoJSON allows is refused, up to the last degree, and nothing of it is changed."""
-    assert to_geojson(value) is value
+    assert msgspec.json.encode(to_geojson(value)) == msgspec.json.encode(value)
 
 
 def test_the_type_must_fit_the_place() -> None:
@@ -204,7 +300,7 @@ def test_the_mapping_of_the_user_is_left_alone() -> None:
         ),
         ({"type": "Feature", "geometry": None}, ": the Feature has no geometry"),
         ({"type": "FeatureCollection", "features": []}, ": a FeatureCollection must hold one"),
-        ("my field", ": expected an object, got a text"),
+        ("my field", ": expected a GeoJSON geometry .*; a text must be a reference"),
     ],
 )
 def test_a_mapping_is_refused_with_the_place(aoi: object, says: str) -> None:

@@ -1,15 +1,18 @@
 """What an order shows, and the answers about many orders."""
 
+import copy
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from planet_async.errors import DecodeError
+from planet_async import ApiKey, Planet
+from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
@@ -21,6 +24,7 @@ from planet_async.models.orders import (
     OrderState,
     OrderStats,
 )
+from planet_async.testing import FakeClock, FakeTransport, reply
 
 BODIES = Path(__file__).parents[1] / "samples" / "orders"
 
@@ -152,7 +156,7 @@ def test_manifest() -> None:
         (b"{}", r"`\$\.files` is missing"),
         (b'{"files": {}}', r"`\$\.files` is missing"),
         (b'{"files": [{"path": "a"}, {"size": 1}]}', r"`\$\.files\[1\]\.path` is missing"),
-        (b'{"files": [3]}', r"`\$\.files\[0\]`: expected a JSON object; got 3"),
+        (b'{"files": [3]}', r"`\$\.files\[0\]`: expected a JSON object; got a number"),
     ],
 )
 def test_no_manifest(text: bytes, says: str) -> None:
@@ -184,7 +188,7 @@ def test_a_part_by_itself() -> None:
     """A record that is part of another one decodes by itself too."""
     assert decode(OrderCounts, b'{"queued_orders": 1, "running_orders": 2, "new": 3}') == OrderCounts(1, 2)
     with pytest.raises(
-        DecodeError, match=r"`\$\.running_orders` is missing \(what came has: queued_orders\)"
+        DecodeError, match=r"`\$\.running_orders` is missing \(the object has: queued_orders\)"
     ):
         decode(OrderCounts, b'{"queued_orders": 1}')
 
@@ -192,7 +196,8 @@ def test_a_part_by_itself() -> None:
 def test_stats_without_a_count() -> None:
     """A count that was not given is no zero."""
     with pytest.raises(
-        DecodeError, match=r"`\$\.user\.running_orders` is missing; `\$\.organization` is missing"
+        DecodeError,
+        match=r"`\$\.user`: .* missing required field `running_orders`; `\$\.organization` is missing",
     ):
         decode(OrderStats, b'{"user": {"queued_orders": 1}}')
 
@@ -226,14 +231,14 @@ def test_all_cancelled(failed: str) -> None:
     ("text", "says"),
     [
         (b"{}", r"`\$\.result` is missing"),
-        (b'{"result": {}}', r"`\$\.result\.succeeded` is missing"),
+        (b'{"result": {}}', r"`\$\.result`: object missing required field `succeeded`"),
         (
             b'{"result": {"succeeded": {"count": "2"}}}',
-            r"`\$\.result\.succeeded\.count`: expected a whole number",
+            r"`\$\.result\.succeeded\.count`: expected `int`, got `str`",
         ),
         (
             b'{"result": {"succeeded": {"count": 2}, "failed": {"failures": [{}, 7]}}}',
-            r"`\$\.result\.failed\.failures\[1\]`: expected an object, got 7",
+            r"`\$\.result\.failed\.failures\[1\]`: expected `object`, got `int`",
         ),
     ],
 )
@@ -241,3 +246,30 @@ def test_unusable_cancel_reply(text: bytes, says: str) -> None:
     """A reply that does not say how many were cancelled is an error."""
     with pytest.raises(DecodeError, match=says):
         decode(BulkCancelReply, text)
+
+
+def test_a_listed_order_has_no_results() -> None:
+    """It does not pretend to have no files: it says where they are, also as a copy."""
+    listed = decode(Order, b'{"id": "a", "state": "success"}', listed=True)
+    for order in (listed, copy.deepcopy(listed), pickle.loads(pickle.dumps(listed))):
+        assert order.is_listed
+        with pytest.raises(InvalidRequest, match=r"order a comes from a list.*orders\.get"):
+            _ = order.results
+    assert decode(Order, b'{"id": "a", "state": "success"}').results == ()
+    whole = decode(Order, body("order_success"), listed=True)
+    assert not whole.is_listed
+    assert len(whole.results) == 2
+
+
+@pytest.mark.anyio
+async def test_results_of_an_order_from_a_list() -> None:
+    """An order that a list returned raises; the same one, returned by `get`, has its files."""
+    plain = {"id": str(UUID(int=1)), "state": "success"}
+    whole = {**plain, "_links": {"results": [{"name": "a/b"}]}}
+    network = FakeTransport([reply(json={"orders": [plain]}), reply(json=whole)])
+    async with Planet(credentials=ApiKey("any"), transport=network, clock=FakeClock()) as planet:
+        listed = await planet.orders.list().first()
+        assert listed is not None
+        with pytest.raises(InvalidRequest, match=r"orders\.get"):
+            _ = listed.results
+        assert [result.name for result in (await planet.orders.get(listed.id)).results] == ["a/b"]

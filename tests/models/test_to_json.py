@@ -107,7 +107,7 @@ def test_a_mapping_that_holds_itself() -> None:
     """A mapping that holds itself is refused, not followed for ever."""
     endless: dict[str, Any] = {}
     endless["again"] = [endless]
-    with pytest.raises(InvalidRequest, match="nested too deeply, or holds itself"):
+    with pytest.raises(InvalidRequest, match="nested too deeply, or contains itself"):
         to_json(endless)
 
 

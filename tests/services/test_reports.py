@@ -223,7 +223,7 @@ def test_odd_fields_cost_nothing_else(fields: dict[str, Any], name: str, value: 
 
 def test_a_report_without_an_id_is_none() -> None:
     """The error says what is missing, and what came."""
-    with pytest.raises(DecodeError, match=r"`\$\.report_id` is missing \(what came has: cadence\)"):
+    with pytest.raises(DecodeError, match=r"`\$\.report_id` is missing \(the object has: cadence\)"):
         decode(Report, b'{"cadence": "daily"}')
 
 
@@ -540,9 +540,9 @@ async def test_a_break_gives_the_connection_back(packed: bool) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (PACKED[:-9], "the packed text is damaged: it ends early"),
-        (PACKED[:-8] + bytes(8), "the packed text is damaged: .*incorrect data check"),
-        (PACKED + b"rubbish", "the packed text is damaged: .*incorrect header check"),
+        (PACKED[:-9], "the compressed body is damaged: it ends early"),
+        (PACKED[:-8] + bytes(8), "the compressed body is damaged: .*incorrect data check"),
+        (PACKED + b"rubbish", "the compressed body is damaged: .*incorrect header check"),
         (b"a,b\r\n1\r\n", "row 2 .*has 1 cells, and the header 2"),
         (b"PK\x03\x04\x00\xff\xfe", "not UTF-8|row 1"),
     ],
