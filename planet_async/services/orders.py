@@ -204,7 +204,7 @@ class Orders:
         order_id: str | UUID,
         *,
         timeout: float | None = None,
-        on_update: Callable[[Order], None] | None = None,
+        on_update: Callable[[Order], object] | None = None,
     ) -> Order:
         """Wait until an order is finished, and return it as `get` does.
 

@@ -248,7 +248,7 @@ class Subscriptions:
         status: SubscriptionStatus | str,
         *,
         timeout: float | None = None,
-        on_update: Callable[[Subscription], None] | None = None,
+        on_update: Callable[[Subscription], object] | None = None,
     ) -> Subscription:
         """Wait until a subscription has that status, and return it.
 
