@@ -119,7 +119,7 @@ async def _tasking(url: str, concurrency: int, *, typed: bool = True) -> Figures
     async with Planet(config, credentials=ApiKey("any"), transport="aiohttp") as planet:
         with measuring(figures):
             count = 0
-            async for page in planet.tasking.list(limit=PAGE, concurrency=concurrency).pages():
+            async for page in planet.tasking.list(page_size=PAGE, concurrency=concurrency).pages():
                 count += len(page.items if typed else page)
     assert count == TASKING_ORDERS
     return figures

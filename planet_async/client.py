@@ -14,7 +14,7 @@ from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, without_query
-from planet_async.layers.closing import CloseGuard, ClosingClock, Shutdown
+from planet_async.layers.closing import ClientClock, CloseGuard, Shutdown
 from planet_async.layers.compression import Decompress
 from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
@@ -28,39 +28,53 @@ from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
 from planet_async.transports import AnyTransport, as_transport
 
-_APIS = {"compute": "orders"}
+_API_OF_PATH = {"compute": "orders"}
 
 
 def standard_stack(network: Transport, config: Config, credentials: Credentials, clock: Clock) -> Transport:
-    """Put the layers around a network, in the order that a request passes them.
+    """Return a network with the layers of a `Planet` client around it, for requests of your own.
 
-    Each try of a request waits for its turn, is signed for its origin, follows redirects, and fails as an
-    error.
+    Args:
+        network: What sends the requests, such as `HttpxTransport()`.
+        config: The settings.
+        credentials: What signs the requests to the origin of `config.base_url`.
+        clock: The clock, such as `SystemClock()`.
     """
     return _Shared(network, config, credentials, clock).stack(config)
 
 
 class _Shared:
-    """What a client has in common with its views: connections, credential, budget, waits, clock and end."""
+    """What a client and its views have in common."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
-        self.lasting_clock = clock
-        self._signed = Auth(network, credentials, config.base_url, clock)
-        self._budget = SharedRateLimits(credentials, config, clock)
-        self._closing = Shutdown()
-        self.clock = ClosingClock(clock, self._closing)
+        self.shutdown = Shutdown()
+        self.clock = ClientClock(clock, self.shutdown)
+        self.auth = Auth(network, credentials, config.base_url, clock)
+        self.limits = SharedRateLimits(credentials, config, clock)
         self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
-        """Put the layers around it that behave as the config says."""
-        unpacked = Decompress(FollowRedirects(self._signed))
-        answered = RaiseForStatus(unpacked, self.lasting_clock, config.max_body_bytes)
-        limited = RateLimit(answered, self._budget)
-        return CloseGuard(Retry(limited, config, self.lasting_clock, self._budget), self._closing)
+        """Return the layers that a request passes, from the outside in."""
+        return CloseGuard(  # until the client is closed
+            Retry(  # several times, where that is safe
+                RateLimit(  # when it is its turn
+                    RaiseForStatus(  # it comes back with its body, or as an error
+                        Decompress(FollowRedirects(self.auth, self.clock)),
+                        self.clock,
+                        config.max_body_bytes,
+                    ),
+                    self.limits,
+                ),
+                config,
+                self.clock,
+                self.limits,
+            ),
+            self.shutdown,
+        )
 
 
 class Planet:
-    """A client of Planet's APIs: `planet.orders`, `.subscriptions`, `.tasking` and `.reports`.
+    """A client of Planet's APIs.
 
         async with Planet() as planet:
             async for order in planet.orders.list(state="running"):
@@ -68,20 +82,26 @@ class Planet:
 
     One client serves any number of tasks.  Without `async with`, call `aclose()` in the end.
 
+    Services:
+        orders: Order imagery, wait for it, and download it.
+        subscriptions: Have imagery delivered as it is published.
+        tasking: Have satellites take new images.
+        reports: Read reports about the usage of an organization.
+
     Args:
         config: The settings; by default `Config()`.
         api_key: The key of a Planet account: the same as ``credentials=ApiKey(api_key)``.
-        credentials: An `ApiKey`, `BearerToken`, `ClientCredentials` or `SignedBy`. Where neither these nor a
-            key is given, the key is that of `PL_API_KEY`.
+        credentials: An `ApiKey`, `BearerToken`, `ClientCredentials` or `SignedBy`. Without these and without
+            a key, the key is that of `PL_API_KEY`.
         transport: What sends the requests: "httpx", "httpx2" or "aiohttp" (faster, asyncio only); or an HTTP
             client of yours, an `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession`, to which
             `proxy`, `ca_file`, `client_cert` and `trust_env` of the config do not apply, and which is not
             closed; or any other `Transport`.
-        clock: The time to go by, such as a `planet_async.testing.FakeClock`.
+        clock: The clock, such as a `planet_async.testing.FakeClock` in tests.
 
     Raises:
         MissingCredentials: there is no key.
-        InvalidRequest: an argument cannot be right, or the library of the transport is not installed.
+        InvalidRequest: an argument makes no sense, or the library of the transport is not installed.
     """
 
     def __init__(
@@ -95,12 +115,12 @@ class Planet:
     ) -> None:
         config = _checked_config(config)
         credentials = _checked_credentials(api_key, credentials)
-        clock = _checked_clock(clock)
-        self._use(_Shared(as_transport(transport, config), config, credentials, clock), config)
+        network = as_transport(transport, config)
+        self._use(_Shared(network, config, credentials, clock or SystemClock()), config)
 
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
-        self._api = Api(shared.stack(config), config, shared.clock, shared.lasting_clock, shared.waits)
+        self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
         self.orders = Orders(self._api)
         self.reports = Reports(self._api)
         self.subscriptions = Subscriptions(self._api)
@@ -116,12 +136,22 @@ class Planet:
     ) -> Response:
         """Send a request to an endpoint that has no method here, with the same limits, retries and errors.
 
-        `path` begins with a slash, or is an address that the API gave.  The body of the response has been
-        read. A request other than GET, HEAD, PUT and DELETE is sent again only where it cannot have been
-        acted on.
-
             response = await planet.request("GET", "/compute/ops/bundles/spec")
             bundles = json.loads(await response.read())
+
+        Args:
+            method: GET, POST and so on. A request other than GET, HEAD, PUT and DELETE is sent again only if
+                the server cannot have acted on it.
+            path: A path that begins with a slash, or a URL that the API returned.
+            params: The parameters of the query.
+            json: The body, as JSON.
+
+        Returns:
+            The response, whose body has been read.
+
+        Raises:
+            InvalidRequest: the path does not begin with a slash.
+            PlanetError: as for every other call.
         """
         if not path.startswith("/") and "://" not in path:
             raise InvalidRequest(f"a path begins with a slash: {path!r}")
@@ -133,23 +163,25 @@ class Planet:
         )
 
     def with_options(self, **options: typing.Unpack[Options]) -> "Planet":
-        """Give a view of this client that behaves otherwise; the options are fields of `Config`.
-
-        It shares the connections, the credential, the rates and the retries, and costs next to nothing: make
-        one for a single call.  Closing it closes nothing; when this client is closed, so is the view.  Raises
-        InvalidRequest for a value that makes no sense, and for what is no option.
+        """Return a view of this client with other options, which are fields of `Config`.
 
             order = await planet.with_options(deadline=5).orders.get(order_id)
+
+        A view shares the connections, the credential, the rates and the retries, and costs next to nothing:
+        make one for a single call.  Closing it closes nothing; closing this client closes its views.
+
+        Raises:
+            InvalidRequest: there is no such option, or its value makes no sense.
         """
         if unknown := options.keys() - Options.__annotations__.keys():
             raise InvalidRequest(
-                f"no option of a call: {', '.join(sorted(unknown))}",
+                f"not an option of a call: {', '.join(sorted(unknown))}",
                 hint=f"There are {', '.join(Options.__annotations__)}.",
             )
         return _View(self._shared, evolve(self._api.config, **options))
 
     async def aclose(self) -> None:
-        """End the calls under way, which raise ClientClosed, and close the connections."""
+        """Close the connections; calls in progress raise ClientClosed."""
         await self._api.transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -162,18 +194,18 @@ class Planet:
 
 
 class _View(Planet):
-    """Another client's connections with other options."""
+    """Other options on the connections of another client."""
 
     def __init__(self, shared: _Shared, config: Config) -> None:
         self._use(shared, config)
 
     async def aclose(self) -> None:
-        """Close nothing: the connections belong to the client that this is a view of."""
+        """Close nothing: the connections belong to the client of which this is a view."""
 
 
 def _checked_config(config: Config | None) -> Config:
     if config is None:
-        return Config.from_env()
+        return Config()
     if isinstance(config, Config):
         return config
     hint = 'Pass the key as Planet(api_key="...").' if isinstance(config, str) else "See help(Config)."
@@ -196,17 +228,9 @@ def _checked_credentials(api_key: str | None, credentials: Credentials | None) -
     )
 
 
-def _checked_clock(clock: Clock | None) -> Clock:
-    if clock is None:
-        return SystemClock()
-    methods = [getattr(clock, name, None) for name in ("monotonic", "now", "sleep", "move_on_after")]
-    if isinstance(clock, type) or not all(map(callable, methods)):
-        raise InvalidRequest(f"clock must be a Clock, such as SystemClock(), not {type_name(clock)}")
-    return clock
-
-
 def _api_of(path: str) -> str:
-    """Name the API that a path belongs to, whose rate it shares: /tasking/v2/orders/ is "tasking"."""
-    path = without_query(path)  # the operation is shown
-    first = path.partition("://")[2].partition("/")[2] if "://" in path else path.lstrip("/")
-    return _APIS.get(first.partition("/")[0], first.partition("/")[0])
+    """Return the API whose rate a path counts for: "tasking" for /tasking/v2/orders/."""
+    path = without_query(path)  # the operation is shown in messages
+    path = path.partition("://")[2].partition("/")[2] if "://" in path else path.lstrip("/")
+    first = path.partition("/")[0]
+    return _API_OF_PATH.get(first, first)

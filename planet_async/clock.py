@@ -1,4 +1,4 @@
-"""Time, handed in: `SystemClock` for real, `planet_async.testing.FakeClock` where a test must not wait."""
+"""Time: `SystemClock`, or `planet_async.testing.FakeClock` in tests that must not wait."""
 
 import time
 from contextlib import AbstractContextManager
@@ -10,14 +10,14 @@ from attrs import frozen
 
 
 class Clock(Protocol):
-    """Tells the time and sleeps; all waiting of this package goes through one of these."""
+    """The time, and how to wait: all waiting of this package goes through a clock."""
 
     def monotonic(self) -> float:
-        """Give seconds since some moment; never goes back."""
+        """Return the seconds since some moment; never goes back."""
         ...
 
     def now(self) -> datetime:
-        """Give the date and time, in UTC."""
+        """Return the date and time, in UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -34,11 +34,11 @@ class SystemClock:
     """The time of this machine; all are equal."""
 
     def monotonic(self) -> float:
-        """Give the seconds of `time.monotonic`."""
+        """Return the seconds of `time.monotonic`."""
         return time.monotonic()
 
     def now(self) -> datetime:
-        """Give the date and time, in UTC."""
+        """Return the date and time, in UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:

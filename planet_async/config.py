@@ -1,11 +1,12 @@
 """`Config`: every setting of a client, in one immutable record."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
+from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, TypedDict
+from typing import Any, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import Attribute, field, frozen
@@ -15,29 +16,22 @@ from planet_async.errors import InvalidRequest
 from planet_async.http import without_query
 
 
-def _positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, int | float) or not value > 0:
-        raise InvalidRequest(f"{attribute.name} must be greater than 0, not {value!r}")
+def _must(be: str, holds: Callable[[Any], bool]) -> "Callable[[object, Attribute[Any], Any], None]":
+    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not holds(value):
+            raise InvalidRequest(f"{attribute.name} must be {be}, not {value!r}")
+
+    return check
 
 
-def _at_least_1(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, int | float) or not value >= 1:
-        raise InvalidRequest(f"{attribute.name} must be at least 1, not {value!r}")
-
-
-def _count(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise InvalidRequest(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
-
-
-def _count_or_infinite(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if value != inf:
-        _count(_, attribute, value)
-
-
-def _boolean(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"{attribute.name} must be True or False, not {value!r}")
+_positive = _must("greater than 0", lambda value: isinstance(value, Real) and float(value) > 0)
+_at_least_1 = _must("at least 1", lambda value: isinstance(value, Real) and float(value) >= 1)
+_count = _must("a whole number of at least 1", lambda value: isinstance(value, Integral) and int(value) >= 1)
+_count_or_infinite = _must(
+    "a whole number of at least 1",
+    lambda value: value == inf or (isinstance(value, Integral) and int(value) >= 1),
+)
+_boolean = _must("True or False", lambda value: isinstance(value, bool))
 
 
 @frozen
@@ -49,6 +43,7 @@ class Window:
 
 
 Rates = Mapping[str, tuple[Window, ...]]
+"""How many requests may be sent, by the name of an operation or of an API."""
 
 DOCUMENTED_RATES: Rates = MappingProxyType(
     {
@@ -68,6 +63,9 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
 )
 """What the APIs allow one key: https://docs.planet.com/develop/apis/rate-limiting/"""
 
+ClientCert = str | tuple[str, str] | tuple[str, str, str]
+"""The path of a PEM file; or of certificate and key; or these and the password of the key."""
+
 
 @frozen
 class Schedule:
@@ -80,35 +78,37 @@ class Schedule:
     factor: float = field(default=1.5, validator=_at_least_1)
     longest: float = field(default=30.0, validator=_positive)
 
-    def pause(self, looks: int) -> float:
+    def pause(self, polls: int) -> float:
         """Return the seconds to wait after that many polls."""
-        return float(min(self.longest, self.first * self.factor ** min(looks - 1, 64)))
+        return float(min(self.longest, self.first * self.factor ** min(polls - 1, 64)))
 
 
-def _schedule(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, Schedule):
-        raise InvalidRequest(f"{attribute.name} must be a Schedule, not {value!r}")
+_schedule = _must("a Schedule", lambda value: isinstance(value, Schedule))
+_PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError:  # its text may hold a part of a password
+        return urlsplit("")
+    return parts
 
 
 def _base_url_of_env() -> str:
     return os.environ.get("PL_BASE_URL") or "https://api.planet.com"
 
 
-def _base_url(value: str) -> str:
+def _base_url(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"the base URL must be text, not {value!r}")
-    return value.rstrip("/")
-
-
-def _check_base_url(_: object, _attribute: "Attribute[str]", value: str) -> None:
     parts = _split(value)
     if parts.username or parts.password or parts.query or "@" in value:
         raise InvalidRequest("the base URL must hold no credential and no query")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidRequest(f"the base URL must look like https://api.planet.com, not {value!r}")
-
-
-_PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+    return value.rstrip("/")
 
 
 def _check_proxy(_: object, _attribute: "Attribute[str | None]", value: object) -> None:
@@ -126,29 +126,13 @@ def _check_proxy(_: object, _attribute: "Attribute[str | None]", value: object) 
         )
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number
-    except ValueError:  # its text may hold a part of a password
-        return urlsplit("")
-    return parts
-
-
-def _path(value: str | Path | None) -> Path | None:
+def _ca_file(value: object) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, str | Path):
         raise InvalidRequest(f"ca_file must be the path of a file, not {value!r}")
+    _check_file("ca_file", Path(value))
     return Path(value)
-
-
-def _check_ca_file(_: object, attribute: "Attribute[Path | None]", value: Path | None) -> None:
-    if value is not None:
-        _check_file(attribute.name, value)
-
-
-ClientCert = str | tuple[str, str] | tuple[str, str, str]
 
 
 def _check_client_cert(_: object, attribute: "Attribute[ClientCert | None]", value: object) -> None:
@@ -226,12 +210,11 @@ class Config:
             arrive.
         max_body_bytes: How long a response may be; downloads and CSV are not limited.
         max_attempts: How often a request may be sent in all, whatever it failed with, 429 included; 1 means
-            that nothing is sent again. 8 outlast half a minute of trouble, on average, and the 429s that
-            several processes with one key cause each other. A create whose response was lost is sent anew,
-            once it was looked up and not found, while fewer attempts than this have failed; a download goes
-            on while fewer in a row have brought no new byte. Not counted are redirects, a new access token
-            after a 401, a new link for one that has expired, and polling, such as waiting until the queue of
-            orders has room.
+            that nothing is sent again. The default outlasts half a minute of trouble on average, and the 429s
+            that several processes with one key cause each other. A create whose response was lost is sent
+            again, once it was looked up and not found, while fewer attempts than this have failed; a download
+            continues while fewer in a row have brought no new byte. Not counted are redirects, a new access
+            token after a 401, a new link for an expired one, and polling.
         first_backoff: The longest pause before the second attempt; it doubles with each further one.
         longest_backoff: The longest pause between two attempts, unless the server asks for more.
         retry_for: How long after its first failure a request may still be sent again, however long it was
@@ -249,11 +232,11 @@ class Config:
         InvalidRequest: a value makes no sense, or names a file that does not exist.
     """
 
-    base_url: str = field(factory=_base_url_of_env, converter=_base_url, validator=_check_base_url)
+    base_url: str = field(factory=_base_url_of_env, converter=_base_url)
     connect_timeout: float = field(default=10.0, validator=_positive)
     read_timeout: float = field(default=60.0, validator=_positive)
     proxy: str | None = field(default=None, validator=_check_proxy, repr=_shown_proxy)
-    ca_file: Path | None = field(default=None, converter=_path, validator=_check_ca_file)
+    ca_file: Path | None = field(default=None, converter=_ca_file)
     client_cert: ClientCert | None = field(default=None, validator=_check_client_cert, repr=_shown_cert)
     trust_env: bool = field(default=True, validator=_boolean)
     max_connections: int = field(default=16, validator=_count)
@@ -270,11 +253,6 @@ class Config:
     tasking_schedule: Schedule = field(
         default=Schedule(first=60.0, factor=1.5, longest=900.0), validator=_schedule
     )
-
-    @classmethod
-    def from_env(cls) -> Self:
-        """Return the defaults, with `PL_BASE_URL` of the environment where it is set, as `Config()` does."""
-        return cls()
 
 
 class Options(TypedDict, total=False):

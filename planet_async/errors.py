@@ -2,36 +2,37 @@
 
     PlanetError                       catch this one to catch them all
     ├── InvalidRequest                refused before anything was sent (a ValueError too)
-    │   └── MissingCredentials        no API key was given or found
-    ├── ClientClosed                  the client was closed before the answer came
+    │   └── MissingCredentials        there is no API key, token or secret
+    ├── ClientClosed                  the client was closed before the response came
     ├── DeadlineExceeded              not done within Config.deadline (a TimeoutError too)
-    ├── TransportError                no whole answer came
+    ├── TransportError                no whole response came
     │   ├── ConnectError              no connection: nothing was sent
-    │   ├── ConnectionLost            it broke off after the request went out
+    │   ├── ConnectionLost            it broke off after the request was sent
     │   └── TransportTimeout          nothing moved for too long (a TimeoutError too)
     ├── StatusError                   the API refused: .status, .field_errors, .body
     │   ├── BadRequest                400, 422: the request is wrong
     │   ├── Unauthorized              401: the credential is missing or wrong
     │   ├── Forbidden                 403: the credential may not do this
-    │   ├── NotFound                  404: no such thing, or another user's
-    │   ├── Conflict                  409: not in this state
+    │   ├── NotFound                  404: no such resource, or another user's
+    │   ├── Conflict                  409: not possible in its present state
     │   ├── TooManyRequests           429: slow down
     │   └── ServerError               5xx
-    ├── DecodeError                   an answer came that is not what the API documents
-    ├── BodyTooLarge                  an answer is longer than Config.max_body_bytes
-    ├── PagingError                   a list goes round in a circle, elsewhere, or nowhere
+    ├── DecodeError                   the response is not what the API documents
+    ├── BodyTooLarge                  the response is longer than Config.max_body_bytes
+    ├── PagingError                   the links of a list lead in a circle, elsewhere, or on without an end
     ├── UnsettledCreate               what was to be created may exist, or not: .candidates
-    ├── StatusUnreachable             what is waited for cannot happen any more
-    ├── ImagingSearchFailed           a search for imaging windows ended in failure
-    ├── WaitTimeout                   it took longer than the caller would wait (a TimeoutError too)
+    ├── StatusUnreachable             the state that is waited for cannot be reached any more
+    ├── ImagingSearchFailed           a search for imaging windows failed
+    ├── WaitTimeout                   a wait took longer than its timeout (a TimeoutError too)
     ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
-    ├── LedgerError                   the ledger of a job is in use, is none, or cannot be written
+    ├── LedgerError                   the ledger of a job is in use, damaged, or cannot be written
     └── DownloadError                 a file could not be fetched or kept
         ├── ChecksumMismatch          the bytes are not those of the manifest
-        └── UnsafeName                the server named a file outside the target
+        └── UnsafeName                the server named a file outside the target folder
 
-An error carries its own advice: `transient` (a later try may work), `retry_after` (seconds the server asked
-for) and `may_have_acted` (the server may have done what was asked, though nothing confirmed it).
+`str(error)` says what happened, to which request, and what to do.  An error carries its own advice:
+`transient` (a later attempt may work), `retry_after` (seconds the server asked for) and `may_have_acted` (the
+server may have done what was requested, though nothing confirmed it).
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,11 +46,18 @@ _NO_FIELDS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class PlanetError(Exception):
-    """Base of all errors of this package; `str()` says what happened, to which request, and what to do.
+    """Base of all errors of this package.
 
-    `request` is the request it happened to, without its headers and its body, which may hold secrets; it is
-    None where nothing was about to be sent.  `elapsed` is how many seconds it had been with the network when
-    it failed, or None where it had not got there; `attempts` is how often it was sent before this was raised.
+    Attributes:
+        message: What happened.
+        hint: What to do about it, or "".
+        request: The request that failed, without its headers and body, which may hold secrets; None where
+            nothing was about to be sent.
+        transient: Whether a later attempt may work.
+        retry_after: How many seconds the server asked to wait, or None.
+        may_have_acted: Whether the server may have done what was requested.
+        elapsed: How many seconds the request had been with the network, or None where it was not sent.
+        attempts: How often it was sent.
     """
 
     transient: bool = False
@@ -66,7 +74,7 @@ class PlanetError(Exception):
 
     @property
     def request(self) -> Request | None:
-        """The request, as an error may keep it: errors are stored, sent on and pickled."""
+        """The request without headers and body: errors are stored, logged and pickled."""
         return self._request
 
     @request.setter
@@ -74,7 +82,7 @@ class PlanetError(Exception):
         self._request = request and evolve(request, headers={}, body=None)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _again, (type(self), self.args, self.__dict__)
+        return _rebuilt, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         if self.request is None:
@@ -83,8 +91,8 @@ class PlanetError(Exception):
         return f"{text} {self.hint}" if self.hint else text
 
 
-def _again(cls: type[PlanetError], args: tuple[object, ...], state: Mapping[str, object]) -> PlanetError:
-    """Make an error as it was, whatever its class is made of."""
+def _rebuilt(cls: type[PlanetError], args: tuple[object, ...], state: Mapping[str, object]) -> PlanetError:
+    """Make a pickled error again, whatever arguments its class takes."""
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(state)
@@ -92,28 +100,28 @@ def _again(cls: type[PlanetError], args: tuple[object, ...], state: Mapping[str,
 
 
 class InvalidRequest(PlanetError, ValueError):
-    """What was asked for cannot be right, so nothing was sent."""
+    """An argument or a setting cannot be right, so nothing was sent."""
 
 
 class MissingCredentials(InvalidRequest):
-    """No API key was given or found."""
+    """There is no API key, token or secret."""
 
 
 class ClientClosed(PlanetError):
-    """The client was closed before the answer came; whether the server acted is not known."""
+    """The client was closed before the response came; whether the server acted is not known."""
 
     may_have_acted = True
 
 
 class DeadlineExceeded(PlanetError, TimeoutError):
-    """A request took longer than `Config.deadline`, in line and with all its tries; the notes tell of those.
+    """A request took longer than `Config.deadline`, queued and with all its attempts, which the notes list.
 
-    `may_have_acted` is False where it was still waiting for its turn, so that the server has seen nothing.
+    `may_have_acted` is False where it was still queued, so that the server has seen nothing.
     """
 
 
 class TransportError(PlanetError):
-    """No whole answer came; whether the server acted on the request is not known."""
+    """No whole response came; whether the server acted on the request is not known."""
 
     transient = True
     may_have_acted = True
@@ -126,7 +134,7 @@ class ConnectError(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The connection broke off after the request went out."""
+    """The connection broke off after the request was sent."""
 
 
 class TransportTimeout(TransportError, TimeoutError):
@@ -134,10 +142,13 @@ class TransportTimeout(TransportError, TimeoutError):
 
 
 class StatusError(PlanetError):
-    """The API answered with an error status.
+    """The API responded with an error status.
 
-    `status` is the code, `field_errors` what it said of single fields, `body` the first 2,000 characters of
-    the answer, `request_id` the server's own name for the exchange, where it gave one.
+    Attributes:
+        status: The HTTP status.
+        field_errors: What the API says is wrong, by the name of the field.
+        body: The first 2,000 characters of the response.
+        request_id: The server's name for the request, to quote to Planet's support; or None.
     """
 
     def __init__(
@@ -154,7 +165,7 @@ class StatusError(PlanetError):
     ) -> None:
         super().__init__(message, request=request, hint=hint)
         self.status = status
-        self.field_errors = dict(field_errors)
+        self.field_errors: dict[str, Sequence[str]] = dict(field_errors)
         self.body = body
         self.retry_after = retry_after
         self.request_id = request_id
@@ -173,11 +184,11 @@ class Forbidden(StatusError):
 
 
 class NotFound(StatusError):
-    """404: there is no such thing, or it belongs to somebody else."""
+    """404: no such resource, or it belongs to another user."""
 
 
 class Conflict(StatusError):
-    """409: the thing is not in a state that allows this, or a queue is full."""
+    """409: not possible in the present state of the resource, or a queue is full."""
 
 
 class TooManyRequests(StatusError):
@@ -187,31 +198,28 @@ class TooManyRequests(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx: the server failed, perhaps after doing what was asked."""
+    """5xx: the server failed, perhaps after it had acted."""
 
     transient = True
     may_have_acted = True
 
 
 class DecodeError(PlanetError):
-    """An answer came that is not what the API documents; the message says what is wrong where."""
+    """The response is not what the API documents; the message says what is wrong, and where."""
 
 
 class BodyTooLarge(PlanetError):
-    """An answer is longer than `Config.max_body_bytes`, so it was not read to its end.
-
-    The server had accepted the request by then.
-    """
+    """The response is longer than `Config.max_body_bytes`, so it was not read to its end."""
 
     may_have_acted = True
 
 
 class PagingError(PlanetError):
-    """The pages of a list lead round in a circle, to another origin, or on and on to nothing new."""
+    """The links of a list lead in a circle, to another origin, or on to nothing new without an end."""
 
 
 class UnsettledCreate(PlanetError):
-    """The answer to a create was lost, and asking did not tell whether it came about.
+    """The response to a create was lost, and looking it up did not show whether it was created.
 
     `candidates` are the ids of those that may be it.
     """
@@ -220,15 +228,15 @@ class UnsettledCreate(PlanetError):
 
     def __init__(self, message: str, *, hint: str = "", candidates: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
-        self.candidates = tuple(candidates)
+        self.candidates: tuple[str, ...] = tuple(candidates)
 
 
 class StatusUnreachable(PlanetError):
-    """What was waited for cannot happen any more: it has ended otherwise; the message says how."""
+    """The state that was waited for cannot be reached any more; the message says which one was."""
 
 
 class ImagingSearchFailed(PlanetError):
-    """A search for imaging windows failed; `error_code` is the API's, where it gave one."""
+    """A search for imaging windows failed; `error_code` is the API's, or None."""
 
     def __init__(self, message: str, *, error_code: str | None = None) -> None:
         super().__init__(message)
@@ -236,22 +244,22 @@ class ImagingSearchFailed(PlanetError):
 
 
 class WaitTimeout(PlanetError, TimeoutError):
-    """What was waited for did not happen in the time given; it may still."""
+    """A wait took longer than its timeout; what it waited for may still happen."""
 
 
 class OrderNotDownloadable(PlanetError):
-    """The order has nothing to download: failed, unfinished, or delivered somewhere else.
+    """The order has nothing to download: it failed, is unfinished, or was delivered somewhere else.
 
-    `error_hints` are the API's own words on why it failed.
+    `error_hints` are the API's reasons for its failure.
     """
 
     def __init__(self, message: str, *, hint: str = "", error_hints: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
-        self.error_hints = tuple(error_hints)
+        self.error_hints: tuple[str, ...] = tuple(error_hints)
 
 
 class LedgerError(PlanetError):
-    """The ledger of a job is in use by another one, is not a ledger, or cannot be read or written."""
+    """The ledger of a job is in use by another job, damaged, no ledger, or cannot be read or written."""
 
 
 class DownloadError(PlanetError):
@@ -259,11 +267,11 @@ class DownloadError(PlanetError):
 
 
 class ChecksumMismatch(DownloadError):
-    """The bytes that came are not those that the manifest promises."""
+    """The downloaded bytes are not those of the manifest."""
 
 
 class UnsafeName(DownloadError):
-    """The server named a file that would land outside the target folder."""
+    """The server named a file that would be written outside the target folder."""
 
 
 _BY_STATUS: Mapping[int, type[StatusError]] = {
@@ -279,12 +287,12 @@ _SERVER_ERRORS = 500
 
 
 def status_class(status: int) -> type[StatusError]:
-    """Give the class of error for an HTTP status."""
+    """Return the class of error for an HTTP status."""
     return _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else StatusError)
 
 
 def type_name(value: object) -> str:
-    """Return what a value of a wrong type is, for a message; never the value, which can be a secret."""
+    """Return the name of the type of a value; the value itself can be a secret."""
     cls = value if isinstance(value, type) else type(value)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     return f"the class {name}" if isinstance(value, type) else f"{name!r}"

@@ -9,15 +9,15 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PORTS = {"http": 80, "https": 443}
 _DIGITS = 19  # of a number of bytes; Python refuses to read thousands
 _ABSOLUTE = re.compile(r"https?://[^/?#]", re.IGNORECASE)
@@ -26,81 +26,12 @@ _LINE_BREAKS_AND_TABS = str.maketrans("", "", "\t\r\n")
 _NOT_IN_A_URL = re.compile(r"[ \x80-\U0010ffff]+")
 _CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
 
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
 
 def without_query(url: str) -> str:
-    """Give the URL as it may be shown: its query can hold a token or a signature, its host a password."""
+    """Return the URL as it may be shown: its query can hold a token or a signature, its host a password."""
     scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
-
-
-def origin(url: str) -> tuple[str, str, int]:
-    """Give scheme, host and port: what a credential belongs to.  What is no address has none of them."""
-    path = url.find("/", url.find("://") + 3)
-    return _origin(url if path < 0 else url[:path])
-
-
-@lru_cache(maxsize=64)  # each layer asks, and there are few origins
-def _origin(url: str) -> tuple[str, str, int]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:
-        return "", "", 0
-
-
-def link_target(base: str, link: str) -> str:
-    """Return the address that a link leads to, encoded as browsers encode it.
-
-    Spaces around the link are left out, and so are line breaks and tabs within.  A space within becomes
-    ``%20``; what is not ASCII is percent-encoded as UTF-8, or as IDNA in the name of the host.  All else
-    stays verbatim, since a signed URL is only valid as it was signed.  A link that is no address is returned
-    as it is.
-    """
-    try:
-        address = link.translate(_LINE_BREAKS_AND_TABS).strip(_SPACES)
-        if not _ABSOLUTE.match(address):
-            address = urljoin(base, address)
-        return _encoded(address)
-    except ValueError:
-        return link
-
-
-def _encoded(address: str) -> str:
-    place = urlsplit(address).netloc  # ValueError where it cannot be an address
-    if address.isascii() and " " not in address:
-        return address
-    scheme, mark, rest = address.partition("//")
-    path = rest.removeprefix(place)
-    user, at, host = place.rpartition("@")
-    if not host.isascii():
-        name, colon, port = host.partition(":")
-        import idna  # noqa: PLC0415 - takes milliseconds to load, and few hosts need it
-
-        host = f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
-    return f"{scheme}{mark}{_percent_encoded(user)}{at}{host}{_percent_encoded(path)}"
-
-
-def _percent_encoded(text: str) -> str:
-    return _NOT_IN_A_URL.sub(lambda found: quote(found[0]), text)
-
-
-def announced_length(headers: Mapping[str, str]) -> int | None:
-    """Give how many bytes a body is said to have; None where that is not said, or cannot be."""
-    length = headers.get("content-length", "")
-    is_number = length.isascii() and length.isdigit() and len(length) <= _DIGITS
-    return int(length) if is_number else None
-
-
-def http_date(value: str | None) -> datetime | None:
-    """Read the date of a header; None where there is none, or what stands there is no date."""
-    try:
-        date = parsedate_to_datetime(value or "")
-        return date if date.tzinfo else date.replace(tzinfo=UTC)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _repeatable_by_method(request: "Request") -> bool:
@@ -109,13 +40,20 @@ def _repeatable_by_method(request: "Request") -> bool:
 
 @frozen
 class Request:
-    """One request to be sent; immutable, so that a layer can never surprise another one.
-
-    `params` are pairs, not a mapping, because ``?state=queued&state=running`` must survive.  `repeatable`
-    says that sending it twice does no harm: true for GET, HEAD, PUT and DELETE unless told otherwise.  A
-    `stream` request gets its response with the body still unread; any other response has been read whole.
+    """One request to be sent; immutable, so that no layer changes what another one sees.
 
         Request("GET", "https://api.planet.com/compute/ops/stats/orders/v2", operation="orders.stats")
+
+    Args:
+        method: The HTTP method, in capitals.
+        url: The address, without `params`.
+        params: Pairs that are added to the query; not a mapping, since ``?state=queued&state=running`` has
+            the same name twice.
+        headers: The header fields, with names in lower case.
+        body: The body, encoded.
+        repeatable: Whether sending it twice does no harm; by default True for GET, HEAD, PUT and DELETE.
+        operation: What errors and rate limits call it, such as ``"orders.create"``.
+        stream: Whether the response is returned with its body unread; any other body is read whole.
     """
 
     method: str
@@ -131,28 +69,29 @@ class Request:
         return f"{self.method} {without_query(self.url)}"
 
     def with_headers(self, headers: Mapping[str, str]) -> "Request":
-        """Give the same request with these headers added, or in the place of those of their name."""
-        return Request(  # three times faster than `evolve`, and done for every request
-            self.method,
-            self.url,
-            params=self.params,
-            headers={**self.headers, **headers},
-            body=self.body,
-            repeatable=self.repeatable,
-            operation=self.operation,
-            stream=self.stream,
-        )
+        """Return the same request with these headers, which replace those of the same name."""
+        return evolve(self, headers={**self.headers, **headers})
 
 
 class Response:
-    """The answer to a request; its body is unread until asked for.
+    """The response to a request; its body is unread until asked for.
 
-    Whoever does not hand a response on must `aclose()` it: an open one holds a connection.  Header names are
-    lower case; a header that came more than once is joined with ``", "``.  `confidential` is what went out
-    with the request and is not to be shown where the answer repeats it.
+    Close a response that you do not pass on: an open one holds a connection.
+
+    Args:
+        status: The HTTP status.
+        headers: The header fields, with names in lower case; a field that came more than once is joined with
+            ``", "``.
+        body: The whole body, or its chunks as they arrive.
+        url: The address that it came from.
+        close: Called once, when the response is closed.
+
+    Attributes:
+        secrets: The credential that was sent with the request: errors redact it where the response repeats
+            it.
     """
 
-    __slots__ = ("_body", "_close", "_content", "confidential", "headers", "status", "url")
+    __slots__ = ("_body", "_close", "_content", "headers", "secrets", "status", "url")
 
     def __init__(
         self,
@@ -163,10 +102,10 @@ class Response:
         url: str = "",
         close: Callable[[], Awaitable[None] | None] | None = None,
     ) -> None:
-        self.status = status
-        self.headers = headers
-        self.url = url
-        self.confidential: tuple[str, ...] = ()
+        self.status: int = status
+        self.headers: Mapping[str, str] = headers
+        self.url: str = url
+        self.secrets: tuple[str, ...] = ()
         self._content = body if isinstance(body, bytes) else None
         self._body = None if isinstance(body, bytes) else body
         self._close = close
@@ -176,13 +115,13 @@ class Response:
 
     @property
     def content(self) -> bytes | None:
-        """The body where it has been read whole, or came so."""
+        """The body, or None where it has not been read."""
         return self._content
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Return an iterator over the body as it arrives; a streamed body can be iterated once.
 
-        An iteration that is left early ends with `aclose`.
+        Call `aclose` where you stop early.
         """
         if self._content is not None:
             return _OneChunk(self._content)
@@ -192,7 +131,7 @@ class Response:
         return aiter(body)
 
     async def read(self) -> bytes:
-        """Read the whole body and close; a second call gives the same bytes."""
+        """Read the whole body and close; a second call returns the same bytes."""
         if self._content is None:
             try:
                 self._content = b"".join([chunk async for chunk in self.chunks()])
@@ -201,16 +140,16 @@ class Response:
         return self._content
 
     async def aclose(self) -> None:
-        """Give the connection back; may be called again, and works while being cancelled."""
+        """Release the connection; may be called again, and works while being cancelled."""
         close, self._close = self._close, None
         waiting = close() if close is not None else None
-        if waiting is not None:  # a transport may have closed already, and costs no scope then
+        if waiting is not None:
             with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
                 await waiting
 
 
 class _OneChunk(AsyncIterator[bytes]):
-    """A body in one piece.  No generator: to drop one half way is a ResourceWarning on trio."""
+    """A body in one piece.  Not a generator: dropping one half way is a ResourceWarning on trio."""
 
     def __init__(self, content: bytes) -> None:
         self._chunks = iter((content,))
@@ -222,25 +161,93 @@ class _OneChunk(AsyncIterator[bytes]):
 
 
 class Transport(Protocol):
-    """Sends a request and gives its response: the one interface of everything below the services.
+    """Sends a request and returns its response: the one interface of everything below the services.
 
-    `send` raises `planet_async.errors.TransportError` where no answer came.  A layer is a transport around a
-    transport; it closes the one inside when it is closed.
+    A layer is a transport around a transport; it closes the one inside when it is closed.
     """
 
     async def send(self, request: Request) -> Response:
-        """Send and return the response, which the caller reads or closes."""
+        """Send, and return the response, which the caller reads or closes.
+
+        Raises:
+            TransportError: no whole response came.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Free connections; nothing can be sent afterwards."""
+        """Close all connections; nothing can be sent afterwards."""
         ...
 
 
 queued_for: ContextVar[str] = ContextVar("queued_for", default="")
-"""What this task's request is waiting in a queue for, such as "its turn at 3 requests a second" or "a
-connection: all 16 are held by downloads"; "" once it is with the server.
+"""What this task's request is waiting in a queue for, such as "a connection: all 16 are held by downloads";
+"" once it is with the server.
 
-Whoever makes a request wait sets it, and sets it to "" when the wait is over; it stays as it is where the
-wait is cancelled, so that `DeadlineExceeded` can say what was waited for, and whether anything was sent.
+A layer that makes a request wait sets it, and sets it to "" when the wait is over.  It stays where the wait
+is cancelled, so that `DeadlineExceeded` can say what was waited for, and whether anything was sent.
 """
+
+
+# Addresses
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port, which a credential belongs to; empty ones where it is no address."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return "", "", 0
+
+
+def link_target(base: str, link: str) -> str:
+    """Return the address that a link leads to, encoded as browsers encode it.
+
+    Spaces around the link are removed, and line breaks and tabs within it.  A space within becomes ``%20``;
+    what is not ASCII is percent-encoded as UTF-8, or as IDNA in the name of the host.  Everything else stays
+    verbatim, since a signed URL is only valid as it was signed.  What is no address is returned as it is.
+    """
+    try:
+        address = link.translate(_LINE_BREAKS_AND_TABS).strip(_SPACES)
+        if not _ABSOLUTE.match(address):
+            address = urljoin(base, address)
+        return _encoded(address)
+    except ValueError:
+        return link
+
+
+def _encoded(address: str) -> str:
+    place = urlsplit(address).netloc  # ValueError where it cannot be an address
+    if address.isascii() and " " not in address:
+        return address
+    scheme, mark, rest = address.partition("//")
+    user, at, host = place.rpartition("@")
+    if not host.isascii():
+        import idna  # noqa: PLC0415 - takes milliseconds to load, and few hosts need it
+
+        name, colon, port = host.partition(":")
+        host = f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
+    return f"{scheme}{mark}{_percent_encoded(user)}{at}{host}{_percent_encoded(rest.removeprefix(place))}"
+
+
+def _percent_encoded(text: str) -> str:
+    return _NOT_IN_A_URL.sub(lambda found: quote(found[0]), text)
+
+
+# Headers
+
+
+def announced_length(headers: Mapping[str, str]) -> int | None:
+    """Return the number of bytes that `content-length` announces; None where it is missing or no number."""
+    length = headers.get("content-length", "")
+    is_number = length.isascii() and length.isdigit() and len(length) <= _DIGITS
+    return int(length) if is_number else None
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Return the date in a header; None where it is missing or no date."""
+    try:
+        date = parsedate_to_datetime(value or "")
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None

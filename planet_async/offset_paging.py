@@ -1,8 +1,8 @@
 """Lists with offsets and a count (Tasking), whose pages can be fetched concurrently.
 
-The first page says how many items there are, and its link where the second page begins.  From that follows
-where all the others should be.  It is a guess: what counts is the link of each page to the one after it, and
-where the two differ, the links are followed one by one.
+The first page has the number of items, and its link the offset of the second page: from these follow the
+offsets of all others.  That is a guess: what counts is the link of each page to the next one, and where the
+two differ, the links are followed one by one.
 """
 
 from collections import deque
@@ -28,28 +28,28 @@ _DIGITS = 18  # of an offset; Python refuses to read thousands
 
 
 class OffsetPaginator(Paginator[T]):
-    """A paginator that has up to `concurrency` pages under way at a time, and holds one more at most.
-
-    The items come in their order, each once (told apart by its `id`), also where some are added while the
-    list is read: a page that was answered before one in front of it is fetched again if the list has grown in
-    between, and the end is where a page has no link, not where the first page counted it.  Items that drop
-    out of a list while it is read move those behind them forward; no paging by offsets can tell.
+    """A list whose pages are fetched up to `concurrency` at a time; at most one more is kept.
 
         async for order in planet.tasking.list(status="PENDING", concurrency=4):
             ...
+
+    The items come in order, each once (by its `id`), also where some are added while the list is read: a page
+    that came before the one in front of it is fetched again if the list has grown since, and the list ends
+    with the page that has no link, not where the first page counted.  Items that are removed while the list
+    is read move those behind them forward; no paging by offsets can notice that.
     """
 
     def __init__(
         self,
         transport: Transport,
         first: Request,
-        shape: PageFormat,
+        page_format: PageFormat,
         decode: Callable[[msgspec.Raw, Request], T],
         concurrency: int = 1,
     ) -> None:
         if concurrency < 1:
             raise InvalidRequest(f"concurrency must be at least 1, not {concurrency}")
-        super().__init__(transport, first, shape, decode, unique=True)
+        super().__init__(transport, first, page_format, decode, unique=True)
         self._concurrency = concurrency
 
     async def _walk(self, iteration: Iteration[T]) -> None:
@@ -60,7 +60,7 @@ class OffsetPaginator(Paginator[T]):
         await self._follow(following, iteration)
 
     async def _follow_plan(self, second: Request, count: int, iteration: Iteration[T]) -> Request | None:
-        """Fetch the planned pages concurrently and deliver them, as long as the links agree with the plan.
+        """Fetch the planned pages concurrently and deliver them while the links agree with the plan.
 
         Return the request for the page after them, or None where no other page is wanted.
         """
@@ -97,15 +97,15 @@ class OffsetPaginator(Paginator[T]):
             planned = ahead.popleft()
             page = await planned.result()
             if (page.count or 0) < count:
-                # Answered before the list grew: what moved on since would be on neither page.
+                # It came before the list grew: items that have moved since would be on neither page.
                 page = await self._fetch(planned.request)
             count = page.count or 0
-            begin_more()  # before the reader has its turn, and takes it to decode this one
+            begin_more()  # before the reader has its turn, in which it decodes this one
             following = await iteration.deliver(page, planned.request)
         return following
 
     def _plan(self, second: Request, count: int, limit: int | None) -> Iterator[Request]:
-        """Yield the requests for the pages after the first, as far as they are foreseen."""
+        """Yield the requests for the pages after the first, by the count of the list."""
         start = int(dict(self._first.params).get(_OFFSET, 0))
         first_planned = _offset(second.url)
         if first_planned is None or first_planned <= start:
@@ -117,7 +117,7 @@ class OffsetPaginator(Paginator[T]):
 
 @define(eq=False)
 class _PlannedPage(Generic[T]):
-    """A page that is fetched in a task of its own, until it is its turn to be delivered."""
+    """A page that is fetched in a task of its own, and delivered in its turn."""
 
     request: Request
     _page: Page[T] | None = None
@@ -132,7 +132,6 @@ class _PlannedPage(Generic[T]):
         self._done.set()
 
     async def result(self) -> Page[T]:
-        """Wait for the page, and return it or raise why it could not be fetched."""
         await self._done.wait()
         if self._page is None:
             raise self._error or cancelled_externally()
@@ -140,13 +139,11 @@ class _PlannedPage(Generic[T]):
 
 
 def _offset(url: str) -> int | None:
-    """Return the offset in an address, if there is one."""
     text = dict(parse_qsl(urlsplit(url).query)).get(_OFFSET, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _at(url: str, offset: int) -> str:
-    """Return the same address with another offset."""
     parts = urlsplit(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = urlencode([(name, str(offset) if name == _OFFSET else value) for name, value in pairs])

@@ -1,4 +1,4 @@
-"""Jobs over many things: `Outcome`, what became of one of them."""
+"""`Outcome`: the result for one of many things."""
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @frozen
 class Outcome(Generic[T]):
-    """What became of one thing of many: a `value`, or the `error` that ended it.
+    """The result for one of many things: a `value`, or the `error` that ended it.
 
     async for outcome in planet.orders.wait_many(ids):
         if outcome.error:
@@ -26,7 +26,7 @@ class Outcome(Generic[T]):
     error: PlanetError | None = None
 
     def unwrap(self) -> T:
-        """Give the value, or raise the error."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         if self.value is None:
@@ -35,6 +35,6 @@ class Outcome(Generic[T]):
 
 
 def chunks(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Cut into pieces of at most `size`."""
+    """Yield pieces of at most `size` things."""
     for start in range(0, len(things), size):
         yield things[start : start + size]

@@ -17,10 +17,20 @@ from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
 
 T = TypeVar("T")
 
+_LONGEST_LINK = 8_000  # characters; servers do not take longer ones
+_ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
+_MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
+_MOST_PAGES = 20_000
+
 
 @frozen
 class PageFormat:
-    """A dialect: the key of the items, and where the address of the next page is; the first found counts."""
+    """A dialect of paging as data.
+
+    Args:
+        items: The key of the items.
+        next: Where the address of the next page may be; the first that is there counts.
+    """
 
     items: str
     next: tuple[str, ...]
@@ -33,41 +43,19 @@ TASKING_PAGES = PageFormat("results", ("next",))
 REPORTS_PAGES = PageFormat("reports", ("_links._next", "_links.next"))
 
 
-class _Body(msgspec.Struct, Generic[T]):
-    """The body of a page in any dialect."""
-
-    orders: list[T] | None = None
-    subscriptions: list[T] | None = None
-    results: list[T] | None = None
-    reports: list[T] | None = None
-    links: dict[str, Any] | None = msgspec.field(name="_links", default=None)
-    next: str | None = None
-    count: int | None = None
-
-
-class _Identified(msgspec.Struct, gc=False):
-    id: str | int | None = None
-
-
-_decoder = msgspec.json.Decoder(_Body[msgspec.Raw])  # items stay undecoded until somebody wants them
-_identify_all = msgspec.json.Decoder(_Body[_Identified]).decode
-_identify = msgspec.json.Decoder(_Identified).decode
-_LONGEST_LINK = 8_000  # characters; servers do not take longer ones
-
-
 @frozen
 class Page(Generic[T]):
-    """One page: `items`, decoded when asked for, and `next`, the address of the one after it, or None.
+    """One page of a list, whose items are decoded when they are read.
 
-    `count` is the number of items on all pages, where the API says so (Tasking).  `date` is the server's time
-    of the answer, to the second, where it says so.
+    Attributes:
+        next: The address of the next page, or None.
+        count: The number of items on all pages, where the API reports it (Tasking).
+        date: The server's time of the response, to the second, where it is known.
     """
 
     next: str | None
     count: int | None
     date: datetime | None
-    _body: bytes = field(repr=False)
-    _key: str = field(repr=False)
     _raw: list[msgspec.Raw] = field(repr=False)
     _decode: Callable[[msgspec.Raw], T] = field(repr=False)
 
@@ -82,107 +70,50 @@ class Page(Generic[T]):
         """The items of this page."""
         return list(self)
 
-    def repeats(self, earlier: "Page[T]") -> bool:
-        """Tell whether it has the very items of an earlier page, though the list has not grown in between."""
+    def repeats(self, earlier: "Page[Any]") -> bool:
+        """Return whether it has the very items of an earlier page, though the list has not grown since."""
         grown = (self.count or 0) > (earlier.count or 0)
-        return bool(self._raw) and self._raw == earlier._raw and not grown  # noqa: SLF001 - its own kind
+        return bool(self._raw) and self._raw == earlier._raw and not grown  # noqa: SLF001 - its own class
 
     def ids(self) -> list[str | None]:
-        """Give the id of each item, None where it has none, without decoding more of it."""
-        try:
-            items: list[_Identified] = getattr(_identify_all(self._body), self._key)
-        except DECODE_ERRORS:
-            items = []
-        if len(items) != len(self._raw):  # one is odd, or some are left out
-            return [_id_of(item) for item in self._raw]
-        return [None if item.id is None else str(item.id) for item in items]
+        """Return the id of each item, None where it has none, without decoding more of it."""
+        return [_id_of(item) for item in self._raw]
 
     def only(self, wanted: Sequence[bool]) -> "Page[T]":
-        """Give the page without the items that are not wanted."""
-        return self if all(wanted) else evolve(self, raw=[*compress(self._raw, wanted)])
-
-
-def _id_of(item: msgspec.Raw) -> str | None:
-    try:
-        found = _identify(item).id
-    except DECODE_ERRORS:
-        return None  # whoever looks at the item is told what is wrong with it
-    return None if found is None else str(found)
-
-
-async def read_page(
-    response: Response, request: Request, shape: PageFormat, decode: Callable[[msgspec.Raw, Request], T]
-) -> Page[T]:
-    """Read the answer to a request for a page; DecodeError where it is none."""
-    body = await response.read()
-    try:
-        content = _decoder.decode(body)
-    except DECODE_ERRORS as error:
-        raise unreadable(
-            "not a page of a list",
-            str(error),
-            body,
-            request=request,
-            content_type=response.headers.get("content-type", ""),
-        ) from None
-    raw: list[msgspec.Raw] | None = getattr(content, shape.items)
-    if raw is None:
-        raise DecodeError(f"a page without `{shape.items}`; {excerpt(body)}", request=request)
-    return Page(
-        _next(content, shape, request),
-        content.count,
-        http_date(response.headers.get("date")),
-        body,
-        shape.items,
-        raw,
-        lambda item: decode(item, request),
-    )
-
-
-def _next(content: _Body[msgspec.Raw], shape: PageFormat, request: Request) -> str | None:
-    for path in shape.next:
-        link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
-        if link and (not isinstance(link, str) or len(link) > _LONGEST_LINK):
-            raise DecodeError(f"`{path}` of the page is no address", request=request)
-        if link:
-            return str(link)
-    return None
-
-
-_ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
-_MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
+        """Return the page without the items that are not wanted."""
+        return evolve(self, raw=[*compress(self._raw, wanted)])
 
 
 class Paginator(Generic[T]):
     """A list of the API, fetched page by page while it is iterated; nothing is sent before.
 
-    The next page is fetched while the caller works on this one.  An empty page is not the end: only a missing
-    link is.  Iterate it again to fetch the list again.
-
         async for order in planet.orders.list(state=["queued"]):
             ...
         newest = await planet.orders.list().first()
 
-    With `unique`, an item that comes again is left out, told apart by its `id`: in lists that grow while they
-    are read, items move to a later page.
+    The next page is fetched while the caller works on this one.  The list ends with a page that has no link
+    to a next one, not with an empty page.  Iterate again to fetch the list again.
 
-    Raises PagingError where the links go round in a circle, to another origin, or on without an end: to the
-    same page again, or to a thousand empty ones in a row.  DecodeError where a page or an item is not what
-    the API documents.
+    With `unique`, each item is returned once, by its `id`: while a list grows, items move to later pages.
+
+    Raises:
+        PagingError: the links lead in a circle, to another origin, or on without an end: to the same page
+            again, to a thousand pages in a row that bring nothing new, or to more than 20,000 pages.
+        DecodeError: a page or an item is not what the API documents.
     """
 
     def __init__(
         self,
         transport: Transport,
         first: Request,
-        shape: PageFormat,
+        page_format: PageFormat,
         decode: Callable[[msgspec.Raw, Request], T],
         *,
         unique: bool = False,
     ) -> None:
         self._transport = transport
         self._first = first
-        self._shape = shape
+        self._format = page_format
         self._decode = decode
         self._unique = unique
 
@@ -210,7 +141,7 @@ class Paginator(Generic[T]):
         return found[0] if found else None
 
     async def page(self, link: str | None = None) -> Page[T]:
-        """Fetch one page: the first, or the one that another page has as its `next`."""
+        """Return one page: the first, or the one that another page has as its `next`."""
         return await self._fetch(self._first if link is None else self._following(self._first, link))
 
     def _stream(self, limit: int | None = None) -> BackgroundIterator[Page[T]]:
@@ -229,7 +160,7 @@ class Paginator(Generic[T]):
             request = await iteration.deliver(await self._fetch(request), request)
 
     async def _fetch(self, request: Request) -> Page[T]:
-        return await read_page(await self._transport.send(request), request, self._shape, self._decode)
+        return await _read_page(await self._transport.send(request), request, self._format, self._decode)
 
     def _following(self, request: Request, link: str) -> Request:
         target = link_target(request.url, link)
@@ -242,16 +173,16 @@ class Paginator(Generic[T]):
 
 @define
 class Iteration(Generic[T]):
-    """One pass over a list: delivers its pages in order, and says which page to request next.
+    """One pass over a list: delivers its pages in order, and decides which page to request next.
 
-    It checks that the pages lead on to something: a list whose pages do not would be read for ever.
+    It checks that the links lead to something new: other lists would be read for ever.
     """
 
     _send: Send[Page[T]]
     _following: Callable[[Request, str], Request]
     _unique: bool
     limit: int | None
-    _known: set[str] = field(factory=set)  # the ids of items delivered, if each is wanted once
+    _known: set[str] = field(factory=set)  # the ids of the items delivered, if each is wanted once
     _requested: set[str] = field(factory=set)
     _delivered: int = 0
     _last: Page[Any] | None = None
@@ -268,7 +199,7 @@ class Iteration(Generic[T]):
             return None
         following = self._following(request, page.next)
         if following.url in self._requested:
-            raise PagingError("the links to the next page go round in a circle", request=request)
+            raise PagingError("the links to the next page lead in a circle", request=request)
         self._requested.add(following.url)
         return following
 
@@ -286,10 +217,16 @@ class Iteration(Generic[T]):
             raise PagingError(f"{self._empty:,} pages in a row brought nothing new", request=request)
         if last is not None and page.repeats(last):
             raise PagingError("the same page came twice, by another link", request=request)
+        if len(self._requested) >= _MOST_PAGES:
+            raise PagingError(
+                f"the list has not ended after {_MOST_PAGES:,} pages",
+                request=request,
+                hint="If it is that long, ask for larger pages, or for parts of it with filters.",
+            )
 
 
 class _Items(AsyncIterator[T]):
-    """The items of pages.  No generator: dropping it drops the stream, which ends the fetching at once."""
+    """The items of pages.  Not a generator: dropping this drops the pages, which ends the fetching."""
 
     def __init__(self, pages: BackgroundIterator[Page[T]]) -> None:
         self._pages = pages
@@ -308,3 +245,70 @@ class _Items(AsyncIterator[T]):
     async def aclose(self) -> None:
         """End the fetching, and wait until it has ended."""
         await self._pages.aclose()
+
+
+# Reading a page
+
+
+class _Body(msgspec.Struct):
+    """The body of a page in any dialect; the items are decoded when they are read."""
+
+    orders: list[msgspec.Raw] | None = None
+    subscriptions: list[msgspec.Raw] | None = None
+    results: list[msgspec.Raw] | None = None
+    reports: list[msgspec.Raw] | None = None
+    links: dict[str, Any] | None = msgspec.field(name="_links", default=None)
+    next: str | None = None
+    count: int | None = None
+
+
+class _Identified(msgspec.Struct, gc=False):
+    id: str | int | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_identify = msgspec.json.Decoder(_Identified).decode
+
+
+async def _read_page(
+    response: Response, request: Request, page_format: PageFormat, decode: Callable[[msgspec.Raw, Request], T]
+) -> Page[T]:
+    body = await response.read()
+    try:
+        content = _decode_body(body)
+    except DECODE_ERRORS as error:
+        raise unreadable(
+            "not a page of a list",
+            str(error),
+            body,
+            request=request,
+            content_type=response.headers.get("content-type", ""),
+        ) from None
+    raw: list[msgspec.Raw] | None = getattr(content, page_format.items)
+    if raw is None:
+        raise DecodeError(f"a page without `{page_format.items}`; {excerpt(body)}", request=request)
+    return Page(
+        _next(content, page_format, request),
+        content.count,
+        http_date(response.headers.get("date")),
+        raw,
+        lambda item: decode(item, request),
+    )
+
+
+def _next(content: _Body, page_format: PageFormat, request: Request) -> str | None:
+    for path in page_format.next:
+        link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
+        if link and (not isinstance(link, str) or len(link) > _LONGEST_LINK):
+            raise DecodeError(f"`{path}` of the page is no address", request=request)
+        if link:
+            return str(link)
+    return None
+
+
+def _id_of(item: msgspec.Raw) -> str | None:
+    try:
+        found = _identify(item).id
+    except DECODE_ERRORS:
+        return None  # reported when the item is decoded
+    return None if found is None else str(found)

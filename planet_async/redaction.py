@@ -1,12 +1,13 @@
 """What is secret, and how it is kept out of errors, logs, reprs and ledgers.
 
-Which fields of a request are secret is said once, where the field is declared:
+A field whose value is secret is marked where it is declared:
 
     sas_token: str = field(repr=False, metadata=SECRET)
 
-Each request record enters its marked fields into the one table here (`add_secret_fields`), and all else reads
-that table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what
-a ledger keeps.  A field is secret by its name, wherever in a body that name stands.
+Each request record enters its marked fields into the one table here (`add_secret_fields`); all else reads
+that
+table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what a
+ledger keeps.  A field is secret by its name, wherever in a body that name stands.
 """
 
 import json
@@ -21,10 +22,10 @@ import attrs
 import msgspec
 
 from planet_async.errors import InvalidRequest
-from planet_async.http import Request
+from planet_async.http import Request, without_query
 
 REDACTED = "<REDACTED>"
-"""What the API shows in the place of a secret."""
+"""What the API shows in place of a secret."""
 
 _MARK = "planet_async.secret"
 SECRET: Mapping[str, str] = {_MARK: "text"}
@@ -43,20 +44,19 @@ _GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
 
 
 def is_secret(field: "attrs.Attribute[Any]") -> bool:
-    """Tell whether a field is marked as secret."""
+    """Return whether a field is marked as secret."""
     return _MARK in field.metadata
 
 
 def add_secret_fields(fields: "Iterable[attrs.Attribute[Any]]") -> None:
     """Enter the fields that are marked as secret into the table."""
-    for field in fields:
-        if is_secret(field):
-            if field.repr is True:
-                raise TypeError(f"the field {field.name} is secret: its repr must not show it")
-            _secret_fields[field.name] = field.metadata[_MARK]
+    for field in filter(is_secret, fields):
+        if field.repr is True:
+            raise TypeError(f"the field {field.name} is secret: its repr must not show it")
+        _secret_fields[field.name] = field.metadata[_MARK]
 
 
-# --- What was sent
+# What was sent
 
 
 def secrets_in(body: bytes | None) -> tuple[str, ...]:
@@ -80,7 +80,6 @@ def _secrets(value: object) -> Iterator[str]:
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:
-    """Yield user and password, the query, and what is a token in the path."""
     address, _, query = url.partition("://")[2].partition("?")
     authority, _, path = address.partition("/")
     user, _, password = authority.rpartition("@")[0].partition(":")
@@ -100,11 +99,11 @@ def credential_of(request: Request) -> tuple[str, ...]:
         return values
 
 
-# --- What is shown
+# What is shown
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with dots in the place of each secret, as servers and gateways write it."""
+    """Return the text with dots in place of each secret, however servers and gateways write it."""
     forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, "...")
@@ -126,25 +125,24 @@ def without_tokens(text: str) -> str:
 
 
 def keys_only(value: object) -> str:
-    """Show no more of a mapping than its keys, since there are secrets in it; the repr of all else."""
+    """Return the repr of a value; of a mapping its keys only, since its values may be secret."""
     return (
         "{" + ", ".join(f"{key!r}: ..." for key in value) + "}" if isinstance(value, Mapping) else repr(value)
     )
 
 
 def url_without_secrets(url: str) -> str:
-    """Show a URL without its user, password and query, and without what is a token in its path."""
-    scheme, mark, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
-    host, *path = rest.split("/")
-    shown = ("..." if len(part) >= _TOKEN else part for part in path)
-    return repr(scheme + mark + "/".join([host.rpartition("@")[2], *shown]))
+    """Return the repr of a URL without its user, password and query, and without tokens in its path."""
+    scheme, mark, rest = without_query(url).partition("://")
+    shown = ("..." if len(part) >= _TOKEN else part for part in rest.split("/")[1:])
+    return repr(scheme + mark + "/".join([rest.split("/")[0], *shown]))
 
 
-# --- What is kept, and what comes back
+# What is kept, and what comes back
 
 
 def redacted(body: Any) -> Any:
-    """Return the JSON of a request with a placeholder in the place of each secret."""
+    """Return the JSON of a request with a placeholder in place of each secret."""
     if isinstance(body, dict):
         return {
             key: REDACTED if key in _secret_fields and isinstance(value, str) else redacted(value)
@@ -154,12 +152,12 @@ def redacted(body: Any) -> Any:
 
 
 def refuse_redacted(body: Mapping[str, object]) -> None:
-    """Raise InvalidRequest where the API's placeholder would be sent in the place of a secret."""
+    """Raise InvalidRequest where the API's placeholder would be sent in place of a secret."""
     found = list(_placeholders(body, "$"))
     if found:
         raise InvalidRequest(
-            f"{', '.join(found)}: the API has blacked this out ({REDACTED}); nothing was sent",
-            hint="Put the secret itself there, or leave the part out.",
+            f"{', '.join(found)}: the API has redacted this ({REDACTED}); nothing was sent",
+            hint="Replace it with the secret, or remove this part.",
         )
 
 

@@ -1,7 +1,7 @@
-"""What Planet sends to a webhook, as events: `parse_order_notification`, `parse_subscription_notification`.
+"""Webhooks: notifications as events, and `WebhookEndpoint`, an ASGI application that receives them.
 
-A notification is not signed, so it is a hint and no more: read the order or the subscription back before you
-believe it.  `planet_async.webhooks` receives them, and tells whoever waits.
+A notification is not signed, so it is no more than a hint: read the order or the subscription with `get`
+before you rely on it.
 """
 
 import base64
@@ -22,189 +22,87 @@ from planet_async.models.codec import decode
 from planet_async.models.json import DECODE_ERRORS, parsed_object
 from planet_async.models.orders import Order, OrderResult
 
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_IN_FOLDER = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/", re.IGNORECASE)
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}", re.ASCII)
+# An order of 500 items comes with a link for each of its files, which are skipped, not decoded.
+_MOST_BYTES = {"orders": 8 * 1024**2, "subscriptions": 256 * 1024}
+_HEADERS: dict[int, list[tuple[bytes, bytes]]] = {
+    401: [(b"www-authenticate", b'Basic realm="planet"')],
+    405: [(b"allow", b"POST")],
+    413: [(b"connection", b"close")],  # the rest is not read
+}
+
+logger: logging.Logger = logging.getLogger("planet_async")
+
 
 @frozen(eq=False)
 class OrderEvent(Resource):
-    """Something was said of an order: an item was delivered, or (`per_order`) the order has ended.
+    """A notification about an order: an item was delivered, or (`per_order`) the order has ended.
 
-    `raw` is all that was said.  Parts other than the id are decoded when first read.
+    `raw` is all of it.  Parts other than the id are decoded when they are first read.
     """
 
     order_id: str
 
     @cached_property
     def order(self) -> Order | None:
-        """The order as it stood, where the whole of it was sent; what is documented now is its items."""
+        """The order as it was, where Planet sent the whole of it; documented now are its items only."""
         if not all(isinstance(value := self.raw.get(key), str) and value for key in ("id", "state")):
             return None
         return decode(Order, self._bytes())
 
     @cached_property
     def items(self) -> tuple[OrderResult, ...]:
-        """The files that it is about; what has no name is left out.
+        """The files that it is about; those without a name are left out.
 
         A `location` may begin with its query, ``?token=...``: the rest is the API's ``/download``.
         """
         if self.order is not None:
-            told = self.order.links.get("results")
+            found = self.order.links.get("results")
         else:
-            told = self.raw.get("items", [self.raw])
-        return tuple(_results(told)) if isinstance(told, list) else ()
+            found = self.raw.get("items", [self.raw])
+        return tuple(_results(found)) if isinstance(found, list) else ()
 
 
 @frozen(eq=False)
 class SubscriptionEvent(Resource):
-    """Something was said of a subscription.
+    """A notification about a subscription, whose content Planet does not document.
 
-    What Planet sends here is not documented: `topic`, such as ``delivery.success``, is there if it was found;
-    `raw` is all that was said.
+    `topic`, such as ``delivery.success``, is None where there is none; `raw` is all of it.
     """
 
     subscription_id: str
     topic: str | None = field(default=None)
 
 
-class _Names(msgspec.Struct):
-    """Where the id of an order may be; all else is skipped, which takes a tenth of the time."""
-
-    order_id: Any = None
-    id: Any = None
-    name: Any = None
-
-
-_IN_FOLDER = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/", re.IGNORECASE)
-
-_names = msgspec.json.Decoder(_Names)
-
-
-def parse_order_notification(body: bytes) -> OrderEvent:
-    """Parse the body of an order's notification; all three shapes that Planet has documented will do.
-
-    They are the items of an order, one item alone, whose name begins with the id, and the whole order.
-    DecodeError where no order is named.
-
-        event = parse_order_notification(body)
-        order = await planet.orders.get(event.order_id)
-    """
-    try:
-        names = _names.decode(body)
-    except DECODE_ERRORS:
-        names = msgspec.convert(parsed_object(body), _Names)  # says what is wrong
-    order_id = _text(names.order_id) or _text(names.id) or _folder(names.name)
-    if not order_id:
-        raise DecodeError("`$.order_id` is missing: this is no notification of an order")
-    event = OrderEvent(order_id)
-    object.__setattr__(event, "_json", bytes(body))
-    return event
-
-
-def parse_subscription_notification(body: bytes) -> SubscriptionEvent:
-    """Parse the body of a subscription's notification, whose shape is not documented.
-
-    The id is looked for wherever one may be.  DecodeError where none is found.
-    """
-    parsed = parsed_object(body)
-    objects = _objects(parsed)
-    subscription_id = next(_ids(objects), None)
-    if subscription_id is None:
-        raise DecodeError("no id of a subscription was found: this is no notification of one")
-    topics = (_text(each.get("topic")) for each in objects)
-    event = SubscriptionEvent(subscription_id, next(filter(None, topics), None))
-    object.__setattr__(event, "_json", bytes(body))
-    object.__setattr__(event, "_parsed", parsed)
-    return event
-
-
-def _folder(name: object) -> str | None:
-    """Give the id of an order that a name begins with; other folders are not orders."""
-    found = _IN_FOLDER.match(name) if isinstance(name, str) else None
-    return found and found[1]
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _results(told: list[object]) -> Iterator[OrderResult]:
-    for item in told:
-        with suppress(DecodeError, RecursionError):
-            yield decode(OrderResult, msgspec.json.encode(item))
-
-
-def _objects(outermost: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Give an object and all inside it, the outer ones first."""
-    found = [outermost]
-    for each in found:  # grows on the way
-        for value in each.values():
-            inside = value if isinstance(value, list) else [value]
-            found += [item for item in inside if isinstance(item, dict)]
-    return found
-
-
-def _ids(objects: list[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what may be the id of the subscription, the surest first; an `id` may be the message's own."""
-    for each in objects:
-        if found := _text(each.get("subscription_id")):
-            yield found
-    for each in objects:
-        told = each.get("subscription")
-        if found := _text(told.get("id") if isinstance(told, dict) else told):
-            yield found
-    for each in objects:
-        if found := _text(each.get("id")):
-            yield found
-
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-# An order of 500 items comes with a link for each of its files; what is not needed of them is only skipped.
-_MOST_BYTES = {"orders": 8 * 1024**2, "subscriptions": 256 * 1024}
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}", re.ASCII)
-_ADVICE: dict[int, list[tuple[bytes, bytes]]] = {
-    401: [(b"www-authenticate", b'Basic realm="planet"')],
-    405: [(b"allow", b"POST")],
-    413: [(b"connection", b"close")],  # the rest is not read
-}
-
-logger = logging.getLogger("planet_async")
-
-
-class Noticing(Protocol):
-    """A service whose waits can be told to look at something soon."""
+class PollsNow(Protocol):
+    """A service whose waits can be made to poll at once."""
 
     def poll_now(self, changed_id: str, /) -> None:
-        """Take note; an id that nobody waits for costs nothing."""
+        """Poll it at once if something waits for it."""
         ...
 
 
-class Notices(Protocol):
-    """As much of a `Planet` as an endpoint needs."""
+class WaitingClient(Protocol):
+    """The part of a `Planet` that a `WebhookEndpoint` uses."""
 
     @property
-    def orders(self) -> Noticing:
+    def orders(self) -> PollsNow:
         """The orders."""
         ...
 
     @property
-    def subscriptions(self) -> Noticing:
+    def subscriptions(self) -> PollsNow:
         """The subscriptions."""
         ...
 
 
 class WebhookEndpoint:
-    """An ASGI application that ends the waits of a client as soon as Planet sends word.
-
-    Mount it in Starlette, FastAPI, or any server of the kind, in the event loop of the client.  It answers
-    POST on ``<token>/orders`` and ``<token>/subscriptions`` below wherever it is mounted; only the end of the
-    path counts, so proxies may change the rest.  A notification is never trusted: the wait reads back what it
-    is about.  `on_event` is called with each one too; it must not block, and what it raises is logged and
-    answered with 500.
-
-    Who may call it is known by a `token` in the path (at least 20 characters of A-Z, a-z, 0-9, - and _), by
-    the user and password of `basic`, or by both: InvalidRequest without either.  Servers write paths into
-    their access logs, and so the token; a password they do not.
+    """An ASGI application that ends the waits of a client as soon as Planet sends a notification.
 
         token = os.environ["WEBHOOK_TOKEN"]        # made once with secrets.token_urlsafe()
         app.mount("/planet", WebhookEndpoint(planet, token=token))
@@ -213,25 +111,38 @@ class WebhookEndpoint:
         request = OrderRequest("field 7", products, notifications=Notifications(webhook=webhook))
         order = await planet.orders.create(request)
         order = await planet.orders.wait(order.id)      # ends with the notification
+
+    Mount it in Starlette, FastAPI, or any ASGI server, in the event loop of the client.  It takes POST
+    requests whose path ends with ``<token>/orders`` or ``<token>/subscriptions``; what comes before may
+    differ.  A notification is never trusted: the wait reads the order or subscription again.
+
+    Args:
+        planet: The client whose waits poll at once.
+        on_event: Called with each event.  It must not block; what it raises is logged, and the response is
+            500.
+        token: The secret in the path: at least 20 characters of A-Z, a-z, 0-9, - and _.  Servers write paths
+            into their access logs.
+        basic: The user and password that are required, instead of a token or besides.
+
+    Raises:
+        InvalidRequest: there is neither token nor basic, or one of them can be guessed or cannot work.
     """
 
     def __init__(
         self,
-        planet: Notices | None = None,
+        planet: WaitingClient | None = None,
         on_event: Callable[[OrderEvent | SubscriptionEvent], None] | None = None,
         *,
         token: str | None = None,
         basic: tuple[str, str] | None = None,
     ) -> None:
         if planet is None and on_event is None:
-            raise InvalidRequest("a webhook endpoint needs a client or on_event: else it tells nobody")
+            raise InvalidRequest("there is no one to notify: pass a client, on_event, or both")
         if token is None and basic is None:
-            raise InvalidRequest(
-                "a webhook endpoint needs a token or basic credentials: else anybody may call"
-            )
+            raise InvalidRequest("anybody could send notifications: pass a token, basic, or both")
         if token is not None and not _TOKEN.fullmatch(token):
             raise InvalidRequest(
-                "the token can be guessed, or is no part of a path: take secrets.token_urlsafe()"
+                "the token can be guessed, or is no part of a path: use secrets.token_urlsafe()"
             )
         if basic is not None and (not all(basic) or ":" in basic[0]):
             raise InvalidRequest("basic must be a user without a colon, and a password")
@@ -252,21 +163,19 @@ class WebhookEndpoint:
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
             kind = self._admit(scope)
-            self._tell(kind, await _body(scope, receive, _MOST_BYTES[kind]))
+            self._notify(kind, await _body(scope, receive, _MOST_BYTES[kind]))
         except _Refused as refused:
-            status, headers = refused.status, [(b"content-length", b"0"), *_ADVICE.get(refused.status, ())]
-        except _Gone:
+            status, headers = refused.status, [(b"content-length", b"0"), *_HEADERS.get(refused.status, ())]
+        except _HungUp:
             return
         else:
             status, headers = 204, []
-        try:
+        with suppress(OSError):  # the client has hung up
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
-        except OSError:  # the client has hung up
-            return
 
     def _admit(self, scope: Message) -> str:
-        """Give what it is about, or refuse who does not say the right words, in constant time."""
+        """Return what the notification is about; refuse it, in constant time, without the right secrets."""
         before, _, kind = str(scope["path"]).rstrip("/").rpartition("/")
         token = before.rpartition("/")[2]
         known = self._token is None or hmac.compare_digest(token.encode(errors="replace"), self._token)
@@ -280,7 +189,7 @@ class WebhookEndpoint:
             raise _Refused(405)
         return kind
 
-    def _tell(self, kind: str, body: bytes) -> None:
+    def _notify(self, kind: str, body: bytes) -> None:
         event: OrderEvent | SubscriptionEvent
         try:
             if kind == "orders":
@@ -297,7 +206,7 @@ class WebhookEndpoint:
             logger.warning("refused a notification: %s", error)
             raise _Refused(400) from None
         except Exception:
-            logger.exception("a notification could not be handed on")
+            logger.exception("a notification could not be handled")
             raise _Refused(500) from None
 
 
@@ -307,8 +216,8 @@ class _Refused(Exception):
         self.status = status
 
 
-class _Gone(Exception):
-    """The client hung up before all was said."""
+class _HungUp(Exception):
+    """The client hung up before the end of its request."""
 
 
 def _header(scope: Message, wanted: bytes) -> bytes:
@@ -323,7 +232,7 @@ async def _body(scope: Message, receive: Receive, most: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise _Gone
+            raise _HungUp
         body += message.get("body", b"")
         if len(body) > most:
             raise _Refused(413)
@@ -332,8 +241,103 @@ async def _body(scope: Message, receive: Receive, most: int) -> bytes:
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Start and stop with the server, where it is the whole application: there is nothing to do."""
+    """Start and stop with the server, where it is the whole application."""
     kind = ""
     while kind != "lifespan.shutdown":
         kind = (await receive())["type"]
         await send({"type": f"{kind}.complete"})
+
+
+# Parsing
+
+
+def parse_order_notification(body: bytes) -> OrderEvent:
+    """Parse the body of a notification about an order, in any of the three shapes that Planet has documented.
+
+    They are the items of an order, a single item, whose name begins with the id, and the whole order.
+
+        event = parse_order_notification(body)
+        order = await planet.orders.get(event.order_id)
+
+    Raises:
+        DecodeError: it names no order.
+    """
+    try:
+        names = _names.decode(body)
+    except DECODE_ERRORS:
+        names = msgspec.convert(parsed_object(body), _Names)  # says what is wrong
+    order_id = _text(names.order_id) or _text(names.id) or _folder(names.name)
+    if not order_id:
+        raise DecodeError("`$.order_id` is missing: this is no notification of an order")
+    event = OrderEvent(order_id)
+    object.__setattr__(event, "_json", bytes(body))
+    return event
+
+
+def parse_subscription_notification(body: bytes) -> SubscriptionEvent:
+    """Parse the body of a notification about a subscription; the id is searched wherever one may be.
+
+    Raises:
+        DecodeError: it names no subscription.
+    """
+    parsed = parsed_object(body)
+    objects = _objects(parsed)
+    subscription_id = next(_ids(objects), None)
+    if subscription_id is None:
+        raise DecodeError("no id of a subscription was found: this is no notification of one")
+    topics = (_text(each.get("topic")) for each in objects)
+    event = SubscriptionEvent(subscription_id, next(filter(None, topics), None))
+    object.__setattr__(event, "_json", bytes(body))
+    object.__setattr__(event, "_parsed", parsed)
+    return event
+
+
+class _Names(msgspec.Struct):
+    """Where the id of an order may be; all else is skipped, not decoded."""
+
+    order_id: Any = None
+    id: Any = None
+    name: Any = None
+
+
+_names = msgspec.json.Decoder(_Names)
+
+
+def _folder(name: object) -> str | None:
+    """Return the id of an order that a name begins with; other folders are not orders."""
+    found = _IN_FOLDER.match(name) if isinstance(name, str) else None
+    return found and found[1]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _results(items: list[object]) -> Iterator[OrderResult]:
+    for item in items:
+        with suppress(DecodeError, RecursionError):
+            yield decode(OrderResult, msgspec.json.encode(item))
+
+
+def _objects(outermost: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return an object and all inside it, the outer ones first."""
+    found = [outermost]
+    for each in found:  # grows while it is iterated
+        for value in each.values():
+            inside = value if isinstance(value, list) else [value]
+            found += [item for item in inside if isinstance(item, dict)]
+    return found
+
+
+def _ids(objects: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what may be the id of the subscription, the surest first; an `id` may be the message's own."""
+    for each in objects:
+        if found := _text(each.get("subscription_id")):
+            yield found
+    for each in objects:
+        inside = each.get("subscription")
+        if found := _text(inside.get("id") if isinstance(inside, dict) else inside):
+            yield found
+    for each in objects:
+        if found := _text(each.get("id")):
+            yield found

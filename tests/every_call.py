@@ -195,6 +195,9 @@ SUBSCRIPTIONS: Mapping[str, Call] = {
     "subscriptions.results_csv": lambda s: _all(s.planet.subscriptions.results_csv(s.subscription)),
     "subscriptions.results_summary": lambda s: s.planet.subscriptions.results_summary(s.subscription),
     "subscriptions.wait": lambda s: s.planet.subscriptions.wait(s.subscription, "running"),
+    "subscriptions.wait_many": lambda s: _outcomes(
+        s.planet.subscriptions.wait_many([s.subscription], "running")
+    ),
     "subscriptions.cancel": lambda s: _kept(s.planet.subscriptions.cancel(s.subscription)),
 }
 TASKING: Mapping[str, Call] = {

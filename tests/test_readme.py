@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from documents import ROOT, blocks
 
-from planet_async import Config, Orders, Reports, Subscriptions, Tasking
+from planet_async import Orders, Reports, Subscriptions, Tasking
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
@@ -28,8 +28,6 @@ def planet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulato
         monkeypatch.setenv("PL_API_KEY", "any")
         monkeypatch.setenv("PL_BASE_URL", url)
         monkeypatch.setenv("WEBHOOK_TOKEN", "ngWJy2OiIOuDyN59cl4zSt0b_c0T2XLefW8XiiWgfOs")
-        # The documented rates would make the examples wait for real.
-        monkeypatch.setattr(Config, "from_env", lambda: Config(base_url=url, rates={}))
         monkeypatch.chdir(tmp_path)
         yield simulator
 

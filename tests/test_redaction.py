@@ -112,7 +112,7 @@ def test_a_secret_field_must_not_be_shown() -> None:
 def test_the_simulator_knows_the_same_secrets() -> None:
     """The client's table and the simulator's, which share no code, name the same fields of deliveries."""
     ours = {part.name for delivery in DELIVERIES.values() for part in fields(delivery) if is_secret(part)}
-    assert ours == catalog._SECRETS
+    assert ours == catalog.SECRETS
 
 
 def test_the_delivery_of_a_tasking_order_shows_only_its_keys() -> None:

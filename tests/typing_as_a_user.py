@@ -17,7 +17,7 @@ from planet_async import (
     Archive,
     BasemapProduct,
     BearerToken,
-    CancelResult,
+    BulkResult,
     CatalogSource,
     Clip,
     Clock,
@@ -126,8 +126,8 @@ async def orders(planet: Planet, request: OrderRequest) -> None:
     assert_type(order.raw, Mapping[str, Any])
     assert_type(await planet.orders.get(order.id), Order)
     assert_type(await planet.orders.cancel(order.id), Order)
-    assert_type(await planet.orders.cancel_many([order.id]), CancelResult)
-    assert_type(await planet.orders.cancel_all(), CancelResult)
+    assert_type(await planet.orders.cancel_many([order.id]), BulkResult)
+    assert_type(await planet.orders.cancel_all(), BulkResult)
     assert_type(await planet.orders.stats(), OrderStats)
 
 

@@ -1,7 +1,6 @@
-"""Credentials: what lets a request in.
+"""Credentials, and `Auth`, the layer that puts them on requests to the API.
 
-None shows its secret in a `repr`.  Beside those here there are `auth.oauth.ClientCredentials`
-and `auth.signed_by.SignedBy`.  See https://docs.planet.com/develop/authentication/
+No credential shows its secret in a `repr`.  See https://docs.planet.com/develop/authentication/
 """
 
 import os
@@ -17,36 +16,38 @@ from planet_async.redaction import credential_of
 
 
 class Credentials(Protocol):
-    """Whatever can sign requests."""
+    """What can sign requests."""
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
-        """Give a transport that signs what is sent, and sends it over the network.
+        """Return a transport that signs what it is to send, and sends it with `network`.
 
-        Each client has its own, so a token belongs to one client.  It may send more than it was asked to: to
-        fetch a token, or a request a second time where the first was answered with 401.
+        It is called once for each client, so a token belongs to one client.  The transport may send more: to
+        fetch a token, or a request a second time after a 401.  It sets `secrets` of the response to what
+        errors are to redact.
         """
         ...
 
 
-class Signing:
-    """A transport that puts an `Authorization` header on all that it sends."""
+async def send_signed(network: Transport, request: Request, authorization: str) -> Response:
+    """Send a request with that Authorization."""
+    signed = request.with_headers({"authorization": authorization})
+    response = await network.send(signed)
+    response.secrets = credential_of(signed)
+    return response
 
-    def __init__(self, network: Transport, credential: "ApiKey | BearerToken") -> None:
+
+class _Signed:
+    """A transport that sends all requests with one Authorization."""
+
+    def __init__(self, network: Transport, authorization: str) -> None:
         self._network = network
-        self._credential = credential
+        self._authorization = authorization
 
     async def send(self, request: Request) -> Response:
-        """Send, signed."""
-        return await self._network.send(authorized(request, await self._credential.authorization()))
+        return await send_signed(self._network, request, self._authorization)
 
     async def aclose(self) -> None:
-        """Close the network."""
         await self._network.aclose()
-
-
-def authorized(request: Request, authorization: str) -> Request:
-    """Give the request with that header."""
-    return request.with_headers({"authorization": authorization})
 
 
 def stripped(value: str) -> str:
@@ -67,11 +68,13 @@ def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
 
 @frozen
 class ApiKey:
-    """The API key of a Planet account, sent as HTTP Basic user name or, with `scheme="api-key"`, on its own.
-
-    Basic is the form that all four APIs document.
+    """The API key of a Planet account.
 
         Planet(api_key="...")  # the same as Planet(credentials=ApiKey("..."))
+
+    Args:
+        key: The key, which is on https://www.planet.com/account.
+        scheme: How it is sent: as the user name of HTTP Basic, which all APIs document, or as ``api-key``.
     """
 
     key: str = field(repr=False, converter=stripped, validator=_sendable)
@@ -79,7 +82,11 @@ class ApiKey:
 
     @classmethod
     def from_env(cls) -> Self:
-        """Take the key from `PL_API_KEY`; MissingCredentials where it is not set."""
+        """Return the key in `PL_API_KEY`.
+
+        Raises:
+            MissingCredentials: it is not set.
+        """
         key = os.environ.get("PL_API_KEY", "").strip()
         if not key:
             raise MissingCredentials(
@@ -88,45 +95,45 @@ class ApiKey:
             )
         return cls(key)
 
-    async def authorization(self) -> str:
-        """Give the header value."""
+    def authorization(self) -> str:
+        """Return the value of the Authorization header."""
         if self.scheme == "api-key":
             return f"api-key {self.key}"
         return "Basic " + b64encode(f"{self.key}:".encode()).decode()
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
-        """Give a transport that sends the key along."""
-        return Signing(network, self)
+        """Return a transport that sends the key with each request."""
+        return _Signed(network, self.authorization())
 
 
 @frozen
 class BearerToken:
-    """An OAuth2 access token you already have; it is not refreshed."""
+    """An OAuth2 access token that you have already; it is not refreshed."""
 
     token: str = field(repr=False, converter=stripped, validator=_sendable)
 
-    async def authorization(self) -> str:
-        """Give the header value."""
+    def authorization(self) -> str:
+        """Return the value of the Authorization header."""
         return f"Bearer {self.token}"
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
-        """Give a transport that sends the token along."""
-        return Signing(network, self)
+        """Return a transport that sends the token with each request."""
+        return _Signed(network, self.authorization())
 
 
 class Auth:
-    """Signs requests to the origin (scheme, host, port) of `base_url`.
+    """Signs requests to the origin (scheme, host, port) of `base_url`, and no others.
 
-    A redirect to storage or a link to anywhere else goes out without the credential.
+    A redirect to storage, or a link to anywhere else, is sent without the credential.
     """
 
     def __init__(self, inner: Transport, credentials: Credentials, base_url: str, clock: Clock) -> None:
         self._inner = inner
-        self._signed = credentials.sign(_Noting(inner), clock)
+        self._signed = credentials.sign(inner, clock)
         self._origin = origin(base_url)
 
     async def send(self, request: Request) -> Response:
-        """Send, signed where it is the API's own."""
+        """Send, signed where it goes to the API."""
         if origin(request.url) != self._origin:
             return await self._inner.send(request)
         try:
@@ -138,19 +145,4 @@ class Auth:
 
     async def aclose(self) -> None:
         """Close the transport inside."""
-        await self._inner.aclose()
-
-
-class _Noting:
-    """Notes on each answer what was sent in confidence, lest an error that quotes the answer shows it."""
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-
-    async def send(self, request: Request) -> Response:
-        response = await self._inner.send(request)
-        response.confidential = credential_of(request)
-        return response
-
-    async def aclose(self) -> None:
         await self._inner.aclose()

@@ -1,9 +1,9 @@
-"""`ClientCredentials`: OAuth2 from machine to machine, with a token that is fetched and kept fresh by itself.
+"""`ClientCredentials`: OAuth2 from machine to machine, with a token that is fetched and renewed when needed.
 
 See https://docs.planet.com/develop/authentication/ and RFC 6749, section 4.4.
 """
 
-from collections.abc import Callable
+from copy import copy
 from math import inf
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ import msgspec
 from attrs import Attribute, field, frozen
 
 from planet_async._loops import PerLoop
-from planet_async.auth.credentials import authorized, stripped
+from planet_async.auth.credentials import send_signed, stripped
 from planet_async.clock import Clock
 from planet_async.errors import (
     DecodeError,
@@ -20,29 +20,31 @@ from planet_async.errors import (
     MissingCredentials,
     PlanetError,
     StatusError,
-    TransportError,
     Unauthorized,
     status_class,
 )
 from planet_async.http import Request, Response, Transport, origin, queued_for
-from planet_async.layers.status import RaiseForStatus
 from planet_async.redaction import redact
 
+_FIRST_REFUSAL = 300
 _UNAUTHORIZED = 401
 _WRONG_CLIENT = frozenset({400, 401, 403})
-_LONGEST_ANSWER = 1 << 20  # bytes; a token is short
+_MOST_BYTES = 1 << 20  # a token is short
+_SHOWN = 300  # characters of what the login server says
 _EARLY = 60.0  # seconds before its end that a token is renewed
 _EARLY_SHARE = 0.1  # or this part of its life, where that is shorter
 _HEADERS = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
-_TOKEN = "an access token"  # noqa: S105 - the words for what is waited for
+_TOKEN = "an access token"  # noqa: S105 - what a request is queued for
 _HINT = (
     "Check the client id and secret: they belong together, and to this token URL; then scope and audience."
 )
 
 
-def _given(_: object, attribute: "Attribute[str]", value: str) -> None:
+def _not_empty(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value:
-        raise MissingCredentials(f"the {attribute.name} is empty", hint="Planet gives both with the client.")
+        raise MissingCredentials(
+            f"the {attribute.name} is empty", hint="Planet shows both when the client is made."
+        )
 
 
 def _address(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -53,17 +55,28 @@ def _address(_: object, attribute: "Attribute[str]", value: str) -> None:
 
 @frozen
 class ClientCredentials:
-    """An OAuth2 client, as Planet gives one to a machine; each client of this package fetches its own token.
+    """An OAuth2 client, as Planet issues them for machines; each `Planet` fetches its own token.
 
-    The token is renewed a minute before it expires, and once after a 401, whereupon the request is sent
+        Planet(credentials=ClientCredentials("...", "..."))
+
+    The token is renewed a minute before it expires, and once after a 401, after which the request is sent
     again: a 401 says that nothing was done.  However many requests need a token, it is fetched once.  Calls
     raise Unauthorized where the id or secret is wrong.
 
-        Planet(credentials=ClientCredentials("...", "..."))
+    Args:
+        client_id: The id of the client.
+        client_secret: Its secret.
+        token_url: Where tokens are issued.
+        scope: What the token is for.
+        audience: Whom the token is for; by default what the server decides.
+
+    Raises:
+        MissingCredentials: the id or the secret is empty.
+        InvalidRequest: the token URL is no address.
     """
 
-    client_id: str = field(converter=stripped, validator=_given)
-    client_secret: str = field(repr=False, converter=stripped, validator=_given)
+    client_id: str = field(converter=stripped, validator=_not_empty)
+    client_secret: str = field(repr=False, converter=stripped, validator=_not_empty)
     token_url: str = field(
         default="https://login.planet.com/oauth/token", validator=_address, repr=False, kw_only=True
     )
@@ -71,11 +84,11 @@ class ClientCredentials:
     audience: str | None = field(default=None, kw_only=True)
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
-        """Give a transport that sends a fresh token along."""
+        """Return a transport that sends a valid token with each request."""
         return _Renewing(self, network, clock)
 
     def token_request(self) -> Request:
-        """Give the request for a token; to fetch one too many does no harm."""
+        """Return the request for a token, which may be sent again."""
         # Planet's server wants the secret in the body; RFC 6749 would prefer Basic.
         form = {
             "grant_type": "client_credentials",
@@ -97,145 +110,133 @@ class ClientCredentials:
 
 @frozen(eq=False)
 class _Token:
-    text: str = field(repr=False)
+    authorization: str = field(repr=False)
     renew_at: float
 
 
-class _Confiding:
-    """Notes the secret on each answer, lest an error that quotes a part of the answer shows a part of it."""
-
-    def __init__(self, inner: Transport, secret: str) -> None:
-        self._inner = inner
-        self._secret = secret
-
-    async def send(self, request: Request) -> Response:
-        response = await self._inner.send(request)
-        response.confidential = (self._secret,)
-        return response
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 class _Renewing:
-    """Sends requests with the token, which it fetches when there is none that holds."""
+    """Sends requests with the token, which it fetches when there is no valid one."""
 
     def __init__(self, client: ClientCredentials, network: Transport, clock: Clock) -> None:
         self._client = client
         self._network = network
-        self._login = RaiseForStatus(_Confiding(network, client.client_secret), clock, _LONGEST_ANSWER)
         self._clock = clock
         self._locks = PerLoop(anyio.Lock)
         self._token: _Token | None = None
         self._failures = 0
-        self._failure: Callable[[], PlanetError] | None = None
+        self._failure: PlanetError | None = None
 
     async def send(self, request: Request) -> Response:
-        """Send; once more with a new token where the server does not take this one."""
-        token = await self._fresh()
+        token = await self._valid_token()
         queued_for.set("")
-        response = await self._network.send(authorized(request, f"Bearer {token.text}"))
+        response = await send_signed(self._network, request, token.authorization)
         if response.status != _UNAUTHORIZED:
             return response
         await response.aclose()
-        token = await self._fresh(refused=token)
+        token = await self._valid_token(refused=token)
         queued_for.set("")
-        return await self._network.send(authorized(request, f"Bearer {token.text}"))
+        return await send_signed(self._network, request, token.authorization)
 
     async def aclose(self) -> None:
-        """Close the network."""
         await self._network.aclose()
 
-    async def _fresh(self, refused: _Token | None = None) -> _Token:
+    async def _valid_token(self, refused: _Token | None = None) -> _Token:
         failures = self._failures
-        if (token := self._holding(refused)) is not None:
+        if (token := self._kept(refused)) is not None:
             return token
         queued_for.set(_TOKEN)
         try:
             async with self._locks.here():
-                if (token := self._holding(refused)) is not None:
+                if (token := self._kept(refused)) is not None:
                     return token
                 if self._failure is not None and self._failures > failures:
-                    # Somebody tried while we stood in line; a hundred more tries would not do better.
-                    raise self._failure()
+                    # Another call tried while this one was queued; a hundred more attempts would not help.
+                    raise copy(self._failure)
                 self._token = await self._fetch()
                 return self._token
         finally:
-            queued_for.set(_TOKEN)  # the network has noted what became of the request for it
+            queued_for.set(_TOKEN)  # the network has set what the request for the token was queued for
 
-    def _holding(self, refused: _Token | None) -> _Token | None:
+    def _kept(self, refused: _Token | None) -> _Token | None:
         token = self._token
-        good = token is not None and token is not refused and self._clock.monotonic() < token.renew_at
-        return token if good else None
+        is_valid = token is not None and token is not refused and self._clock.monotonic() < token.renew_at
+        return token if is_valid else None
 
     async def _fetch(self) -> _Token:
         request, asked_at = self._client.token_request(), self._clock.monotonic()
         try:
-            response = await self._login.send(request)
-            return _token(await response.read(), request, asked_at)
+            response = await self._network.send(request)
+            body = await _start_of_body(response)
+            if response.status < _FIRST_REFUSAL:
+                return _parse_token(body, request, asked_at)
+            failure: PlanetError = self._refusal(response, body, request)
         except PlanetError as error:
-            # Not "from error": what the login server said may hold what it was sent.
-            self._failure = _failure(error, request, self._client.client_secret)
-            self._failures += 1
-        raise self._failure()
+            failure = type(error)(f"no token: {self._safe(error.message)}", request=request, hint=error.hint)
+            failure.transient = error.transient
+        # Raised here, since what the login server said may hold what it was sent.
+        failure.may_have_acted = False  # the request that needs the token was not sent
+        self._failure = failure
+        self._failures += 1
+        raise copy(failure)
+
+    def _refusal(self, response: Response, body: bytes, request: Request) -> StatusError:
+        is_wrong_client = response.status in _WRONG_CLIENT
+        said = self._safe(_description(self._safe(body.decode(errors="replace"))))
+        seconds = response.headers.get("retry-after", "").strip()
+        return (Unauthorized if is_wrong_client else status_class(response.status))(
+            f"no token: {response.status} {said[:_SHOWN]}".rstrip(),
+            status=response.status,
+            request=request,
+            hint=_HINT if is_wrong_client else "",
+            retry_after=float(seconds) if seconds.isascii() and seconds.isdigit() else None,
+            request_id=self._safe(response.headers.get("x-request-id", "")) or None,
+        )
+
+    def _safe(self, text: str) -> str:
+        secret = self._client.client_secret
+        return redact(text.replace(secret, "..."), [secret])  # even one that is short
 
 
-class _Answer(msgspec.Struct):
+async def _start_of_body(response: Response) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in response.chunks():
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                break
+    finally:
+        await response.aclose()
+    return bytes(body)
+
+
+class _TokenResponse(msgspec.Struct):
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 - the type of all tokens
     expires_in: float | None = None
 
 
-def _token(body: bytes, request: Request, asked_at: float) -> _Token:
+def _parse_token(body: bytes, request: Request, asked_at: float) -> _Token:
     try:
-        answer = msgspec.json.decode(body, type=_Answer, strict=False)
+        found = msgspec.json.decode(body, type=_TokenResponse, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"the answer holds no token: {error}", request=request) from None
-    text = answer.access_token
+        raise DecodeError(f"the response holds no token: {error}", request=request) from None
+    text = found.access_token
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise DecodeError("the access token holds characters that none has", request=request)
-    if answer.token_type.lower() != "bearer":
+    if found.token_type.lower() != "bearer":
         raise DecodeError("the token is not of the type Bearer", request=request)
-    if answer.expires_in is None:
-        return _Token(text, inf)
-    return _Token(text, asked_at + answer.expires_in - min(_EARLY, answer.expires_in * _EARLY_SHARE))
+    life = inf if found.expires_in is None else found.expires_in
+    return _Token(f"Bearer {text}", asked_at + life - min(_EARLY, life * _EARLY_SHARE))
 
 
-def _failure(error: PlanetError, request: Request, secret: str) -> Callable[[], PlanetError]:
-    """Give what makes the error of a caller: each gets one of its own, and none may have acted."""
-
-    def made() -> PlanetError:
-        found = _translated(error, request, secret)
-        found.may_have_acted = False  # the request itself was not sent
-        return found
-
-    return made
-
-
-def _translated(error: PlanetError, request: Request, secret: str) -> PlanetError:
-    said = f"no token: {error.message}" + (_description(error.body) if isinstance(error, StatusError) else "")
-    message = redact(said.replace(secret, "..."), [secret])  # be it as short as it may
-    if isinstance(error, StatusError):
-        wrong = error.status in _WRONG_CLIENT
-        return (Unauthorized if wrong else status_class(error.status))(
-            message,
-            status=error.status,
-            request=request,
-            hint=_HINT if wrong else "",
-            retry_after=error.retry_after,
-            request_id=error.request_id,
-        )
-    if isinstance(error, TransportError):
-        found = type(error)(message, request=request, hint=error.hint)
-        found.transient = error.transient
-        return found
-    return type(error)(message, request=request, hint=error.hint)
-
-
-def _description(body: str) -> str:
-    """Give what an OAuth2 server adds to its code of an error: RFC 6749, section 5.2."""
+def _description(text: str) -> str:
+    """Return what an OAuth2 server says of an error (RFC 6749, section 5.2), or else its first line."""
     try:
-        said = msgspec.json.decode(body)["error_description"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return ""
-    return f" ({said[:200]})" if isinstance(said, str) and said.isprintable() else ""
+        found = msgspec.json.decode(text)
+        words = [found.get(key) for key in ("error", "error_description", "message", "detail")]
+    except (msgspec.DecodeError, RecursionError, AttributeError):
+        words = []
+    error, *details = [each if isinstance(each, str) and each.isprintable() else "" for each in words] or [""]
+    in_brackets = "; ".join(filter(None, details))
+    said = " ".join(filter(None, [error, f"({in_brackets})" if in_brackets else ""]))
+    return said or (text.strip().splitlines() or ["(no text)"])[0]

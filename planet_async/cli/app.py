@@ -1,80 +1,108 @@
-"""The command and its options that hold for everything below it."""
+"""The command, its groups, and the options that apply to all of them."""
 
+import inspect
 import io
 import ssl
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
 from planet_async.cli import ledger, orders, reports, simulate, subscriptions, tasking
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Connection
 
+
+def _without_metavar(parameters: list[Any]) -> list[Any]:
+    """Return the parameters of a command; the help of flags does not say <bool>."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_metavar(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_metavar(super().get_params(ctx))
+
+
 app = typer.Typer(
     name="planet-async",
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
+_WITHOUT_ARGUMENTS = (
+    *(demo, simulate.simulate, orders.list_, orders.stats, subscriptions.list_, subscriptions.summary),
+    *(tasking.list_, tasking.captures, reports.list_),
+)
 
 
-Command = Callable[..., None]
+def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
+    """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    add = group.command(
+        command.__name__.rstrip("_"),
+        cls=_Command,
+        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        no_args_is_help=command not in _WITHOUT_ARGUMENTS,
+    )
+    add(command)
 
 
-def _group(
-    name: str, text: str, commands: Iterable[Command], without_arguments: Collection[Command] = ()
-) -> None:
-    """Add a group of commands, each named as its function is."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+def _add_group(name: str, text: str, commands: Iterable[Callable[..., None]]) -> None:
+    group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
     for command in commands:
-        group.command(command.__name__.rstrip("_"), no_args_is_help=command not in without_arguments)(command)
+        _add_command(group, command)
     app.add_typer(group, name=name, help=text)
 
 
-app.command("demo")(demo)
-app.command("simulate")(simulate.simulate)
-_group(
+_add_command(app, demo)
+_add_command(app, simulate.simulate)
+_add_group(
     "orders",
-    "Order imagery and basemaps, wait for them, download them.",
+    "Order imagery and basemaps, wait for orders and download them.",
     (
         *(orders.create, orders.get, orders.list_, orders.wait, orders.run, orders.download),
         *(orders.cancel, orders.stats),
     ),
-    (orders.list_, orders.stats),
 )
-_group("ledger", "Look at the ledger of a job, which `orders run --ledger` writes.", (ledger.show,))
-_group(
+_add_group("ledger", "Show the ledger of a job, which `orders run --ledger` writes.", (ledger.show,))
+_add_group(
     "subscriptions",
-    "Subscribe to imagery and planetary variables, delivered as they are made.",
+    "Subscribe to imagery and planetary variables.",
     (
         *(subscriptions.create, subscriptions.get, subscriptions.list_),
         *(subscriptions.update, subscriptions.patch),
         *(subscriptions.cancel, subscriptions.suspend, subscriptions.reactivate),
         *(subscriptions.results, subscriptions.summary),
     ),
-    (subscriptions.list_, subscriptions.summary),
 )
-_group(
+_add_group(
     "tasking",
     "Task satellites to take new imagery.",
     (
         *(tasking.create, tasking.get, tasking.list_, tasking.update, tasking.cancel, tasking.wait),
         *(tasking.pricing, tasking.windows, tasking.captures),
     ),
-    (tasking.list_, tasking.captures),
 )
-_group(
+_add_group(
     "reports",
-    "Look at and download the usage reports of an organization.",
+    "List and download the usage reports of an organization.",
     (reports.list_, reports.get, reports.download),
-    (reports.list_,),
 )
 
 
@@ -84,15 +112,22 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _check_base_url(value: str | None) -> str | None:
+    if value:
+        with _usage_errors():
+            Config(base_url=value)
+    return value
+
+
 def _check_proxy(value: str | None) -> str | None:
-    with _refusing():
+    with _usage_errors():
         Config(proxy=value)
     return value
 
 
 def _check_ca_file(value: Path | None) -> Path | None:
     if value is not None:
-        with _refusing():
+        with _usage_errors():
             Config(ca_file=value)
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
@@ -104,7 +139,7 @@ def _check_ca_file(value: Path | None) -> Path | None:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _usage_errors() -> Iterator[None]:
     """Turn what `Config` refuses into a usage error; its text holds no password."""
     try:
         yield
@@ -120,9 +155,11 @@ def options(
         str | None,
         typer.Option(
             "--base-url",
+            "-u",
             envvar="PL_BASE_URL",
             metavar="URL",
-            help="Where the API is, if not at https://api.planet.com.",
+            callback=_check_base_url,
+            help="The address of the API, if it is not https://api.planet.com.",
         ),
     ] = None,
     proxy: Annotated[
@@ -131,7 +168,7 @@ def options(
             metavar="URL",
             callback=_check_proxy,
             help="Send all requests through this HTTP, HTTPS or SOCKS5 proxy, whatever HTTPS_PROXY and "
-            "NO_PROXY say. Where it has a password, set HTTPS_PROXY instead: `ps` does not show that.",
+            "NO_PROXY say. If it has a password, set HTTPS_PROXY instead, which `ps` does not show.",
         ),
     ] = None,
     ca_file: Annotated[
@@ -139,7 +176,7 @@ def options(
         typer.Option(
             metavar="FILE",
             callback=_check_ca_file,
-            help="Trust the certificate authorities in this PEM file, too, such as a company's.",
+            help="Also trust the certificate authorities in this PEM file, such as a company's.",
         ),
     ] = None,
     _version: Annotated[
@@ -149,7 +186,9 @@ def options(
 ) -> None:
     """Order, subscribe, task and download from Planet's APIs.
 
-    Tables on a terminal; JSON where the output goes elsewhere, or with [bold]--json[/].
+    Prints tables on a terminal, else JSON. Errors and progress go to standard error.
+
+    Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
     context.obj = Connection(base_url, proxy, ca_file)
 

@@ -1,9 +1,8 @@
-"""`ledger show`: what became of each order of a job."""
+"""The command `planet-async ledger show`: what became of each order of a job."""
 
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,8 @@ import typer
 
 from planet_async.cli.output import (
     Json,
+    View,
     clean,
-    listing,
     print_json_line,
     state_text,
     states_text,
@@ -22,23 +21,33 @@ from planet_async.cli.output import (
 from planet_async.cli.runner import reporting
 from planet_async.jobs.ledger import Entry, read_entries
 
-_COLUMNS = ("number", "stage", "id", "state", "files", "bytes", "name", "error")
+VIEW = View[Entry](
+    "requests",
+    columns={
+        "id": lambda entry: entry.order_id or "-",
+        "stage": lambda entry: state_text(entry.stage),
+        "state": lambda entry: state_text(entry.order_state or "-"),
+        "files": lambda entry: len(entry.files),
+        "name": lambda entry: entry.name,
+    },
+)
+_CSV_COLUMNS = ("number", "stage", "id", "state", "files", "bytes", "name", "error")
 
 
 def show(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="The ledger.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The ledger.")],
     json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Show what became of each order of a job, also while it runs. As JSON: one entry a line.
 
-    intended: not sent yet; sending: sent, perhaps, with no answer noted; then ordered, finished, downloaded;
-    or failed.
+    Stages: intended (not sent yet); sending (perhaps sent, no response recorded); then ordered, finished and
+    downloaded; or failed.
 
     [dim]planet-async ledger show fields.ledger --csv > fields.csv[/]
     """
     if json and as_csv:
-        raise typer.BadParameter("give --json or --csv, not both")
+        raise typer.BadParameter("pass --json or --csv, not both")
     with reporting():
         entries = read_entries(path)
         if as_csv:
@@ -47,39 +56,29 @@ def show(
             for entry, request in entries:
                 print_json_line(_document(entry, request))
         else:
-            _print_table(entry for entry, _ in entries)
+            _print_table([entry for entry, _ in entries])
 
 
-def _print_csv(entries: Iterable[Entry]) -> None:
+def _print_csv(entries: Any) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(_cells(entry) for entry in entries)
+    writer.writerow(_CSV_COLUMNS)
+    for entry in entries:
+        size = sum(file.size for file in entry.files)
+        writer.writerow(
+            (
+                *(entry.number, entry.stage, entry.order_id, entry.order_state),
+                *(len(entry.files), size, entry.name, entry.error),
+            )
+        )
     sys.stdout.flush()
 
 
-def _print_table(entries: Iterable[Entry]) -> None:
-    stages: Counter[str] = Counter()
-    rows = []
+def _print_table(entries: list[Entry]) -> None:
+    VIEW.print_table(entries)
+    stdout().print(states_text(Counter(entry.stage for entry in entries)))
     for entry in entries:
-        stages[entry.stage] += 1
-        files = f"{len(entry.files):,}" if entry.files else ""
-        rows.append(
-            (
-                *(entry.order_id or "-", state_text(entry.stage), state_text(entry.order_state or "-")),
-                *(files, clean(entry.name), clean(entry.error or "")),
-            )
-        )
-    columns = ("id", "stage", "state", "files", "name", "error")
-    stdout().print(listing("requests", columns, rows, whole=(0,)))
-    stdout().print(states_text(stages))
-
-
-def _cells(entry: Entry) -> tuple[object, ...]:
-    size = sum(file.size for file in entry.files)
-    return (
-        *(entry.number, entry.stage, entry.order_id, entry.order_state),
-        *(len(entry.files), size, entry.name, entry.error),
-    )
+        if entry.error:  # not in the table, where a narrow column would make a tower of it
+            stdout().print(clean(f"{entry.name}: {entry.error}"), style="red", markup=False, highlight=False)
 
 
 def _document(entry: Entry, request: Any) -> dict[str, Any]:

@@ -1,31 +1,22 @@
-"""`orders create`, `get`, `list` and `stats`."""
+"""The commands `planet-async orders`."""
 
+import shlex
 from collections import Counter
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import anyio
 import typer
-from attrs import frozen
 from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from planet_async import (
-    CancelResult,
+    BulkResult,
     DownloadedOrder,
     Order,
     OrderRequest,
+    OrderState,
     OrderStats,
     Outcome,
     Planet,
@@ -34,96 +25,48 @@ from planet_async import (
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
-    Step,
+    StatesStep,
+    View,
     clean,
-    listing,
-    panel,
     print_json,
-    print_json_line,
-    state_text,
-    states_text,
+    print_table,
     stdout,
     table,
-    time_text,
     wants_json,
 )
 from planet_async.cli.runner import (
     INTERVAL,
+    DestinationRef,
     Folder,
+    Hosting,
+    InputRequest,
     Limit,
     Name,
     NameContains,
     Overwrite,
     PageSize,
-    RequestFile,
+    Requests,
+    Results,
+    SortBy,
+    Timeout,
     UserId,
     Yes,
-    act_on_each,
+    about,
     confirm_bulk,
+    create_each,
     for_each,
     one_line,
-    one_of,
     print_error,
+    read_id,
+    read_ids,
     read_requests,
-    reporting,
-    requests_in,
     show_list,
     show_one,
+    time_option,
+    uuid_of,
     with_planet,
+    words_option,
 )
-
-
-def order_line(order: Order) -> Text:
-    """Give an order in one line."""
-    return Text.assemble((order.id, "bold"), "  ", state_text(order.state), "  ", clean(order.name))
-
-
-def orders_table(orders: Sequence[Order]) -> RenderableType:
-    """Give orders as a table."""
-    rows = [
-        (order.id, state_text(order.state), time_text(order.created_on), clean(order.name))
-        for order in orders
-    ]
-    return listing("orders", ("id", "state", "created (UTC)", "name"), rows)
-
-
-def order_panel(order: Order) -> RenderableType:
-    """Give one order with all that matters of it."""
-    facts = (
-        ("id", order.id),
-        ("state", state_text(order.state)),
-        ("created", time_text(order.created_on)),
-        ("changed", time_text(order.last_modified)),
-        ("message", order.last_message),
-        ("hints", "; ".join(order.error_hints)),
-        ("products", "; ".join(map(_product, order.products))),
-        ("tools", ", ".join(name for tool in order.tools for name in tool)),
-        ("delivery", ", ".join(order.delivery or ())),
-        ("hosting", ", ".join(order.hosting or ())),
-    )
-    rows = [
-        (
-            clean(result.name.removeprefix(f"{order.id}/")),
-            clean(result.delivery),
-            time_text(result.expires_at),
-        )
-        for result in order.results
-    ]
-    files: list[RenderableType] = [Text(), table(("file", "delivery", "link expires (UTC)"), rows)]
-    return panel(order.name, facts, *(files if rows else []))
-
-
-def stats_table(stats: OrderStats) -> Table:
-    """Give the counts of active orders."""
-    made = table(
-        ("", "queued", "running"),
-        [
-            (whose, f"{counts.queued_orders:,}", f"{counts.running_orders:,}")
-            for whose, counts in (("yours", stats.user), ("organization", stats.organization))
-        ],
-    )
-    made.columns[1].justify = made.columns[2].justify = "right"
-    return made
 
 
 def _product(product: Mapping[str, Any]) -> str:
@@ -136,25 +79,65 @@ def _product(product: Mapping[str, Any]) -> str:
     return f"{count:,} x {product.get('item_type')}, {product.get('product_bundle')}"
 
 
-RequestFiles = Annotated[
-    list[str], typer.Argument(metavar="REQUEST.json", help="Order requests; - is standard input.")
+def _files(order: Order) -> RenderableType | None:
+    """Return the table of the files, without the links: these need no key."""
+    rows = [
+        (result.name.removeprefix(f"{order.id}/"), result.delivery, result.expires_at)
+        for result in order.results
+    ]
+    return table(("file", "delivery", "link expires (UTC)"), rows) if rows else None
+
+
+VIEW = View[Order](
+    "orders",
+    columns={
+        "id": lambda order: order.id,
+        "state": lambda order: order.state,
+        "created (UTC)": lambda order: order.created_on,
+        "name": lambda order: order.name,
+    },
+    title=lambda order: order.name,
+    facts={
+        "id": lambda order: order.id,
+        "state": lambda order: order.state,
+        "created": lambda order: order.created_on,
+        "last modified": lambda order: order.last_modified,
+        "message": lambda order: order.last_message,
+        "error hints": lambda order: "; ".join(order.error_hints),
+        "products": lambda order: "; ".join(map(_product, order.products)),
+        "tools": lambda order: [name for tool in order.tools for name in tool],
+        "delivery": lambda order: order.delivery,
+        "hosting": lambda order: order.hosting,
+    },
+    below=_files,
+    line=("id", "state", "name"),
+)
+
+_order_id = uuid_of("order")
+OrderId = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of an order; - reads it from standard input.")
 ]
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id of an order.")]
-_STATES = ["queued", "running", "success", "partial", "failed", "cancelled"]
+OrderIds = Annotated[
+    list[str], typer.Argument(metavar="ID", help="The ids of orders; - reads them from standard input.")
+]
 
 
-def create(context: typer.Context, files: RequestFiles, json: Json = False) -> None:
-    """Place orders, each as a JSON file describes it.
+def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+    """Place orders from JSON requests.
 
-    All files are checked before the first order is placed.
+    All requests are checked before the first order is placed.
 
     [dim]planet-async orders create farm.json coast.json[/]
+
+    [dim]jq -c .requests[] plan.json | planet-async orders create -[/]
     """
-    act_on_each(
+    create_each(
         context,
-        requests_in(files, OrderRequest),
-        lambda planet, request: planet.orders.create(request.body),
-        order_line,
+        requests,
+        OrderRequest,
+        lambda planet, body: planet.orders.create(body),
+        VIEW,
+        listing="orders list --name",
         json=json,
     )
 
@@ -164,36 +147,31 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .state[/]
     """
-    show_one(context, lambda planet: planet.orders.get(order_id), order_panel, json=json)
+    id_ = read_id(order_id, _order_id)
+    show_one(context, lambda planet: planet.orders.get(id_), VIEW.print_panel, json=json)
 
 
 def list_(
     context: typer.Context,
     *,
-    state: Annotated[list[str] | None, one_of("In this state", _STATES)] = None,
+    state: Annotated[list[OrderState] | None, words_option("State", OrderState)] = None,
     name: Name = None,
     name_contains: NameContains = None,
-    created_on: Annotated[str | None, typer.Option(metavar="TIME", help=f"Created then. {INTERVAL}")] = None,
-    last_modified: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Changed then; written as for --created-on.")
+    created_on: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
+    last_modified: Annotated[str | None, time_option("Changed then; as --created-on.")] = None,
+    source_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="scenes, basemaps or all (the default). Repeatable."),
     ] = None,
-    source_type: Annotated[str, typer.Option(help="scenes, basemaps or all.")] = "all",
-    hosting: Annotated[
-        bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")
-    ] = None,
-    destination_ref: Annotated[
-        str | None, typer.Option(metavar="REF", help="Delivered there: pl:destinations/...")
-    ] = None,
+    hosting: Hosting = None,
+    destination_ref: DestinationRef = None,
     user_id: UserId = None,
-    sort_by: Annotated[
-        str | None,
-        typer.Option(metavar="FIELD", help="name, created_on, state or last_modified; also 'name DESC'."),
-    ] = None,
+    sort_by: SortBy = None,
     limit: Limit = None,
     page_size: PageSize = None,
     json: Json = False,
 ) -> None:
-    """List orders, the newest first. As JSON: one order a line.
+    """List orders, newest first. As JSON: one order a line.
 
     [dim]planet-async orders list --state queued --state running --limit 20[/]
 
@@ -207,14 +185,14 @@ def list_(
             name__contains=name_contains,
             created_on=created_on,
             last_modified=last_modified,
-            source_type=source_type,
+            source_type=source_type or "all",
             hosting=hosting,
             destination_ref=destination_ref,
             user_id=user_id,
-            sort_by=sort_by,
-            page_size=page_size,
+            sort_by=sort_by or None,
+            page_size=page_size or 500,
         ),
-        orders_table,
+        VIEW,
         limit=limit,
         json=json,
     )
@@ -222,13 +200,22 @@ def list_(
 
 def stats(context: typer.Context, json: Json = False) -> None:
     """Count the queued and running orders, yours and those of your organization."""
-    show_one(context, lambda planet: planet.orders.stats(), stats_table, json=json)
+    show_one(context, lambda planet: planet.orders.stats(), _print_stats, json=json)
+
+
+def _print_stats(stats: OrderStats) -> None:
+    rows = [
+        (whose, counts.queued_orders, counts.running_orders)
+        for whose, counts in (("yours", stats.user), ("organization", stats.organization))
+    ]
+    print_table(("", "queued", "running"), rows)
 
 
 def cancel(
     context: typer.Context,
     order_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]", help="The ids of queued orders.")
+        list[str] | None,
+        typer.Argument(metavar="ID", help="The ids of queued orders; - reads them from standard input."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Cancel every queued order of the account.")
@@ -236,347 +223,248 @@ def cancel(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Cancel queued orders; those that run already cannot be stopped.
+    """Cancel queued orders; running ones cannot be cancelled.
 
     [dim]planet-async orders cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     confirm_bulk(
         order_ids, everything, yes, things="orders", question="Cancel every queued order of the account?"
     )
+    ids = read_ids(order_ids or (), _order_id) if not everything else []
 
     async def work(planet: Planet) -> bool:
-        if order_ids:
-            result = await planet.orders.cancel_many(order_ids)
-        else:
+        if everything:
             result = await planet.orders.cancel_all()
+        else:
+            result = await planet.orders.cancel_many(ids)
         if wants_json(json):
             print_json(_document(result))
         else:
             stdout().print(_counts(result), highlight=False)
         for failure in result.failures:
-            print_error(f"{clean(failure.order_id)} is not cancelled: {failure.message}")
+            print_error(f"{clean(failure.id)} is not cancelled: {failure.message}")
         return not result.failures
 
     with_planet(context, work)
 
 
-def _counts(result: CancelResult) -> str:
-    """Give the groups in a line: 2 cancelled, 1 not found."""
+def _counts(result: BulkResult) -> str:
+    """Return how many ended how: 2 cancelled, 1 not found."""
     reasons = Counter(failure.reason.replace("_", " ") for failure in result.failures)
     groups = [(result.succeeded, "cancelled"), *((count, reason) for reason, count in reasons.items())]
     return ", ".join(f"{count:,} {clean(group)}" for count, group in groups)
 
 
-def _document(result: CancelResult) -> dict[str, object]:
+def _document(result: BulkResult) -> dict[str, object]:
     failures = [
-        {"order_id": failure.order_id, "reason": failure.reason, "message": failure.message}
+        {"order_id": failure.id, "reason": failure.reason, "message": failure.message}
         for failure in result.failures
     ]
     return {"succeeded": result.succeeded, "failures": failures}
 
 
-T = TypeVar("T")
-
-_DOWNLOADED_AT_ONCE = 4
-_BAD_ENDS = frozenset({"failed", "cancelled"})
-
-
-@frozen
-class Result:
-    """What became of one order: its files, or the error that stood in the way."""
-
-    id: str | None
-    name: str = ""
-    state: str = ""
-    error_hints: tuple[str, ...] = ()
-    paths: tuple[Path, ...] | None = None
-    error: PlanetError | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether it ended as one would wish."""
-        return self.error is None and self.state not in _BAD_ENDS
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The same as JSON."""
-        document: dict[str, Any] = {"id": self.id, "name": self.name, "state": self.state or None}
-        if self.paths is not None:
-            document["paths"] = [str(path) for path in self.paths]
-        return {**document, "error_hints": self.error_hints, "error": self.error and str(self.error)}
-
-
-def result_of(order: Order, **fields: Any) -> Result:
-    """Describe an order as it stands."""
-    return Result(order.id, order.name, order.state, order.error_hints, **fields)
-
-
-class Seen:
-    """The bars of a whole job, and the orders that it has seen."""
-
-    def __init__(self, board: ProgressDisplay, total: int) -> None:
-        self.orders: dict[str, Order] = {}
-        self._board = board
-        self._placing = board.step("Placing orders", total)
-        self._waiting = board.step("Waiting for orders", total)
-        self._downloading = board.step("Downloading", total)
-        self._states: Counter[str] = Counter()
-
-    def update(self, order: Order) -> None:
-        """Take note of an order that was placed or has finished."""
-        before = self.orders.get(order.id)
-        if before is None:
-            self._placing.advance()
-        if order.state.is_final and not (before and before.state.is_final):
-            self._states[order.state] += 1
-            self._waiting.advance(states_text(self._states))
-        self.orders[order.id] = order
-
-    def end(self, outcome: Outcome[DownloadedOrder]) -> Result:
-        """Say what became of an order in the end; one that was never placed is known by its name."""
-        order = self.orders.get(outcome.id)
-        if order is None:
-            self._placing.advance()
-            self._waiting.advance()
-            result = Result(None, outcome.id, paths=(), error=outcome.error)
-        else:
-            self._board.forget(order.id)
-            paths = () if outcome.error is not None else outcome.unwrap().paths
-            result = result_of(order, paths=paths, error=outcome.error)
-        self._downloading.advance(self._board.received)
-        return result
-
-
-async def place(
-    planet: Planet, requests: Iterable[RequestFile], placed: Callable[[RequestFile, Outcome[Order]], None]
-) -> None:
-    """Place the orders, a few at a time, and report each."""
-
-    async def create(request: RequestFile) -> None:
-        try:
-            order = await planet.orders.create(request.body)
-        except PlanetError as error:
-            placed(request, Outcome(request.source, error=error))
-        else:
-            placed(request, Outcome(order.id, order))
-
-    await for_each(requests, create)
-
-
-async def fetch(
-    planet: Planet,
-    finished: AsyncIterable[Outcome[Order]],
-    folder: Path,
-    board: ProgressDisplay,
-    done: Callable[[Result], None],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Download the orders as they finish, a few at a time, and report each."""
-    limit = anyio.CapacityLimiter(_DOWNLOADED_AT_ONCE)
-
-    async def deliver(order: Order) -> None:
-        async with limit:
-            try:
-                paths = await planet.orders.download(
-                    order, folder, overwrite=overwrite, progress=board.receive
-                )
-            except PlanetError as error:
-                done(result_of(order, paths=(), error=error))
-            else:
-                done(result_of(order, paths=tuple(paths)))
-            finally:
-                board.forget(order.id)
-
-    async with anyio.create_task_group() as group:
-        async for outcome in finished:
-            if outcome.error is not None:
-                done(Result(outcome.id, paths=(), error=outcome.error))
-            else:
-                group.start_soon(deliver, outcome.unwrap())
-
-
-OrderIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of orders.")]
-
-
-def wait(
-    context: typer.Context,
-    order_ids: OrderIds,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Give up after that long; they go on. 0: look once."),
-    ] = None,
-    json: Json = False,
-) -> None:
+def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, json: Json = False) -> None:
     """Wait until orders are finished; exit code 1 if one failed, was cancelled or takes too long.
 
     [dim]planet-async orders wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 3600[/]
     """
+    ids = read_ids(order_ids, _order_id)
 
     async def work(planet: Planet) -> bool:
-        outcomes = planet.orders.wait_many(order_ids, timeout=timeout)
-        report = Report(json)
-        with ProgressDisplay() as board:
-            async for outcome in _watched(outcomes, board.step("Waiting for orders", len(set(order_ids)))):
-                if outcome.error is not None:
-                    report.add(Result(outcome.id, error=outcome.error))
-                else:
-                    report.add(result_of(outcome.unwrap()))
-        return report.finish()
+        results = OrderResults(json)
+        with ProgressDisplay() as display:
+            waiting = StatesStep(display.step("Waiting for orders", len(ids)))
+            async for outcome in planet.orders.wait_many(ids, timeout=timeout):
+                waiting.advance("error" if outcome.error else outcome.unwrap().state)
+                results.add(outcome.id, outcome.value, error=outcome.error)
+        return results.finish()
 
     with_planet(context, work)
 
 
 def run(
     context: typer.Context,
-    files: RequestFiles,
+    requests: Requests,
     *,
     to: Folder,
     ledger: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Note there what became of each order; go on where it ends."),
+        typer.Option(
+            metavar="FILE", dir_okay=False, help="Record there what became of each order, and resume from it."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Place orders, wait for them, and download each as soon as it is done.
+    """Place orders, wait for them, and download each as soon as it is finished.
 
-    All files are checked before the first order is placed.  Checksums are verified.  With a ledger the same
-    command can be given again after whatever stopped it: nothing is ordered twice.
+    All requests are checked before the first order is placed. The checksums of all files are verified. With
+    a ledger, the same command resumes the job after any interruption: nothing is ordered twice.
 
     [dim]planet-async orders run farm.json coast.json --to data --ledger fields.ledger[/]
     """
-    with reporting():
-        requests = read_requests(files)
+    found = read_requests(requests, OrderRequest)
 
     async def work(planet: Planet) -> bool:
-        report = Report(json)
-        with ProgressDisplay() as board:
-            seen = Seen(board, len(requests))
-            job = planet.orders.run(
-                [request.body for request in requests],
+        results = OrderResults(json)
+        with ProgressDisplay() as display:
+            progress = JobProgress(display, found)
+            outcomes = planet.orders.run(
+                [request.body for request in found],
                 to,
                 ledger=ledger,
                 overwrite=overwrite,
-                progress=board.receive,
-                on_update=seen.update,
+                progress=display.receive,
+                on_update=progress.update,
             )
-            with _telling_how_to_go_on(seen, report, to, ledger):
-                async for outcome in job:
-                    report.add(seen.end(outcome))
-        return report.finish()
+            with _saying_how_to_resume(progress, results, to, ledger):
+                async for outcome in outcomes:
+                    progress.end(outcome)
+                    progress.add_to(results, outcome)
+        return results.finish()
 
     with_planet(context, work)
 
 
 def download(
-    context: typer.Context,
-    order_ids: OrderIds,
-    to: Folder,
-    overwrite: Overwrite = False,
-    json: Json = False,
+    context: typer.Context, order_ids: OrderIds, to: Folder, overwrite: Overwrite = False, json: Json = False
 ) -> None:
     """Download the files of finished orders, and verify their checksums.
 
-    Files that are there already are kept; call it again to fetch what is missing.
+    Files that are already there are kept: run it again to fetch what is missing.
 
     [dim]planet-async orders download 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --to data[/]
     """
+    ids = read_ids(order_ids, _order_id)
 
     async def work(planet: Planet) -> bool:
-        report = Report(json)
-        with ProgressDisplay() as board:
-            downloading = board.step("Downloading", len(set(order_ids)))
-            await fetch(
-                planet,
-                _each(planet, order_ids),
-                to,
-                board,
-                _downloaded(report, downloading, board),
-                overwrite=overwrite,
-            )
-        return report.finish()
+        results = OrderResults(json)
+
+        async def fetch(order_id: str) -> None:
+            order: Order | None = None
+            try:
+                order = await planet.orders.get(order_id)
+                paths = await planet.orders.download(order, to, overwrite=overwrite, progress=display.receive)
+                results.add(order_id, order, paths=paths)
+            except PlanetError as error:
+                results.add(order_id, order, paths=(), error=error)
+            finally:
+                display.forget(order_id)
+            downloading.advance(display.received)
+
+        with ProgressDisplay() as display:
+            downloading = display.step("Downloading", len(ids))
+            await for_each(ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
+        return results.finish()
 
     with_planet(context, work)
 
 
-class Report:
-    """What became of the orders: as JSON a line each as they come, as a table in the end."""
+_DOWNLOADED_AT_ONCE = 4
+_FAILED = frozenset({OrderState.FAILED, OrderState.CANCELLED})
+
+
+class OrderResults:
+    """What became of orders: their state, their files, or the error."""
 
     def __init__(self, json: bool) -> None:
-        self._json = wants_json(json)
-        self.results: list[Result] = []
+        self.ids: set[str] = set()
+        self._results = Results(("id", "state", "files", "name"), json=json)
 
-    def add(self, result: Result) -> None:
-        """Take in the next one."""
-        self.results.append(result)
-        if self._json:
-            print_json_line(result.document)
+    def add(
+        self,
+        id_: str | None,
+        order: Order | None,
+        *,
+        request: InputRequest | None = None,
+        paths: Sequence[Path] | None = None,
+        error: PlanetError | None = None,
+    ) -> None:
+        """Add what became of an order, or of the request for one, as far as it is known."""
+        name = order.name if order else str(request.body["name"]) if request else ""
+        document: dict[str, Any] = {"id": id_, "name": name, "state": order and order.state}
+        if request is not None:
+            document |= {"file": request.file, "line": request.line}
+        if paths is not None:
+            document["paths"] = [str(path) for path in paths]
+        document |= {"error_hints": order.error_hints if order else (), "error": error and str(error)}
+        problem = None
+        if error is not None:
+            problem = one_line(error)
+        elif order is not None and order.state in _FAILED:
+            hints = "; ".join(order.error_hints) or "the API gives no reason"
+            problem = f"order {order.id} is {order.state}: {hints}"
+        if problem is not None and request is not None:
+            problem = about(request.where, problem)
+        row = (id_ or "-", order.state if order else "?", None if paths is None else len(paths), name)
+        self._results.add(document, row, problem)
+        if id_ is not None:
+            self.ids.add(id_)
 
     def finish(self) -> bool:
-        """Print the table, and say what went wrong; tells whether all went well."""
-        if not self._json:
-            rows = [
-                (result.id or "-", state_text(result.state or "?"), _files(result), clean(result.name))
-                for result in self.results
-            ]
-            stdout().print(table(("id", "state", "files", "name"), rows))
-        for result in self.results:
-            if not result.good:
-                print_error(_problem(result))
-        return all(result.good for result in self.results)
+        """Print what is left to print; return whether all went well."""
+        return self._results.finish()
 
 
-def _files(result: Result) -> str:
-    return "" if result.paths is None else f"{len(result.paths):,}"
+class JobProgress:
+    """The bars of a job, the orders that it has placed, and the request of each."""
 
+    def __init__(self, display: ProgressDisplay, requests: Sequence[InputRequest]) -> None:
+        self.orders: dict[str, Order] = {}
+        self.total = len(requests)
+        self._display = display
+        self._requests: dict[str, list[InputRequest]] = {}
+        for request in requests:
+            self._requests.setdefault(str(request.body["name"]), []).append(request)
+        self._placing = display.step("Placing orders", self.total)
+        self._waiting = StatesStep(display.step("Waiting for orders", self.total))
+        self._downloading = display.step("Downloading", self.total)
 
-def _problem(result: Result) -> str:
-    if result.error is not None:
-        return one_line(result.error) if result.id else f"{result.name}: {one_line(result.error)}"
-    return (
-        f"order {result.id} is {result.state}: {'; '.join(result.error_hints) or 'the API gives no reason'}"
-    )
+    def update(self, order: Order) -> None:
+        """Show that an order was placed or has finished."""
+        before = self.orders.get(order.id)
+        if before is None:
+            self._placing.advance()
+        if order.state.is_final and not (before and before.state.is_final):
+            self._waiting.advance(order.state)
+        self.orders[order.id] = order
 
+    def end(self, outcome: Outcome[DownloadedOrder]) -> None:
+        """Show that an order is done with."""
+        order = self.orders.get(outcome.id)
+        if order is None:
+            self._placing.advance()
+            self._waiting.advance("error")
+        else:
+            self._display.forget(order.id)
+        self._downloading.advance(self._display.received)
 
-def _downloaded(report: Report, step: Step, board: ProgressDisplay) -> Callable[[Result], None]:
-    def done(result: Result) -> None:
-        report.add(result)
-        step.advance(board.received)
-
-    return done
-
-
-async def _watched(outcomes: AsyncIterator[Outcome[Order]], step: Step) -> AsyncIterator[Outcome[Order]]:
-    """Pass the outcomes on, and show on the way how the orders ended."""
-    states: Counter[str] = Counter()
-    async for outcome in outcomes:
-        states["error" if outcome.error else outcome.unwrap().state] += 1
-        step.advance(states_text(states))
-        yield outcome
-
-
-async def _each(planet: Planet, order_ids: Sequence[str]) -> AsyncIterator[Outcome[Order]]:
-    """Give the orders as they stand."""
-    for order_id in dict.fromkeys(order_ids):
-        try:
-            yield Outcome(order_id, await planet.orders.get(order_id))
-        except PlanetError as error:
-            yield Outcome(order_id, error=error)
+    def add_to(self, results: OrderResults, outcome: Outcome[DownloadedOrder]) -> None:
+        """Add what became of an order; one that was never placed is known by the name in its request."""
+        order = self.orders.get(outcome.id)
+        requests = self._requests.get(order.name if order else outcome.id, ())
+        results.add(
+            order.id if order else None,
+            order,
+            request=requests[0] if len(requests) == 1 else None,
+            paths=() if outcome.error else outcome.unwrap().paths,
+            error=outcome.error,
+        )
 
 
 @contextmanager
-def _telling_how_to_go_on(seen: Seen, report: Report, to: Path, ledger: Path | None) -> Iterator[None]:
-    """Where the job is interrupted, tell which orders go on without it."""
+def _saying_how_to_resume(
+    progress: JobProgress, results: OrderResults, to: Path, ledger: Path | None
+) -> Iterator[None]:
+    """Where the job is interrupted, print which orders go on without it."""
     try:
         yield
     except anyio.get_cancelled_exc_class():
-        delivered = {result.id for result in report.results}
         if ledger is not None:
-            print_error("the orders placed go on; give the same command again to go on with the job")
-        elif left := [id_ for id_ in seen.orders if id_ not in delivered]:
+            print_error("the orders placed go on; run the same command again to resume the job")
+        elif left := [id_ for id_ in progress.orders if id_ not in results.ids]:
             print_error(
                 "the orders placed go on; fetch them later with:"
-                f" planet-async orders download {' '.join(left)} --to {to}"
+                f" planet-async orders download {' '.join(left)} --to {shlex.quote(str(to))}"
             )
         raise

@@ -1,16 +1,19 @@
-"""What a command prints: JSON for programs, tables for people."""
+"""What a command prints: JSON for programs, tables for people, and progress while it works."""
 
 import json
 import logging
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import typer
+from attrs import field, frozen
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -25,74 +28,82 @@ from rich.progress import (
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from planet_async import Progress as FileProgress
+from planet_async.models.base import OpenEnum
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, also on a terminal.")]
+T = TypeVar("T")
 
-_STATES_BY_STYLE = {
-    "yellow": "queued created preparing pending requested received scheduled",
-    "cyan": "running processing deriving in_progress finalizing",
-    "green": "success completed fulfilled published",
-    "magenta": "partial suspended expired",
-    "bold red": "failed invalid rejected",
-    "dim": "cancelled pending_cancellation removed",
-}
-STATE_STYLES = {state: style for style, states in _STATES_BY_STYLE.items() for state in states.split()}
-
-
-def clean(text: object) -> str:
-    """Give a text of the server or a file on one line, without what could steer the terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in _line(text))
-
-
-def _line(text: object) -> str:
-    return " ".join(str(text).split())
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, on a terminal too.")]
 
 
 def wants_json(asked: bool) -> bool:
-    """Tell whether JSON is to be printed."""
+    """Return whether to print JSON: where it was asked for, and where no person reads the output."""
     return asked or not sys.stdout.isatty()
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON document: indented for a person, in one line for a program."""
-    indent = 2 if sys.stdout.isatty() else None
+    """Print the only JSON document of a command: indented on a terminal."""
+    _write_json(document, indent=2 if sys.stdout.isatty() else None)
+
+
+def print_json_line(document: Mapping[str, Any]) -> None:
+    """Print one of many JSON documents, each on its line."""
+    _write_json(document)
+
+
+def _write_json(document: Mapping[str, Any], *, indent: int | None = None) -> None:
     # ASCII only, which every encoding of standard output can hold.
     sys.stdout.write(json.dumps(document, indent=indent) + "\n")
     sys.stdout.flush()
 
 
-def print_json_line(document: Mapping[str, Any]) -> None:
-    """Print one of many JSON documents, each on its line."""
-    sys.stdout.write(json.dumps(document) + "\n")
-    sys.stdout.flush()
-
-
 def stdout() -> Console:
-    """Give what tables are printed to; NO_COLOR is obeyed."""
+    """Return the console for tables; it obeys NO_COLOR."""
     return Console()
 
 
 def stderr() -> Console:
-    """Give what progress is shown on."""
+    """Return the console for progress."""
     return Console(stderr=True)
 
 
+# --- Values
+
+
+_STATES_BY_STYLE = {
+    "yellow": "queued created preparing pending requested received scheduled",
+    "cyan": "running processing deriving in_progress finalizing",
+    "green": "success completed fulfilled published downloaded",
+    "magenta": "partial suspended expired",
+    "bold red": "failed invalid rejected error",
+    "dim": "cancelled pending_cancellation removed",
+}
+_STATE_STYLES = {state: style for style, states in _STATES_BY_STYLE.items() for state in states.split()}
+
+
+def clean(text: object) -> str:
+    """Return a text of the server or a file on one line, without what could control the terminal."""
+    line = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+
+
 def state_text(state: str) -> Text:
-    """Give a state, in the words of any API, in its colour."""
-    return Text(clean(state), style=STATE_STYLES.get(state.lower(), ""))
+    """Return a state or status of any API in its colour."""
+    return Text(clean(state), style=_STATE_STYLES.get(state.lower(), ""))
 
 
-def time_text(time: datetime | None) -> str:
-    """Give a moment, in UTC, to the second."""
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+def states_text(states: Mapping[str, int]) -> Text:
+    """Return the counts of states on one line."""
+    return Text(" · ").join(
+        Text.assemble(f"{count:,} ", state_text(state)) for state, count in states.items() if count
+    )
 
 
 def size_text(size: int) -> str:
-    """Give a number of bytes for people."""
+    """Return a number of bytes for people."""
     amount = float(size)
     for unit in ("bytes", "kB", "MB", "GB"):
         if amount < 1000:  # noqa: PLR2004 - what kilo means
@@ -101,37 +112,131 @@ def size_text(size: int) -> str:
     return f"{amount:,.1f} TB"
 
 
-def listing(
-    what: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, whole: Iterable[int] = (0, 2)
-) -> Table | Text:
-    """Make the table of a list, or say that there are none of `what`; columns in `whole` are never folded."""
-    if not rows:
-        return Text(f"no {what}", style="dim")
-    made = table(columns, rows)
-    for column in whole:
-        made.columns[column].no_wrap = True
+def cell(value: object) -> Text:
+    """Return how a value is shown in a table; None is shown as nothing, times are in UTC."""
+    match value:
+        case Text():
+            return value
+        case OpenEnum():
+            return state_text(value)
+    return Text(clean(_words(value)))
+
+
+def _words(value: object) -> str:
+    match value:
+        case None:
+            words = ""
+        case bool():
+            words = "yes" if value else "no"
+        case datetime():
+            words = f"{value:%Y-%m-%d %H:%M}"
+        case date():
+            words = value.isoformat()
+        case int() | float():
+            words = _number(value)
+        case Iterable() if not isinstance(value, str):
+            words = ", ".join(map(str, value))
+        case _:
+            words = str(value)
+    return words
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def measure(value: float | None, unit: str) -> str | None:
+    """Return a number with its unit behind it."""
+    return None if value is None else _number(value) + unit
+
+
+# --- Tables
+
+
+@frozen
+class View(Generic[T]):
+    """How records of one kind are shown to a person: many in a table, one in a panel or on a line.
+
+    Columns and facts are functions of a record by their title. A line is made of the columns named in `line`.
+    """
+
+    name: str
+    columns: Mapping[str, Callable[[T], object]]
+    title: Callable[[T], str] = str
+    facts: Mapping[str, Callable[[T], object]] = field(factory=dict)
+    below: Callable[[T], RenderableType | None] = lambda _: None
+    line: Sequence[str] = ("id", "status", "name")
+
+    def print_table(self, records: Sequence[T]) -> None:
+        """Print the records, or that there are none."""
+        if records:
+            rows = [[show(record) for show in self.columns.values()] for record in records]
+            print_table(list(self.columns), rows)
+        else:
+            stdout().print(f"no {self.name}", style="dim")
+
+    def print_panel(self, record: T) -> None:
+        """Print all that is known of one record."""
+        print_panel(
+            self.title(record),
+            {title: show(record) for title, show in self.facts.items()},
+            self.below(record),
+        )
+
+    def print_line(self, record: T) -> None:
+        """Print one record on a line."""
+        first, *others = (cell(self.columns[title](record)) for title in self.line)
+        first.stylize("bold")
+        stdout().print(Text("  ").join((first, *others)), soft_wrap=True)
+
+
+_NARROWEST = 10  # the letters that the last column keeps
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table without lines; ids and words stay whole, and the last column wraps.
+
+    On a terminal that is too narrow for all columns, lines run over its edge: nothing is left out.
+    """
+    made, console = table(columns, rows), stdout()
+    needed = sum(column.min_width or 0 for column in made.columns) + 2 * (len(columns) - 1)
+    console.width = max(console.width, needed)
+    console.print(made)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Make the table that `print_table` prints; columns of numbers are aligned to the right."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    cells = [[cell(value) for value in row] for row in rows]
+    for index, title in enumerate(columns):
+        width = max([cell_len(title), *(row[index].cell_len for row in cells)])
+        is_last = index == len(columns) - 1
+        numbers = all(isinstance(row[index], int | float) for row in rows)
+        made.add_column(
+            title,
+            no_wrap=not is_last,
+            min_width=min(width, _NARROWEST) if is_last else width,
+            overflow="fold",
+            justify="right" if rows and numbers else "left",
+        )
+    for row in cells:
+        made.add_row(*row)
     return made
 
 
-def panel(title: str, facts: Iterable[tuple[str, str | Text]], *below: RenderableType) -> Panel:
-    """Frame what is known of one thing; a fact without a value is left out."""
+def print_panel(title: str, facts: Mapping[str, object], below: RenderableType | None = None) -> None:
+    """Print a frame with what is known of one thing; facts without a value are left out."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
-    for name, value in facts:
-        if value:
-            grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
-    return Panel(Group(grid, *below), title=Text(clean(title)), title_align="left", expand=False)
+    for name, value in facts.items():
+        if shown := cell(value):
+            grid.add_row(clean(name), shown)
+    content = Group(grid) if below is None else Group(grid, Text(), below)
+    stdout().print(Panel(content, title=Text(clean(title)), title_align="left", expand=False))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """Make a table without lines; what does not fit is folded, so that ids can be copied whole."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return made
+# --- Progress
 
 
 _BAR_FROM = 1_000_000  # bytes: smaller files would only flicker
@@ -139,9 +244,9 @@ _MOST_BARS = 8
 
 
 class ProgressDisplay:
-    """The steps of a job with their bars, and the bars of the larger files under way.
+    """The steps of a job with their bars, and the bars of the larger files that are being downloaded.
 
-    It counts what went by also where nobody looks: `files` begun and `bytes` received.
+    It counts `files` and `bytes` also where standard error is no terminal, so that nothing is shown.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -152,10 +257,11 @@ class ProgressDisplay:
         self._bars: dict[str, TaskID] = {}
         self._steps = Progress(
             SpinnerColumn(finished_text="[green]✔[/]"),
-            TextColumn("{task.description}"),
+            # On a narrow terminal bars and notes are cut off, and not the numbers.
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=18)),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
             TextColumn("{task.fields[note]}"),
             console=console,
         )
@@ -167,24 +273,25 @@ class ProgressDisplay:
             console=console,
         )
         self._live = Live(Group(self._steps, self._files), console=console, transient=not keep)
-        self._shown = console.is_terminal and not console.is_dumb_terminal
+        self.is_shown = console.is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> Self:
-        if self._shown:
+        if self.is_shown:
             self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+            self._live.stop()
 
     def step(self, title: str, total: int) -> "Step":
-        """Add a step of the job, of so many things to do."""
+        """Add a step of the job, with so many things to do."""
         return Step(self._steps, self._steps.add_task(title, total=total, note=""))
 
     def receive(self, file: FileProgress) -> None:
-        """Take note of the bytes of a file; the callback of a download."""
+        """Count the bytes of a file; the `progress` callback of a download."""
         before = self._received.get(file.name)
         self.files += before is None
         self.bytes += file.received - (before or 0)
@@ -198,13 +305,13 @@ class ProgressDisplay:
             self._bars[file.name] = self._files.add_task(title, total=file.size, completed=file.received)
 
     def forget(self, order_id: str) -> None:
-        """Remove the bars of an order whose download has ended, however it did."""
+        """Remove the bars of an order whose download has ended."""
         for name in [name for name in self._bars if name.startswith(f"{order_id}/")]:
             self._files.remove_task(self._bars.pop(name))
 
     @property
     def received(self) -> str:
-        """The files and bytes so far, for people."""
+        """The files and bytes received so far, for people."""
         return f"{self.files:,} files, {size_text(self.bytes)}"
 
 
@@ -216,34 +323,40 @@ class Step:
         self._bar = bar
 
     def advance(self, note: str | Text | None = None) -> None:
-        """One more thing is done."""
+        """Count one more thing as done."""
         self._bars.advance(self._bar)
         if note is not None:
-            self.note(note)
-
-    def note(self, note: str | Text) -> None:
-        """Change the text behind the bar."""
-        self._bars.update(self._bar, note=note if isinstance(note, str) else note.markup)
+            self._bars.update(self._bar, note=note if isinstance(note, str) else note.markup)
 
 
-def states_text(states: Counter[str]) -> Text:
-    """Give the counts of states in a line."""
-    return Text(" · ").join(
-        Text.assemble(f"{count:,} ", state_text(state)) for state, count in states.items() if count
-    )
+class StatesStep:
+    """A step that shows how many things ended in which state."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._states: Counter[str] = Counter()
+
+    def advance(self, state: str) -> None:
+        """Count one more thing that ended in a state."""
+        self._states[state] += 1
+        self._step.advance(states_text(self._states))
 
 
-_SECONDS = 1.0  # between two lines: a hundred orders that are all refused are one story
+# --- What the library logs
+
+
+_SECONDS = 1.0  # between two lines: a hundred requests that all fail need only one
+_SECONDS_PIPED = 10.0
+_PATIENCE_PIPED = 5.0  # a short failure that was overcome is not worth a line in the log of a script
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """Show what the library logs, such as what is tried again; nothing where that is no terminal."""
-    logger, lines = logging.getLogger("planet_async"), _Lines()
+def log_lines() -> Iterator[None]:
+    """Show what the library logs, such as attempts that failed, on standard error."""
+    logger, lines = logging.getLogger("planet_async"), LogLines()
     level = logger.level
-    if sys.stderr.isatty():
-        logger.addHandler(lines)
-        logger.setLevel(logging.INFO)
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
@@ -251,17 +364,26 @@ def telling() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class _Lines(logging.Handler):
+class LogLines(logging.Handler):
+    """Writes a log record on one line, at most one a second; where it is piped, one in ten seconds."""
+
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self._last = 0.0
+        self._on_terminal = sys.stderr.isatty()
+        self._next = 0.0 if self._on_terminal else time.time() + _PATIENCE_PIPED
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.created - self._last < _SECONDS:
+        """Write a line, unless the last one was only just written."""
+        if record.created < self._next:
             return
-        self._last = record.created
-        console = stderr()
-        with console.capture() as line:
-            console.print(Text(clean(record.getMessage()), "dim"), no_wrap=True, overflow="ellipsis")
-        # Not by the console, which would write across the bars of a job: sys.stderr puts it above them.
-        sys.stderr.write(line.get())
+        self._next = record.created + (_SECONDS if self._on_terminal else _SECONDS_PIPED)
+        message = clean(record.getMessage())
+        line = f"planet-async: {message}\n"
+        if self._on_terminal:
+            console = stderr()
+            with console.capture() as captured:
+                console.print(Text(message, "dim"), no_wrap=True, overflow="ellipsis")
+            line = captured.get()
+        with suppress(OSError):
+            # Not by the console, which would write across the bars of a job: sys.stderr puts it above them.
+            sys.stderr.write(line)

@@ -1,8 +1,14 @@
-"""From a command to the library and back: errors become one line, results an exit code."""
+"""From a command to the library and back: input is checked, errors become a line each, results an exit code.
+
+0: all went well. 1: something failed. 2: the input is wrong, and nothing was sent. 130, 143 and 129: ended by
+Ctrl-C, SIGTERM and SIGHUP.
+"""
 
 import errno
 import json
 import os
+import re
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,21 +20,27 @@ import anyio
 import attrs
 import typer
 from attrs import evolve, field, frozen
-from rich.console import RenderableType
 
-from planet_async import Config, InvalidRequest, OrderRequest, Paginator, Planet, PlanetError
-from planet_async.cli.output import clean, print_json, print_json_line, stderr, stdout, telling, wants_json
-from planet_async.models.base import Resource
+from planet_async import Config, InvalidRequest, MissingCredentials, Paginator, Planet, PlanetError
+from planet_async.cli.output import (
+    View,
+    clean,
+    log_lines,
+    print_json,
+    print_json_line,
+    print_table,
+    stderr,
+    wants_json,
+)
+from planet_async.models.base import OpenEnum, Resource
 from planet_async.models.codec import checked_body
 from planet_async.models.json import kind
 from planet_async.services._query import checked_id
 
-_OPTIONS = {  # hints are written for Python
-    "Pass overwrite=True": "Pass --overwrite",
-    "Config(proxy=...)": "--proxy",
-    "Config(ca_file=...)": "--ca-file",
-}
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+FAILED, WRONG_INPUT = 1, 2
+
+
+# --- The client, signals and errors
 
 
 @frozen
@@ -47,57 +59,79 @@ def open_planet(connection: Connection) -> Planet:
 
 
 def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]]) -> None:
-    """Do the work with a client, and exit with 0 if it says that all went well, else with 1."""
+    """Do the work with a client; exit with 0 where it returns that all went well, else with 1."""
 
     async def do() -> bool:
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting(), telling():
-        if not anyio.run(do):
-            raise typer.Exit(1)
+    with reporting(), log_lines():
+        if not run_async(do):
+            raise typer.Exit(FAILED)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The command was ended by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def run_async(work: Callable[[], Awaitable[bool]]) -> bool:
+    """Run the work in an event loop; SIGTERM and SIGHUP cancel it, as Ctrl-C does, and raise Interrupted."""
+    received: list[int] = []
+
+    async def end_on_signal(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        numbers = (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ()
+        # What is ignored stays ignored, such as SIGHUP below `nohup`.
+        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        with anyio.open_signal_receiver(*heard) as signals:
+            task_status.started()
+            async for number in signals:
+                received.append(number)
+                scope.cancel()
+
+    async def do() -> bool:
+        result = False
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(end_on_signal, tasks.cancel_scope)
+            result = await work()
+            tasks.cancel_scope.cancel()
+        return result
+
+    try:
+        return anyio.run(do)
+    finally:
+        if received:
+            raise Interrupted(received[0])
 
 
 @contextmanager
 def reporting() -> Iterator[None]:
-    """Turn what a user can cause into a line each and exit code 1, and Ctrl-C into exit code 130."""
+    """End the command with a line for each error that a user can cause, and with its exit code."""
     failures: list[Exception] = []
     try:
         try:
             yield
         except* (PlanetError, OSError) as group:
             failures.extend(_leaves(group))
-    except KeyboardInterrupt:
-        sys.stderr.write("planet-async: interrupted\n")
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+        print_error("interrupted" if number == signal.SIGINT else "terminated")
+        raise typer.Exit(128 + number) from None
     for failure in failures:
         if isinstance(failure, OSError) and failure.errno == errno.EPIPE:
-            raise failure  # nobody reads any more: Typer ends in silence
+            raise failure  # nobody reads any more: Typer ends without a word
         if isinstance(failure, OSError) and not isinstance(failure, PlanetError):
             _give_up_stdout()
         print_error(failure)
     if failures:
-        raise typer.Exit(1)
+        raise typer.Exit(WRONG_INPUT if all(map(_is_wrong_input, failures)) else FAILED)
 
 
-def print_error(problem: Exception | str) -> None:
-    """Write one line to standard error."""
-    sys.stderr.write(f"planet-async: {one_line(problem)}\n")
-
-
-def about(id_: str, problem: Exception | str) -> str:
-    """Give one line that begins with what it is about."""
-    text = one_line(problem)
-    return text if text.startswith(id_) else f"{id_}: {text}"
-
-
-def one_line(problem: Exception | str) -> str:
-    """Give what happened and what to do about it; of many tries only the last is told."""
-    notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
-    text = "; ".join([str(problem), *notes])
-    for python, option in _OPTIONS.items():
-        text = text.replace(python, option)
-    return clean(text)
+def _is_wrong_input(error: Exception) -> bool:
+    return isinstance(error, InvalidRequest) and not isinstance(error, MissingCredentials)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
@@ -109,75 +143,158 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
 
 
 def _give_up_stdout() -> None:
-    """What could not be written must not be tried again, with a traceback, when Python ends."""
-    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path of anybody's
+    """Drop what could not be written: Python would try again as it ends, with a traceback."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+def print_error(problem: Exception | str) -> None:
+    """Write one line to standard error."""
+    with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+        sys.stderr.write(f"planet-async: {one_line(problem)}\n")
+
+
+def about(subject: str, problem: Exception | str) -> str:
+    """Return one line that begins with what the problem is about."""
+    text = one_line(problem)
+    return text if text.startswith(subject) else f"{subject}: {text}"
+
+
+_IN_COMMAND = {  # what hints say in Python, and how the command says it
+    "Pass overwrite=True": "Pass --overwrite",
+    "Use datetime(..., tzinfo=UTC).": "Add one: 2026-01-31T00:00:00Z.",
+    "Config(proxy=...)": "--proxy",
+    "Config(ca_file=...)": "--ca-file",
+}
+
+
+def one_line(problem: Exception | str) -> str:
+    """Return what happened and what to do about it; the notes on single attempts are left out."""
+    notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
+    text = "; ".join([str(problem), *notes])
+    for python, option in _IN_COMMAND.items():
+        text = text.replace(python, option)
+    return clean(text)
+
+
+# --- Input: requests and ids, from files, standard input or the command line
+
+
 STDIN = "-"
+_NOTHING_SENT = "Nothing was sent."
 
 
 @frozen
-class RequestFile:
-    """A request that is fit to be sent, and the file that it came from."""
+class InputRequest:
+    """A request that is fit to be sent, and where it stands."""
 
-    source: str
     body: Mapping[str, Any]
+    file: str
+    line: int = 1
+    is_alone: bool = True
 
     @property
-    def name(self) -> str:
-        """The name of what is ordered."""
-        return str(self.body["name"])
+    def where(self) -> str:
+        """The file, with the line where it holds other requests too."""
+        return self.file if self.is_alone else f"{self.file}:{self.line}"
 
 
-def read_requests(sources: Sequence[str], model: type[Any] | None = OrderRequest) -> list[RequestFile]:
-    """Read all files (``-`` is standard input); raises an ExceptionGroup of what is wrong with them.
+def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[InputRequest]:
+    """Read and check all requests, or end the command with a line for each that is wrong.
 
-    Without a `model` of what is requested, a file need only hold a JSON object.
+    A source is a file, ``-`` for standard input, or the JSON itself. It holds one or several objects: in an
+    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted.
     """
-    if sources.count(STDIN) > 1:
-        raise InvalidRequest("standard input (-) can be read only once; nothing was sent")
-    found: list[RequestFile] = []
-    problems: list[InvalidRequest] = []
-    for source in sources:
-        where = "standard input" if source == STDIN else source
-        try:
-            found.append(RequestFile(where, parse_request(_read(source, where), where, model)))
-        except InvalidRequest as problem:
-            problems.append(problem)
-    if problems:
-        raise ExceptionGroup("request files", problems)
+    found: list[InputRequest] = []
+    problems: list[Exception] = []
+    with reporting():
+        _check_stdin(sources)
+        for number, source in enumerate(sources, start=1):
+            try:
+                found += _requests_in(source, number, model)
+            except ExceptionGroup as group:
+                problems += group.exceptions
+            except InvalidRequest as problem:
+                problems.append(problem)
+        if problems:
+            raise ExceptionGroup("requests", problems)
     for request in found:
         _warn_unknown_fields(request, model)
     return found
 
 
-def parse_request(content: bytes, where: str, model: type[Any] | None = OrderRequest) -> Mapping[str, Any]:
-    """Give the request in a file; InvalidRequest says what is wrong where."""
-    try:
-        body = json.loads(content)
-    except UnicodeDecodeError:
-        raise _wrong(where, "is not JSON: it is not UTF-8 text") from None
-    except RecursionError:
-        raise _wrong(where, "is nested too deeply") from None
-    except ValueError as error:
-        raise _wrong(where, f"is not JSON: {error}" if content.strip() else "is empty") from None
-    if not isinstance(body, dict):
-        raise _wrong(where, f"$: expected an object, got {kind(body)}")
-    try:
-        if model is not None:
-            checked_body(model, body)
-    except InvalidRequest as error:
-        raise _wrong(where, error.message) from None
-    return body
+def read_request(source: str, model: type[Any] | None) -> InputRequest:
+    """Read and check the only request of a source; see `read_requests`."""
+    requests = read_requests([source], model)
+    with reporting():
+        if len(requests) > 1:
+            raise _wrong(source, f"expected one request, got {len(requests)}")
+    return requests[0]
 
 
-def _warn_unknown_fields(request: RequestFile, model: type[Any] | None) -> None:
-    """Say which fields may be misspelt; the API may know more of them than this version does."""
-    known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
-    for key in sorted(request.body.keys() - known):
-        alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
-        print_error(f"{request.source}: `{key}` is no field known here{alike}; it is sent as it is")
+def read_ids(values: Sequence[str], check: Callable[[str], str], *alone: str) -> list[str]:
+    """Return the ids, each once, or end the command if one is none.
+
+    ``-`` stands for the ids on standard input: separated by white space, or as JSON, be it texts or objects
+    with an ``id``, as the commands print them. `alone` are other arguments that may be ``-``.
+    """
+    found: dict[str, None] = {}
+    with reporting():
+        _check_stdin([*values, *alone])
+        for value in values:
+            for id_ in _ids_on_stdin() if value == STDIN else (value,):
+                found[check(id_)] = None
+        if not found:
+            print_error("standard input holds no ids; nothing is to be done")
+    return list(found)
+
+
+def read_id(value: str, check: Callable[[str], str], *alone: str) -> str:
+    """Return one id; see `read_ids`."""
+    ids = read_ids([value], check, *alone)
+    with reporting():
+        if len(ids) != 1:
+            raise InvalidRequest(f"expected one id on standard input, got {len(ids)}")
+    return ids[0]
+
+
+def uuid_of(what: str) -> Callable[[str], str]:
+    """Return the check for ids of orders, subscriptions and the like."""
+    return lambda value: checked_id(value, what).lower()
+
+
+def parse_request(content: bytes, where: str, model: type[Any] | None) -> Mapping[str, Any]:
+    """Return the only request in a file; InvalidRequest says what is wrong where."""
+    [(_, document)] = _documents(content, where)
+    return _checked(document, where, model)
+
+
+def _check_stdin(sources: Sequence[str]) -> None:
+    if list(sources).count(STDIN) > 1:
+        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
+
+
+def _requests_in(source: str, number: int, model: type[Any] | None) -> list[InputRequest]:
+    inline = source.strip()
+    if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
+        file, content = f"argument {number}", source.encode(errors="surrogateescape")
+    else:
+        file = "standard input" if source == STDIN else source
+        content = _read(source, file)
+    documents = list(_documents(content, file))
+    if not documents:
+        raise _wrong(file, "holds no request")
+    requests: list[InputRequest] = []
+    problems: list[InvalidRequest] = []
+    for line, document in documents:
+        request = InputRequest({}, file, line, is_alone=len(documents) == 1)
+        try:
+            requests.append(evolve(request, body=_checked(document, request.where, model)))
+        except InvalidRequest as problem:
+            problems.append(problem)
+    if problems:
+        raise ExceptionGroup(file, problems)
+    return requests
 
 
 def _read(source: str, where: str) -> bytes:
@@ -191,29 +308,105 @@ def _read(source: str, where: str) -> bytes:
         raise _wrong(where, "cannot be read: no file can have that name") from None
 
 
+def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[str, Any]:
+    if not isinstance(document, dict):
+        raise _wrong(where, f"$: expected an object, got {kind(document)}")
+    try:
+        if model is not None:
+            checked_body(model, document)
+    except InvalidRequest as error:
+        raise _wrong(where, error.message) from None
+    return document
+
+
+_DOCUMENT = re.compile(r"[^\s\x1e]")  # begins one: after white space, or the marks of JSON text sequences
+_ITEM = re.compile(r"[^\s,]")
+
+
+def _documents(content: bytes, where: str) -> Iterator[tuple[int, object]]:
+    """Yield the JSON documents in a text, and the items of those that are arrays, with their lines."""
+    if not content.strip():
+        raise _wrong(where, "is empty")
+    try:
+        text = content.decode("utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
+        yield from _parsed(text)
+    except UnicodeDecodeError:
+        raise _wrong(where, "is not JSON: it is not UTF-8 text") from None
+    except RecursionError:
+        raise _wrong(where, "is nested too deeply") from None
+    except ValueError as error:
+        raise _wrong(where, f"is not JSON: {error}") from None
+
+
+def _parsed(text: str) -> Iterator[tuple[int, object]]:
+    decode = json.JSONDecoder().raw_decode
+    line, counted = 1, 0
+
+    def line_of(position: int) -> int:
+        nonlocal line, counted
+        line, counted = line + text.count("\n", counted, position), position
+        return line
+
+    def next_(pattern: re.Pattern[str], position: int) -> int:
+        found = pattern.search(text, position)
+        return found.start() if found else len(text)
+
+    position = next_(_DOCUMENT, 0)
+    while position < len(text):
+        document, end = decode(text, position)
+        if not isinstance(document, list):
+            yield line_of(position), document
+        else:
+            position += 1
+            for item in document:
+                position = next_(_ITEM, position)
+                yield line_of(position), item
+                position = decode(text, position)[1]
+        position = next_(_DOCUMENT, end)
+
+
+def _ids_on_stdin() -> Iterator[str]:
+    content = _read(STDIN, "standard input")
+    if content.lstrip()[:1] not in {b"{", b"[", b'"'}:
+        yield from content.decode(errors="replace").split()
+        return
+    for line, document in _documents(content, "standard input"):
+        found = document.get("id", document.get("report_id")) if isinstance(document, dict) else document
+        if not isinstance(found, str):
+            raise _wrong(f"standard input:{line}", "there is no id")
+        yield found
+
+
+def _warn_unknown_fields(request: InputRequest, model: type[Any] | None) -> None:
+    """Warn of fields that may be misspelt; the API may know more of them than this version does."""
+    known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
+    for key in sorted(request.body.keys() - known):
+        alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
+        print_error(f"{request.where}: `{key}` is not a known field{alike}; it is sent as it is")
+
+
 def _wrong(where: str, problem: str) -> InvalidRequest:
-    return InvalidRequest(f"{where}: {problem}", hint="Nothing was sent.")
+    return InvalidRequest(f"{where}: {problem}", hint=_NOTHING_SENT)
+
+
+# --- What commands have in common
 
 
 R = TypeVar("R", bound=Resource)
-T = TypeVar("T", bound=str | RequestFile)
+T = TypeVar("T")
 
 
 def show_one(
-    context: typer.Context,
-    look: Callable[[Planet], Awaitable[R]],
-    picture: Callable[[R], RenderableType],
-    *,
-    json: bool,
+    context: typer.Context, get: Callable[[Planet], Awaitable[R]], show: Callable[[R], None], *, json: bool
 ) -> None:
-    """Print one thing: its JSON document, or its picture for a person."""
+    """Print one thing: its JSON document, or what `show` prints for a person."""
 
     async def work(planet: Planet) -> bool:
-        found = await look(planet)
+        found = await get(planet)
         if wants_json(json):
             print_json(found.raw)
         else:
-            stdout().print(picture(found))
+            show(found)
         return True
 
     with_planet(context, work)
@@ -221,40 +414,87 @@ def show_one(
 
 def show_list(
     context: typer.Context,
-    listed: Callable[[Planet], Paginator[R]],
-    picture: Callable[[Sequence[R]], RenderableType],
+    list_: Callable[[Planet], Paginator[R]],
+    view: View[R],
     *,
     limit: int | None,
     json: bool,
 ) -> None:
-    """Print a list: a JSON document a line, or a table for a person."""
+    """Print a list: a JSON document a line, as they come, or a table for a person.
+
+    Where it is interrupted, the table shows what was listed by then.
+    """
 
     async def work(planet: Planet) -> bool:
-        found = listed(planet)
+        found = list_(planet)
         if not wants_json(json):
-            with stderr().status("Listing"):
-                things = await found.collect(limit)
-            stdout().print(picture(things))
+            await _print_table(found, view, limit)
         elif limit is not None:
             for thing in await found.collect(limit):
                 print_json_line(thing.raw)
         else:
-            async for thing in found:  # as they come: there may be many
+            async for thing in found:
                 print_json_line(thing.raw)
         return True
 
     with_planet(context, work)
 
 
+async def _print_table(found: Paginator[R], view: View[R], limit: int | None) -> None:
+    things: list[R] = []
+    is_whole = False
+    try:
+        with stderr().status("Listing") as status:
+            if limit is not None:
+                things = await found.collect(limit)
+            else:
+                async for thing in found:
+                    things.append(thing)
+                    status.update(f"Listing: {len(things):,}")
+        is_whole = True
+    finally:
+        if things or is_whole:
+            view.print_table(things)
+
+
+def create_each(
+    context: typer.Context,
+    sources: Sequence[str],
+    model: type[Any],
+    create: Callable[[Planet, Mapping[str, Any]], Awaitable[R]],
+    view: View[R],
+    *,
+    listing: str,
+    json: bool,
+) -> None:
+    """Create something for each request; `listing` is the command that lists such things."""
+
+    def interrupted(request: InputRequest) -> str:
+        name = clean(request.body.get("name", ""))
+        return f"it was being created, and may exist: look for {name!r} with `planet-async {listing}`"
+
+    act_on_each(
+        context,
+        read_requests(sources, model),
+        lambda planet, request: create(planet, request.body),
+        view,
+        name=lambda request: request.where,
+        interrupted=interrupted,
+        json=json,
+    )
+
+
 def act_on_each(
     context: typer.Context,
     things: Iterable[T],
     act: Callable[[Planet, T], Awaitable[R]],
-    line: Callable[[R], RenderableType],
+    view: View[R],
     *,
+    name: Callable[[T], str] = str,
+    interrupted: Callable[[T], str] | None = None,
     json: bool,
 ) -> None:
-    """Act on each thing, and print a line for what came of it; what fails for one stops no other."""
+    """Act on each thing and print the record that comes of it; one failure does not stop the others."""
 
     async def work(planet: Planet) -> bool:
         failed = 0
@@ -265,12 +505,16 @@ def act_on_each(
                 found = await act(planet, thing)
             except PlanetError as error:
                 failed += 1
-                print_error(about(thing.source if isinstance(thing, RequestFile) else thing, error))
+                print_error(about(name(thing), error))
+            except anyio.get_cancelled_exc_class():
+                if interrupted is not None:
+                    print_error(f"{name(thing)}: {interrupted(thing)}")
+                raise
             else:
                 if wants_json(json):
                     print_json_line(found.raw)
                 else:
-                    stdout().print(line(found))
+                    view.print_line(found)
 
         await for_each(things, act_on)
         return not failed
@@ -278,71 +522,13 @@ def act_on_each(
     with_planet(context, work)
 
 
-def requests_in(files: Sequence[str], model: type[object] | None) -> list[RequestFile]:
-    """Read and check request files, or end the command with a line for each that is wrong."""
-    found: list[RequestFile] = []
-    with reporting():
-        found += read_requests(files, model)
-    return found
-
-
-def distinct_ids(ids: Iterable[str], what: str) -> list[str]:
-    """Check all ids, each once, before the first is acted on, or end the command."""
-    found: list[str] = []
-    with reporting():
-        found += [checked_id(each, what) for each in dict.fromkeys(ids)]
-    return found
-
-
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
-
-
-def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, *, things: str, question: str) -> None:
-    """End the command unless it has ids, or else --all and a person, or --yes, that agrees."""
-    if bool(ids) == everything:
-        raise typer.BadParameter(f"give the ids of {things}, or --all")
-    if everything and not yes:
-        if not can_ask():
-            raise typer.BadParameter("--all needs --yes where nobody can be asked")
-        typer.confirm(question, abort=True, err=True)
-
-
-def can_ask() -> bool:
-    """Tell whether somebody is there to answer."""
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
-def one_of(text: str, words: Sequence[str]) -> Any:
-    """Make an option that may be given again, each time with one of the words that the shell offers."""
-    return typer.Option(help=f"{text}; may be given again.", autocompletion=lambda: words)
-
-
-Name = Annotated[str | None, typer.Option(help="Of exactly this name.")]
-NameContains = Annotated[str | None, typer.Option(help="With this text in the name.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most N.")]
-PageSize = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="How many there are in one answer of the API.")
-]
-UserId = Annotated[str | None, typer.Option(metavar="ID", help="Of this user, or all (for administrators).")]
-Timeout = Annotated[
-    float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after that long; it goes on.")
-]
-ChangesFile = Annotated[
-    str, typer.Argument(metavar="CHANGES.json", help="The fields to be changed; - is standard input.")
-]
-Folder = Annotated[
-    Path,
-    typer.Option("--to", metavar="DIR", file_okay=False, help="The folder for the files; made if missing."),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there and differ.")]
-INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."
-
-
 _AT_ONCE = 8
 
 
-async def for_each(things: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """Do it for each thing, a few at a time."""
+async def for_each(
+    things: Iterable[T], act: Callable[[T], Awaitable[None]], *, at_once: int = _AT_ONCE
+) -> None:
+    """Act on each thing, a few at a time."""
     remaining = iter(things)
 
     async def worker() -> None:
@@ -350,5 +536,97 @@ async def for_each(things: Iterable[T], act: Callable[[T], Awaitable[None]]) -> 
             await act(thing)
 
     async with anyio.create_task_group() as group:
-        for _ in range(_AT_ONCE):
+        for _ in range(at_once):
             group.start_soon(worker)
+
+
+class Results:
+    """What became of many things: as JSON a line each as they come, for a person a table at the end."""
+
+    def __init__(self, columns: Sequence[str], *, json: bool) -> None:
+        self._columns = columns
+        self._json = wants_json(json)
+        self._rows: list[Sequence[object]] = []
+        self._problems: list[str] = []
+
+    def add(self, document: Mapping[str, Any], row: Sequence[object], problem: str | None = None) -> None:
+        """Add the next result; `problem` says why it is no success."""
+        if self._json:
+            print_json_line(document)
+        self._rows.append(row)
+        if problem is not None:
+            self._problems.append(problem)
+
+    def finish(self) -> bool:
+        """Print the table and the problems; return whether all went well."""
+        if not self._json:
+            print_table(self._columns, self._rows)
+        for problem in self._problems:
+            print_error(problem)
+        return not self._problems
+
+
+def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, *, things: str, question: str) -> None:
+    """End the command unless it has ids, or else --all and the agreement of a person, or --yes."""
+    if bool(ids) == everything:
+        raise typer.BadParameter(f"pass the ids of {things}, or --all")
+    if everything and not yes:
+        if not can_ask():
+            raise typer.BadParameter("--all needs --yes where there is no terminal to ask on")
+        typer.confirm(question, abort=True, err=True)
+
+
+def can_ask() -> bool:
+    """Return whether a person can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+# --- Options that several commands have
+
+
+def time_option(text: str) -> Any:
+    """Make the option of a filter by time."""
+    return typer.Option(metavar="TIME", help=text)
+
+
+def words_option(text: str, words: type[OpenEnum]) -> Any:
+    """Make the option of a filter by state or status, of which several may be passed."""
+    known = [str(word) for word in words]
+    return typer.Option(metavar="WORD", case_sensitive=False, help=f"{text}: {', '.join(known)}. Repeatable.")
+
+
+INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")]
+NameContains = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text in the name.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most N.")]
+PageSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="Fetch so many with each request.")]
+UserId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Of this user, or of all (for administrators).")
+]
+DestinationRef = Annotated[
+    str | None, typer.Option(metavar="REF", help="Delivered to this destination: pl:destinations/...")
+]
+Hosting = Annotated[bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")]
+SortBy = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FIELD", help="Sort by this field; 'FIELD DESC' reverses. Repeatable."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
+Folder = Annotated[
+    Path,
+    typer.Option("--to", metavar="DIR", file_okay=False, help="The folder for the files; made if missing."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
+
+REQUESTS = "JSON files with one or more requests, the JSON itself, or - for standard input."
+Requests = Annotated[list[str], typer.Argument(metavar="REQUEST.json", help=REQUESTS)]
+ChangesFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHANGES.json", help="The fields to change: a JSON file, JSON, or - for standard input."
+    ),
+]

@@ -1,16 +1,14 @@
-"""`simulate`: a Planet in memory, served on this machine."""
+"""The command `planet-async simulate`: a Planet in memory, served on this machine."""
 
-import signal
 from contextlib import aclosing
 from typing import Annotated
 
-import anyio
 import typer
 from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.output import Json, print_json, stdout, wants_json
-from planet_async.cli.runner import reporting
+from planet_async.cli.runner import reporting, run_async
 from planet_async.http import origin
 from planet_async.simulator import Limits, OrderPlan, Simulator
 
@@ -19,21 +17,24 @@ _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def simulate(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port of the API; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port of the API; 0 picks a free one.")
     ] = 8080,
     storage_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port of the storage that files come from.")
+        int,
+        typer.Option(min=0, max=65535, metavar="PORT", help="The port of the storage that files come from."),
     ] = 8081,
     unlimited: Annotated[bool, typer.Option("--unlimited", help="Lift the documented rate limits.")] = False,
-    queue_seconds: Annotated[float, typer.Option(min=0, help="How long orders are queued.")] = 5.0,
-    run_seconds: Annotated[float, typer.Option(min=0, help="How long orders run.")] = 30.0,
+    queue_seconds: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long orders are queued.")
+    ] = 5.0,
+    run_seconds: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long orders run.")] = 30.0,
     json: Json = False,
 ) -> None:
-    """Serve a simulated Planet until Ctrl-C; it takes any API key, and nothing reaches the real one.
+    """Serve a simulated Planet until Ctrl-C; it accepts any API key, and nothing reaches the real one.
 
-    Webhooks that are on this machine are called.
+    It calls webhooks that are on this machine.
 
     [dim]planet-async simulate --unlimited --run-seconds 3[/]
     """
@@ -42,24 +43,20 @@ def simulate(
         plan=OrderPlan(queue_seconds=queue_seconds, run_seconds=run_seconds),
     )
 
-    async def serve() -> None:
+    async def serve() -> bool:
         require_server()
         from planet_async.simulator.server import serving  # noqa: PLC0415 - needs the extra
         from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415 - takes a moment to load
 
-        # Listened to itself, and not made a Ctrl-C of: a job in the background of a script ignores those.
-        with anyio.open_signal_receiver(signal.SIGTERM) as terminations:
-            async with (
-                serving(simulator, host=host, port=port, storage_port=storage_port) as url,
-                aclosing(HttpxTransport()) as network,
-                anyio.create_task_group() as tasks,
-            ):
-                tasks.start_soon(simulator.post_notifications, _OnThisMachine(network))
-                tell(url)
-                await anext(terminations)
-                tasks.cancel_scope.cancel()
+        async with (
+            serving(simulator, host=host, port=port, storage_port=storage_port) as url,
+            aclosing(HttpxTransport()) as network,
+        ):
+            print_address(url)
+            await simulator.post_notifications(_OnThisMachine(network))
+        return True
 
-    def tell(url: str) -> None:
+    def print_address(url: str) -> None:
         if wants_json(json):
             print_json({"base_url": url, "storage_url": simulator.storage_url})
         else:
@@ -67,26 +64,26 @@ def simulate(
                 f"A simulated Planet is at [bold]{url}[/]. In another terminal:\n\n"
                 f"    export PL_BASE_URL={url}\n    export PL_API_KEY=any\n"
                 "    planet-async orders list\n\n"
-                "Ctrl-C ends it, and forgets its orders.",
+                "Ctrl-C ends it, and its orders are gone.",
                 highlight=False,
                 soft_wrap=True,
             )
 
     with reporting():
         try:
-            anyio.run(serve)
-        except KeyboardInterrupt:
+            run_async(serve)
+        except KeyboardInterrupt:  # the normal end, as are SIGTERM and SIGHUP
             return
 
 
 @frozen
 class _OnThisMachine:
-    """A network that ends here: what a request is tried out with may name the webhook of the real thing."""
+    """A network that ends here: a request that is tried out may name the webhook of the real service."""
 
     _inner: Transport
 
     async def send(self, request: Request) -> Response:
-        """Send, unless it leads elsewhere."""
+        """Send, unless the address is another machine's."""
         if origin(request.url)[1] not in _HERE:
             raise InvalidRequest("not on this machine, and not called", request=request)
         return await self._inner.send(request)
@@ -98,7 +95,7 @@ class _OnThisMachine:
 def require_server() -> None:
     """Raise a PlanetError that says how to install the extra, where it is missing."""
     try:
-        import httptools  # noqa: F401, PLC0415 - to see whether it is there
+        import httptools  # noqa: F401, PLC0415 - to see whether it is installed
         import uvicorn  # noqa: F401, PLC0415 - the same
     except ModuleNotFoundError:
         raise PlanetError(

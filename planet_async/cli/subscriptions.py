@@ -1,26 +1,20 @@
-"""`subscriptions create`, `get`, `list`, `update` and `patch`."""
+"""The commands `planet-async subscriptions`."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
 import typer
 from attrs import asdict
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from planet_async import Planet
 from planet_async.cli.output import (
     Json,
-    clean,
-    listing,
-    panel,
+    View,
     print_json,
     print_json_line,
+    print_table,
     state_text,
     stdout,
-    table,
-    time_text,
     wants_json,
 )
 from planet_async.cli.runner import (
@@ -29,134 +23,128 @@ from planet_async.cli.runner import (
     Limit,
     Name,
     NameContains,
+    PageSize,
+    Requests,
+    SortBy,
     UserId,
     Yes,
     act_on_each,
     confirm_bulk,
-    distinct_ids,
-    one_of,
-    requests_in,
+    create_each,
+    read_id,
+    read_ids,
+    read_request,
     show_list,
     show_one,
+    time_option,
+    uuid_of,
     with_planet,
+    words_option,
 )
 from planet_async.models.subscription_request import SubscriptionRequest
 from planet_async.models.subscriptions import (
     ResultCounts,
+    ResultStatus,
     Subscription,
     SubscriptionCounts,
     SubscriptionResult,
+    SubscriptionStatus,
 )
 
 
-def subscription_line(subscription: Subscription) -> Text:
-    """Give a subscription in one line."""
-    return Text.assemble(
-        (clean(subscription.id), "bold"),
-        "  ",
-        state_text(subscription.status),
-        "  ",
-        clean(subscription.name),
-    )
+def _type(part: Mapping[str, Any] | None) -> str:
+    return str((part or {}).get("type") or "")
 
 
-def subscriptions_table(subscriptions: Sequence[Subscription]) -> RenderableType:
-    """Give subscriptions as a table."""
-    rows = [
-        (
-            clean(each.id),
-            state_text(each.status),
-            time_text(each.created),
-            _kind(each.source),
-            clean(each.name),
-        )
-        for each in subscriptions
-    ]
-    return listing("subscriptions", ("id", "status", "created (UTC)", "source", "name"), rows)
+def _parameter(*names: str) -> Callable[[Subscription], object]:
+    """Return a function for the first of these parameters that the source of a subscription has."""
+
+    def find(subscription: Subscription) -> object:
+        parameters = subscription.source.get("parameters")
+        values = [parameters.get(name) for name in names] if isinstance(parameters, Mapping) else []
+        return next((value for value in values if value), None)
+
+    return find
 
 
-def subscription_panel(subscription: Subscription) -> RenderableType:
-    """Give one subscription with all that matters of it."""
-    parameters = subscription.source.get("parameters")
-    parameters = parameters if isinstance(parameters, Mapping) else {}
-    return panel(
-        subscription.name,
-        (
-            ("id", clean(subscription.id)),
-            ("status", state_text(subscription.status)),
-            ("created", time_text(subscription.created)),
-            ("changed", time_text(subscription.updated)),
-            ("source", _kind(subscription.source)),
-            ("of", _words(parameters.get("item_types") or parameters.get("id"))),
-            ("assets", _words(parameters.get("asset_types"))),
-            ("from", _words(parameters.get("start_time"))),
-            ("to", _words(parameters.get("end_time"))),
-            ("tools", ", ".join(map(_kind, subscription.tools))),
-            ("delivery", _kind(subscription.delivery or {})),
-            ("hosting", _kind(subscription.hosting or {})),
-            (
-                "hints",
-                "; ".join(f"{name}: {_words(hint)}" for name, hint in subscription.error_hints.items()),
-            ),
-        ),
-    )
+def _hints(subscription: Subscription) -> str:
+    hints = {
+        name: ", ".join(map(str, hint)) if isinstance(hint, list) else hint
+        for name, hint in subscription.error_hints.items()
+    }
+    return "; ".join(f"{name}: {hint}" for name, hint in hints.items())
 
 
-def results_table(results: Sequence[SubscriptionResult]) -> RenderableType:
-    """Give results as a table; the links to their files are not shown."""
-    rows = [
-        (
-            clean(each.id),
-            state_text(each.status),
-            time_text(each.created),
-            f"{len(each.outputs):,}",
-            clean(each.item_id or ""),
-        )
-        for each in results
-    ]
-    return listing("results", ("id", "status", "created (UTC)", "files", "item"), rows)
+VIEW = View[Subscription](
+    "subscriptions",
+    columns={
+        "id": lambda subscription: subscription.id,
+        "status": lambda subscription: subscription.status,
+        "created (UTC)": lambda subscription: subscription.created,
+        "source": lambda subscription: _type(subscription.source),
+        "name": lambda subscription: subscription.name,
+    },
+    title=lambda subscription: subscription.name,
+    facts={
+        "id": lambda subscription: subscription.id,
+        "status": lambda subscription: subscription.status,
+        "created": lambda subscription: subscription.created,
+        "updated": lambda subscription: subscription.updated,
+        "source": lambda subscription: _type(subscription.source),
+        "items": _parameter("item_types", "id"),
+        "assets": _parameter("asset_types"),
+        "from": _parameter("start_time"),
+        "to": _parameter("end_time"),
+        "tools": lambda subscription: map(_type, subscription.tools),
+        "delivery": lambda subscription: _type(subscription.delivery),
+        "hosting": lambda subscription: _type(subscription.hosting),
+        "error hints": _hints,
+    },
+)
+# Without the links to the files: these need no key.
+RESULTS = View[SubscriptionResult](
+    "results",
+    columns={
+        "id": lambda result: result.id,
+        "status": lambda result: result.status,
+        "created (UTC)": lambda result: result.created,
+        "files": lambda result: len(result.outputs),
+        "item": lambda result: result.item_id,
+    },
+)
+
+_subscription_id = uuid_of("subscription")
+SubscriptionId = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of a subscription; - reads it from standard input.")
+]
+SubscriptionIds = Annotated[
+    list[str],
+    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
+]
+AnyIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
+]
+All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
+Bulk = Annotated[
+    bool, typer.Option("--bulk", help="In one request, which the API accepts at once and acts on later.")
+]
 
 
-def counts_table(counts: SubscriptionCounts | ResultCounts) -> Table:
-    """Give counts by status."""
-    made = table(
-        ("status", "count"), [(state_text(status), f"{count:,}") for status, count in asdict(counts).items()]
-    )
-    made.columns[1].justify = "right"
-    return made
+def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+    """Create subscriptions from JSON requests.
 
-
-def _kind(part: Mapping[str, Any]) -> str:
-    return clean(part.get("type") or "")
-
-
-def _words(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-
-
-SubscriptionId = Annotated[str, typer.Argument(metavar="ID", help="The id of a subscription.")]
-_STATUSES = ["preparing", "pending", "running", "completed", "suspended", "cancelled", "failed", "invalid"]
-
-
-def create(
-    context: typer.Context,
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="REQUEST.json", help="Requests for subscriptions; - is standard input."),
-    ],
-    json: Json = False,
-) -> None:
-    """Create subscriptions, each as a JSON file describes it.
-
-    All files are checked before the first subscription is created.
+    All requests are checked before the first subscription is created.
 
     [dim]planet-async subscriptions create field-7.json field-8.json[/]
     """
-    act_on_each(
+    create_each(
         context,
-        requests_in(files, SubscriptionRequest),
-        lambda planet, request: planet.subscriptions.create(request.body),
-        subscription_line,
+        requests,
+        SubscriptionRequest,
+        lambda planet, body: planet.subscriptions.create(body),
+        VIEW,
+        listing="subscriptions list --name",
         json=json,
     )
 
@@ -166,31 +154,29 @@ def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = Fa
 
     [dim]planet-async subscriptions get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), subscription_panel, json=json)
+    id_ = read_id(subscription_id, _subscription_id)
+    show_one(context, lambda planet: planet.subscriptions.get(id_), VIEW.print_panel, json=json)
 
 
 def list_(
     context: typer.Context,
     *,
-    status: Annotated[list[str] | None, one_of("With this status", _STATUSES)] = None,
+    status: Annotated[
+        list[SubscriptionStatus] | None, words_option("With this status", SubscriptionStatus)
+    ] = None,
     name: Name = None,
     name_contains: NameContains = None,
     source_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="To this: catalog, soil_water_content, ...")
     ] = None,
-    created: Annotated[str | None, typer.Option(metavar="TIME", help=f"Created then. {INTERVAL}")] = None,
+    created: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
     user_id: UserId = None,
-    sort_by: Annotated[
-        str | None,
-        typer.Option(metavar="FIELD", help="name, created, updated, status, ...; also 'name DESC'."),
-    ] = None,
+    sort_by: SortBy = None,
     limit: Limit = None,
-    page_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How many there are in one answer of the API.")
-    ] = 500,
+    page_size: PageSize = 500,
     json: Json = False,
 ) -> None:
-    """List subscriptions, the newest first. As JSON: one a line.
+    """List subscriptions, newest first. As JSON: one a line.
 
     [dim]planet-async subscriptions list --status running --status suspended --limit 20[/]
 
@@ -205,10 +191,10 @@ def list_(
             source_type=source_type,
             created=created,
             user_id=user_id,
-            sort_by=sort_by,
-            page_size=page_size,
+            sort_by=sort_by or None,
+            page_size=page_size or 500,
         ),
-        subscriptions_table,
+        VIEW,
         limit=limit,
         json=json,
     )
@@ -218,59 +204,48 @@ def update(
     context: typer.Context,
     subscription_id: SubscriptionId,
     file: Annotated[
-        str, typer.Argument(metavar="REQUEST.json", help="The whole of its new version; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="REQUEST.json",
+            help="The whole new version: a JSON file, JSON, or - for standard input.",
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Replace a subscription by its new version; what the file leaves out is gone.
+    """Replace a subscription by a new version; what the new version leaves out is removed.
 
-    Where the API shows <REDACTED>, the file needs the secret itself.
+    Where the API shows <REDACTED>, the request needs the secret itself.
 
     [dim]planet-async subscriptions update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 field-7.json[/]
     """
-    (request,) = requests_in([file], SubscriptionRequest)
+    id_ = read_id(subscription_id, _subscription_id, file)
+    request = read_request(file, SubscriptionRequest)
     show_one(
-        context,
-        lambda planet: planet.subscriptions.update(subscription_id, request.body),
-        subscription_panel,
-        json=json,
+        context, lambda planet: planet.subscriptions.update(id_, request.body), VIEW.print_panel, json=json
     )
 
 
 def patch(
-    context: typer.Context,
-    subscription_id: SubscriptionId,
-    file: ChangesFile,
-    json: Json = False,
+    context: typer.Context, subscription_id: SubscriptionId, file: ChangesFile, json: Json = False
 ) -> None:
     """Change some fields of a subscription, and keep the others.
 
     [dim]planet-async subscriptions patch 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 name.json[/]
     """
-    (changes,) = requests_in([file], None)
+    id_ = read_id(subscription_id, _subscription_id, file)
+    changes = read_request(file, None)
     show_one(
-        context,
-        lambda planet: planet.subscriptions.patch(subscription_id, changes.body),
-        subscription_panel,
-        json=json,
+        context, lambda planet: planet.subscriptions.patch(id_, changes.body), VIEW.print_panel, json=json
     )
 
 
-SubscriptionIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of subscriptions.")]
-AnyIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="The ids of subscriptions.")]
-All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
-Bulk = Annotated[
-    bool, typer.Option("--bulk", help="In one request, which the API accepts, and acts on later.")
-]
-_RESULT_STATUSES = ["created", "queued", "processing", "success", "failed", "cancelled"]
-
-
 def cancel(context: typer.Context, subscription_ids: SubscriptionIds, json: Json = False) -> None:
-    """End subscriptions for good.
+    """Cancel subscriptions for good.
 
     [dim]planet-async subscriptions cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    _act(context, _checked(subscription_ids), lambda planet, id_: planet.subscriptions.cancel(id_), json)
+    ids = read_ids(subscription_ids, _subscription_id)
+    act_on_each(context, ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json)
 
 
 def suspend(
@@ -282,20 +257,20 @@ def suspend(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Halt subscriptions until they are reactivated.
+    """Suspend subscriptions until they are reactivated.
 
     [dim]planet-async subscriptions suspend 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     confirm_bulk(
         subscription_ids, everything, yes, things="subscriptions", question="Suspend all your subscriptions?"
     )
-    ids = _checked(subscription_ids)
+    ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
     if everything:
         _accept(context, lambda planet: planet.subscriptions.suspend_all(), "all", json)
     elif bulk:
         _accept(context, lambda planet: planet.subscriptions.suspend_many(ids), ids, json)
     else:
-        _act(context, ids, lambda planet, id_: planet.subscriptions.suspend(id_), json)
+        act_on_each(context, ids, lambda planet, id_: planet.subscriptions.suspend(id_), VIEW, json=json)
 
 
 def reactivate(
@@ -307,32 +282,56 @@ def reactivate(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Let suspended subscriptions go on.
+    """Reactivate suspended subscriptions.
 
     [dim]planet-async subscriptions reactivate 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     confirm_bulk(
-        subscription_ids, everything, yes, things="subscriptions", question="Reactivate all of yours?"
+        subscription_ids,
+        everything,
+        yes,
+        things="subscriptions",
+        question="Reactivate all your subscriptions?",
     )
-    ids = _checked(subscription_ids)
+    ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
     if everything:
         _accept(context, lambda planet: planet.subscriptions.reactivate_all(), "all", json)
     elif bulk:
         _accept(context, lambda planet: planet.subscriptions.reactivate_many(ids), ids, json)
     else:
-        _act(context, ids, lambda planet, id_: planet.subscriptions.reactivate(id_), json)
+        act_on_each(context, ids, lambda planet, id_: planet.subscriptions.reactivate(id_), VIEW, json=json)
+
+
+def _accept(
+    context: typer.Context,
+    send: Callable[[Planet], Coroutine[Any, Any, object]],
+    accepted: list[str] | str,
+    json: bool,
+) -> None:
+    """Send a bulk request, and print what was accepted: the API acts on it later."""
+
+    async def work(planet: Planet) -> bool:
+        await send(planet)
+        if wants_json(json):
+            print_json({"accepted": accepted})
+        else:
+            what = accepted if isinstance(accepted, str) else f"{len(accepted):,}"
+            stdout().print(f"accepted for {what}; `subscriptions list` shows the effect", highlight=False)
+        return True
+
+    with_planet(context, work)
 
 
 def results(
     context: typer.Context,
     subscription_id: SubscriptionId,
     *,
-    status: Annotated[list[str] | None, one_of("With this status", _RESULT_STATUSES)] = None,
+    status: Annotated[list[ResultStatus] | None, words_option("Status", ResultStatus)] = None,
     csv: Annotated[
         bool,
         typer.Option(
             "--csv",
-            help="The rows of the API's CSV, with the values of variables; JSON lines, also on a terminal.",
+            help="The rows of the API's CSV, with the values of variables; JSON lines, on a terminal too.",
         ),
     ] = False,
     limit: Limit = None,
@@ -342,80 +341,21 @@ def results(
 
     [dim]planet-async subscriptions results 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --status success --csv[/]
     """
+    id_ = read_id(subscription_id, _subscription_id)
     if csv:
-        _print_rows(context, subscription_id, status or None, limit)
-        return
-    show_list(
-        context,
-        lambda planet: planet.subscriptions.results(subscription_id, status=status or None),
-        results_table,
-        limit=limit,
-        json=json,
-    )
-
-
-def summary(
-    context: typer.Context,
-    subscription_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Count the results of this subscription instead.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Count subscriptions by status, or the results of one.
-
-    [dim]planet-async subscriptions summary | jq .subscriptions.running[/]
-    """
-    if subscription_id is None:
-        show_one(
-            context,
-            lambda planet: planet.subscriptions.summary(),
-            lambda found: counts_table(found.subscriptions),
-            json=json,
-        )
+        _print_rows(context, id_, status or None, limit)
     else:
-        show_one(
+        show_list(
             context,
-            lambda planet: planet.subscriptions.results_summary(subscription_id),
-            lambda found: counts_table(found.results),
+            lambda planet: planet.subscriptions.results(id_, status=status or None),
+            RESULTS,
+            limit=limit,
             json=json,
         )
-
-
-def _act(
-    context: typer.Context,
-    ids: list[str],
-    act: Callable[[Planet, str], Coroutine[Any, Any, Subscription]],
-    json: bool,
-) -> None:
-    act_on_each(context, ids, act, subscription_line, json=json)
-
-
-def _checked(ids: list[str] | None) -> list[str]:
-    return distinct_ids(ids or (), "subscription")
-
-
-def _accept(
-    context: typer.Context,
-    ask: Callable[[Planet], Coroutine[Any, Any, None]],
-    accepted: list[str] | str,
-    json: bool,
-) -> None:
-    """Ask for something to be done to many, which is told as soon as it is accepted."""
-
-    async def work(planet: Planet) -> bool:
-        await ask(planet)
-        if wants_json(json):
-            print_json({"accepted": accepted})
-        else:
-            what = accepted if isinstance(accepted, str) else f"{len(accepted):,}"
-            stdout().print(f"accepted for {what}; the list shows what comes of it", highlight=False)
-        return True
-
-    with_planet(context, work)
 
 
 def _print_rows(
-    context: typer.Context, subscription_id: str, status: list[str] | None, limit: int | None
+    context: typer.Context, subscription_id: str, status: list[ResultStatus] | None, limit: int | None
 ) -> None:
     async def work(planet: Planet) -> bool:
         count = 0
@@ -427,3 +367,36 @@ def _print_rows(
         return True
 
     with_planet(context, work)
+
+
+def summary(
+    context: typer.Context,
+    subscription_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Count the results of this subscription instead.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Count subscriptions by status, or the results of one.
+
+    [dim]planet-async subscriptions summary | jq .subscriptions.running[/]
+    """
+    if subscription_id is None:
+        show_one(
+            context,
+            lambda planet: planet.subscriptions.summary(),
+            lambda found: _print_counts(found.subscriptions),
+            json=json,
+        )
+    else:
+        id_ = read_id(subscription_id, _subscription_id)
+        show_one(
+            context,
+            lambda planet: planet.subscriptions.results_summary(id_),
+            lambda found: _print_counts(found.results),
+            json=json,
+        )
+
+
+def _print_counts(counts: SubscriptionCounts | ResultCounts) -> None:
+    rows = [(state_text(status), count) for status, count in asdict(counts).items()]
+    print_table(("status", "count"), rows)

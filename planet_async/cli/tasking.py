@@ -1,11 +1,8 @@
-"""`tasking create`, `get`, `list`, `update`, `cancel` and `wait`."""
+"""The commands `planet-async tasking`."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.text import Text
 
 from planet_async import (
     Capture,
@@ -19,185 +16,130 @@ from planet_async import (
     TaskingOrder,
     TaskingOrderChanges,
     TaskingOrderRequest,
+    TaskingStatus,
 )
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
-    clean,
-    listing,
-    panel,
+    StatesStep,
+    View,
+    measure,
     print_json,
     print_json_line,
-    state_text,
+    print_panel,
+    print_table,
     stderr,
-    stdout,
-    table,
-    time_text,
     wants_json,
 )
 from planet_async.cli.runner import (
+    REQUESTS,
     ChangesFile,
     Limit,
     Name,
+    NameContains,
     PageSize,
+    Requests,
+    Results,
     Timeout,
     about,
     act_on_each,
-    distinct_ids,
+    create_each,
     one_line,
-    one_of,
     print_error,
-    requests_in,
+    read_id,
+    read_ids,
+    read_request,
+    read_requests,
     show_list,
     show_one,
+    time_option,
+    uuid_of,
     with_planet,
+    words_option,
 )
 
 
-def order_line(order: TaskingOrder) -> Text:
-    """Give an order in one line."""
-    return Text.assemble((clean(order.id), "bold"), "  ", state_text(order.status), "  ", clean(order.name))
+def _cancellable(order: TaskingOrder) -> str | None:
+    if order.is_cancellable and order.cancellable_until:
+        return f"yes, until {order.cancellable_until:%Y-%m-%d %H:%M}"
+    return None if order.is_cancellable is None else "yes" if order.is_cancellable else "no"
 
 
-def orders_table(orders: Sequence[TaskingOrder]) -> RenderableType:
-    """Give orders as a table."""
-    rows = [
-        (clean(order.id), state_text(order.status), time_text(order.created_time), clean(order.name))
-        for order in orders
-    ]
-    return listing("orders", ("id", "status", "created (UTC)", "name"), rows)
+VIEW = View[TaskingOrder](
+    "orders",
+    columns={
+        "id": lambda order: order.id,
+        "status": lambda order: order.status,
+        "created (UTC)": lambda order: order.created_time,
+        "name": lambda order: order.name,
+    },
+    title=lambda order: order.name,
+    facts={
+        "id": lambda order: order.id,
+        "status": lambda order: order.status,
+        "created": lambda order: order.created_time,
+        "updated": lambda order: order.updated_time,
+        "from": lambda order: order.start_time,
+        "to": lambda order: order.end_time,
+        "scheduling": lambda order: order.scheduling_type,
+        "PL number": lambda order: order.pl_number,
+        "product": lambda order: order.product,
+        "geometry": lambda order: (order.original_geometry or order.geometry or {}).get("type"),
+        "area": lambda order: measure(order.requested_sqkm, " km²"),
+        "imaged": lambda order: measure(order.fulfilled_sqkm, " km²"),
+        "cost": lambda order: measure(order.estimated_quota_cost, " of quota"),
+        "captures": lambda order: order.capture_count,
+        "published": lambda order: order.capture_status_published_count,
+        "cancellable": _cancellable,
+    },
+)
+WINDOWS = View[ImagingWindow](
+    "imaging windows",
+    columns={
+        "id": lambda window: window.id,
+        "from (UTC)": lambda window: window.start_time,
+        "to (UTC)": lambda window: window.end_time,
+        "satellite": lambda window: window.satellite_type,
+        "off nadir, at most": lambda window: measure(window.off_nadir_angle_max, "°"),
+    },
+)
+CAPTURES = View[Capture](
+    "captures",
+    columns={
+        "id": lambda capture: capture.id,
+        "status": lambda capture: capture.status,
+        "acquired (UTC)": lambda capture: capture.acquired_time or capture.planned_acquisition_time,
+        "clouds": lambda capture: None if capture.cloud_cover is None else f"{capture.cloud_cover:.0%}",
+        "fulfilling": lambda capture: capture.fulfilling,
+        "items": lambda capture: capture.item_ids,
+    },
+)
 
-
-def order_panel(order: TaskingOrder) -> RenderableType:
-    """Give one order with all that matters of it."""
-    shape = (order.original_geometry or order.geometry or {}).get("type")
-    return panel(
-        order.name,
-        (
-            ("id", clean(order.id)),
-            ("status", state_text(order.status)),
-            ("created", time_text(order.created_time)),
-            ("changed", time_text(order.updated_time)),
-            ("from", time_text(order.start_time)),
-            ("to", time_text(order.end_time)),
-            ("scheduling", order.scheduling_type or ""),
-            ("PL number", order.pl_number or ""),
-            ("product", order.product or ""),
-            ("of", str(shape or "")),
-            ("area", _number(order.requested_sqkm, " km²")),
-            ("imaged", _number(order.fulfilled_sqkm, " km²")),
-            ("cost", _number(order.estimated_quota_cost, " of quota")),
-            ("captures", _number(order.capture_count)),
-            ("published", _number(order.capture_status_published_count)),
-            ("cancellable", _cancellable(order)),
-        ),
-    )
-
-
-def pricing_panel(pricing: Pricing) -> RenderableType:
-    """Give the price of one order, and how it comes about."""
-    model = pricing.pricing_model
-    facts = [
-        ("cost", f"{_number(pricing.estimated_quota_cost)} {pricing.units}"),
-        ("determined by", pricing.determined_by),
-        ("base price", _number(model.base_price if model else None)),
-    ]
-    facts += [
-        (each.name, f"x {_number(each.value)} {each.description}")
-        for each in (model.multipliers if model else ())
-    ]
-    facts += [
-        ("replaces", f"{each.order_id} {each.name} {_number(each.cost)}") for each in pricing.replaced_orders
-    ]
-    return panel(f"order {pricing.order_id}", [(clean(name), fact) for name, fact in facts])
-
-
-def preview_table(preview: PricingPreview, sources: Sequence[str]) -> RenderableType:
-    """Give what orders would cost, by their files."""
-    rows = [
-        (clean(source), *(("-", "") if isinstance(price, PricingFailure) else _cost(price)))
-        for source, price in zip(sources, preview.pricing_details, strict=True)
-    ]
-    rows.append(("total", _number(preview.total_estimated_quota_cost), ""))
-    made = table(("request", "cost", "units"), rows)
-    made.columns[1].justify = "right"
-    return made
-
-
-def windows_table(windows: Sequence[ImagingWindow]) -> RenderableType:
-    """Give imaging windows as a table."""
-    rows = [
-        (
-            clean(window.id),
-            time_text(window.start_time),
-            time_text(window.end_time),
-            clean(window.satellite_type or ""),
-            _number(window.off_nadir_angle_max, "°"),
-        )
-        for window in windows
-    ]
-    columns = ("id", "from (UTC)", "to (UTC)", "satellite", "off nadir, at most")
-    return listing("imaging windows", columns, rows, whole=(0, 1, 2))
-
-
-def captures_table(captures: Sequence[Capture]) -> RenderableType:
-    """Give captures as a table."""
-    rows = [
-        (
-            clean(capture.id),
-            state_text(capture.status),
-            time_text(capture.acquired_time or capture.planned_acquisition_time),
-            "" if capture.cloud_cover is None else f"{capture.cloud_cover:.0%}",
-            "" if capture.fulfilling is None else "yes" if capture.fulfilling else "no",
-            clean(", ".join(capture.item_ids or ())),
-        )
-        for capture in captures
-    ]
-    return listing("captures", ("id", "status", "acquired (UTC)", "clouds", "fulfilling", "items"), rows)
-
-
-def _cost(price: Pricing) -> tuple[str, str]:
-    return _number(price.estimated_quota_cost), clean(price.units)
-
-
-def _cancellable(order: TaskingOrder) -> str:
-    if order.is_cancellable is None:
-        return ""
-    until = f" until {time_text(order.cancellable_until)}" if order.cancellable_until else ""
-    return f"yes{until}" if order.is_cancellable else "no"
-
-
-def _number(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:,.6g}{unit}"
-
-
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id of a tasking order.")]
-OrderIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of tasking orders.")]
-Moment = Annotated[str | None, typer.Option(metavar="TIME", help="A time like 2026-01-01T00:00:00Z.")]
-_STATUSES = [
-    *("REQUESTED", "RECEIVED", "PENDING", "IN_PROGRESS", "FINALIZING", "PENDING_CANCELLATION"),
-    *("FULFILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"),
+_order_id = uuid_of("order")
+OrderId = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of a tasking order; - reads it from standard input.")
 ]
+OrderIds = Annotated[
+    list[str],
+    typer.Argument(metavar="ID", help="The ids of tasking orders; - reads them from standard input."),
+]
+Moment = Annotated[str | None, time_option("A time such as 2026-01-01T00:00:00Z.")]
 
 
-def create(
-    context: typer.Context,
-    files: Annotated[
-        list[str], typer.Argument(metavar="REQUEST.json", help="Tasking orders; - is standard input.")
-    ],
-    json: Json = False,
-) -> None:
-    """Place tasking orders, each as a JSON file describes it.
+def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+    """Place tasking orders from JSON requests.
 
-    All files are checked before the first order is placed.
+    All requests are checked before the first order is placed.
 
     [dim]planet-async tasking create harbour.json[/]
     """
-    act_on_each(
+    create_each(
         context,
-        requests_in(files, TaskingOrderRequest),
-        lambda planet, request: planet.tasking.create(request.body),
-        order_line,
+        requests,
+        TaskingOrderRequest,
+        lambda planet, body: planet.tasking.create(body),
+        VIEW,
+        listing="tasking list --name",
         json=json,
     )
 
@@ -207,32 +149,32 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async tasking get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    show_one(context, lambda planet: planet.tasking.get(order_id), order_panel, json=json)
+    id_ = read_id(order_id, _order_id)
+    show_one(context, lambda planet: planet.tasking.get(id_), VIEW.print_panel, json=json)
 
 
 def list_(
     context: typer.Context,
     *,
-    status: Annotated[list[str] | None, one_of("With this status", _STATUSES)] = None,
+    status: Annotated[list[TaskingStatus] | None, words_option("Status", TaskingStatus)] = None,
     name: Name = None,
-    name_contains: Annotated[
-        str | None, typer.Option(help="With this text in the name, in any case.")
-    ] = None,
+    name_contains: NameContains = None,
     created_after: Moment = None,
     created_before: Moment = None,
     updated_after: Moment = None,
     updated_before: Moment = None,
     ordering: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Sort by this field; -FIELD: the last first.")
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="Sort by this field; -FIELD reverses. Repeatable."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", "--limit-items", min=1, metavar="N", help="Show at most N.")
     ] = None,
     page_size: PageSize = None,
-    offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Leave out so many.")] = None,
+    offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
     json: Json = False,
 ) -> None:
-    """List tasking orders, the oldest first. As JSON: one order a line.
+    """List tasking orders, oldest first. As JSON: one order a line.
 
     [dim]planet-async tasking list --status PENDING --status IN_PROGRESS --limit 20[/]
 
@@ -248,97 +190,77 @@ def list_(
             created_time__lt=created_before,
             updated_time__gt=updated_after,
             updated_time__lt=updated_before,
-            ordering=ordering,
-            limit=page_size,
+            ordering=ordering or None,
+            page_size=page_size,
             offset=offset,
         ),
-        orders_table,
+        VIEW,
         limit=limit,
         json=json,
     )
 
 
-def update(
-    context: typer.Context,
-    order_id: OrderId,
-    file: ChangesFile,
-    json: Json = False,
-) -> None:
+def update(context: typer.Context, order_id: OrderId, file: ChangesFile, json: Json = False) -> None:
     """Change the name or the times of a tasking order.
 
     [dim]planet-async tasking update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 changes.json[/]
     """
-    (changes,) = requests_in([file], TaskingOrderChanges)
-    show_one(context, lambda planet: planet.tasking.update(order_id, changes.body), order_panel, json=json)
+    id_ = read_id(order_id, _order_id, file)
+    changes = read_request(file, TaskingOrderChanges)
+    show_one(context, lambda planet: planet.tasking.update(id_, changes.body), VIEW.print_panel, json=json)
 
 
 def cancel(context: typer.Context, order_ids: OrderIds, json: Json = False) -> None:
-    """Cancel tasking orders that can be cancelled still.
+    """Cancel tasking orders, where they still can be cancelled.
 
     [dim]planet-async tasking cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    act_on_each(
-        context,
-        distinct_ids(order_ids, "order"),
-        lambda planet, order_id: planet.tasking.cancel(order_id),
-        order_line,
-        json=json,
-    )
+    ids = read_ids(order_ids, _order_id)
+    act_on_each(context, ids, lambda planet, id_: planet.tasking.cancel(id_), VIEW, json=json)
 
 
 def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, json: Json = False) -> None:
     """Wait until tasking orders are finished; exit code 1 if one is not FULFILLED or takes too long.
 
-    That takes days.  As JSON: a line for each order, as it finishes.
+    That takes days. As JSON: a line for each order, as it finishes.
 
     [dim]planet-async tasking wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 86400[/]
     """
-    ids = distinct_ids(order_ids, "order")
+    ids = read_ids(order_ids, _order_id)
 
     async def work(planet: Planet) -> bool:
-        finished: list[TaskingOrder] = []
-        problems: list[str] = []
-        as_json = wants_json(json)
-        with ProgressDisplay() as board:
-            waiting = board.step("Waiting for orders", len(ids))
+        results = Results(("id", "status", "name"), json=json)
+        with ProgressDisplay() as display:
+            waiting = StatesStep(display.step("Waiting for orders", len(ids)))
             async for outcome in planet.tasking.wait_many(ids, timeout=timeout):
                 order, error = outcome.value, outcome.error
-                if as_json:
-                    print_json_line(_document(outcome.id, order, None if error is None else one_line(error)))
-                if order is None:
-                    problems.append(about(outcome.id, error or "no outcome"))
-                    waiting.advance(state_text("error"))
-                    continue
-                finished.append(order)
-                waiting.advance(state_text(order.status))
-                if order.status != "FULFILLED":
-                    problems.append(f"order {order.id} is {order.status}")
-        if not as_json:
-            stdout().print(orders_table(finished))
-        for problem in problems:
-            print_error(problem)
-        return not problems
+                status, name = (order.status, order.name) if order else (None, None)
+                problem = None
+                if error is not None:
+                    problem = about(outcome.id, error)
+                elif status is not TaskingStatus.FULFILLED:
+                    problem = f"order {outcome.id} is {status}"
+                document = {
+                    "id": outcome.id,
+                    "name": name,
+                    "status": status,
+                    "error": error and one_line(error),
+                }
+                results.add(document, (outcome.id, status or "?", name), problem)
+                waiting.advance(status or "error")
+        return results.finish()
 
     with_planet(context, work)
-
-
-def _document(order_id: str, order: TaskingOrder | None, error: str | None) -> dict[str, object]:
-    return {
-        "id": order_id,
-        "name": order and order.name,
-        "status": order and order.status,
-        "error": error,
-    }
 
 
 def pricing(
     context: typer.Context,
     order_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The id of an order that is placed.")
+        str | None, typer.Argument(metavar="ID", help="The id of an order that was placed.")
     ] = None,
     preview: Annotated[
         list[str] | None,
-        typer.Option(metavar="REQUEST.json", help="Price an order that is not placed; may be given again."),
+        typer.Option(metavar="REQUEST.json", help="Price orders without placing them. Repeatable."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -349,57 +271,85 @@ def pricing(
     [dim]planet-async tasking pricing --preview harbour.json --preview coast.json[/]
     """
     if (order_id is None) == (not preview):
-        raise typer.BadParameter("give the id of an order, or --preview with request files")
+        raise typer.BadParameter("pass the id of an order, or --preview with requests")
     if order_id is not None:
-        show_one(context, lambda planet: planet.tasking.pricing(order_id), pricing_panel, json=json)
+        id_ = read_id(order_id, _order_id)
+        show_one(context, lambda planet: planet.tasking.pricing(id_), _print_price, json=json)
     else:
         _preview(context, preview or [], json)
 
 
-def _preview(context: typer.Context, files: list[str], json: bool) -> None:
-    requests = requests_in(files, PricingRequest)
+def _print_price(pricing: Pricing) -> None:
+    model = pricing.pricing_model
+    facts: dict[str, object] = {
+        "cost": measure(pricing.estimated_quota_cost, f" {pricing.units}"),
+        "determined by": pricing.determined_by,
+        "base price": model.base_price if model else None,
+    }
+    for each in model.multipliers if model else ():
+        facts[each.name] = f"x {measure(each.value, '')} {each.description}"
+    replaced = [f"{each.order_id} {each.name} {measure(each.cost, '')}" for each in pricing.replaced_orders]
+    print_panel(f"order {pricing.order_id}", {**facts, "replaces": "; ".join(replaced)})
+
+
+def _preview(context: typer.Context, sources: list[str], json: bool) -> None:
+    requests = read_requests(sources, PricingRequest)
+    names = [request.where for request in requests]
 
     async def work(planet: Planet) -> bool:
         found = await planet.tasking.preview_pricing_many([request.body for request in requests])
-        sources = [request.source for request in requests]
         if wants_json(json):
             print_json(found.raw)
         else:
-            stdout().print(preview_table(found, sources))
-        failed = False
-        for source, price in zip(sources, found.pricing_details, strict=True):
-            if isinstance(price, PricingFailure):
-                failed = True
-                print_error(f"{source}: {price.error}")
-        return not failed
+            _print_preview(found, names)
+        failures = [
+            (name, price)
+            for name, price in zip(names, found.pricing_details, strict=True)
+            if isinstance(price, PricingFailure)
+        ]
+        for name, failure in failures:
+            print_error(f"{name}: {failure.error}")
+        return not failures
 
     with_planet(context, work)
 
 
+def _print_preview(preview: PricingPreview, names: list[str]) -> None:
+    rows = [
+        (
+            *(
+                (None, None)
+                if isinstance(price, PricingFailure)
+                else (price.estimated_quota_cost, price.units)
+            ),
+            name,
+        )
+        for name, price in zip(names, preview.pricing_details, strict=True)
+    ]
+    rows.append((preview.total_estimated_quota_cost, None, "total"))
+    print_table(("cost", "units", "request"), rows)
+
+
 def windows(
     context: typer.Context,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="REQUEST.json", help="geometry, pl_number, product, ...; - is standard input."
-        ),
-    ],
+    request: Annotated[str, typer.Argument(metavar="REQUEST.json", help=REQUESTS)],
     timeout: Timeout = None,
     json: Json = False,
 ) -> None:
-    """Search for the times in which a satellite can see a place. As JSON: one window a line.
+    """Search for the times in which a satellite can image a place. As JSON: one window a line.
 
-    The id of a window goes into an ASSURED order, as its imaging_window.
+    The request holds geometry, pl_number, product, ... The id of a window goes into an ASSURED order, as its
+    imaging_window.
 
     [dim]planet-async tasking windows harbour.json | jq -r .id[/]
     """
-    (request,) = requests_in([file], ImagingWindowRequest)
+    found = read_request(request, ImagingWindowRequest)
 
     async def work(planet: Planet) -> bool:
         with stderr().status("Searching"):
-            search = await planet.tasking.search_imaging_windows(request.body, timeout=timeout)
+            search = await planet.tasking.search_imaging_windows(found.body, timeout=timeout)
         if not wants_json(json):
-            stdout().print(windows_table(search.imaging_windows))
+            WINDOWS.print_table(search.imaging_windows)
         else:
             for window in search.imaging_windows:
                 print_json_line(window.raw)
@@ -411,7 +361,7 @@ def windows(
 def captures(
     context: typer.Context,
     *,
-    order_id: Annotated[str | None, typer.Option(metavar="ID", help="For this order.")] = None,
+    order_id: Annotated[str | None, typer.Option(metavar="ID", help="Of this order.")] = None,
     fulfilling: Annotated[
         bool | None,
         typer.Option("--fulfilling/--not-fulfilling", help="That count towards their order, or do not."),
@@ -423,10 +373,11 @@ def captures(
 
     [dim]planet-async tasking captures --order-id 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
+    id_ = None if order_id is None else read_id(order_id, _order_id)
     show_list(
         context,
-        lambda planet: planet.tasking.list_captures(order_id=order_id, fulfilling=fulfilling),
-        captures_table,
+        lambda planet: planet.tasking.list_captures(order_id=id_, fulfilling=fulfilling),
+        CAPTURES,
         limit=limit,
         json=json,
     )

@@ -1,4 +1,4 @@
-"""`RateLimit` lets requests out at the pace that the API allows."""
+"""`RateLimit` sends requests at the rate that the API allows."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -14,50 +14,93 @@ from planet_async.config import Config, Rates, Window
 from planet_async.errors import StatusError, TooManyRequests
 from planet_async.http import Request, Response, Transport, origin, queued_for
 
-_MARGIN = 1.01  # a hundredth slower than allowed: requests may get closer to each other on their way
-_SLOWEST = 0.1  # of the allowed rate: below it a line would hardly notice that the server is well again
-_LEAST_GAIN = 0.001  # of the allowed rate, for each answer
-_UP_TO = 0.9  # of the pace that was refused: where to go soon
-_GAIN_BELOW, _GAIN_BEYOND = 0.35, 0.05  # of the way to there, and of the way past the pace that was refused
+_PAUSE_SECONDS = 1.0  # after a 429 without Retry-After
+_LONGEST_PAUSE = 300.0  # after any 429: one absurd Retry-After must not stop a client for good
+
+_SPACING = 1.01  # a hundredth more than allowed: requests may move closer to each other on their way
+_SLOWEST = 0.1  # of the allowed rate; at less, it would take long to notice that the server has recovered
+# What a success adds to the pace: at least `_LEAST_GAIN`; more below and above the pace of the last 429.
+_LEAST_GAIN = 0.001
+_SAFE = 0.9  # of the pace of the last 429: up to there the pace recovers quickly
+_GAIN_BELOW, _GAIN_ABOVE = 0.35, 0.05  # of the distance to the safe pace, and of that to the pace of the 429
+
+_RETRIES = 20.0  # how many retries an origin has at first, and at most
+_EARNED_RETRIES = (
+    0.1  # by each success: a failing service gets a tenth more requests, not several times as many
+)
+
+
+class RateLimit:
+    """Makes requests wait for their turn, first come, first served, in one queue for each class of operation.
+
+    A 429 stops the queue for as long as the server asks, and slows it down.
+    """
+
+    def __init__(self, inner: Transport, limits: "SharedRateLimits") -> None:
+        self._inner = inner
+        self._limits = limits
+
+    async def send(self, request: Request) -> Response:
+        limiter = self._limits.here().limiter(request.operation)
+        if limiter is None:
+            return await self._inner.send(request)
+        queued_for.set(limiter.queued_for)
+        turn = await limiter.acquire()
+        queued_for.set("")
+        try:
+            response = await self._inner.send(request)
+        except TooManyRequests as error:
+            pause = _PAUSE_SECONDS if error.retry_after is None else error.retry_after
+            limiter.on_throttled(turn, min(pause, _LONGEST_PAUSE))
+            raise
+        except StatusError as error:
+            if not error.transient:  # a 404 was let through; a 503 says nothing about the rate
+                limiter.on_success(turn)
+            raise
+        limiter.on_success(turn)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class RateLimiter:
-    """One queue: evenly spaced by the shortest window, and in no window more than it allows.
+    """One queue: requests are spaced evenly by the shortest window, and no window is ever exceeded.
 
-    A refusal halves the pace, once for all that were under way.  Each answer adds to it: a thousandth of the
-    full rate near the pace that was refused, more below it, and more beyond it.  So the line spends its time
-    just below what the server bears, and finds back to the full rate when that is borne again.  Answers
-    count, not seconds: an idle line learns nothing of the server.
+    The pace is the share of the allowed rate that is used.  A 429 halves it, once for all requests that were
+    in flight.  Each success raises it: by little near the pace of the last 429, by more below and above.  So
+    the queue stays just below what the server accepts, and returns to the full rate when the server does.
+    Successes count, not seconds, since an idle queue learns nothing about the server.
     """
 
     def __init__(self, windows: tuple[Window, ...], clock: Clock) -> None:
         self._shortest = min(windows, key=lambda window: window.seconds)
         self._clock = clock
-        self._interval = _MARGIN * self._shortest.seconds / self._shortest.limit
+        self._interval = _SPACING * self._shortest.seconds / self._shortest.limit
         self._next = 0.0
         self._sent = [(window, deque[float](maxlen=window.limit)) for window in windows]
-        self._head = anyio.Lock(fast_acquire=True)
+        self._head = anyio.Lock(fast_acquire=True)  # only the first in the queue sleeps
         self._turns = 0
         self._slowed_at = 0  # the last turn before the pace was halved
-        self._pace = 1.0  # the part of the allowed rate that is used
-        self._refused = 1.0
-        self._rates = " and ".join(map(_text, windows))
+        self._pace = 1.0
+        self._throttled_pace = 1.0  # the pace of the last 429
+        self._rates = " and ".join(map(_described, windows))
 
     @property
     def queued_for(self) -> str:
-        """What a request waits for in this line."""
+        """What a request in this queue waits for, for messages."""
         slowed_down = ", slowed down after a 429" if self._pace < 1 else ""
         return f"its turn at {self._rates}{slowed_down}"
 
     async def acquire(self) -> int:
-        """Return when a request may be sent, with the number of its turn; cancelled, it takes none."""
+        """Wait for a turn and return its number; if cancelled, no turn is used up."""
         async with self._head:
-            while (pause := self._opens_at() - self._clock.monotonic()) > 0:
+            while (pause := self._free_at() - self._clock.monotonic()) > 0:
                 await self._clock.sleep(pause)
             now = self._clock.monotonic()
             interval = self._interval / self._pace
-            # A turn taken late does not push back all that follow, by up to one interval: at full pace only,
-            # for two at once may be too many for a server that is not well.
+            # A turn taken late does not delay all that follow, by up to one interval; at full pace only,
+            # since two requests at once may be too many for a server that is throttling.
             saved = interval if self._pace == 1 else 0.0
             self._next = max(self._next, now - saved) + interval
             for _, sent in self._sent:
@@ -65,167 +108,100 @@ class RateLimiter:
             self._turns += 1
             return self._turns
 
-    def refused(self, turn: int, seconds: float) -> None:
-        """Let nobody out for that long, and then at half the pace: the request of that turn was too many."""
+    def on_throttled(self, turn: int, seconds: float) -> None:
+        """Stop the queue for that many seconds and halve its pace: the request of that turn got a 429."""
         self._next = max(self._next, self._clock.monotonic() + seconds)
-        if turn > self._slowed_at:  # else it was under way when the pace was halved for another one
+        if turn > self._slowed_at:  # otherwise it was in flight when the pace was halved
             self._slowed_at = self._turns
-            self._refused = self._pace
+            self._throttled_pace = self._pace
             self._pace = max(_SLOWEST, self._pace / 2)
 
-    def answered(self, turn: int) -> None:
-        """Go a little faster: the request of that turn was let in."""
+    def on_success(self, turn: int) -> None:
+        """Raise the pace: the request of that turn was not throttled."""
         if self._pace < 1 and turn > self._slowed_at:
-            below = _GAIN_BELOW * (_UP_TO * self._refused - self._pace)
-            beyond = _GAIN_BEYOND * (self._pace - self._refused)
-            self._pace = min(1.0, self._pace + max(_LEAST_GAIN, below, beyond))
+            below = _GAIN_BELOW * (_SAFE * self._throttled_pace - self._pace)
+            above = _GAIN_ABOVE * (self._pace - self._throttled_pace)
+            self._pace = min(1.0, self._pace + max(_LEAST_GAIN, below, above))
 
-    def _opens_at(self) -> float:
-        opens_at = self._next
+    def _free_at(self) -> float:
+        free_at = self._next
         for window, sent in self._sent:
-            # The spacing slows the shortest window; a longer one allows less.
-            most = window.limit if window is self._shortest else max(1, int(window.limit * self._pace))
-            if len(sent) >= most:
-                opens_at = max(opens_at, sent[-most] + _MARGIN * window.seconds)
-        return opens_at
+            # The spacing applies the pace to the shortest window; the longer ones allow fewer requests.
+            limit = window.limit if window is self._shortest else max(1, int(window.limit * self._pace))
+            if len(sent) >= limit:
+                free_at = max(free_at, sent[-limit] + _SPACING * window.seconds)
+        return free_at
 
 
-def _text(window: Window) -> str:
+def _described(window: Window) -> str:
     requests = "request" if window.limit == 1 else "requests"
     unit = {1.0: "a second", 60.0: "a minute"}.get(window.seconds, f"in {window.seconds:g} s")
     return f"{window.limit} {requests} {unit}"
 
 
-_ALLOWANCE = 20.0  # retries that an origin has in store at first, and at most
-_EARNED = 0.1  # retries that each answered request adds: a sick service gets a tenth more load, not six times
-
-
 class RateLimits:
-    """The lines and the retries of one credential."""
+    """The rate limiters, and the retry budgets, of one credential."""
 
     def __init__(self, rates: Rates, clock: Clock) -> None:
-        self._lines = {name: RateLimiter(windows, clock) for name, windows in rates.items() if windows}
-        self._retries: dict[tuple[str, str, int], float] = {}
+        self._limiters = {name: RateLimiter(windows, clock) for name, windows in rates.items() if windows}
+        self._retries: dict[tuple[str, str, int], float] = {}  # left, by origin
 
-    def line(self, operation: str) -> RateLimiter | None:
-        """Give the line of an operation, or that of its API; None where it need not wait."""
-        return self._lines.get(operation) or self._lines.get(operation.partition(".")[0])
+    def limiter(self, operation: str) -> RateLimiter | None:
+        """Return the limiter of an operation or of its API, or None where no rate applies."""
+        return self._limiters.get(operation) or self._limiters.get(operation.partition(".")[0])
 
     def spend_retry(self, request: Request) -> bool:
-        """Take one retry from those of the request's origin, unless they are used up."""
-        left = self._retries.get(origin(request.url), _ALLOWANCE)
+        """Take a retry from the budget of the request's origin; return False if there is none left."""
+        left = self._retries.get(origin(request.url), _RETRIES)
         if left < 1:
             return False
         self._retries[origin(request.url)] = left - 1
         return True
 
     def earn_retry(self, request: Request) -> None:
-        """Add a part of a retry to those of the request's origin, which has answered."""
+        """Add part of a retry to the budget of the request's origin, after a success."""
         key = origin(request.url)
-        self._retries[key] = min(_ALLOWANCE, self._retries.get(key, _ALLOWANCE) + _EARNED)
+        self._retries[key] = min(_RETRIES, self._retries.get(key, _RETRIES) + _EARNED_RETRIES)
 
 
 class SharedRateLimits:
-    """The way to the budget that a client shares with others: equal credential, address, rates and clock.
+    """The `RateLimits` that clients of equal credential, API address, rates and clock share in an event loop.
 
-    It is found, or made, by the event loop in which it is first asked for, since a client may be made before
-    there is one; it is forgotten with its last client.
+    They are looked up when first needed in a loop, since a client may be made before there is one, and
+    dropped with the last client that uses them.
     """
 
     def __init__(self, credentials: Credentials, config: Config, clock: Clock) -> None:
+        self._owners = credentials, clock  # an id in the key is unique only while its object lives
         self._rates = config.rates
-        self._clock = clock
-        rates = frozenset((name, tuple(windows)) for name, windows in config.rates.items())
-        self._key = _Key(_hashable(credentials), origin(config.base_url), rates, _hashable(clock))
-        self._budgets = PerLoop(self._found)
+        self._key = (
+            _hashable(credentials),
+            origin(config.base_url),
+            frozenset(config.rates.items()),
+            _hashable(clock),
+        )
+        self._limits = PerLoop(self._look_up)
 
     def here(self) -> RateLimits:
-        """Return the budget of the running event loop."""
-        return self._budgets.here()
+        """Return the limits of the running event loop."""
+        return self._limits.here()
 
-    def _found(self) -> RateLimits:
-        budgets = _budgets.get(None)
-        if budgets is None:
-            _budgets.set(budgets := WeakValueDictionary())
-        found = budgets.get(self._key)
+    def _look_up(self) -> RateLimits:
+        shared = _shared.get(None)
+        if shared is None:
+            _shared.set(shared := WeakValueDictionary())
+        found = shared.get(self._key)
         if found is None:
-            found = budgets[self._key] = RateLimits(self._rates, self._clock)
+            found = shared[self._key] = RateLimits(self._rates, self._owners[1])
         return found
 
 
-class _Key:
-    """Says whether two clients share; its `repr` shows none of what it holds."""
-
-    def __init__(self, *parts: Hashable) -> None:
-        self._parts = parts
-        self._hash = hash(parts)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._parts == other._parts
+_shared: RunVar["WeakValueDictionary[Hashable, RateLimits]"] = RunVar("planet_async.rate_limits")
 
 
-class _Identity:
-    """Stands for what cannot be hashed: equal only where it is the very same."""
-
-    def __init__(self, thing: object) -> None:
-        self._thing = thing
-
-    def __hash__(self) -> int:
-        return id(self._thing)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self._thing is other._thing
-
-
-def _hashable(thing: object) -> Hashable:
+def _hashable(value: object) -> Hashable:
     try:
-        hash(thing)
+        hash(value)
     except TypeError:
-        return _Identity(thing)
-    return thing
-
-
-_budgets: RunVar["WeakValueDictionary[_Key, RateLimits]"] = RunVar("planet_async.budgets")
-
-
-_SHUT_SECONDS = 1.0  # after a 429 that names no time
-_LONGEST_SHUT = 300.0  # a server that names a longer time is asked again after this one, lest all hang
-
-
-class RateLimit:
-    """Makes requests of one class of operation wait in line, first come first served, for their turn.
-
-    Only the head of a line sleeps.  A 429 shuts the gate for those already in line, and slows them down.
-    """
-
-    def __init__(self, inner: Transport, budget: SharedRateLimits) -> None:
-        self._inner = inner
-        self._budget = budget
-
-    async def send(self, request: Request) -> Response:
-        """Send when it is this request's turn."""
-        line = self._budget.here().line(request.operation)
-        if line is None:
-            return await self._inner.send(request)
-        queued_for.set(line.queued_for)
-        turn = await line.acquire()
-        queued_for.set("")
-        try:
-            response = await self._inner.send(request)
-        except TooManyRequests as error:
-            asked = _SHUT_SECONDS if error.retry_after is None else error.retry_after
-            line.refused(turn, min(asked, _LONGEST_SHUT))
-            raise
-        except StatusError as error:
-            if not error.transient:  # a 404 was let in; a 503 tells nothing of the pace
-                line.answered(turn)
-            raise
-        line.answered(turn)
-        return response
-
-    async def aclose(self) -> None:
-        """Close the transport inside."""
-        await self._inner.aclose()
+        return id(value)
+    return value

@@ -1,61 +1,54 @@
-"""`FollowRedirects` follows the links that downloads answer with."""
+"""`FollowRedirects` follows the redirects of GET and HEAD, as those of downloads."""
 
 from attrs import evolve
 
+from planet_async.clock import Clock
 from planet_async.errors import TransportError
-from planet_async.http import NO_HEADERS, Request, Response, Transport, link_target, origin
+from planet_async.http import Request, Response, Transport, link_target, origin
 from planet_async.layers.status import start_of_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_HOPS = 5
-_MOST_READ = 1 << 16  # bytes of what a redirect says: nobody looks at it
+_MOST_REDIRECTS = 5
 
 
 class FollowRedirects:
-    """Follows redirects of GET and HEAD, at most five, and never from https to http.
+    """Follows at most five redirects of GET and HEAD, and none from https to http.
 
-    Other methods are not followed, since a POST may lose its body on the way: their 3xx is returned.  The
-    credential is not an issue here: `Auth`, inside, signs each hop by its own origin.
+    The redirect of another method is returned as it is: following it would lose the body.  `Auth` is below
+    this layer and decides for each request by its origin whether it carries the credential.
     """
 
-    def __init__(self, inner: Transport) -> None:
+    def __init__(self, inner: Transport, clock: Clock) -> None:
         self._inner = inner
+        self._clock = clock
 
     async def send(self, request: Request) -> Response:
-        """Send, and follow where it leads."""
-        hops = 0
+        redirects = 0
         while True:
             response = await self._inner.send(request)
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or location is None or request.method not in {"GET", "HEAD"}:
                 return response
-            await start_of_body(response, _MOST_READ)  # a connection with a body unread is lost
-            hops += 1
-            if hops > _MOST_HOPS:
-                raise _not_followed(f"more than {_MOST_HOPS} redirects", request)
+            await start_of_body(response, self._clock)  # so that the connection can be used again
+            redirects += 1
+            if redirects > _MOST_REDIRECTS:
+                raise _not_followed(f"more than {_MOST_REDIRECTS} redirects", request)
             target = link_target(request.url, location)
-            _check(request, target)
-            # What was asked for in the query has been answered by the redirect; a Range still holds.
-            request = evolve(request, url=target, params=(), headers=_portable(request))
+            scheme, old_scheme = origin(target)[0], origin(request.url)[0]
+            if scheme not in {"http", "https"} or (scheme == "http" and old_scheme == "https"):
+                raise _not_followed(
+                    f"refused to follow a redirect from {old_scheme} to {scheme or 'what is not a URL'}",
+                    request,
+                )
+            headers = {name: value for name, value in request.headers.items() if name != "authorization"}
+            # The location has its own query. A Range header holds for the target as well.
+            request = evolve(request, url=target, params=(), headers=headers)
 
     async def aclose(self) -> None:
-        """Close the transport inside."""
         await self._inner.aclose()
-
-
-def _check(request: Request, target: str) -> None:
-    scheme = origin(target)[0]
-    if scheme not in {"http", "https"} or (scheme == "http" and origin(request.url)[0] == "https"):
-        raise _not_followed(
-            f"refused to follow a redirect from {origin(request.url)[0]} to {scheme or 'nowhere'}", request
-        )
 
 
 def _not_followed(message: str, request: Request) -> TransportError:
     error = TransportError(message, request=request)
-    error.transient = False  # the next try would be led the same way
+    error.transient = False  # the next attempt would be redirected the same way
     return error
-
-
-def _portable(request: Request) -> dict[str, str]:
-    return {name: value for name, value in (request.headers or NO_HEADERS).items() if name != "authorization"}

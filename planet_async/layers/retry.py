@@ -1,6 +1,6 @@
-"""`Retry` sends again what failed for a reason that may pass, by one law.
+"""`Retry` sends a request again when it failed for a reason that may pass.
 
-**A request that may have been acted on is never sent again unless it is repeatable.**
+**A request that the server may have acted on is never sent again, unless it is repeatable.**
 """
 
 import logging
@@ -13,15 +13,16 @@ from planet_async.errors import DeadlineExceeded, PlanetError, TooManyRequests
 from planet_async.http import Request, Response, Transport, queued_for
 from planet_async.layers.rate_limit import SharedRateLimits
 
-_MOST_DOUBLINGS = 64  # of a pause: attempts may be without number, and a float overflows at 1024
+_MOST_DOUBLINGS = 64  # of a pause: a float overflows at 1024, and attempts may be unlimited
 
 logger = logging.getLogger("planet_async")
 
 
 class Retry:
-    """Sends until it succeeds, the attempts or the seconds of `Config` are used up, or it would be harmful.
+    """Sends until a request succeeds, may not be sent again, or `max_attempts` or `retry_for` are used up.
 
-    Pauses grow exponentially with full jitter, and are never shorter than the server asked for.
+    Pauses grow exponentially with full jitter, and are never shorter than the server asked for.  `deadline`
+    bounds everything together.  The notes of the error that is raised name the earlier attempts.
     """
 
     def __init__(
@@ -29,18 +30,17 @@ class Retry:
         inner: Transport,
         config: Config,
         clock: Clock,
-        budget: SharedRateLimits,
+        limits: SharedRateLimits,
         *,
         jitter: random.Random | None = None,
     ) -> None:
         self._inner = inner
         self._config = config
         self._clock = clock
-        self._budget = budget
-        self._uniform = (jitter or random).uniform  # spreads load, guards nothing
+        self._limits = limits
+        self._uniform = (jitter or random).uniform  # not for cryptography
 
     async def send(self, request: Request) -> Response:
-        """Send, again where that is safe and of use; the notes of the last error tell of the attempts."""
         deadline = self._config.deadline
         failures: list[PlanetError] = []
         try:
@@ -48,12 +48,11 @@ class Retry:
                 return await self._send(request, failures, inf)
             with self._clock.move_on_after(deadline):
                 return await self._send(request, failures, self._clock.monotonic() + deadline)
-            raise _out_of_time(deadline, request, failures)
+            raise _deadline_exceeded(deadline, request, failures)
         finally:
-            failures.clear()  # they keep this frame, which keeps them, and all that the network held
+            failures.clear()  # breaks a reference cycle: their tracebacks hold this frame
 
     async def aclose(self) -> None:
-        """Close the transport inside."""
         await self._inner.aclose()
 
     async def _send(self, request: Request, failures: list[PlanetError], deadline: float) -> Response:
@@ -65,7 +64,7 @@ class Retry:
             except PlanetError as error:
                 now = self._clock.monotonic()
                 if not failures:
-                    first_failure = now  # to be queued for long is no failure
+                    first_failure = now
                 failures.append(error)
                 error.attempts = len(failures)
                 retry_for = self._config.retry_for
@@ -81,7 +80,7 @@ class Retry:
                 queued_for.set("the next attempt")
                 await self._clock.sleep(pause)
             else:
-                self._budget.here().earn_retry(request)
+                self._limits.here().earn_retry(request)
                 return response
 
     def _pause(self, request: Request, failures: list[PlanetError], left: float, limit: str) -> float | None:
@@ -99,15 +98,15 @@ class Retry:
         pause = self._uniform(0, min(self._config.longest_backoff, grown)) + asked
         if pause > left:
             return None
-        # A 429 is the service's own order, and no sign that it is failing.
-        if not isinstance(error, TooManyRequests) and not self._budget.here().spend_retry(request):
-            error.add_note("not tried again: too many requests to this service are failing")
+        # A 429 is no sign that the service is failing.
+        if not isinstance(error, TooManyRequests) and not self._limits.here().spend_retry(request):
+            error.add_note("not sent again: too many requests to this service are failing")
             return None
         return pause
 
 
 def worth_repeating(request: Request, error: PlanetError) -> bool:
-    """Return whether a request that failed so may, and should, be sent again."""
+    """Return whether a request may be sent again after this error, and whether that may help."""
     return error.transient and (request.repeatable or not error.may_have_acted)
 
 
@@ -118,7 +117,7 @@ def _note_attempts(failures: list[PlanetError], elapsed: float) -> None:
         last.add_note(f"gave up after {len(failures)} attempts in {elapsed:.1f} s")
 
 
-def _out_of_time(deadline: float, request: Request, failures: list[PlanetError]) -> DeadlineExceeded:
+def _deadline_exceeded(deadline: float, request: Request, failures: list[PlanetError]) -> DeadlineExceeded:
     queue = queued_for.get()
     if not queue:
         doing = "the response was awaited"

@@ -1,7 +1,7 @@
-"""`RaiseForStatus`: below it statuses and unread bodies, above it answers and errors."""
+"""`RaiseForStatus`: below it there are statuses and unread bodies, above it results and errors."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from io import BytesIO
@@ -16,21 +16,113 @@ from planet_async.errors import (
     PlanetError,
     StatusError,
     TransportError,
+    TransportTimeout,
     status_class,
 )
 from planet_async.http import Request, Response, Transport, announced_length, http_date
 from planet_async.redaction import redact, secrets_in
 
+_FIRST_REFUSAL = 300
+_MOST_READ = 1 << 16  # bytes of the body of a refusal or a redirect
+_READ_SECONDS = 5.0  # for those bytes
+_LEAST_BYTES, _SLOW_SECONDS = 1000, 60.0
+_KEPT = 2000  # characters of a body that an error keeps
+_SHOWN = 200  # characters of a body of unknown shape in a message
+_MESSAGE = 2000  # characters; `field_errors` has the texts in full
+_MOST_TEXTS = 20  # of a list of messages
+_DEEPEST = 10  # levels of a message
+_DIGITS = 9  # of a number of seconds
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_RETRY_IN = re.compile(r"retry-in\s+(\d+(?:\.\d+)?)\s*(ms|s)", re.ASCII | re.IGNORECASE)
+_HINTS = {
+    301: "The server moved this address; requests that change something do not follow it.",
+    401: "Check the API key (PL_API_KEY) or token.",
+    403: "The account may not do this; for reports, an Organization Administrator's key is needed.",
+    404: "It does not exist, or belongs to another user, or the base URL is not that of the API.",
+    429: "Fewer clients at once, or smaller rates in Config(rates=...), avoid this.",
+}
+
+
+class RaiseForStatus:
+    """Raises refusals as errors, and reads every body that is not streamed.
+
+    So a body that breaks off is met inside `Retry`.  A body longer than `max_body_bytes` is BodyTooLarge; one
+    that brings less than 1,000 bytes in a minute is TransportTimeout, streamed or not.  `elapsed` of an error
+    is how many seconds passed here.
+    """
+
+    def __init__(self, inner: Transport, clock: Clock, max_body_bytes: int = 64 << 20) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._most = max_body_bytes
+
+    async def send(self, request: Request) -> Response:
+        began = self._clock.monotonic()
+        try:
+            return await self._send(request)
+        except PlanetError as error:
+            error.elapsed = self._clock.monotonic() - began
+            raise
+
+    async def _send(self, request: Request) -> Response:
+        response = await self._inner.send(request)
+        if response.status >= _FIRST_REFUSAL:
+            now = http_date(response.headers.get("date")) or self._clock.now()
+            raise status_error(request, response, await start_of_body(response, self._clock), now)
+        if response.content is None:
+            chunks = SteadyBody(response.chunks(), request, self._clock)
+            response = Response(
+                response.status, response.headers, chunks, url=response.url, close=response.aclose
+            )
+        if request.stream:
+            return response
+        body = await whole_body(request, response, self._most)
+        return Response(response.status, response.headers, body, url=response.url)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+# Bodies
+
+
+class SteadyBody(AsyncIterator[bytes]):
+    """A body that raises TransportTimeout when it brings less than 1,000 bytes in 60 seconds.
+
+    A timeout for silence alone would wait for ever for a server that sends a byte now and then.  Only the
+    time spent waiting for the server counts, not that of a slow reader.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], request: Request, clock: Clock) -> None:
+        self._chunks = chunks
+        self._request = request
+        self._clock = clock
+        self._waited = 0.0
+        self._received = 0
+
+    async def __anext__(self) -> bytes:
+        began = self._clock.monotonic()
+        chunk = await anext(self._chunks)
+        self._waited += self._clock.monotonic() - began
+        self._received += len(chunk)
+        if self._waited >= _SLOW_SECONDS:
+            if self._received < _LEAST_BYTES:
+                raise TransportTimeout(
+                    f"less than {_LEAST_BYTES:,} bytes came in {self._waited:.0f} s", request=self._request
+                )
+            self._waited, self._received = 0.0, 0
+        return chunk
+
 
 async def whole_body(request: Request, response: Response, most: int) -> bytes:
-    """Read and close; BodyTooLarge as soon as it is known to be longer than `most` bytes."""
+    """Read and close; raise BodyTooLarge as soon as it is known to be longer than `most` bytes."""
     try:
         announced = 0 if request.method == "HEAD" else announced_length(response.headers) or 0
         if announced > most:
             raise _too_large(request, most)
         body = response.content
         if body is None:
-            memory = BytesIO()  # a list of chunks would weigh forty times as much where each is a byte
+            memory = BytesIO()  # a list of one-byte chunks would take forty times as much
             async for chunk in response.chunks():
                 memory.write(chunk)
                 if memory.tell() > most:
@@ -43,140 +135,37 @@ async def whole_body(request: Request, response: Response, most: int) -> bytes:
     return body
 
 
-async def start_of_body(response: Response, most: int) -> bytes:
-    """Read and close; return the first `most` bytes, or fewer where the body ends or breaks off."""
-    body = bytearray()
+async def start_of_body(response: Response, clock: Clock) -> bytes:
+    """Read and close; return the first 64 KiB, or less where the body ends, breaks off, or takes seconds."""
+    body = bytearray(response.content or b"")
     try:
-        async for chunk in response.chunks():
-            body += chunk
-            if len(body) >= most:
-                break
+        if response.content is None:
+            with clock.move_on_after(_READ_SECONDS):
+                async for chunk in response.chunks():
+                    body += chunk
+                    if len(body) >= _MOST_READ:
+                        break
     except (TransportError, DecodeError):
-        pass  # what came must do, also where it is badly compressed
+        pass
     finally:
         await response.aclose()
-    return bytes(body[:most])
+    return bytes(body[:_MOST_READ])
 
 
 def _too_large(request: Request, most: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"the answer is longer than {most:,} bytes and was not read",
+        f"the response is longer than {most:,} bytes and was not read",
         request=request,
         hint="Ask for smaller pages, or raise Config(max_body_bytes=...).",
     )
 
 
-_SHOWN = 200  # characters of a body of no known shape
-_MESSAGE = 2_000  # characters; `field_errors` has the texts in full
-_DEEPEST = 10  # a message is not wrapped more often, and Python does not like to go on
-
-FieldErrors = Mapping[str, Sequence[str]]
-
-
-def parse_error_body(body: bytes) -> tuple[str, FieldErrors]:
-    """Give what a refusal says, in one line, and what it says of single fields.
-
-    Known shapes: Orders' ``{"general": [...], "field": {...}}``, ``{"message": ...}``, Reports'
-    ``{"reason": ...}``, ``{"error": ...}``, Tasking's ``{"detail": ...}`` and ``{"field": ["..."]}``;
-    anything else (HTML, text, half a document) is shown by its first line.
-    """
-    try:
-        data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _first_line(body), {}
-    if not isinstance(data, dict):
-        return _first_line(body), {}
-    fields = _field_errors(data)
-    said = [*_messages(data.get("general"))]
-    said += [
-        text for key in ("message", "reason", "error", "detail", "title") for text in _messages(data.get(key))
-    ]
-    said += [f"{name}: {text}" for name, texts in fields.items() for text in texts]
-    return "; ".join(dict.fromkeys(said))[:_MESSAGE] or _first_line(body), fields
-
-
-def _field_errors(data: Mapping[str, Any]) -> dict[str, list[str]]:
-    nested = data.get("field")
-    # Tasking (Django REST) has the fields at the top level.
-    found = nested if isinstance(nested, dict) else {k: v for k, v in data.items() if isinstance(v, list)}
-    texts = {str(name): _messages(value) for name, value in found.items() if name != "general"}
-    return {name: value for name, value in texts.items() if value}
-
-
-def _messages(value: object, depth: int = 0) -> list[str]:
-    """Find the texts in a message, a list of them, or an object around one."""
-    if isinstance(value, str):
-        return [value.strip()] if value.strip() else []
-    if depth > _DEEPEST:
-        return []
-    if isinstance(value, list):
-        return [text for element in value[:20] for text in _messages(element, depth + 1)]
-    if isinstance(value, dict):
-        return _messages(value.get("message") or value.get("error") or value.get("detail"), depth + 1)
-    return []
-
-
-def _first_line(body: bytes) -> str:
-    text = body[: 4 * _SHOWN].decode("utf-8", "replace").strip()
-    line = text.splitlines()[0] if text else "(no text)"
-    return line[:_SHOWN]
-
-
-_FIRST_REFUSAL = 300
-_MOST_READ = 1 << 16  # bytes of a refusal
-_KEPT = 2000  # characters of a refusal that an error keeps
-_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_RETRY_IN = re.compile(r"retry-in\s+(\d+(?:\.\d+)?)\s*(ms|s)", re.ASCII | re.IGNORECASE)
-_DIGITS = 9  # of a number of seconds; more of them could be infinitely many seconds
-_HINTS = {
-    301: "The server moved this address; requests that change something do not follow it.",
-    401: "Check the API key (PL_API_KEY) or token.",
-    403: "The account may not do this; for reports, an Organization Administrator's key is needed.",
-    404: "It does not exist, or belongs to another user, or the base URL is another than the API's.",
-    429: "Fewer clients at once, or smaller rates in Config(rates=...), avoid this.",
-}
-
-
-class RaiseForStatus:
-    """Turns a refusal into an error, read and closed here, and reads every other body that is not streamed.
-
-    A body that breaks off is thus met inside of `Retry`; BodyTooLarge is raised for one of more than
-    `max_body_bytes`.  Errors are told how many seconds it took: `elapsed`.
-    """
-
-    def __init__(self, inner: Transport, clock: Clock, max_body_bytes: int = 256 << 20) -> None:
-        self._inner = inner
-        self._clock = clock
-        self._most = max_body_bytes
-
-    async def send(self, request: Request) -> Response:
-        """Send; return only what succeeded."""
-        began = self._clock.monotonic()
-        try:
-            return await self._answer(request)
-        except PlanetError as error:
-            error.elapsed = self._clock.monotonic() - began
-            raise
-
-    async def _answer(self, request: Request) -> Response:
-        response = await self._inner.send(request)
-        if response.status >= _FIRST_REFUSAL:
-            now = http_date(response.headers.get("date")) or self._clock.now()
-            # The status counts even where the body breaks off.
-            raise status_error(request, response, await start_of_body(response, _MOST_READ), now)
-        if request.stream:
-            return response
-        body = await whole_body(request, response, self._most)
-        return Response(response.status, response.headers, body, url=response.url)
-
-    async def aclose(self) -> None:
-        """Close the transport inside."""
-        await self._inner.aclose()
+# Refusals
 
 
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
-    """Make the error that a refusal stands for."""
-    shown = partial(redact, secrets=(*response.confidential, *secrets_in(request.body)))
+    """Return the error for a refusal, without the secrets of the request, which servers may repeat."""
+    shown = partial(redact, secrets=(*response.secrets, *secrets_in(request.body)))
     text = shown(body.decode("utf-8", "replace"))
     message, field_errors = parse_error_body(text.encode())
     return status_class(response.status)(
@@ -192,7 +181,7 @@ def status_error(request: Request, response: Response, body: bytes, now: datetim
 
 
 def _retry_after(header: str, text: str, now: datetime) -> float | None:
-    """Give the seconds the server asks for: a number, a date, or `retry-in 200ms` (or `2s`) in the text."""
+    """Return the seconds the server asks for: a number, a date, or `retry-in 200ms` (or `2s`) in the text."""
     header = header.strip()
     if _SECONDS.fullmatch(header):
         return float(header[:_DIGITS])
@@ -204,3 +193,52 @@ def _retry_after(header: str, text: str, now: datetime) -> float | None:
         return None
     number, unit = float(match[1][:_DIGITS]), match[2].lower()
     return number / 1000 if unit == "ms" else number
+
+
+def parse_error_body(body: bytes) -> tuple[str, Mapping[str, Sequence[str]]]:
+    """Return what a refusal says, in one line, and what it says about single fields.
+
+    Known shapes: Orders' ``{"general": [...], "field": {...}}``, ``{"message": ...}``, Reports'
+    ``{"reason": ...}``, ``{"error": ...}``, Tasking's ``{"detail": ...}`` and ``{"field": ["..."]}``;
+    anything else (HTML, text, half a document) is shown by its first line.
+    """
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _first_line(body), {}
+    if not isinstance(data, dict):
+        return _first_line(body), {}
+    fields = _field_errors(data)
+    texts = [*_messages(data.get("general"))]
+    for key in ("message", "reason", "error", "detail", "title"):
+        texts += _messages(data.get(key))
+    texts += [f"{name}: {text}" for name, each in fields.items() for text in each]
+    return "; ".join(dict.fromkeys(texts))[:_MESSAGE] or _first_line(body), fields
+
+
+def _field_errors(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    nested = data.get("field")
+    # Tasking (Django REST) has the fields at the top level.
+    found = nested if isinstance(nested, dict) else {k: v for k, v in data.items() if isinstance(v, list)}
+    texts = {str(name): [*_messages(value)] for name, value in found.items() if name != "general"}
+    return {name: value for name, value in texts.items() if value}
+
+
+def _messages(value: object, depth: int = 0) -> Iterator[str]:
+    """Yield the texts of a message, of a list of messages, or of an object around one."""
+    if isinstance(value, str):
+        if value.strip():
+            yield value.strip()
+    elif depth > _DEEPEST:
+        return
+    elif isinstance(value, list):
+        for element in value[:_MOST_TEXTS]:
+            yield from _messages(element, depth + 1)
+    elif isinstance(value, dict):
+        yield from _messages(value.get("message") or value.get("error") or value.get("detail"), depth + 1)
+
+
+def _first_line(body: bytes) -> str:
+    text = body[: 4 * _SHOWN].decode("utf-8", "replace").strip()
+    line = text.splitlines()[0] if text else "(no text)"
+    return line[:_SHOWN]

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
+from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
 
 T = TypeVar("T")
@@ -158,40 +159,6 @@ class OrderStats(Resource):
     organization: OrderCounts
 
 
-class CancelReason(OpenEnum):
-    """Why an order was not cancelled.
-
-    already_final: it is running or has ended (the API does not say which); not_found: no such order, or it
-    belongs to another user; failed: anything else, as the message says.
-    """
-
-    ALREADY_FINAL = "already_final"
-    NOT_FOUND = "not_found"
-    FAILED = "failed"
-
-
-@frozen
-class CancelFailure(Record):
-    """An order that was not cancelled, and why: the `message` in words, the `reason` to branch on."""
-
-    order_id: str = ""
-    message: str = ""
-    reason: CancelReason = CancelReason.FAILED
-
-
-@frozen
-class CancelResult(Record):
-    """The result of cancelling many orders.
-
-    `cancelled` are the ids of those cancelled; `cancel_all` leaves it empty, since the API names only those
-    that it could not cancel.
-    """
-
-    succeeded: int
-    failures: tuple[CancelFailure, ...] = ()
-    cancelled: tuple[str, ...] = field(default=(), repr=False)
-
-
 @frozen
 class _Cancelled(Record):
     count: int
@@ -222,27 +189,27 @@ class BulkCancelReply(Resource):
     result: _CancelCounts
 
     @property
-    def cancelled(self) -> CancelResult:
+    def cancelled(self) -> BulkResult:
         """The result of cancelling all orders."""
-        return CancelResult(self.succeeded, tuple(self.failures()))
+        return BulkResult(self.succeeded, tuple(self.failures()))
 
     @property
     def succeeded(self) -> int:
         """How many were cancelled."""
         return self.result.succeeded.count
 
-    def failures(self) -> Iterator[CancelFailure]:
+    def failures(self) -> Iterator[BulkFailure]:
         """Yield the failures: ten thousand at once would block the event loop for 15 ms."""
         failed = self.result.failed
         for one in (failed and failed.failures) or ():
-            yield CancelFailure(one.order_id, one.message, _reason(one.message))
+            yield BulkFailure(one.order_id, one.message, _reason(one.message))
 
 
-def _reason(message: str) -> CancelReason:
+def _reason(message: str) -> FailureReason:
     # The API has no code for it.
     if "cancellable state" in message:
-        return CancelReason.ALREADY_FINAL
-    return CancelReason.NOT_FOUND if "No such order" in message else CancelReason.FAILED
+        return FailureReason.ALREADY_FINAL
+    return FailureReason.NOT_FOUND if "No such order" in message else FailureReason.FAILED
 
 
 def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:

@@ -1,13 +1,13 @@
-"""CSV as it arrives: chunks of bytes go in, rows come out, and no more than a row is held."""
+"""CSV as it arrives: chunks of bytes in, rows out, and no more than one row is held."""
 
 import codecs
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError
-from planet_async.http import Request, Transport
+from planet_async.http import Request, Response
 from planet_async.models.json import excerpt
 
 Row = dict[str, str]
@@ -17,9 +17,9 @@ _LONGEST_ROW = 1 << 22  # characters; a quote that is never closed would swallow
 
 
 class CsvParser:
-    """Turns the chunks of one CSV document into rows; raises DecodeError for what is no such document.
+    """Turns the chunks of one CSV document into rows; DecodeError for anything else.
 
-    It must have the column `needed`, where that is given: a page of HTML is CSV too.
+    Where the column `needed` is given, the document must have it: a page of HTML is CSV too.
     """
 
     def __init__(self, request: Request | None = None, *, needed: str | None = None) -> None:
@@ -33,7 +33,7 @@ class CsvParser:
         self._number = 1
 
     def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[Row]:
-        """Yield the rows that are whole now."""
+        """Yield the rows that are complete now."""
         try:
             *lines, rest = self._decode(chunk, final).split("\n")
         except UnicodeDecodeError as error:
@@ -86,9 +86,14 @@ class CsvParser:
 
 
 class CsvRows(AsyncIterator[Row]):
-    """The rows of a response, as they arrive.  No generator: dropping it drops the connection at once."""
+    """The rows of a response, as they arrive.  No generator: dropping it drops the connection at once.
 
-    def __init__(self, transport: Transport, request: Request, *, needed: str | None = None) -> None:
+    `open_` sends the request, when the first row is asked for.
+    """
+
+    def __init__(
+        self, open_: Callable[[], Awaitable[Response]], request: Request, *, needed: str | None = None
+    ) -> None:
         async def produce(send: Send[list[Row]]) -> None:
             parser = CsvParser(request, needed=needed)
 
@@ -100,7 +105,7 @@ class CsvRows(AsyncIterator[Row]):
                     if rows:
                         await send(rows)
 
-            response = await transport.send(request)
+            response = await open_()
             try:
                 async for chunk in response.chunks():
                     await parse(chunk)
@@ -118,6 +123,6 @@ class CsvRows(AsyncIterator[Row]):
             self._rows = iter(await anext(self._batches))
 
     async def aclose(self) -> None:
-        """Stop, and give the connection back."""
+        """Stop, and release the connection."""
         self._rows = iter(())
         await self._batches.aclose()

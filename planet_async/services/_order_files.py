@@ -171,7 +171,7 @@ class _Links:
 
 def _link(api: Api, result: OrderResult) -> Request:
     location = link_target(api.config.base_url + "/compute/ops/download/", result.location or "")
-    return api.request("GET", location, operation="orders.download", stream=True)
+    return api.request("GET", location, "orders.download", stream=True)
 
 
 async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:

@@ -1,163 +1,290 @@
-"""Arguments of a call as query parameters, checked before anything is sent."""
+"""The arguments of a call, checked before anything is sent, and written as query parameters."""
 
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from functools import cache
+from math import isfinite, isnan
+from typing import Any, SupportsIndex, TypeVar, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from planet_async.errors import InvalidRequest
+from planet_async.errors import InvalidRequest, type_name
 from planet_async.models.geometry import to_geojson
+from planet_async.services.filters import Day, Time, TimeFilter
 
-TimeFilter = str | datetime | tuple[datetime | None, datetime | None]
-"""An instant, an interval as the API writes it (``"2026-01-01T00:00:00Z/.."``), or as a pair with open ends.
-
-The start of an interval is inclusive, its end exclusive.
-"""
-
-Value = str | int | bool | Sequence[str] | None
+T = TypeVar("T")
+Params = tuple[tuple[str, str], ...]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_OPEN = ".."
+_USER = re.compile(r"all|[0-9]+", re.ASCII)
+_OPEN_END = ".."
+_EXAMPLE = "such as 2026-01-31T00:00:00Z"
 
 
-def query(**values: Value) -> tuple[tuple[str, str], ...]:
-    """Give the parameters that are not None; a sequence repeats its parameter."""
-    return tuple((name, text) for name, value in values.items() for text in _texts(value))
+# --- Ids and numbers
 
 
-def _texts(value: Value) -> Sequence[str]:
-    match value:
-        case None:
-            return ()
-        case bool():
-            return ("true" if value else "false",)
-        case str() | int():
-            return (str(value),)
-        case _:
-            return tuple(map(str, value))
-
-
-def checked_id(value: str | UUID, what: str = "order") -> str:
-    """Give the id as text; InvalidRequest where it is no UUID."""
-    text = str(value)
+def checked_id(value: object, noun: str = "order") -> str:
+    """Return the id as the API writes it, in lower case; InvalidRequest unless it is a UUID."""
+    text = str(value) if isinstance(value, str | UUID) else repr(value)
     if not _UUID.fullmatch(text):
-        raise InvalidRequest(f"{text[:100]!r} is no {what} id: a UUID was expected; nothing was sent")
-    return text
+        raise InvalidRequest(f"{text[:100]!r} is no {noun} id: a UUID was expected; nothing was sent")
+    return text.lower()
 
 
-def checked_ids(values: Iterable[str | UUID]) -> Iterator[str]:
-    """Give ids in lower case, as the API writes them, each checked when it is asked for.
+def checked_ids(values: Iterable[str | UUID], noun: str = "order") -> Iterator[str]:
+    """Yield ids as `checked_id` returns them, each checked when it is asked for.
 
-    They are taken now, so that nothing changes if the caller's list does.
+    They are read now, so that nothing changes if the caller's list does.
     """
-    return (checked_id(value).lower() for value in [*values])
+    return (checked_id(value, noun) for value in many(f"{noun} ids", values))
 
 
-def positive(name: str, value: int | None) -> int | None:
-    """Give the value; InvalidRequest unless it is None or at least 1."""
-    if value is not None and value < 1:
-        raise InvalidRequest(f"{name} must be at least 1, not {value}")
-    return value
+def many(what: str, values: Iterable[T]) -> list[T]:
+    """Return the items of a list; InvalidRequest for one thing where several were expected."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidRequest(f"expected a list of {what}, not {type_name(values)}; nothing was sent")
+    return [*values]
 
 
-def comma_list(value: str | Sequence[str] | None) -> str | None:
-    """Give several words as one parameter, as `sort_by` wants them."""
-    return value if value is None or isinstance(value, str) else ",".join(value)
+def whole(name: str, value: object, *, least: int = 1) -> int:
+    """Return a whole number of any type as an int; InvalidRequest for all else and for less than `least`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None:
+        raise InvalidRequest(f"{name} must be a whole number, not {value!r}"[:500])
+    if number < least:
+        raise InvalidRequest(f"{name} must be at least {least}, not {number}")
+    return number
 
 
-def time_filter(name: str, value: TimeFilter | None) -> str | None:
-    """Render an instant or interval; InvalidRequest for a time without a zone, or an end before the start."""
+def optional_whole(name: str, value: object, *, least: int = 1) -> int | None:
+    """Return a number as `whole` does, or None for None."""
+    return None if value is None else whole(name, value, least=least)
+
+
+def seconds(name: str, value: object) -> float | None:
+    """Return a number of seconds, or None; InvalidRequest unless it is a number from 0 on."""
+    if value is None:
+        return None
+    try:
+        number = float("nan") if isinstance(value, str | bytes | bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if isnan(number) or number < 0:
+        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {value!r}")
+    return number
+
+
+# --- Queries
+
+
+def params(**values: str | int | None) -> Params:
+    """Return the parameters that are not None."""
+    return tuple((name, str(value)) for name, value in values.items() if value is not None)
+
+
+def filter_params(declared: type, filters: Mapping[str, Any]) -> Params:
+    """Return filters as parameters, written as the class `declared` (see `filters`) says.
+
+    Raises:
+        InvalidRequest: the list has no such filter, or a value cannot be right.
+    """
+    kinds, found = _kinds(declared), list[tuple[str, str]]()
+    for name, value in filters.items():
+        if name not in kinds:
+            close = get_close_matches(name, kinds, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"The filters are {', '.join(kinds)}."
+            raise InvalidRequest(f"there is no filter {name!r}; nothing was sent", hint=hint)
+        if value is not None:
+            texts = _WRITERS[kinds[name]](name, value)
+            found += [(name, text) for text in ([texts] if isinstance(texts, str) else texts)]
+    return tuple(found)
+
+
+@cache
+def _kinds(declared: type) -> Mapping[str, object]:
+    return get_type_hints(declared)
+
+
+def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mapping[str, Any]) -> Params:
+    """Return the parameters of a list of the Tasking API, which has more filters than are declared here.
+
+    What an undeclared one of `filters` means shows in its name and value.
+    """
+    if not isinstance(filters, Mapping):
+        raise InvalidRequest(f"filters must be a mapping, not {type_name(filters)}")
+    known, other = dict(named), list[tuple[str, str]]()
+    for name, value in filters.items():
+        if named.get(name) is not None or name in _NO_FILTERS:
+            raise InvalidRequest(f"filters: {name} is a parameter of its own, or is given twice")
+        if name in _kinds(declared) and value is not None:
+            known[name] = value
+        else:
+            other.append((text("the name of a filter", name), _undeclared(name, value)))
+    return (*filter_params(declared, known), *other)
+
+
+_NO_FILTERS = ("limit", "offset", "ordering")
+
+
+def _undeclared(name: str, value: Any) -> str:
+    field = name.partition("__")[0]
+    if isinstance(value, bool):
+        return _flag(name, value)
+    if isinstance(value, datetime) or (isinstance(value, str) and field.endswith("_time")):
+        return _moment(name, value)
+    if isinstance(value, str | UUID | SupportsIndex) or (isinstance(value, float) and isfinite(value)):
+        return text(name, str(value))
+    if field.endswith("geometry"):
+        return _geometry(name, value)
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise InvalidRequest(f"{name}: expected a text, a number, a time or a list, not {type_name(value)}")
+    return ",".join(_not_empty(name, [_undeclared(name, item) for item in value]))
+
+
+def joined(name: str, value: str | Iterable[str] | None) -> str | None:
+    """Return one text, or several separated by commas."""
+    return None if value is None else ",".join(_texts(name, value))
+
+
+def user(value: int | str | None) -> str | None:
+    """Return a `user_id` as text: a number, or "all"."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if not _USER.fullmatch(value):
+            raise InvalidRequest(f"user_id must be a number or 'all', not {value[:100]!r}; nothing was sent")
+        return value
+    return str(whole("user_id", value))
+
+
+def text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name} must be a text, not {type_name(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{name}: {value[:100]!r} is no valid Unicode") from None
+    return str(value)
+
+
+def _texts(name: str, value: object) -> list[str]:
+    if isinstance(value, str):
+        return [text(name, value)]
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        raise InvalidRequest(f"{name} must be a text or a list of texts, not {type_name(value)}")
+    return _not_empty(name, [text(name, item) for item in value])
+
+
+def _not_empty(name: str, texts: list[str]) -> list[str]:
+    if not texts:  # what the API makes of it is not known; it could be: everything
+        raise InvalidRequest(f"{name}: an empty list asks for nothing; nothing was sent")
+    return texts
+
+
+def _flag(name: str, value: object) -> str:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name} must be True or False, not {value!r}")
+    return "true" if value else "false"
+
+
+def _geometry(name: str, value: object) -> str:
+    if isinstance(value, str):  # a reference, or WKT
+        return text(name, value)
+    return msgspec.json.encode(to_geojson(value, where=name)).decode()
+
+
+# --- Times
+
+
+def _interval(name: str, value: object) -> str | Sequence[str]:
+    """Write an instant or an interval; one that is open at both ends is not given."""
     match value:
-        case None:
-            return None
-        case datetime():
-            return _instant(name, value)
         case str():
-            _check_text(name, value)
-            return value
-        case (start, end):
-            if start is None and end is None:
-                return None
-            if start is not None and end is not None and end < start:
-                raise InvalidRequest(f"{name}: the interval ends before it starts")
-            return "/".join(_OPEN if time is None else _instant(name, time) for time in (start, end))
-    raise InvalidRequest(f"{name}: expected a time or a pair of times, got {value!r}")
-
-
-def _instant(name: str, time: datetime) -> str:
-    if time.tzinfo is None:
-        raise InvalidRequest(
-            f"{name}: {time.isoformat()} has no time zone", hint="Use datetime(..., tzinfo=UTC)."
-        )
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _check_text(name: str, text: str) -> None:
-    parts = text.split("/")
-    if len(parts) > 2 or parts == [_OPEN, _OPEN]:  # noqa: PLR2004 - an interval has two ends
-        raise InvalidRequest(f"{name}: {text!r} is no instant and no interval (start/end)")
-    for part in parts:
-        if part == _OPEN and len(parts) > 1:
-            continue
-        try:
-            time = datetime.fromisoformat(part)
-        except ValueError:
-            raise InvalidRequest(f"{name}: {part!r} is no time like 2026-01-31T00:00:00Z") from None
-        _instant(name, time)
-
-
-_OWN = ("limit", "offset", "ordering")
-
-OLDEST_FIRST = "created_time"
-"""What a list is sorted by unless the caller says otherwise: so, what is new comes at the end."""
-
-
-def tasking_query(
-    given: Mapping[str, object],
-    *,
-    filters: Mapping[str, object],
-    limit: int | None,
-    offset: int | None,
-    ordering: str | Sequence[str] | None,
-) -> tuple[tuple[str, str], ...]:
-    """Give the parameters of a list; InvalidRequest for what can be no filter."""
-    named = {name: value for name, value in given.items() if value is not None}
-    for name in filters:
-        if name in named or name in _OWN:
-            raise InvalidRequest(f"filters: {name} is a parameter of its own; give it as that, and once")
-    rendered = {name: _rendered(name, value) for name, value in {**named, **filters}.items()}
-    if offset is not None and offset < 0:
-        raise InvalidRequest(f"offset must be at least 0, not {offset}")
-    return query(
-        **rendered,
-        limit=positive("limit", limit),
-        offset=offset,
-        ordering=comma_list(ordering) or OLDEST_FIRST,
+            ends = value.split("/")
+            if len(ends) > 2 or ends == [_OPEN_END, _OPEN_END]:  # noqa: PLR2004 - an interval has two ends
+                raise InvalidRequest(f"{name}: {value[:100]!r} is no instant and no interval (start/end)")
+            if len(ends) == 1:
+                return _moment(name, value)
+            return _between(name, [None if end == _OPEN_END else _time(name, end) for end in ends])
+        case datetime():
+            return _moment(name, value)
+        case (None, None):
+            return ()
+        case (datetime() | None, datetime() | None):
+            return _between(name, [None if end is None else _time(name, end) for end in value])
+    raise InvalidRequest(
+        f"{name}: expected a time or a pair of times, got {value!r}"[:500],
+        hint="An interval is a pair of datetimes, or a text with / between its start and end.",
     )
 
 
-def _rendered(name: str, value: object) -> str:
-    field = name.partition("__")[0]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime) or (isinstance(value, str) and field.endswith("_time")):
-        return _moment(name, value)
-    if isinstance(value, str | int | float | UUID):
-        return str(value)
-    if field.endswith("geometry"):
-        return msgspec.json.encode(to_geojson(value, where=name)).decode()
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        raise InvalidRequest(f"{name}: expected a text, a number, a time or a list")
-    words = [_rendered(name, word) for word in value]
-    if not words:
-        # What the API makes of an empty list is not known; it could be: everything.
-        raise InvalidRequest(f"{name}: an empty list asks for nothing; nothing was sent")
-    return ",".join(words)
+def _between(name: str, ends: Sequence[datetime | None]) -> str:
+    start, end = ends
+    if start is not None and end is not None and end < start:
+        raise InvalidRequest(f"{name}: the interval ends before it starts")
+    return "/".join(_OPEN_END if time is None else _rfc_3339(time) for time in ends)
 
 
-def _moment(name: str, value: str | datetime) -> str:
+def _moment(name: str, value: object) -> str:
     if isinstance(value, str) and "/" in value:
-        raise InvalidRequest(f"{name}: {value!r} is an interval; the API compares with a moment")
-    return time_filter(name, value) or ""
+        raise InvalidRequest(f"{name}: {value[:100]!r} is an interval; the API compares with an instant")
+    return _rfc_3339(_time(name, value))
+
+
+def _time(name: str, value: object) -> datetime:
+    """Return a time in UTC, from a datetime or from a text in any form that Python reads."""
+    time, hint = value, "Use datetime(..., tzinfo=UTC)."
+    if isinstance(value, str):
+        hint = f"Write it {_EXAMPLE}."
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidRequest(f"{name}: {value[:100]!r} is no time {_EXAMPLE}") from None
+    if not isinstance(time, datetime):
+        raise InvalidRequest(f"{name}: expected a time, got {value!r}"[:500])
+    if time.utcoffset() is None:
+        raise InvalidRequest(f"{name}: {value!s} has no time zone", hint=hint)
+    try:
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{name}: {value!s} is out of range") from None
+
+
+def _rfc_3339(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _day(name: str, value: object) -> str:
+    if isinstance(value, datetime):
+        raise InvalidRequest(f"{name}: a day was expected, not a time: reports are on whole GMT days")
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        day = None
+    if not isinstance(day, date):
+        raise InvalidRequest(f"{name}: {value!r} is no day like 2026-05-01"[:500])
+    return day.isoformat()
+
+
+_WRITERS: Mapping[object, Callable[[str, Any], str | Sequence[str]]] = {
+    str | None: text,
+    str | Sequence[str] | None: _texts,
+    Sequence[str] | None: lambda name, value: ",".join(_texts(name, value)),
+    bool | None: _flag,
+    int | None: lambda name, value: str(whole(name, value)),
+    int | str | None: lambda _, value: user(value) or "",
+    str | UUID | None: lambda _, value: checked_id(value),
+    object | None: _geometry,
+    TimeFilter | None: _interval,
+    Time | None: _moment,
+    Day | None: _day,
+}
+"""How a filter is written, by its type in the class that declares it."""

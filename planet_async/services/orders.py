@@ -4,10 +4,10 @@
 | --- | --- | --- |
 | `create` | POST /orders/v2 | orders/reference |
 | `get` | GET /orders/v2/{id} | orders/reference |
-| `wait`, `wait_many`, `poll_now` | GET /orders/v2/{id}, or the list for many | orders/reference |
 | `list` | GET /orders/v2 | orders/reference |
 | `cancel` | PUT /orders/v2/{id} | orders/reference |
 | `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel | orders/reference |
+| `wait`, `wait_many`, `poll_now` | GET /orders/v2/{id}, or the list for many | orders/reference |
 | `stats` | GET /stats/orders/v2 | orders/reference |
 | `download`, `open` | GET the locations that an order lists | orders/reference |
 | `run` | all that it takes | orders/reference |
@@ -18,21 +18,24 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
+from math import inf
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
-from planet_async.errors import Conflict, InvalidRequest
+from planet_async.errors import Conflict, WaitTimeout
+from planet_async.exactly_once import ResourceKind
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
 from planet_async.jobs.ledger import FileLedger, Ledger
+from planet_async.models.bulk import BulkResult
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,
-    CancelResult,
     DownloadedOrder,
     Order,
     OrderResult,
@@ -41,18 +44,19 @@ from planet_async.models.orders import (
 )
 from planet_async.outcome import Outcome
 from planet_async.paging import ORDERS_PAGES, Paginator
-from planet_async.services._api import Api, creating_orders
+from planet_async.services._api import Api
 from planet_async.services._bulk_cancel import cancel_each, cancel_request
 from planet_async.services._order_files import download_order, open_result
 from planet_async.services._query import (
-    TimeFilter,
     checked_id,
     checked_ids,
-    comma_list,
-    positive,
-    query,
-    time_filter,
+    filter_params,
+    joined,
+    params,
+    seconds,
+    whole,
 )
+from planet_async.services.filters import OrderFilters
 from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
@@ -60,120 +64,131 @@ _ORDERS = "/compute/ops/orders/v2"
 _STATS = "/compute/ops/stats/orders/v2"
 _UNFINISHED = (OrderState.QUEUED, OrderState.RUNNING)
 _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED)
-_LARGE_PAGE = 500  # the server's default makes a list many times slower
 
 
 class Orders:
     """The orders of an account: `planet.orders`.
 
-    Everything here raises StatusError where the API refuses, TransportError where no answer came, DecodeError
-    where the answer is not what the API documents, and InvalidRequest before anything is sent.
+    `create`, `get`, `list`, `cancel`, `cancel_many` and `cancel_all`; `wait`, `wait_many` and `poll_now`;
+    `stats`; `download` and `open` for the files; `run` for all of it, many orders at a time.
+
+    What holds for every method:
+
+    - An id is a text or a `UUID`; a request is an `OrderRequest` or a mapping with the API's own names, which
+      is checked and sent as it is, fields unknown here included.
+    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update` is called with what is
+      waited for whenever it has changed.
+    - Bulk methods called without ids send no request.
+
+    Raises:
+        InvalidRequest: an argument cannot be right; nothing was sent.
+        StatusError: the API refuses the request; NotFound also for what belongs to another user.
+        TransportError: no response came.
+        DecodeError: the response is not what the API documents.
+
+    See https://docs.planet.com/develop/apis/orders/reference/
     """
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._creating = creating_orders(api, self.list)
+        self._creating = api.exactly_once(
+            ResourceKind[Order](
+                "order",
+                "products",
+                lambda name: self.list(name=name, sort_by="created_on DESC").pages(),
+                attrgetter("created_on"),
+                attrgetter("raw"),
+            )
+        )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
-        self._waits = PerLoop(partial(api.shared_wait, "order", self.get, api.config.schedule, lists))
+        self._waits = PerLoop(partial(api.poller, "order", self.get, api.config.schedule, lists))
 
     async def create(self, request: OrderRequest | Mapping[str, Any]) -> Order:
-        """Place an order, and give it as it stands: queued.
+        """Place an order, and return it as it stands: queued.
 
-        A mapping is checked and sent as it is, fields unknown here included.  It is placed once: where an
-        answer is lost, the order is looked for by its name, and placed again only if it is not there.
-        UnsettledCreate is raised where that cannot be told; a name of its own for each order makes it sure.
+        It is placed once: where the response is lost, the order is looked for by its name, and placed again
+        only if it is not there.  A name of its own for each order makes that sure.
 
             order = await planet.orders.create(
                 OrderRequest("field 7", [SceneProduct(["20221221_084022_18_2414"], "PSScene",
                 "analytic_udm2")])
             )
+
+        Raises:
+            UnsettledCreate: whether it was placed cannot be found out.
         """
         return await self._place(checked_body(OrderRequest, request))
 
     async def _place(self, body: bytes) -> Order:
-        post = self._api.request("POST", _ORDERS, operation="orders.create", body=body)
-        return await self._creating.create(body, partial(self._api.call, Order, post))
+        post = self._api.request("POST", _ORDERS, "orders.create", body=body)
+        return await self._creating.create(body, partial(self._api.fetch, Order, post))
 
     async def get(self, order_id: str | UUID) -> Order:
-        """Give one order; NotFound also for orders of other users."""
-        path = f"{_ORDERS}/{checked_id(order_id)}"
-        return await self._api.call(Order, self._api.request("GET", path, operation="orders.get"))
+        """Return one order, with its `results`."""
+        return await self._api.call(Order, "GET", _path(order_id), "orders.get")
 
     def list(
         self,
         *,
-        state: OrderState | str | Sequence[OrderState | str] | None = None,
-        source_type: str | Sequence[str] = "all",
-        name: str | None = None,
-        name__contains: str | None = None,
-        created_on: TimeFilter | None = None,
-        last_modified: TimeFilter | None = None,
-        hosting: bool | None = None,
-        destination_ref: str | None = None,
-        user_id: int | str | None = None,
         sort_by: str | Sequence[str] | None = None,
-        page_size: int | None = None,
+        page_size: int = 500,
+        **filters: Unpack[OrderFilters],
     ) -> Paginator[Order]:
-        """List orders, newest first unless `sort_by` says otherwise; the filters are those of the API.
+        """List orders, scenes and basemaps alike, newest first.
 
-        Orders in a list come without their results: `get` one for its download links.  Basemap orders are
-        included, which the API by itself leaves out.  `user_id` (``"all"`` or a number) is for
-        administrators.
+        Listed orders have no `results`: call `get` for the links to their files.
 
             async for order in planet.orders.list(state=["queued", "running"], name__contains="field"):
                 ...
+
+        Args:
+            sort_by: name, created_on, state or last_modified, or several; each may end in " ASC" or " DESC".
+            page_size: How many orders there are in one response.
+            **filters: See `OrderFilters`; all of them have to hold.
         """
-        params = query(
-            source_type=source_type,
-            state=state,
-            name=name,
-            name__contains=name__contains,
-            created_on=time_filter("created_on", created_on),
-            last_modified=time_filter("last_modified", last_modified),
-            hosting=hosting,
-            destination_ref=destination_ref,
-            user_id=user_id,
-            sort_by=comma_list(sort_by),
-            page_size=positive("page_size", page_size),
+        query = (
+            *filter_params(OrderFilters, {"source_type": "all", **filters}),
+            *params(sort_by=joined("sort_by", sort_by), page_size=whole("page_size", page_size)),
         )
-        first = self._api.request("GET", _ORDERS, operation="orders.list", params=params)
+        first = self._api.request("GET", _ORDERS, "orders.list", params=query)
         return self._api.paginate(Order, first, ORDERS_PAGES)
 
     async def cancel(self, order_id: str | UUID) -> Order:
-        """Cancel a queued order and give it; one that is cancelled already is given as it is.
+        """Cancel a queued order, and return it; one that is cancelled already is returned as it is.
 
-        Conflict is raised for an order that is running or finished.
+        Raises:
+            Conflict: the order is running or finished.
         """
-        path = f"{_ORDERS}/{checked_id(order_id)}"
         try:
-            return await self._api.call(Order, self._api.request("PUT", path, operation="orders.cancel"))
+            return await self._api.call(Order, "PUT", _path(order_id), "orders.cancel")
         except Conflict:
-            # The answer to a first try may have been lost on the way.
+            # The first attempt may have been acted on, and its response lost.
             order = await self.get(order_id)
             if order.state is not OrderState.CANCELLED:
                 raise
             return order
 
-    async def cancel_many(self, order_ids: Iterable[str | UUID], *, verify: bool = False) -> CancelResult:
-        """Cancel queued orders by id, 10,000 in a request, side by side; no ids, no request.
+    async def cancel_many(self, order_ids: Iterable[str | UUID], *, verify: bool = False) -> BulkResult:
+        """Cancel queued orders by id, with one request for each 10,000, sent concurrently.
 
-        Each id is told of once, in lower case: it is in `cancelled`, or in `failures` with the reason.  A
-        request that fails costs its own ids only, and where its answer was lost the list tells what it did.
-        With `verify` the list is asked of all: only what it shows is in `cancelled`.  Raises where nothing at
-        all was answered.
+        Each id, in lower case, is in `ids` of the result, or has one of its `failures`.  A request that fails
+        costs its own ids only; where its response is lost, the list of orders shows what it did.
 
             result = await planet.orders.cancel_many(ids)
-            again = [failure.order_id for failure in result.failures if failure.reason == "failed"]
+            again = [failure.id for failure in result.failures if failure.reason == "failed"]
+
+        Args:
+            order_ids: The ids; one that comes twice counts once.
+            verify: Compare all of them with the list, and report as cancelled only what it shows so.
+
+        Raises:
+            PlanetError: no request got a response.
         """
         return await cancel_each(self._api, order_ids, get=self.get, list_=self.list, verify=verify)
 
-    async def cancel_all(self) -> CancelResult:
+    async def cancel_all(self) -> BulkResult:
         """Cancel every queued order of the account."""
-        return (await self._api.call(BulkCancelReply, cancel_request(self._api, {}))).cancelled
-
-    async def stats(self) -> OrderStats:
-        """Count the queued and running orders of the user and of the organization."""
-        return await self._api.call(OrderStats, self._api.request("GET", _STATS, operation="orders.stats"))
+        return (await self._api.fetch(BulkCancelReply, cancel_request(self._api, {}))).cancelled
 
     async def wait(
         self,
@@ -182,61 +197,62 @@ class Orders:
         timeout: float | None = None,
         on_update: Callable[[Order], None] | None = None,
     ) -> Order:
-        """Wait until an order is finished, for at most `timeout` seconds, and give it; 0 looks once.
+        """Wait until an order is finished, and return it as `get` does.
 
-        A failed order is finished too: look at its `state`.  `on_update` is called with the order whenever it
-        has changed.  All waits of a client share their requests, see `wait_many`: so the order can come
-        without its `results`, which `download` reads by itself.  Raises WaitTimeout.
+        A failed order is finished too: see its `state`.  All waits of a client share their requests, see
+        `wait_many`; so the orders that `on_update` gets may be listed ones, without `results`.
+
+        Raises:
+            WaitTimeout: it was not finished in time.
         """
-        return await wait_for(
-            self._waits.here(),
-            checked_id(order_id).lower(),
-            _finished,
-            timeout=timeout,
-            on_update=on_update,
-        )
+        id_, timeout = checked_id(order_id), seconds("timeout", timeout)
+        deadline = self._api.clock.monotonic() + timeout if timeout else inf
+        order = await wait_for(self._waits.here(), id_, _is_finished, timeout=timeout, on_update=on_update)
+        if "results" in order.links:
+            return order
+        with self._api.clock.move_on_after(deadline - self._api.clock.monotonic()):
+            return await self.get(id_)
+        raise WaitTimeout(f"{id_} is {order.state}, but could not be fetched within {timeout:g} s")
 
     async def _wait_for(self, order_id: str, just_seen: bool) -> Order:
-        id_ = checked_id(order_id).lower()
-        return await wait_for(self._waits.here(), id_, _finished, just_seen=just_seen)
+        return await wait_for(self._waits.here(), checked_id(order_id), _is_finished, just_seen=just_seen)
 
     def wait_many(
-        self,
-        order_ids: Iterable[str | UUID],
-        *,
-        timeout: float | None = None,
+        self, order_ids: Iterable[str | UUID], *, timeout: float | None = None
     ) -> AsyncIterator[Outcome[Order]]:
-        """Wait for many orders, and yield each as it finishes; a `break` is always safe.
+        """Wait for many orders, and yield each as it finishes.
 
-        One outcome for each id, in lower case: the order, or the error that it met (NotFound, or WaitTimeout
-        for those not finished after `timeout` seconds), which stops none of the others.
-
-        However many there are, one list request every few seconds answers for all of them, and for all other
-        waits of this client.  An order that comes of a list has no `results`: `download` reads it again, and
-        so does `get`.
+        However many there are, one list request every few seconds serves them all, and all other waits of
+        this client.  So the orders have no `results`: `download` fetches an order again by itself, and so
+        does `get`.
 
             async for outcome in planet.orders.wait_many(ids):
                 print(outcome.id, outcome.error or outcome.unwrap().state)
-        """
-        return WaitForMany(self._waits.here(), checked_ids(order_ids), _finished, timeout=timeout)
 
-    def poll_now(self, order_id: str) -> None:
-        """Look at an order at once if somebody waits for it, as when a webhook has told of it.
-
-        It costs nothing where nobody does.  To be called in the event loop of those who wait.
+        Yields:
+            One outcome for each id, in lower case: the order, or its error, such as WaitTimeout, which does
+            not stop the others.  Leaving the loop early is safe.
         """
-        self._waits.here().poll_now(order_id.lower())
+        timeout = seconds("timeout", timeout)
+        return WaitForMany(self._waits.here(), checked_ids(order_ids), _is_finished, timeout=timeout)
+
+    def poll_now(self, order_id: str | UUID) -> None:
+        """Request an order at once if a wait needs it, as when a webhook reports that it has changed.
+
+        No request is sent where nothing waits for it.  Call it in the event loop of the waits.
+        """
+        self._waits.here().poll_now(str(order_id).lower())
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[Order]:
-        return self.list(
-            last_modified=(since, None),
-            state=_FINAL if ended else None,
-            sort_by="last_modified ASC",
-            page_size=_LARGE_PAGE,
-        )
+        state = _FINAL if ended else None
+        return self.list(last_modified=(since, None), state=state, sort_by="last_modified ASC")
 
     def _having(self, state: Sequence[OrderState]) -> Paginator[Order]:
-        return self.list(state=state, page_size=_LARGE_PAGE)
+        return self.list(state=state)
+
+    async def stats(self) -> OrderStats:
+        """Return how many orders are queued and running, of the user and of the organization."""
+        return await self._api.call(OrderStats, "GET", _STATS, "orders.stats")
 
     async def download(
         self,
@@ -248,22 +264,30 @@ class Orders:
         ranges: int = 1,
         progress: ProgressCallback | None = None,
     ) -> "builtins.list[Path]":
-        """Download all files of a finished order below the folder `to`, and give their paths.
+        """Download all files of a finished order below the folder `to`, and return their paths.
 
         Each is checked against the manifest of the order, and is named `NAME.part` until it has passed.  A
         file that is there already with the right checksum is kept; another one of that name is an error
         unless `overwrite`.  All files are tried before the first error is raised: call again for what is
         missing.
 
-        `concurrency` files are fetched at a time.  Where each connection is slow, `ranges` fetches a file of
-        32 MiB or more by that many at once, within `Config.max_connections`.
+        Args:
+            order: The order, or its id.
+            to: The folder; it is made where it does not exist.
+            overwrite: Replace files of the same name.
+            concurrency: How many files are fetched at a time.
+            ranges: Where each connection is slow, how many of them fetch a file of 32 MiB or more at once,
+                within `Config.max_connections`.
+            progress: Called with a `Progress` as bytes arrive.
 
-        Raises OrderNotDownloadable (failed, unfinished, or delivered to a cloud), ChecksumMismatch,
-        UnsafeName, DownloadError.
+        Raises:
+            OrderNotDownloadable: the order failed, is unfinished, or was delivered elsewhere.
+            ChecksumMismatch: a file is not what the manifest says.
+            UnsafeName: the name of a file leads out of the folder.
+            DownloadError: a file cannot be fetched or written.
         """
-        if min(concurrency, ranges) < 1:
-            raise InvalidRequest("concurrency and ranges must be at least 1")
-        if isinstance(order, str | UUID):
+        concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
+        if not isinstance(order, Order):
             order = await self.get(order)
         return await download_order(
             self._api,
@@ -277,7 +301,7 @@ class Orders:
         )
 
     def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
-        """Open one file of an order for reading, without a copy on disk; nothing is checked.
+        """Open one file of an order for reading, without a copy on disk; its checksum is not compared.
 
         async with planet.orders.open(order.results[0]) as file:
             async for chunk in file:
@@ -297,26 +321,36 @@ class Orders:
         progress: ProgressCallback | None = None,
         on_update: Callable[[Order], None] | None = None,
     ) -> AsyncIterator[Outcome[DownloadedOrder]]:
-        """Place orders, wait for them and download each below `to`; yields them as they are done.
+        """Place orders, wait for them, and download each below `to`; yield them as they are done.
 
-        A sequence is checked whole before the first request is sent; another iterable, which may be
-        asynchronous and have no end, is read as there is room, and what is wrong in it becomes an outcome.
-        What fails for one stops no other.  The id of an outcome is the order's, or the name in the request
-        where no order came of it.  Orders that were placed stay placed when the caller leaves early.
-
-        `ledger` is a file that notes what became of each request.  Killed at any moment and called again with
-        the same requests and ledger, the job orders nothing twice, and goes on.  What has failed is told
-        again; what was refused, as for want of quota, is sent again; the order of what was downloaded before
-        has only its id, name and state.  Secrets are not written down, and make no difference.
-
-        At most `max_queued` orders are unfinished at a time; where the service's queue is full (409) this
-        waits for room.  `concurrency` orders are downloaded at a time.  `on_update` is called with each order
-        when it is placed or found in the ledger, and when it is finished.
-
-        Raises LedgerError where the ledger is in use or cannot be used, and what reading `requests` raises.
+        Orders that were placed stay placed when the caller leaves early.  With a `ledger`, the job survives
+        being killed at any moment: called again with the same requests and ledger it orders nothing twice,
+        and goes on.  What failed is reported again, what was refused, as for want of quota, is sent again;
+        the order of what was downloaded before has only its id, name and state.
 
             async for outcome in planet.orders.run(requests, to="data", ledger="fields.ledger"):
                 print(outcome.id, outcome.error or outcome.unwrap().paths)
+
+        Args:
+            requests: A sequence is checked whole before the first request is sent.  Another iterable, which
+                may be asynchronous and have no end, is read as orders can be placed, and what is wrong in it
+                becomes an outcome.
+            to: The folder; each order has its own in it.
+            ledger: A file that keeps what became of each request.  Secrets are not written to it.
+            overwrite: Replace files of the same name.
+            concurrency: How many orders are downloaded at a time.
+            max_queued: How many orders are unfinished at a time.  Where the queue of the service is full
+                (409), the job waits until orders have left it.
+            progress: Called with a `Progress` as bytes arrive.
+            on_update: Called with each order when it is placed or found in the ledger, and when it is
+                finished.
+
+        Yields:
+            One outcome for each request; an error of one stops no other.  Its id is that of the order, or the
+            name in the request where no order was placed.
+
+        Raises:
+            LedgerError: the ledger is in use, or cannot be used.
         """
         clock, folder = self._api.clock, Path(to)
         job = Job(
@@ -332,12 +366,16 @@ class Orders:
             wait=self._wait_for,
             download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
             consistency_delay=self._api.config.consistency_delay,
-            max_queued=max_queued,
-            concurrency=concurrency,
+            max_queued=whole("max_queued", max_queued),
+            concurrency=whole("concurrency", concurrency),
             on_update=on_update,
         )
         return BackgroundIterator(job.run)
 
 
-def _finished(order: Order) -> bool:
+def _is_finished(order: Order) -> bool:
     return order.state.is_final
+
+
+def _path(order_id: str | UUID) -> str:
+    return f"{_ORDERS}/{checked_id(order_id)}"

@@ -1,28 +1,29 @@
-"""Tasking: new imagery, taken by satellites that are told to.
+"""Tasking: new imagery, taken by satellites on request.
 
 | method | route below /tasking/v2 | page below https://docs.planet.com/develop/apis |
 | --- | --- | --- |
 | `create` | POST /orders/ | tasking/reference |
+| `create_bulk` | POST /bulk/ | tasking/reference |
 | `get` | GET /orders/{id} | tasking/reference |
-| `wait`, `wait_many` | GET /orders/{id}, or the list for many | tasking/reference |
+| `get_bulk` | GET /bulk/{id} | tasking/reference |
 | `list` | GET /orders/ | tasking/reference |
 | `update` | PUT /orders/{id}, then GET | tasking/reference |
 | `cancel` | DELETE /orders/{id}, then GET | tasking/reference |
+| `wait`, `wait_many`, `poll_now` | GET /orders/{id}, or the list for many | tasking/reference |
 | `pricing` | GET /orders/{id}/pricing | tasking/reference |
 | `preview_pricing`, `preview_pricing_many` | POST /pricing/ | tasking/reference |
 | `search_imaging_windows` | POST /imaging-windows/search/, then GET it | tasking/reference |
 | `get_imaging_window` | GET /imaging-windows/{id} | tasking/reference |
 | `list_captures` | GET /captures/ | tasking/reference |
 | `get_capture` | GET /captures/{id} | tasking/reference |
-| `create_bulk` | POST /bulk/ | tasking/reference |
-| `get_bulk` | GET /bulk/{id} | tasking/reference |
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
 
@@ -38,13 +39,13 @@ from planet_async.errors import (
     NotFound,
     PlanetError,
 )
+from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, Response
 from planet_async.models.codec import checked_body, to_json
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,
     Capture,
-    CaptureStatus,
     ImagingWindow,
     ImagingWindowSearch,
     Pricing,
@@ -62,288 +63,205 @@ from planet_async.models.tasking_request import (
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.outcome import Outcome
 from planet_async.paging import Paginator
-from planet_async.services._api import Api, creating_tasking_orders
-from planet_async.services._query import checked_id, checked_ids, tasking_query
+from planet_async.services._api import Api
+from planet_async.services._query import (
+    Params,
+    checked_id,
+    checked_ids,
+    joined,
+    many,
+    open_filter_params,
+    optional_whole,
+    params,
+    seconds,
+    whole,
+)
+from planet_async.services.filters import CaptureFilters, TaskingFilters
 from planet_async.waiting.poller import Poller
 from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
-_WINDOWS = "/tasking/v2/imaging-windows"
-
-
-async def search_windows(
-    api: Api, request: ImagingWindowRequest | Mapping[str, Any], *, timeout: float | None
-) -> ImagingWindowSearch:
-    """Search, and give the search when it is done; see `Tasking.search_imaging_windows`."""
-    body = checked_body(ImagingWindowRequest, request)
-    # A search costs nothing and changes nothing.
-    post = api.request("POST", f"{_WINDOWS}/search/", operation="tasking.search", body=body, repeatable=True)
-    search_id = await _id_of(post, await api.send(post))
-    looking = Poller(partial(_look, api), clock=api.clock, schedule=api.config.schedule)
-    done = await wait_for(looking, search_id, lambda search: search.status.is_final, timeout=timeout)
-    if done.status is SearchStatus.FAILED:
-        raise ImagingSearchFailed(
-            f"the search for imaging windows {search_id} failed: "
-            f"{done.error_message or 'the API gives no reason'}",
-            error_code=done.error_code,
-        )
-    return done
-
-
-async def get_window(api: Api, window_id: str | UUID) -> ImagingWindow:
-    """Give one window; see `Tasking.get_imaging_window`."""
-    path = f"{_WINDOWS}/{checked_id(window_id, 'imaging window')}"
-    return await api.call(ImagingWindow, api.request("GET", path, operation="tasking.get_window"))
-
-
-async def _look(api: Api, search_id: str) -> ImagingWindowSearch:
-    path = f"{_WINDOWS}/search/{quote(search_id, safe='')}"
-    return await api.call(ImagingWindowSearch, api.request("GET", path, operation="tasking.get_search"))
-
-
-async def _id_of(request: Request, response: Response) -> str:
-    """Give the id of a new search: from the body, else the last part of the path in ``Location``."""
-    body = await response.read()
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None  # older answers have no body
-    given = found.get("id") if isinstance(found, dict) else None
-    if isinstance(given, str) and given:
-        return given
-    try:
-        place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]
-    except ValueError:
-        place = ""
-    if not place or place == "search":
-        raise DecodeError("a search for imaging windows was accepted without an id", request=request)
-    return place
-
-
-_BULK = "/tasking/v2/bulk/"
-_MOST_ORDERS = 1000
-
-
-async def create_bulk(
-    api: Api, orders: Iterable[TaskingOrderRequest | Mapping[str, Any]], bulk_id: str | UUID | None
-) -> BulkJob:
-    """Place the orders; see `Tasking.create_bulk`."""
-    bodies = [
-        checked_body(TaskingOrderRequest, order, where=f"order {number}")
-        for number, order in enumerate(orders, start=1)
-    ]
-    chosen = str(uuid4()) if bulk_id is None else checked_id(bulk_id, "bulk job")
-    if not bodies:
-        return BulkJob(chosen, BulkStatus.COMPLETE, 0)
-    if len(bodies) > _MOST_ORDERS:
-        raise InvalidRequest(
-            f"{len(bodies)} orders are more than the {_MOST_ORDERS} of one bulk job; nothing was sent"
-        )
-    body = b'{"id":%b,"order_payloads":[%b]}' % (to_json(chosen), b",".join(bodies))
-    post = api.request("POST", _BULK, operation="tasking.create_bulk", body=body)
-    try:
-        await api.send(post)
-    except PlanetError as error:
-        if not error.may_have_acted:
-            raise
-        return await _found(api, chosen, error)
-    # The answer is empty, and nothing that could fail is done once the orders are placed.
-    return BulkJob(chosen, BulkStatus.PENDING, len(bodies))
-
-
-async def get_bulk(api: Api, bulk_id: str | UUID) -> BulkJob:
-    """Give a job; see `Tasking.get_bulk`."""
-    path = _BULK + checked_id(bulk_id, "bulk job")
-    return await api.call(BulkJob, api.request("GET", path, operation="tasking.get_bulk"))
-
-
-async def _found(api: Api, bulk_id: str, error: PlanetError) -> BulkJob:
-    """Give the job that an error left in doubt, or raise that error."""
-    try:
-        return await get_bulk(api, bulk_id)
-    except NotFound:
-        error.add_note(f"a moment later there was no bulk job {bulk_id}")
-    except PlanetError as other:
-        error.add_note(f"whether there is a bulk job {bulk_id} could not be found out: {other}")
-    raise error
-
-
-_PRICING = "/tasking/v2/pricing/"
-
-
-async def preview_one(api: Api, order: PricingRequest | Mapping[str, Any]) -> Pricing:
-    """Price one order; see `Tasking.preview_pricing`."""
-    return await api.call(Pricing, _request(api, checked_body(PricingRequest, order)))
-
-
-async def preview_many(api: Api, orders: Iterable[PricingRequest | Mapping[str, Any]]) -> PricingPreview:
-    """Price many orders; see `Tasking.preview_pricing_many`."""
-    bodies = [
-        checked_body(PricingRequest, order, where=f"order {number}")
-        for number, order in enumerate(orders, start=1)
-    ]
-    if not bodies:
-        return PricingPreview(0.0)
-    request = _request(api, b"[" + b",".join(bodies) + b"]")
-    preview = await api.call(PricingPreview, request)
-    if len(preview.pricing_details) != len(bodies):
-        raise DecodeError(
-            f"{len(preview.pricing_details)} prices came for {len(bodies)} orders", request=request
-        )
-    return preview
-
-
-def _request(api: Api, body: bytes) -> Request:
-    # To ask for a price changes nothing.
-    return api.request("POST", _PRICING, operation="tasking.preview_pricing", body=body, repeatable=True)
-
-
 _ORDERS = "/tasking/v2/orders"
 _CAPTURES = "/tasking/v2/captures"
+_WINDOWS = "/tasking/v2/imaging-windows"
+_BULK = "/tasking/v2/bulk/"
+_MOST_ORDERS = 1000  # of one bulk job
 _NO_FILTERS: Mapping[str, object] = MappingProxyType({})
 _FINAL = tuple(status for status in TaskingStatus if status.is_final)
 _UNFINISHED = tuple(status for status in TaskingStatus if not status.is_final)
 _CANCELLED = frozenset({TaskingStatus.CANCELLED, TaskingStatus.PENDING_CANCELLATION})
 
-Time = str | datetime
-
 
 class Tasking:
     """The tasking orders of an account: `planet.tasking`.
 
-    Everything here raises StatusError where the API refuses, TransportError where no answer came, DecodeError
-    where the answer is not what the API documents, and InvalidRequest before anything is sent.
+    `create`, `create_bulk`, `get`, `get_bulk`, `list`, `update` and `cancel`; `wait`, `wait_many` and
+    `poll_now`; `pricing`, `preview_pricing` and `preview_pricing_many`; `search_imaging_windows` and
+    `get_imaging_window`; `list_captures` and `get_capture`.
+
+    What holds for every method:
+
+    - An id is a text or a `UUID`; a request is a record such as `TaskingOrderRequest`, or a mapping with the
+      API's own names, which is checked and sent as it is, fields unknown here included.
+    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update` is called with what is
+      waited for whenever it has changed.
+    - Bulk methods called without orders send no request.
+
+    Raises:
+        InvalidRequest: an argument cannot be right; nothing was sent.
+        StatusError: the API refuses the request; NotFound also for what belongs to another user.
+        TransportError: no response came.
+        DecodeError: the response is not what the API documents.
+
+    See https://docs.planet.com/develop/apis/tasking/reference/
     """
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._creating = creating_tasking_orders(api, self.list)
+        self._creating = api.exactly_once(
+            ResourceKind[TaskingOrder](
+                "tasking order",
+                "geometry",
+                lambda name: self.list(name=name, ordering="-created_time").pages(),
+                attrgetter("created_time"),
+                _as_requested,
+            )
+        )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
         schedule = api.config.tasking_schedule
-        self._waits = PerLoop(partial(api.shared_wait, "tasking order", self.get, schedule, lists))
+        self._waits = PerLoop(partial(api.poller, "tasking order", self.get, schedule, lists))
 
     async def create(self, request: TaskingOrderRequest | Mapping[str, Any]) -> TaskingOrder:
-        """Place an order, and give it as it stands: RECEIVED, or REQUESTED for an assured one.
+        """Place an order, and return it as it stands: RECEIVED, or REQUESTED for an assured one.
 
-        A mapping is checked and sent as it is, fields unknown here included.  It is placed once: where an
-        answer is lost, the order is looked for by its name, and placed again only if it is not there.
-        UnsettledCreate is raised where that cannot be told.
+        It is placed once: where the response is lost, the order is looked for by its name, and placed again
+        only if it is not there.
 
             order = await planet.tasking.create(
                 TaskingOrderRequest("harbour", {"type": "Point", "coordinates": [149.44135, 28.4924]})
             )
+
+        Raises:
+            UnsettledCreate: whether it was placed cannot be found out.
         """
         body = checked_body(TaskingOrderRequest, request)
-        post = self._api.request("POST", f"{_ORDERS}/", operation="tasking.create", body=body)
-        return await self._creating.create(body, partial(self._api.call, TaskingOrder, post))
+        post = self._api.request("POST", f"{_ORDERS}/", "tasking.create", body=body)
+        return await self._creating.create(body, partial(self._api.fetch, TaskingOrder, post))
+
+    async def create_bulk(
+        self,
+        orders: Iterable[TaskingOrderRequest | Mapping[str, Any]],
+        id: str | UUID | None = None,  # noqa: A002 - the API's own name
+    ) -> BulkJob:
+        """Place up to 1,000 orders with one request, and return the job that does it: PENDING.
+
+        All are checked before anything is sent.  Where no response comes, the job is looked up by its id
+        before any error is raised, so that orders are not placed twice.
+
+            job = await planet.tasking.create_bulk(requests)
+            job = await planet.tasking.get_bulk(job.id)
+
+        Args:
+            orders: The requests; without any, the job is COMPLETE, and unknown to the API.
+            id: The id of the job; by default a random one.
+        """
+        bodies = _checked_each(TaskingOrderRequest, orders)
+        job_id = str(uuid4()) if id is None else checked_id(id, "bulk job")
+        if not bodies:
+            return BulkJob(job_id, BulkStatus.COMPLETE, 0)
+        if len(bodies) > _MOST_ORDERS:
+            raise InvalidRequest(
+                f"{len(bodies)} orders are more than the {_MOST_ORDERS} of one bulk job; nothing was sent"
+            )
+        body = b'{"id":%b,"order_payloads":[%b]}' % (to_json(job_id), b",".join(bodies))
+        try:
+            await self._api.send(self._api.request("POST", _BULK, "tasking.create_bulk", body=body))
+        except PlanetError as error:
+            if not error.may_have_acted:
+                raise
+            return await self._find_bulk(job_id, error)
+        # The response is empty, and nothing that could fail is done once the orders are placed.
+        return BulkJob(job_id, BulkStatus.PENDING, len(bodies))
+
+    async def _find_bulk(self, job_id: str, error: PlanetError) -> BulkJob:
+        """Return the job that may exist after an error, or raise that error."""
+        try:
+            return await self.get_bulk(job_id)
+        except NotFound:
+            error.add_note(f"a moment later there was no bulk job {job_id}")
+        except PlanetError as other:
+            error.add_note(f"whether there is a bulk job {job_id} could not be found out: {other}")
+        raise error
 
     async def get(self, order_id: str | UUID) -> TaskingOrder:
-        """Give one order."""
-        path = f"{_ORDERS}/{checked_id(order_id)}"
-        return await self._api.call(TaskingOrder, self._api.request("GET", path, operation="tasking.get"))
+        """Return one order."""
+        return await self._api.call(TaskingOrder, "GET", _path(order_id), "tasking.get")
+
+    async def get_bulk(self, bulk_id: str | UUID) -> BulkJob:
+        """Return a bulk job as it stands."""
+        path = _BULK + checked_id(bulk_id, "bulk job")
+        return await self._api.call(BulkJob, "GET", path, "tasking.get_bulk")
 
     def list(
         self,
         *,
-        status: TaskingStatus | str | None = None,
-        status__in: Sequence[TaskingStatus | str] | None = None,
-        name: str | None = None,
-        name__icontains: str | None = None,
-        scheduling_type: str | None = None,
-        scheduling_type__in: Sequence[str] | None = None,
-        pl_number: str | None = None,
-        product: str | None = None,
-        geometry__intersects: object = None,
-        created_time__gt: Time | None = None,
-        created_time__gte: Time | None = None,
-        created_time__lt: Time | None = None,
-        created_time__lte: Time | None = None,
-        updated_time__gt: Time | None = None,
-        updated_time__gte: Time | None = None,
-        updated_time__lt: Time | None = None,
-        updated_time__lte: Time | None = None,
-        start_time__gt: Time | None = None,
-        start_time__gte: Time | None = None,
-        start_time__lt: Time | None = None,
-        start_time__lte: Time | None = None,
-        end_time__gt: Time | None = None,
-        end_time__gte: Time | None = None,
-        end_time__lt: Time | None = None,
-        end_time__lte: Time | None = None,
         filters: Mapping[str, object] = _NO_FILTERS,
         ordering: str | Sequence[str] | None = None,
-        limit: int | None = None,
+        page_size: int | None = None,
         offset: int | None = None,
         concurrency: int = 1,
+        **named_filters: Unpack[TaskingFilters],
     ) -> OffsetPaginator[TaskingOrder]:
-        """List orders, oldest first unless `ordering` (such as ``"-updated_time"``) says otherwise.
-
-        The filters are those of the API, and all of them have to hold; `filters` takes those that are not
-        named here, ``{"end_time__lt": ...}`` as well as ``{"cloud_threshold__gte": 0.2}``.  `limit` is the
-        size of a page and `offset` where the list begins, as the API has them: ``collect(limit=...)`` takes
-        that many orders.  Up to `concurrency` pages are fetched at a time; nothing is lost or doubled where
-        orders are added meanwhile.
+        """List orders, oldest first; each once, also where orders are added while the list is read.
 
             async for order in planet.tasking.list(name__icontains="harbour", status__in=["PENDING"]):
                 ...
+
+        Args:
+            filters: Filters of the API that `TaskingFilters` lacks: ``{"cloud_threshold__gte": 0.2}``.
+            ordering: A field to sort by, or several; with "-" in front, such as "-updated_time", the last
+                comes first.
+            page_size: How many orders there are in one response; by default what the API chooses.
+            offset: How many orders to leave out at the beginning.
+            concurrency: How many pages are fetched at a time.
+            **named_filters: See `TaskingFilters`; all filters have to hold.
         """
-        given: dict[str, object] = {
-            "status": status,
-            "status__in": status__in,
-            "name": name,
-            "name__icontains": name__icontains,
-            "scheduling_type": scheduling_type,
-            "scheduling_type__in": scheduling_type__in,
-            "pl_number": pl_number,
-            "product": product,
-            "geometry__intersects": geometry__intersects,
-            "created_time__gt": created_time__gt,
-            "created_time__gte": created_time__gte,
-            "created_time__lt": created_time__lt,
-            "created_time__lte": created_time__lte,
-            "updated_time__gt": updated_time__gt,
-            "updated_time__gte": updated_time__gte,
-            "updated_time__lt": updated_time__lt,
-            "updated_time__lte": updated_time__lte,
-            "start_time__gt": start_time__gt,
-            "start_time__gte": start_time__gte,
-            "start_time__lt": start_time__lt,
-            "start_time__lte": start_time__lte,
-            "end_time__gt": end_time__gt,
-            "end_time__gte": end_time__gte,
-            "end_time__lt": end_time__lt,
-            "end_time__lte": end_time__lte,
-        }
-        params = tasking_query(given, filters=filters, limit=limit, offset=offset, ordering=ordering)
-        first = self._api.request("GET", f"{_ORDERS}/", operation="tasking.list", params=params)
-        return self._api.paginate_offsets(TaskingOrder, first, concurrency)
+        query = (
+            *open_filter_params(TaskingFilters, named_filters, filters),
+            *_paging_params(ordering, page_size, offset),
+        )
+        first = self._api.request("GET", f"{_ORDERS}/", "tasking.list", params=query)
+        return self._api.paginate_offsets(TaskingOrder, first, whole("concurrency", concurrency))
 
     async def update(
         self, order_id: str | UUID, changes: TaskingOrderChanges | Mapping[str, Any]
     ) -> TaskingOrder:
-        """Change an order, and give the whole of it as it is then; only the fields given are sent.
+        """Change an order, and return the whole of it; only the fields given are sent.
 
         `start_time` can be changed while the order is PENDING, `end_time` also while it is IN_PROGRESS.
 
             await planet.tasking.update(order.id, {"end_time": "2026-07-01T00:00:00Z"})
         """
-        path = f"{_ORDERS}/{checked_id(order_id)}"
-        body = _changed_fields(changes)
-        await self._api.send(self._api.request("PUT", path, operation="tasking.update", body=body))
-        # The answer may hold no more than the fields that can be edited.
+        path, body = _path(order_id), checked_body(TaskingOrderChanges, changes)
+        if body == b"{}":
+            raise InvalidRequest("nothing is to be changed; nothing was sent")
+        await self._api.send(self._api.request("PUT", path, "tasking.update", body=body))
+        # The response may hold no more than the fields that can be edited.
         return await self.get(order_id)
 
     async def cancel(self, order_id: str | UUID) -> TaskingOrder:
-        """Cancel an order and give it: CANCELLED, or PENDING_CANCELLATION for an assured one.
+        """Cancel an order, and return it: CANCELLED, or PENDING_CANCELLATION for an assured one.
 
-        One that is cancelled already is given as it is.  `is_cancellable` and `cancellable_until` of an order
-        say whether it can be cancelled; the API refuses it for one that cannot.
+        One that is cancelled already is returned as it is.  `is_cancellable` and `cancellable_until` of an
+        order say whether it can be cancelled.
+
+        Raises:
+            BadRequest: it cannot be cancelled; or Conflict.
         """
-        path = f"{_ORDERS}/{checked_id(order_id)}"
         try:
-            await self._api.send(self._api.request("DELETE", path, operation="tasking.cancel"))
+            await self._api.send(self._api.request("DELETE", _path(order_id), "tasking.cancel"))
         except (BadRequest, Conflict):
-            # The answer to a first try may have been lost on the way.
+            # The first attempt may have been acted on, and its response lost.
             order = await self.get(order_id)
             if order.status not in _CANCELLED:
                 raise
@@ -357,25 +275,43 @@ class Tasking:
         timeout: float | None = None,
         on_update: Callable[[TaskingOrder], None] | None = None,
     ) -> TaskingOrder:
-        """Wait until an order is finished, for at most `timeout` seconds, and give it; 0 looks once.
+        """Wait until an order is finished, and return it.
 
-        That takes days: it is looked at as often as `Config.tasking_schedule` says.  An EXPIRED order is
-        finished too: look at its `status`.  `on_update` is called with the order whenever it has changed.
-        Raises WaitTimeout.
+        That takes days: `Config.tasking_schedule` says how often it is requested.  An EXPIRED order is
+        finished too: see its `status`.
+
+        Raises:
+            WaitTimeout: it was not finished in time.
         """
-        id_ = checked_id(order_id).lower()
-        return await wait_for(self._waits.here(), id_, _finished, timeout=timeout, on_update=on_update)
+        return await wait_for(
+            self._waits.here(),
+            checked_id(order_id),
+            _is_finished,
+            timeout=seconds("timeout", timeout),
+            on_update=on_update,
+        )
 
     def wait_many(
         self, order_ids: Iterable[str | UUID], *, timeout: float | None = None
     ) -> AsyncIterator[Outcome[TaskingOrder]]:
-        """Wait for many orders, and yield each as it finishes; a `break` is always safe.
+        """Wait for many orders, and yield each as it finishes.
 
-        One outcome for each id, in lower case: the order, or the error that it met (NotFound, or WaitTimeout
-        for those not finished after `timeout` seconds), which stops none of the others.  However many there
-        are, one list request every few minutes answers for all waits of this client.
+        However many there are, one list request every few minutes serves them all, and all other waits of
+        this client.
+
+        Yields:
+            One outcome for each id, in lower case: the order, or its error, such as WaitTimeout, which does
+            not stop the others.  Leaving the loop early is safe.
         """
-        return WaitForMany(self._waits.here(), checked_ids(order_ids), _finished, timeout=timeout)
+        timeout = seconds("timeout", timeout)
+        return WaitForMany(self._waits.here(), checked_ids(order_ids), _is_finished, timeout=timeout)
+
+    def poll_now(self, order_id: str | UUID) -> None:
+        """Request an order at once if a wait needs it.
+
+        No request is sent where nothing waits for it.  Call it in the event loop of the waits.
+        """
+        self._waits.here().poll_now(str(order_id).lower())
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[TaskingOrder]:
         status = _FINAL if ended else None
@@ -385,114 +321,148 @@ class Tasking:
         return self.list(status__in=status, ordering="-created_time")
 
     async def pricing(self, order_id: str | UUID) -> Pricing:
-        """Give what an order costs; the API knows it of orders created after March 2024."""
-        path = f"{_ORDERS}/{checked_id(order_id)}/pricing"
-        return await self._api.call(Pricing, self._api.request("GET", path, operation="tasking.pricing"))
+        """Return what an order costs; the API knows it of orders created after March 2024."""
+        return await self._api.call(Pricing, "GET", f"{_path(order_id)}/pricing", "tasking.pricing")
 
     async def preview_pricing(self, order: PricingRequest | Mapping[str, Any]) -> Pricing:
-        """Give what an order would cost, without placing it; a geometry is enough."""
-        return await preview_one(self._api, order)
+        """Return what an order would cost, without placing it; a geometry is enough."""
+        return await self._api.fetch(Pricing, self._pricing_request(checked_body(PricingRequest, order)))
 
     async def preview_pricing_many(
         self, orders: Iterable[PricingRequest | Mapping[str, Any]]
     ) -> PricingPreview:
-        """Give what many orders would cost: an entry for each in their order, and the total of the API.
+        """Return what many orders would cost: an entry for each in their order, and the total of the API.
 
-        An order that could not be priced has a PricingFailure, and is not in the total.  No orders, no
-        request.
+        An order that cannot be priced has a PricingFailure, and is not in the total.
 
             preview = await planet.tasking.preview_pricing_many(requests)
             print(preview.total_estimated_quota_cost)
         """
-        return await preview_many(self._api, orders)
+        bodies = _checked_each(PricingRequest, orders)
+        if not bodies:
+            return PricingPreview(0.0)
+        request = self._pricing_request(b"[%b]" % b",".join(bodies))
+        preview = await self._api.fetch(PricingPreview, request)
+        if len(preview.pricing_details) != len(bodies):
+            raise DecodeError(
+                f"{len(preview.pricing_details)} prices came for {len(bodies)} orders", request=request
+            )
+        return preview
+
+    def _pricing_request(self, body: bytes) -> Request:
+        # Asking for a price changes nothing.
+        return self._api.request(
+            "POST", "/tasking/v2/pricing/", "tasking.preview_pricing", body=body, repeatable=True
+        )
 
     async def search_imaging_windows(
         self, request: ImagingWindowRequest | Mapping[str, Any], *, timeout: float | None = None
     ) -> ImagingWindowSearch:
-        """Find when satellites can see a place, and give the search when it is done, with its windows.
-
-        Raises ImagingSearchFailed with the API's reason, WaitTimeout after `timeout` seconds.
+        """Find when satellites can see a place, and return the finished search, with its windows.
 
             search = await planet.tasking.search_imaging_windows(
                 ImagingWindowRequest(harbour, pl_number="PL-1", product="Assured Tasking")
             )
             window = search.imaging_windows[0].id
+
+        Raises:
+            ImagingSearchFailed: with the reason of the API.
+            WaitTimeout: the search was not finished in time.
         """
-        return await search_windows(self._api, request, timeout=timeout)
+        body, timeout = checked_body(ImagingWindowRequest, request), seconds("timeout", timeout)
+        # A search costs nothing and changes nothing.
+        post = self._api.request("POST", f"{_WINDOWS}/search/", "tasking.search", body=body, repeatable=True)
+        search_id = await _search_id(post, await self._api.send(post))
+        poller = Poller(self._get_search, clock=self._api.clock, schedule=self._api.config.schedule)
+        search = await wait_for(poller, search_id, lambda found: found.status.is_final, timeout=timeout)
+        if search.status is SearchStatus.FAILED:
+            raise ImagingSearchFailed(
+                f"the search for imaging windows {search_id} failed: "
+                f"{search.error_message or 'the API gives no reason'}",
+                error_code=search.error_code,
+            )
+        return search
+
+    async def _get_search(self, search_id: str) -> ImagingWindowSearch:
+        path = f"{_WINDOWS}/search/{quote(search_id, safe='')}"
+        return await self._api.call(ImagingWindowSearch, "GET", path, "tasking.get_search")
 
     async def get_imaging_window(self, window_id: str | UUID) -> ImagingWindow:
-        """Give one imaging window."""
-        return await get_window(self._api, window_id)
+        """Return one imaging window."""
+        path = f"{_WINDOWS}/{checked_id(window_id, 'imaging window')}"
+        return await self._api.call(ImagingWindow, "GET", path, "tasking.get_window")
 
     def list_captures(
         self,
         *,
-        order_id: str | UUID | None = None,
-        fulfilling: bool | None = None,
-        status: CaptureStatus | str | None = None,
-        status__in: Sequence[CaptureStatus | str] | None = None,
-        acquired_time__gt: Time | None = None,
-        acquired_time__lt: Time | None = None,
-        published_time__gt: Time | None = None,
-        published_time__lt: Time | None = None,
         filters: Mapping[str, object] = _NO_FILTERS,
         ordering: str | Sequence[str] | None = None,
-        limit: int | None = None,
+        page_size: int | None = None,
         offset: int | None = None,
         concurrency: int = 1,
+        **named_filters: Unpack[CaptureFilters],
     ) -> OffsetPaginator[Capture]:
-        """List what has been or will be taken, for one order or for all; else as `list`.
-
-        `fulfilling` asks for the captures that count towards their order.
+        """List what has been or will be taken, for one order or for all.
 
             captures = await planet.tasking.list_captures(order_id=order.id, fulfilling=True).collect()
+
+        The arguments are those of `list`, with the filters of `CaptureFilters`.
         """
-        given: dict[str, object] = {
-            "order_id": None if order_id is None else checked_id(order_id),
-            "fulfilling": fulfilling,
-            "status": status,
-            "status__in": status__in,
-            "acquired_time__gt": acquired_time__gt,
-            "acquired_time__lt": acquired_time__lt,
-            "published_time__gt": published_time__gt,
-            "published_time__lt": published_time__lt,
-        }
-        params = tasking_query(given, filters=filters, limit=limit, offset=offset, ordering=ordering)
-        first = self._api.request("GET", f"{_CAPTURES}/", operation="tasking.captures", params=params)
-        return self._api.paginate_offsets(Capture, first, concurrency)
+        query = (
+            *open_filter_params(CaptureFilters, named_filters, filters),
+            *_paging_params(ordering, page_size, offset),
+        )
+        first = self._api.request("GET", f"{_CAPTURES}/", "tasking.captures", params=query)
+        return self._api.paginate_offsets(Capture, first, whole("concurrency", concurrency))
 
     async def get_capture(self, capture_id: str | UUID) -> Capture:
-        """Give one capture."""
+        """Return one capture."""
         path = f"{_CAPTURES}/{checked_id(capture_id, 'capture')}"
-        return await self._api.call(Capture, self._api.request("GET", path, operation="tasking.get_capture"))
-
-    async def create_bulk(
-        self,
-        orders: Iterable[TaskingOrderRequest | Mapping[str, Any]],
-        id: str | UUID | None = None,  # noqa: A002 - the API's own name
-    ) -> BulkJob:
-        """Place up to 1,000 orders with one request, and give the job that does it: PENDING.
-
-        All are checked before anything is sent.  The job has the `id` chosen here, or one that is made up:
-        where no answer comes, it is looked up by that before any error is raised, so that orders are not
-        placed twice.  No orders, no request: that job is COMPLETE, and unknown to the API.
-
-            job = await planet.tasking.create_bulk(requests)
-            job = await planet.tasking.get_bulk(job.id)
-        """
-        return await create_bulk(self._api, orders, id)
-
-    async def get_bulk(self, bulk_id: str | UUID) -> BulkJob:
-        """Give a bulk job as it stands."""
-        return await get_bulk(self._api, bulk_id)
+        return await self._api.call(Capture, "GET", path, "tasking.get_capture")
 
 
-def _changed_fields(changes: TaskingOrderChanges | Mapping[str, Any]) -> bytes:
-    body = checked_body(TaskingOrderChanges, changes)
-    if body == b"{}":
-        raise InvalidRequest("nothing is to be changed; nothing was sent")
-    return body
-
-
-def _finished(order: TaskingOrder) -> bool:
+def _is_finished(order: TaskingOrder) -> bool:
     return order.status.is_final
+
+
+def _path(order_id: str | UUID) -> str:
+    return f"{_ORDERS}/{checked_id(order_id)}"
+
+
+def _paging_params(ordering: str | Sequence[str] | None, page_size: int | None, offset: int | None) -> Params:
+    return params(
+        limit=optional_whole("page_size", page_size),
+        offset=optional_whole("offset", offset, least=0),
+        ordering=joined("ordering", ordering) or "created_time",  # so that new ones come at the end
+    )
+
+
+def _checked_each(cls: type[Any], requests: Iterable[Any]) -> Sequence[bytes]:
+    return [
+        checked_body(cls, request, where=f"order {number}")
+        for number, request in enumerate(many("orders", requests), start=1)
+    ]
+
+
+def _as_requested(order: TaskingOrder) -> Mapping[str, Any]:
+    """Return it in the words of a request; its `geometry` is what the API made of the one in the request."""
+    return {**order.raw, "geometry": order.raw.get("original_geometry") or order.raw.get("geometry")}
+
+
+async def _search_id(request: Request, response: Response) -> str:
+    """Return the id of a new search: from the body, else the last part of the path in ``Location``."""
+    body = await response.read()
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None  # older responses have no body
+    in_body = found.get("id") if isinstance(found, dict) else None
+    if isinstance(in_body, str) and in_body:
+        return in_body
+    try:
+        place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]
+    except ValueError:
+        place = ""
+    if not place or place == "search":
+        raise DecodeError("a search for imaging windows was accepted without an id", request=request)
+    return place

@@ -1,34 +1,36 @@
-"""A Planet in memory, for tests, demonstrations and benchmarks; nothing of it reaches the real one.
+"""A Planet in memory, for tests, demonstrations and benchmarks; nothing reaches the real one.
 
-In process it is the transport of a client, on asyncio and trio, in real or virtual time:
+In this process it is the transport of a client, on asyncio and trio, in real or virtual time:
 
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=5, run_seconds=30))
     async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
         order = await planet.orders.create(request)
         order = await planet.orders.wait(order.id)
 
-Served on loopback it takes any client of the API (extra ``simulator``):
+Served on loopback, any client of the API can use it (extra ``simulator``):
 
     from planet_async.simulator.server import serve
 
     with serve(Simulator(limits=Limits.unlimited())) as url:
         ...
 
-Things go wrong when told to:
+Things go wrong on demand:
 
     simulator.faults.add(Fault(operation="orders.get", status=503, times=2))
 """
 
+from planet_async.simulator.context import NAME_CHANGES
 from planet_async.simulator.faults import Fault, Faults, Limits
 from planet_async.simulator.http import ServerRequest
-from planet_async.simulator.order_book import Order, OrderPlan
+from planet_async.simulator.order_store import Order, OrderPlan
 from planet_async.simulator.reports import ReportPlan
 from planet_async.simulator.simulator import Simulator
-from planet_async.simulator.subscription_book import Subscription, SubscriptionPlan
-from planet_async.simulator.tasking import SearchPlan
-from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
+from planet_async.simulator.subscription_store import Subscription, SubscriptionPlan
+from planet_async.simulator.tasking_store import TaskingOrder, TaskingPlan
+from planet_async.simulator.windows import SearchPlan
 
 __all__ = [
+    "NAME_CHANGES",
     "Fault",
     "Faults",
     "Limits",

@@ -1,9 +1,9 @@
-"""The product bundles that the simulator sells: a small catalogue, of which ``bundles/spec`` tells.
+"""What the simulator sells, which tools it has, and where it delivers: tables, read by the rules.
 
-The names are Planet's, the choice is ours: the real catalogue is longer and changes.
+The names are Planet's.  The choice of bundles is ours: the real catalogue is longer and changes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ORTHO_4B = ("ortho_analytic_4b", "ortho_analytic_4b_xml")
@@ -48,16 +48,31 @@ ASSETS: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 """The assets by bundle and item type."""
 
+NEEDED: Mapping[str, Sequence[str]] = {
+    "bandmath": ("b1",),
+    "clip": ("aoi",),
+    "coregister": ("anchor_item",),
+    "file_format": ("format",),
+    "harmonize": ("target_sensor",),
+    "reproject": ("projection",),
+    "tile": ("tile_size",),
+}
+"""The parameters that a tool needs."""
 
-def choose(bundles: str, item_type: str) -> str | None:
-    """Give the first of the bundles, a comma list with fallbacks, that has the item type."""
-    return next((name for name in bundles.split(",") if item_type in ASSETS.get(name, {})), None)
+SCENE_TOOLS = frozenset({*NEEDED, "cloud_filter", "composite", "toar"})
+BASEMAP_TOOLS = frozenset({"bandmath", "clip", "file_format", "merge", "reproject"})
+SUBSCRIPTION_TOOLS: Mapping[str, int] = {
+    "harmonize": 1,
+    "toar": 2,
+    "clip": 3,
+    "reproject": 3,
+    "bandmath": 3,
+    "cloud_filter": 4,
+    "file_format": 4,
+}
+"""The tools of subscriptions, which must come in the order of these numbers."""
 
-
-Complain = Callable[[str, str], None]
-"""Takes a field and what is wrong with it."""
-
-CLOUDS: Mapping[str, Sequence[str]] = {
+DESTINATIONS: Mapping[str, Sequence[str]] = {
     "amazon_s3": ("bucket", "aws_region", "aws_access_key_id", "aws_secret_access_key"),
     "azure_blob_storage": ("account", "container", "sas_token"),
     "destination": ("ref",),
@@ -73,7 +88,10 @@ CLOUDS: Mapping[str, Sequence[str]] = {
     "planet_folders": (),
     "s3_compatible": ("endpoint", "bucket", "region", "access_key_id", "secret_access_key"),
 }
-_SECRETS = frozenset(
+"""The fields that a delivery to each of these needs."""
+
+ORDERS_ONLY = frozenset({"planet_folders"})
+SECRETS = frozenset(
     {
         "access_key_id",
         "aws_access_key_id",
@@ -85,57 +103,24 @@ _SECRETS = frozenset(
         "secret_access_key",
     }
 )
+REDACTED = "<REDACTED>"
 
 
-def cloud_of(order: Mapping[str, Any]) -> str | None:
-    """Give the name of the block that says where the order is delivered; None for an order to download."""
-    return next((name for name in order.get("delivery") or {} if name in CLOUDS), None)
+def choose_bundle(bundles: str, item_type: str) -> str | None:
+    """Return the first of the bundles, a comma list with fallbacks, that has the item type."""
+    return next((name for name in bundles.split(",") if item_type in ASSETS.get(name, {})), None)
+
+
+def destination_of(order: Mapping[str, Any]) -> str | None:
+    """Return the name of the block that says where an order is delivered; None where it is downloaded."""
+    return next((name for name in order.get("delivery") or {} if name in DESTINATIONS), None)
 
 
 def redacted(delivery: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a delivery without its secrets, as the API shows it [H, recorded]."""
+    """Return a delivery without its secrets, as the API shows it [H, recorded]."""
     return {
-        name: {key: "<REDACTED>" if key in _SECRETS else value for key, value in block.items()}
+        name: {key: REDACTED if key in SECRETS else value for key, value in block.items()}
         if isinstance(block, dict)
         else block
         for name, block in delivery.items()
     }
-
-
-def check_delivery(order: Mapping[str, Any], complain: Complain) -> None:
-    """Complain of what is wrong with where an order is to go."""
-    delivery, hosting = order.get("delivery"), order.get("hosting")
-    if delivery and hosting:
-        complain("Hosting", "Hosting and delivery exclude each other")
-    if hosting is not None:
-        _check_hosting(hosting, complain)
-    if delivery is None:
-        return
-    if not isinstance(delivery, dict):
-        complain("Delivery", "Delivery must be an object")
-        return
-    if delivery.get("archive_type", "zip") != "zip":
-        complain("Delivery", f"Bad archive type '{delivery['archive_type']}'")
-    if not isinstance(delivery.get("archive_filename", ""), str):
-        complain("Delivery", "archive_filename must be a text")
-    _check_clouds(delivery, complain)
-
-
-def _check_clouds(delivery: Mapping[str, Any], complain: Complain) -> None:
-    clouds = [name for name in delivery if name in CLOUDS]
-    if len(clouds) > 1:
-        complain("Delivery", f"Only one destination is possible, not {', '.join(clouds)}")
-    for name in clouds:
-        block = delivery[name]
-        if not isinstance(block, dict):
-            complain("Delivery", f"{name} must be an object")
-        elif missing := [key for key in CLOUDS[name] if not block.get(key)]:
-            complain("Delivery", f"{name} needs {', '.join(missing)}")
-
-
-def _check_hosting(hosting: object, complain: Complain) -> None:
-    block = hosting.get("sentinel_hub") if isinstance(hosting, dict) else None
-    if not isinstance(block, dict):
-        complain("Hosting", "Hosting must name sentinel_hub")
-    elif "collection_id" in block and "create_configuration" in block:
-        complain("Hosting", "A collection and the creation of a configuration exclude each other")

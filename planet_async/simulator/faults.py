@@ -1,4 +1,4 @@
-"""Faults on demand: what can go wrong between a client and a server, and when it does."""
+"""What goes wrong on demand, and the rate limits."""
 
 import math
 import random
@@ -8,32 +8,40 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal, Self
 
-from attrs import define, field, frozen, validators
+from attrs import evolve, field, frozen, validators
 
 from planet_async.config import Window
 from planet_async.http import NO_HEADERS
+from planet_async.simulator.context import after, seconds_between
 from planet_async.simulator.http import Dropped, Hung, ServerRequest, ServerResponse, message
-from planet_async.simulator.world import after, seconds_between
 
 
 @frozen(kw_only=True)
 class Fault:
-    """Something that goes wrong with the requests it fits.
+    """Something that goes wrong with the requests it matches.
 
-    Which requests: `operation` (``"orders.get"``, ``"storage.get"``), `method`, `path` (``*`` stands for
-    anything) and `when`, all of those that are given; the first `times` of them, or all; and of these a share
-    of `probability`, drawn with the simulator's seed.
+    It matches requests by `operation`, `method`, `path` and `when`, all of those that are set: the first
+    `times` of them, or all; and of these a share of `probability`, drawn with the simulator's seed.
 
-    What happens, first `delay` seconds of the simulator's clock, then one of: the connection is `refused`,
-    or dropped (`drop`), or stays silent (`hang`), or `status`, `headers` and `body` are answered.  With
-    `after` the request has been acted on before it happens, else it has not.  Without a `status` the real
-    answer comes, with `headers` added and `body` in the place of its own; `cut` breaks an answer off after
-    that many bytes of the body.
+    After `delay` seconds of the simulator's clock one thing happens: the connection is `refused`, or dropped
+    (`drop`), or stays silent (`hang`), or `status`, `headers` and `body` are sent.  Without a `status` the
+    real response is sent, with `headers` added and its body replaced by `body`.
 
         simulator.faults.add(Fault(operation="orders.create", drop=True, after=True, times=1))
         simulator.faults.add(Fault(status=503, headers={"retry-after": "2"}, probability=0.1))
         simulator.faults.add(Fault(operation="orders.get", body=b"<html>"))
         simulator.faults.add(Fault(operation="storage.get", cut=1000, times=3))
+        simulator.faults.add(Fault(operation="orders.create", status=504, acts_after=11.0, times=1))
+
+    Args:
+        operation: For example ``"orders.get"`` or ``"storage.get"``.
+        path: A pattern, in which ``*`` stands for anything.
+        when: Decides by the request.
+        after: The server acts on the request before the fault happens; else it does not.
+        acts_after: The server acts on the request after all, that many seconds after the fault.
+        cut: Break the connection after that many bytes of the body.
+        bytes_per_second: Send the body that slowly.
+        no_length: Send no Content-Length; a `cut` then looks like the end of the body.
     """
 
     operation: str | None = None
@@ -44,6 +52,7 @@ class Fault:
     probability: float = field(default=1.0, validator=[validators.ge(0.0), validators.le(1.0)])
 
     after: bool = False
+    acts_after: float | None = field(default=None, validator=validators.optional(validators.ge(0.0)))
     delay: float = field(default=0.0, validator=validators.ge(0.0))
     refused: bool = False
     drop: bool = False
@@ -52,67 +61,64 @@ class Fault:
     headers: Mapping[str, str] = NO_HEADERS
     body: bytes | None = None
     cut: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
+    bytes_per_second: float | None = field(default=None, validator=validators.optional(validators.gt(0.0)))
+    no_length: bool = False
 
-    def fits(self, call: ServerRequest) -> bool:
-        """Tell whether this fault is meant for the call."""
+    def matches(self, request: ServerRequest) -> bool:
+        """Return whether this fault is meant for the request."""
         return (
-            self.operation in {None, call.operation}
-            and self.method in {None, call.method}
-            and (self.path is None or fnmatchcase(call.path, self.path))
-            and (self.when is None or self.when(call))
+            self.operation in {None, request.operation}
+            and self.method in {None, request.method}
+            and (self.path is None or fnmatchcase(request.path, self.path))
+            and (self.when is None or self.when(request))
         )
 
     @property
     def acts(self) -> bool:
-        """Whether the server does what was asked."""
+        """Whether the server does what was requested."""
         return self.after or not (self.refused or self.drop or self.hang or self.status is not None)
 
-    def apply(self, answer: ServerResponse | None) -> ServerResponse:
-        """Give what is answered instead; raises Dropped or Hung where nothing is."""
+    def apply(self, response: ServerResponse | None) -> ServerResponse:
+        """Return what is sent instead of the response; raise Dropped or Hung where nothing is."""
         if self.refused or self.drop:
             raise Dropped(refused=self.refused)
         if self.hang:
             raise Hung
-        if answer is None or self.status is not None:
-            answer = ServerResponse(self.status or 500)
-        answer.headers.update((name.lower(), value) for name, value in self.headers.items())
+        if response is None or self.status is not None:
+            response = ServerResponse(self.status or 500)
+        response.headers.update((name.lower(), value) for name, value in self.headers.items())
         if self.body is not None:
-            answer.body = self.body
-        answer.cut = self.cut
-        return answer
-
-
-@define
-class _Entry:
-    fault: Fault
-    left: int | None
+            response.body, response.start, response.stop = self.body, 0, None
+        response.cut, response.bytes_per_second = self.cut, self.bytes_per_second
+        response.has_length = not self.no_length
+        return response
 
 
 class Faults:
-    """The faults in force, in the order added: the first that fits a request happens to it."""
+    """The faults in force, in the order added: the first that matches a request happens to it."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - repeatable is what it has to be
-        self._entries: list[_Entry] = []
+        self._random = random.Random(seed)  # noqa: S311 - it has to be repeatable
+        self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
         """Put a fault in force."""
-        self._entries.append(_Entry(fault, fault.times))
+        self._faults.append(fault)
 
     def clear(self) -> None:
-        """Make everything work again."""
-        self._entries.clear()
+        """Remove all faults."""
+        self._faults.clear()
 
-    def take(self, call: ServerRequest) -> Fault | None:
-        """Give the fault that happens to this call, and count it."""
-        for entry in self._entries:
-            fault = entry.fault
-            if not fault.fits(call) or (fault.probability < 1 and self._random.random() >= fault.probability):
+    def take(self, request: ServerRequest) -> Fault | None:
+        """Return the fault that happens to this request, and count it."""
+        for place, fault in enumerate(self._faults):
+            if not fault.matches(request):
                 continue
-            if entry.left is not None:
-                entry.left -= 1
-                if entry.left == 0:
-                    self._entries.remove(entry)
+            if fault.probability < 1 and self._random.random() >= fault.probability:
+                continue
+            if fault.times is not None:
+                left = evolve(fault, times=fault.times - 1) if fault.times > 1 else None
+                self._faults[place : place + 1] = [] if left is None else [left]
             return fault
         return None
 
@@ -135,15 +141,18 @@ DOCUMENTED: Mapping[str, Rate] = MappingProxyType(
 
 @frozen
 class Limits:
-    """How many requests of each operation pass: a number in any second, or windows that must all have room.
+    """How many requests are allowed, by operation: a number in any second, or several windows.
 
-    An operation without a rate has that of its API, as all of Tasking together; else it has no limit.
-
-    What is above the limit gets a 429 with either the ``Retry-After`` header (`hint="header"`) or the text
-    ``max rate reached: retry-in 200ms`` (`hint="body"`).  The rates are those documented.
+    An operation without a rate has that of its API, shared by all such operations of it; else no limit.
+    The default rates are those documented.
 
         Simulator(limits=Limits({"orders": 3, "tasking": (Window(40), Window(300, 60.0))}))
         Simulator(limits=Limits.unlimited())
+
+    Args:
+        rates: The rates by operation or API.
+        hint: Where a 429 says how long to wait: in the ``Retry-After`` header, or in a body
+            ``max rate reached: retry-in 200ms``.
     """
 
     rates: Mapping[str, Rate] = DOCUMENTED
@@ -151,7 +160,7 @@ class Limits:
 
     @classmethod
     def unlimited(cls) -> Self:
-        """Let everything pass."""
+        """Return limits that allow everything."""
         return cls({})
 
 
@@ -163,7 +172,7 @@ class Gate:
         self._passed = {name: _windows(rate) for name, rate in limits.rates.items()}
 
     def check(self, operation: str, now: int) -> ServerResponse | None:
-        """Note the request and give None, or the 429."""
+        """Count the request and return None, or the 429."""
         windows = self._passed.get(operation)
         if windows is None:
             windows = self._passed.get(operation.partition(".")[0], [])
@@ -178,9 +187,9 @@ class Gate:
         if self._limits.hint == "body":
             text = f"max rate reached: retry-in {math.ceil(wait * 1000)}ms"
             return ServerResponse(429, {"content-type": "text/plain"}, text.encode())
-        answer = message(429, "Rate limit exceeded")
-        answer.headers["retry-after"] = str(math.ceil(wait))
-        return answer
+        response = message(429, "Rate limit exceeded")
+        response.headers["retry-after"] = str(math.ceil(wait))
+        return response
 
 
 def _windows(rate: Rate) -> list[tuple[float, deque[int]]]:

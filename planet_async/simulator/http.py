@@ -1,4 +1,4 @@
-"""What goes in and out of the simulated servers, whichever way it came."""
+"""HTTP as the simulated servers see it: requests, responses, routes, and the contents of files."""
 
 import hashlib
 import random
@@ -7,18 +7,229 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import anyio
 import anyio.lowlevel
 import msgspec
 from attrs import define, field, frozen
 
+from planet_async.clock import Clock
 from planet_async.errors import ConnectionLost
 from planet_async.http import NO_HEADERS, Request
 
+Origin = Literal["api", "storage"]
+
 CHUNK_BYTES = 64 * 1024
 _POOL_BYTES = 1024 * 1024
+
+
+@define(slots=False)
+class ServerRequest:
+    """A request as the server sees it; header names are lower case, the router sets `operation`."""
+
+    origin: Origin
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = NO_HEADERS
+    body: bytes = b""
+    operation: str = "unknown"
+
+    @cached_property
+    def params(self) -> Mapping[str, list[str]]:
+        """The values of the query by name, which may be repeated."""
+        params: dict[str, list[str]] = {}
+        for name, value in parse_qsl(self.query, keep_blank_values=True):
+            params.setdefault(name, []).append(value)
+        return params
+
+    def param(self, name: str) -> str:
+        """Return the last value of a query parameter, or an empty string."""
+        return self.params.get(name, [""])[-1]
+
+    def link(self, url: str, **changes: object) -> str:
+        """Return the address with the query of this request, some of it changed; None removes a parameter."""
+        pairs = [(name, str(value)) for name, value in changes.items() if value is not None]
+        pairs += [pair for pair in parse_qsl(self.query, keep_blank_values=True) if pair[0] not in changes]
+        return f"{url}?{urlencode(pairs)}" if pairs else url
+
+
+@define
+class ServerResponse:
+    """What the server sends; `start` and `stop` select a part of a file.
+
+    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.  Without
+    a Content-Length (`has_length`) the client cannot see that a body was cut.
+    """
+
+    status: int
+    headers: dict[str, str] = field(factory=dict)
+    body: "bytes | Content" = b""
+    start: int = 0
+    stop: int | None = None
+    cut: int | None = None
+    bytes_per_second: float | None = None
+    has_length: bool = True
+
+    @property
+    def all_headers(self) -> Mapping[str, str]:
+        """The headers, with the length of the body."""
+        length = {"content-length": str(self.length)} if self.has_length else {}
+        return {**self.headers, **length}
+
+    @property
+    def length(self) -> int:
+        if isinstance(self.body, bytes):
+            return len(self.body)
+        return (self.body.size if self.stop is None else self.stop) - self.start
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body can be sent at once."""
+        return isinstance(self.body, bytes) and self.cut is None and self.bytes_per_second is None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body; `pause` belongs before each piece. Raise Dropped where it is cut off."""
+        content = Content(self.body) if isinstance(self.body, bytes) else self.body
+        stop = self.start + self.length
+        end = stop if self.cut is None else min(stop, self.start + self.cut)
+        step = self._step
+        for chunk in content.chunks(self.start, end):
+            for place in range(0, len(chunk), step):
+                yield chunk[place : place + step]
+        if end < stop and self.has_length:
+            raise Dropped
+
+    @property
+    def pause(self) -> float:
+        """The seconds before each of the chunks."""
+        return 0.0 if self.bytes_per_second is None else self._step / self.bytes_per_second
+
+    @property
+    def _step(self) -> int:
+        return CHUNK_BYTES if self.bytes_per_second is None else max(1, int(self.bytes_per_second))
+
+
+class ResponseBody(AsyncIterator[bytes]):
+    """The body of a response as a client in this process reads it."""
+
+    def __init__(self, request: Request, response: ServerResponse, clock: Clock) -> None:
+        self._request = request
+        self._chunks = iter(()) if request.method == "HEAD" else response.chunks()
+        self._pause = response.pause
+        self._clock = clock
+
+    async def __anext__(self) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        try:
+            chunk = next(self._chunks, None)
+        except Dropped:
+            chunk = b""
+        if chunk == b"":
+            raise ConnectionLost("the connection broke off: cut by the simulator", request=self._request)
+        if chunk is None:
+            raise StopAsyncIteration
+        if self._pause:
+            await self._clock.sleep(self._pause)
+        return chunk
+
+
+class Dropped(Exception):
+    """The connection ends without a response; `refused`: it was never accepted."""
+
+    def __init__(self, *, refused: bool = False) -> None:
+        super().__init__("dropped")
+        self.refused = refused
+
+
+class Hung(Exception):
+    """No response comes, and the connection stays open."""
+
+
+class Refused(Exception):
+    """Raised by a handler to respond with an error."""
+
+    def __init__(self, response: ServerResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def json_response(body: object, status: int = 200) -> ServerResponse:
+    """Return JSON; bytes are JSON already."""
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return ServerResponse(status, {"content-type": "application/json"}, content)
+
+
+def message(status: int, text: str) -> ServerResponse:
+    """Return the short form of an error: 401, 404 and 409 [H]."""
+    return json_response({"message": text}, status)
+
+
+def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> ServerResponse:
+    """Return the long form of an error, by field: 400 [H]."""
+    by_field = {name: [{"message": text} for text in texts] for name, texts in errors.items()}
+    return json_response({"field": by_field, "general": [{"message": general}]}, 400)
+
+
+def decode_json(request: ServerRequest) -> Any:
+    """Return the body; ValueError where it is not JSON."""
+    try:
+        return msgspec.json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ValueError("not JSON") from None
+
+
+Handler = Callable[..., ServerResponse]
+
+
+@frozen
+class Route:
+    """One operation of an API; the ids of the path are passed to the handler after the request."""
+
+    method: str
+    path: str
+    operation: str
+    handler: Handler
+    needs_credential: bool = True
+
+
+class Router:
+    """Finds the route of a request: by the path as it stands, else by the first pattern that matches."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._fixed: dict[str, dict[str, Route]] = {}
+        patterns: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            methods = (patterns if "{id}" in route.path else self._fixed).setdefault(route.path, {})
+            methods[route.method] = route
+        self._patterns = [
+            (re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), methods)
+            for path, methods in patterns.items()
+        ]
+
+    def find(self, request: ServerRequest) -> tuple[Route, tuple[str, ...]]:
+        """Return the route and the ids in the path; where there is none, a route that responds 404 or 405."""
+        methods, ids = self._methods(request.path)
+        if methods is None:
+            return _error_route(message(404, f"No such path: {request.path}")), ()
+        if request.method in methods:
+            return methods[request.method], ids
+        response = message(405, f"{request.method} is not allowed here")
+        response.headers["allow"] = ", ".join(sorted(methods))
+        return _error_route(response), ()
+
+    def _methods(self, path: str) -> tuple[Mapping[str, Route] | None, tuple[str, ...]]:
+        if path in self._fixed:
+            return self._fixed[path], ()
+        for pattern, methods in self._patterns:
+            if match := pattern.fullmatch(path):
+                return methods, match.groups()
+        return None, ()
+
+
+def _error_route(response: ServerResponse) -> Route:
+    return Route("", "", "unknown", lambda _: response, needs_credential=False)
 
 
 class Part(Protocol):
@@ -29,14 +240,52 @@ class Part(Protocol):
     def __getitem__(self, window: slice, /) -> bytes: ...
 
 
-@lru_cache(maxsize=1)
-def _pool() -> bytes:
-    return random.Random(0).randbytes(_POOL_BYTES)  # noqa: S311 - filler, not a secret
+class Content:
+    """The bytes of one file, in parts; the checksums are computed once, when they are first needed."""
+
+    def __init__(self, *parts: Part) -> None:
+        self.parts: Sequence[Part] = parts
+        self.size = sum(map(len, parts))
+        # Not functools.cached_property: before Python 3.12 it has one lock for all instances, and a thread
+        # that computes one checksum would make the event loop wait for another one.
+        self._digests: dict[str, Mapping[str, str]] = {}
+        self._crc32: int | None = None
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `stop`, 64 KB at most at a time."""
+        end = self.size if stop is None else stop
+        base = 0
+        for part in self.parts:
+            first, last = max(start - base, 0), min(end - base, len(part))
+            for place in range(first, last, CHUNK_BYTES):
+                yield part[place : min(place + CHUNK_BYTES, last)]
+            base += len(part)
+
+    def digests(self, *names: str) -> Mapping[str, str]:
+        """Return the checksums of those names, md5 and sha256 by default, in hexadecimal."""
+        names = names or ("md5", "sha256")
+        key = " ".join(names)
+        if key not in self._digests:
+            hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+            for chunk in self.chunks():
+                for each in hashes.values():
+                    each.update(chunk)
+            self._digests[key] = {name: each.hexdigest() for name, each in hashes.items()}
+        return self._digests[key]
+
+    def crc32(self) -> int:
+        """Return the checksum that zip archives use."""
+        if self._crc32 is None:
+            checksum = 0
+            for chunk in self.chunks():
+                checksum = zlib.crc32(chunk, checksum)
+            self._crc32 = checksum
+        return self._crc32
 
 
 @frozen
 class Pixels:
-    """Bytes like those of a raster: noise that depends on the seed and the place, at the cost of a slice.
+    """Noise in place of a raster's pixels, which depends on the seed and the place, and costs a slice.
 
     Blocks differ, so a download that was resumed at the wrong place has the wrong checksum.
     """
@@ -60,226 +309,6 @@ class Pixels:
         return b"".join(pieces)
 
 
-class Content:
-    """The bytes of one file, as a row of parts; the checksums are worked out once, when first asked for."""
-
-    def __init__(self, *parts: Part) -> None:
-        self.parts: Sequence[Part] = parts
-        self.size = sum(map(len, parts))
-        # Not functools.cached_property: before Python 3.12 that has one lock for all instances, and a thread
-        # that works out one checksum would make the event loop wait for another one.
-        self._digests: Mapping[str, str] | None = None
-        self._crc32: int | None = None
-
-    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `stop`, a little at a time."""
-        end = self.size if stop is None else stop
-        base = 0
-        for part in self.parts:
-            first, last = max(start - base, 0), min(end - base, len(part))
-            for place in range(first, last, CHUNK_BYTES):
-                yield part[place : min(place + CHUNK_BYTES, last)]
-            base += len(part)
-
-    def digests(self) -> Mapping[str, str]:
-        """Give md5 and sha256, in hex: a pass over the whole content."""
-        if self._digests is None:
-            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-            for chunk in self.chunks():
-                md5.update(chunk)
-                sha256.update(chunk)
-            self._digests = {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}
-        return self._digests
-
-    def crc32(self) -> int:
-        """Give the checksum that zip archives use: a pass over the whole content."""
-        if self._crc32 is None:
-            checksum = 0
-            for chunk in self.chunks():
-                checksum = zlib.crc32(chunk, checksum)
-            self._crc32 = checksum
-        return self._crc32
-
-
-Origin = Literal["api", "storage"]
-
-_JSON = {"content-type": "application/json"}
-
-
-@define(slots=False)
-class ServerRequest:
-    """A request as the server sees it; header names are lower case, `operation` is found by the routing."""
-
-    origin: Origin
-    method: str
-    path: str
-    query: str = ""
-    headers: Mapping[str, str] = NO_HEADERS
-    body: bytes = b""
-    operation: str = "unknown"
-
-    @cached_property
-    def params(self) -> Mapping[str, list[str]]:
-        """The query, by name; a name may come more than once."""
-        params: dict[str, list[str]] = {}
-        for name, value in parse_qsl(self.query, keep_blank_values=True):
-            params.setdefault(name, []).append(value)
-        return params
-
-    def param(self, name: str) -> str:
-        """Give the last value of a query parameter, or an empty string."""
-        return self.params.get(name, [""])[-1]
-
-
-@define
-class ServerResponse:
-    """What the server answers; `cut` closes the connection after that many bytes of the body."""
-
-    status: int
-    headers: dict[str, str] = field(factory=dict)
-    body: bytes | Content = b""
-    start: int = 0
-    stop: int | None = None
-    cut: int | None = None
-
-    @property
-    def length(self) -> int:
-        """The bytes that the body has."""
-        if isinstance(self.body, bytes):
-            return len(self.body)
-        return (self.body.size if self.stop is None else self.stop) - self.start
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the body, of which a part was asked for."""
-        if isinstance(self.body, bytes):
-            yield self.body
-        else:
-            yield from self.body.chunks(self.start, self.stop)
-
-
-class AnswerBody(AsyncIterator[bytes]):
-    """The body of an answer, cut where a fault says so."""
-
-    def __init__(self, request: Request, call: ServerRequest, answer: ServerResponse) -> None:
-        self._request = request
-        self._chunks = iter(() if call.method == "HEAD" else answer.chunks())
-        self._left = answer.length if answer.cut is None else answer.cut
-
-    async def __anext__(self) -> bytes:
-        await anyio.lowlevel.checkpoint()
-        for chunk in self._chunks if self._left >= 0 else ():
-            given = chunk[: self._left]
-            self._left -= len(chunk)
-            if given or self._left >= 0:
-                return given
-            break
-        if self._left < 0:
-            raise ConnectionLost("the connection broke off: cut by the simulator", request=self._request)
-        raise StopAsyncIteration
-
-
-class Dropped(Exception):
-    """The connection ends without an answer; `refused`: it never came about."""
-
-    def __init__(self, *, refused: bool = False) -> None:
-        super().__init__("dropped")
-        self.refused = refused
-
-
-class Hung(Exception):
-    """No answer comes, and the connection stays open."""
-
-
-class Refused(Exception):
-    """The handler's way to answer with an error."""
-
-    def __init__(self, answer: ServerResponse) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
-
-
-def json_answer(body: object, status: int = 200) -> ServerResponse:
-    """Answer with JSON; bytes are taken as JSON already."""
-    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return ServerResponse(status, dict(_JSON), content)
-
-
-def message(status: int, text: str) -> ServerResponse:
-    """Answer with the short form of an error: 401, 404 and 409 [H]."""
-    return json_answer({"message": text}, status)
-
-
-def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> ServerResponse:
-    """Answer 400 with the long form of an error, by field [H]."""
-    by_field = {name: [{"message": text} for text in texts] for name, texts in errors.items()}
-    return json_answer({"field": by_field, "general": [{"message": general}]}, 400)
-
-
-def json_object(call: ServerRequest) -> dict[str, Any]:
-    """Give the body; Refused with 400 where it is not a JSON object."""
-    try:
-        body = msgspec.json.decode(call.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused(field_errors({}, "The request body is not JSON")) from None
-    if not isinstance(body, dict):
-        raise Refused(field_errors({}, "The request body is not a JSON object"))
-    return body
-
-
-Handler = Callable[..., ServerResponse]
-
-
-@frozen
-class Route:
-    """One operation of an API; what stands for ``{id}`` in the path goes to the handler after the call."""
-
-    method: str
-    path: str
-    operation: str
-    handler: Handler
-    needs_credential: bool = True
-
-
-class Router:
-    """Finds the route of a call: by the path as it stands, else by the first pattern that fits."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._fixed: dict[str, dict[str, Route]] = {}
-        patterns: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            (patterns if "{id}" in route.path else self._fixed).setdefault(route.path, {})[route.method] = (
-                route
-            )
-        self._patterns = [
-            (re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), methods)
-            for path, methods in patterns.items()
-        ]
-
-    def find(self, call: ServerRequest) -> tuple[Route, tuple[str, ...]]:
-        """Give the route and the ids in the path; where there is none, a route that answers 404 or 405."""
-        methods = self._fixed.get(call.path)
-        ids: tuple[str, ...] = ()
-        if methods is None:
-            for pattern, candidates in self._patterns:
-                if match := pattern.fullmatch(call.path):
-                    methods, ids = candidates, match.groups()
-                    break
-            else:
-                return _NOWHERE, ()
-        if call.method in methods:
-            return methods[call.method], ids
-        return _not_allowed(methods), ()
-
-
-_NOWHERE = Route(
-    "", "", "unknown", lambda call: message(404, f"No such path: {call.path}"), needs_credential=False
-)
-
-
-def _not_allowed(methods: Iterable[str]) -> Route:
-    def refuse(call: ServerRequest) -> ServerResponse:
-        answer = message(405, f"{call.method} is not allowed here")
-        answer.headers["allow"] = ", ".join(sorted(methods))
-        return answer
-
-    return Route("", "", "unknown", refuse, needs_credential=False)
+@lru_cache(maxsize=1)
+def _pool() -> bytes:
+    return random.Random(0).randbytes(_POOL_BYTES)  # noqa: S311 - filler, not a secret

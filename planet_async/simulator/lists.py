@@ -1,120 +1,254 @@
-"""How a list of orders or subscriptions is sorted, and the markers that remember a place in it."""
+"""Lists by tables: which filters a list has, by which fields it is sorted, and how it is paged."""
 
 import base64
 import binascii
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, Protocol
+from zlib import crc32
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
-from planet_async.simulator.order_book import Order
+from planet_async.simulator.context import Interval, ListOrder
+from planet_async.simulator.http import ServerRequest
 
-LARGEST_INTEGER = 1 << 63
+USER_ID = 1  # the only user of the only organization
 
-
-class Numbered(Protocol):
-    """Something that has a number, by the order of creation."""
-
-    number: int
-
-
-T = TypeVar("T", bound=Numbered)
-
-Place = Sequence[int | str]
-"""The values that something is sorted by, and its number, which settles what is left."""
-
-_FIELDS: Mapping[str, Callable[[Order], int | str]] = {
-    "name": attrgetter("name"),
-    "created_on": attrgetter("created"),
-    "state": attrgetter("state"),  # by the word, not by progress [L]
-    "last_modified": attrgetter("modified"),
-}
-_TEXTS = frozenset({"name", "state"})
+Get = Callable[[Any], Any]
+Test = Callable[[Any], bool]
+Filter = Callable[[Sequence[str]], Test]
+"""Makes the test of one resource from the values of a parameter; ValueError for a value that is invalid."""
 
 
-class _Descending(str):
-    """Text that sorts the other way round."""
+def equal(get: Get) -> Filter:
+    return lambda values: lambda each: get(each) == values[-1]
 
-    __slots__ = ()
 
-    def __lt__(self, other: str) -> bool:
-        return str.__gt__(self, other)
+def contains(get: Get) -> Filter:
+    return lambda values: lambda each: values[-1] in get(each)
+
+
+def within(get: Get) -> Filter:
+    """An instant or an interval; what has no such moment is in none."""
+
+    def read(values: Sequence[str]) -> Test:
+        interval = Interval.parse(values[-1])
+        return lambda each: (moment := get(each)) is not None and moment in interval
+
+    return read
+
+
+def one_of(get: Get, allowed: Collection[str], *, commas: bool = False) -> Filter:
+    """Any of the values, which may be repeated; with `commas` one may be a list, or ``all``."""
+
+    def read(values: Sequence[str]) -> Test:
+        words = {word for value in values for word in (value.split(",") if commas else [value])}
+        if commas and "all" in words:
+            return lambda _: True
+        if unknown := words.difference(allowed):
+            raise ValueError(f"{min(unknown)!r} is not one of {', '.join(allowed)}")
+        return lambda each: get(each) in words
+
+    return read
+
+
+def is_set(get: Get) -> Filter:
+    """``true`` or ``false``, which selects those without [L]."""
+
+    def read(values: Sequence[str]) -> Test:
+        word = values[-1].lower()
+        if word not in {"true", "false"}:
+            raise ValueError(f"{values[-1]!r} is not true or false")
+        return lambda each: get(each) == (word == "true")
+
+    return read
+
+
+def of_user(values: Sequence[str]) -> Test:
+    """``all`` or a number: there is one user."""
+    if values[-1] != "all" and not (values[-1].isascii() and values[-1].isdigit()):
+        raise ValueError(f"{values[-1]!r} is not all or a number")
+    return lambda _: values[-1] in {"all", str(USER_ID)}
+
+
+class InvalidQuery(Exception):
+    """Parameters with values that they cannot have."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+
+class Resource(Protocol):
+    """What can be listed: it has a number, in the order of creation, and an id."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def id(self) -> str: ...
+
+
+Place = list[int | str]
+"""The values that a resource is sorted by, and its number, which decides where they are equal."""
 
 
 @frozen
 class Sorting:
-    """The fields to sort by, each with whether it runs down; what is left runs as the first field does."""
-
-    known: ClassVar[Mapping[str, Callable[[Any], int | str]]] = _FIELDS
-    texts: ClassVar[frozenset[str]] = _TEXTS
+    """The fields to sort by, each with whether it is descending."""
 
     fields: tuple[tuple[str, bool], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``name,state DESC``; ValueError for a field or direction that is none."""
-        fields = []
-        for part in text.split(","):
-            name, _, direction = part.strip().partition(" ")
-            if name not in cls.known or direction.strip().upper() not in {"", "ASC", "DESC"}:
-                raise ValueError(f"{part.strip()!r} is not a field to sort by")
-            fields.append((name, direction.strip().upper() == "DESC"))
-        return cls(tuple(fields))
+    gets: Mapping[str, tuple[Get, type]] = field(repr=False)
 
     @property
-    def down(self) -> bool:
-        """Whether the list runs down by its first field."""
+    def descending(self) -> bool:
+        """Whether the first field is; equal ones are sorted by number as that is."""
         return self.fields[0][1]
 
-    def by(self, name: str) -> bool:
-        """Tell whether that is the only field to sort by."""
+    def is_by(self, name: str) -> bool:
         return len(self.fields) == 1 and self.fields[0][0] == name
 
-    def beyond(self, marker: Place | None, things: Iterable[T]) -> Iterator[T]:
-        """Sort things that come by number, and yield those behind the marker."""
-        found = list(things)
-        if self.down:
+    def sort(self, resources: Iterable[Resource]) -> list[Any]:
+        """Return resources sorted, which come by number."""
+        found = list(resources)
+        if self.descending:
             found.reverse()
-        for name, down in reversed(self.fields):  # stable sorts cost less than one key
-            found.sort(key=self.known[name], reverse=down)
-        start = 0
-        if marker is not None:
-            start = bisect_right(found, self._key(marker), key=lambda each: self._key(self._place(each)))
-        return islice(found, start, None)
+        for name, descending in reversed(self.fields):  # stable sorts cost less than one key
+            found.sort(key=self.gets[name][0], reverse=descending)
+        return found
 
-    def _key(self, place: Place) -> tuple[Any, ...]:
-        downs = (*(down for _, down in self.fields), self.down)
-        return tuple(_turned(value) if down else value for value, down in zip(place, downs, strict=True))
+    def is_beyond(self, resource: Resource, marker: Place) -> bool:
+        downs = (*(descending for _, descending in self.fields), self.descending)
+        for value, other, descending in zip(self._place(resource), marker, downs, strict=True):
+            if value != other:
+                return bool(value < other) == descending  # type: ignore[operator]
+        return False
 
-    def marker(self, thing: Numbered) -> str:
-        """Give the page marker that stands behind something."""
-        # The real marker is a time [H]; nobody may rely on that, and a time would lose orders that share it.
-        return base64.urlsafe_b64encode(msgspec.json.encode(self._place(thing))).decode()
+    def marker(self, resource: Resource) -> str:
+        # The real marker is a time [H]; that would lose resources which share it.
+        return base64.urlsafe_b64encode(msgspec.json.encode(self._place(resource))).decode()
 
     def read_marker(self, text: str) -> Place:
-        """Give the place that a marker remembers; ValueError where it is none of a list sorted like this."""
+        """Return what a marker remembers; ValueError where it is none of a list sorted like this."""
         try:
-            place = msgspec.json.decode(base64.urlsafe_b64decode(text))
+            place = msgspec.json.decode(base64.urlsafe_b64decode(text), type=list[int | str])
         except (msgspec.DecodeError, binascii.Error, ValueError):
-            place = None
-        kinds = [*(str if name in self.texts else int for name, _ in self.fields), int]
-        if not isinstance(place, list) or [type(value) for value in place] != kinds:
-            raise ValueError("the page marker is not one of this list")
-        if any(isinstance(value, int) and not 0 <= value < LARGEST_INTEGER for value in place):
+            place = []
+        kinds = [*(self.gets[name][1] for name, _ in self.fields), int]
+        if [type(value) for value in place] != kinds or any(v < 0 for v in place if isinstance(v, int)):
             raise ValueError("the page marker is not one of this list")
         return place
 
-    def _place(self, thing: Numbered) -> Place:
-        return [*(self.known[name](thing) for name, _ in self.fields), thing.number]
+    def _place(self, resource: Resource) -> Place:
+        return [*(self.gets[name][0](resource) for name, _ in self.fields), resource.number]
 
 
-NEWEST_FIRST = Sorting((("created_on", True),))
-"""How it is without `sort_by` [M]."""
+@frozen
+class Query:
+    """A request for one page of a list: which resources, in which order, from where, and how many."""
+
+    tests: Sequence[Test]
+    intervals: Mapping[str, Interval]
+    sorting: Sorting
+    size: int
+    marker: Place | None
+
+    def passes(self, resource: Any) -> bool:
+        return all(test(resource) for test in self.tests)
+
+    def page(self, resources: Iterable[Resource], *, is_sorted: bool = False) -> tuple[list[Any], str | None]:
+        """Return the resources of the page, and the marker of the next one, if there is one."""
+        found: Iterator[Any] = filter(self.passes, resources)
+        if not is_sorted:
+            found = iter(self.sorting.sort(found))
+            if self.marker is not None:
+                marker = self.marker
+                found = (each for each in found if self.sorting.is_beyond(each, marker))
+        page = list(islice(found, self.size + 1))  # one more shows whether there is another page
+        more = len(page) > self.size
+        return page[: self.size], self.sorting.marker(page[self.size - 1]) if more else None
 
 
-def _turned(value: int | str) -> int | str:
-    return _Descending(value) if isinstance(value, str) else -value
+@frozen(kw_only=True)
+class ListRules:
+    """The tables of one list.  `defaults` are values of parameters that are not in the query."""
+
+    filters: Mapping[str, Filter]
+    sorts: Mapping[str, tuple[Get, type]] = field(factory=dict)
+    newest: tuple[tuple[str, bool], ...] = ()
+    page_sizes: range
+    defaults: Mapping[str, str] = field(factory=dict)
+
+    def tests(self, request: ServerRequest, problems: dict[str, str]) -> list[Test]:
+        """Return the tests of the filters in the query; add to `problems` what is wrong with them."""
+        tests = []
+        for name, make in self.filters.items():
+            values = request.params.get(name) or ([self.defaults[name]] if name in self.defaults else [])
+            if not values or values == [""]:
+                continue
+            try:
+                tests.append(make(values))
+            except ValueError as error:
+                problems[name] = str(error)
+        return tests
+
+    def query(self, request: ServerRequest, page_size: int, order: ListOrder = "requested") -> Query:
+        """Return what is asked for; InvalidQuery where a parameter cannot have its value."""
+        problems: dict[str, str] = {}
+        tests = self.tests(request, problems)
+
+        def read(name: str, parse: Callable[[str], Any], default: Any) -> Any:
+            try:
+                return parse(request.param(name)) if request.param(name) else default
+            except ValueError as error:
+                problems[name] = str(error)
+                return default
+
+        fields = read("sort_by", self._sort_fields, self.newest)
+        if order == "oldest":
+            fields = tuple((name, False) for name, _ in self.newest)
+        sorting = _SHUFFLED if order == "shuffled" else Sorting(fields, self.sorts)
+        marker = read("page_marker", sorting.read_marker, None)
+        size = page_size
+        try:
+            size = self.page_size(request, page_size)
+        except InvalidQuery as invalid:
+            problems.update(invalid.problems)
+        intervals = {
+            name: Interval.parse(request.param(name))
+            for name in ("created_on", "last_modified")
+            if request.param(name) and name in self.filters and name not in problems
+        }
+        if problems:
+            raise InvalidQuery(problems)
+        return Query(tests, intervals, sorting, size, marker)
+
+    def page_size(self, request: ServerRequest, default: int) -> int:
+        text = request.param("page_size")
+        try:
+            size = int(text) if text else default
+        except ValueError as error:
+            raise InvalidQuery({"page_size": str(error)}) from None
+        if text and size not in self.page_sizes:
+            bounds = f"from {self.page_sizes[0]} to {self.page_sizes[-1]}"
+            raise InvalidQuery({"page_size": f"the page size must be {bounds}"})
+        return size or default  # what 0 means is not known [L]
+
+    def _sort_fields(self, text: str) -> tuple[tuple[str, bool], ...]:
+        """Read ``name,state DESC``."""
+        fields = []
+        for part in text.split(","):
+            name, _, direction = part.strip().partition(" ")
+            if name not in self.sorts or direction.strip().upper() not in {"", "ASC", "DESC"}:
+                raise ValueError(f"{part.strip()!r} is not a field to sort by")
+            fields.append((name, direction.strip().upper() == "DESC"))
+        return tuple(fields)
+
+
+def shuffled(resource_id: str) -> int:
+    """Return a number to sort by that has nothing to do with any field."""
+    return crc32(resource_id.encode())
+
+
+_SHUFFLED = Sorting((("id", False),), {"id": (lambda each: shuffled(each.id), int)})

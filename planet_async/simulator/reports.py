@@ -2,19 +2,20 @@
 
 import calendar
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
+from itertools import islice
+from operator import attrgetter
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from attrs import field, frozen, validators
 
-from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_answer
-from planet_async.simulator.world import Context
+from planet_async.simulator.context import Context
+from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_response
+from planet_async.simulator.lists import Filter, InvalidQuery, ListRules, Test, one_of
 
 REPORTS = "/reports/v1/"
-MAX_PAGE_SIZE = 500  # no maximum is documented: ours [L]
 
 _TYPES = ("detailed", "summary")
 _CADENCES = ("daily", "monthly")
@@ -26,14 +27,52 @@ _COLUMNS = {
 }  # no column is documented [L]
 
 
+def _number(test: Callable[[int, Any], bool]) -> Filter:
+    def read(values: Sequence[str]) -> Test:
+        if not (values[-1].isascii() and values[-1].isdigit()):
+            raise ValueError(values[-1])
+        return lambda report: test(int(values[-1]), report)
+
+    return read
+
+
+def _day(test: Callable[[date, Any], bool]) -> Filter:
+    def read(values: Sequence[str]) -> Test:
+        day = date.fromisoformat(values[-1])
+        return lambda report: test(day, report)
+
+    return read
+
+
+_LIST = ListRules(
+    filters={
+        "report_type": one_of(attrgetter("type"), _TYPES),
+        "cadence": one_of(attrgetter("cadence"), _CADENCES),
+        "plan_id": _number(lambda number, report: report.plan_id == number),
+        "org_id": _number(lambda number, report: report.org_id == number),
+        "after": _number(lambda number, report: report.id > number),
+        "start": _day(lambda day, report: report.start >= day),  # all of a report is within the days [L]
+        "end": _day(lambda day, report: report.end <= day),
+    },
+    page_sizes=range(1, 501),  # no maximum is documented: ours [L]
+)
+
+
 @frozen(kw_only=True)
 class ReportPlan:
-    """Whose usage the simulated reports are on, and what they look like.
+    """Which usage reports there are.
 
-    Of each plan there is a detailed and a summary report for each GMT day, from `days` before the simulator
-    began, and for each month of which all is covered; a new one comes up at midnight.  A report has `rows`
-    rows, `part_rows` at most in each of its parts, which are CSV, or gzip of it (`packed`).  Without
-    `administrator` the key belongs to nobody who may see them.
+    For each plan there is a detailed and a summary report for each GMT day and for each month that is
+    covered wholly; a new one appears at midnight.
+
+    Args:
+        org_id: The organization.
+        plan_ids: The plans.
+        days: How many days before the start of the simulator the first report is on.
+        rows: The rows of a report.
+        part_rows: The most rows of one part of a report.
+        packed: The parts are compressed with gzip; else they are CSV.
+        administrator: The key belongs to somebody who may read reports.
     """
 
     org_id: int = 31743
@@ -47,9 +86,10 @@ class ReportPlan:
 
 @frozen
 class _Report:
-    """One report; ids rise with the day it came up."""
+    """One report; ids increase with the day it appeared."""
 
     id: int
+    org_id: int
     plan_id: int
     type: str
     cadence: str
@@ -58,16 +98,15 @@ class _Report:
 
 
 class ReportsApi:
-    """Answers the calls of the Reports API: no report is kept, each is what its day makes it."""
+    """The operations of the Reports API: no report is kept, each is computed from its day."""
 
-    def __init__(self, world: Context, *, plan: ReportPlan, page_size: int) -> None:
-        self._world = world
+    def __init__(self, context: Context, *, plan: ReportPlan, page_size: int) -> None:
+        self._context = context
         self._plan = plan
         self._page_size = page_size
         self._first = self._today() - plan.days * _DAY
 
     def routes(self) -> Iterable[Route]:
-        """Give the operations."""
         return (
             Route("GET", REPORTS, "reports.list", self.list_reports),
             Route("GET", f"{REPORTS}{{id}}", "reports.get", self.get),
@@ -75,69 +114,61 @@ class ReportsApi:
             Route("GET", f"{REPORTS}{{id}}/{{id}}", "reports.download", self.content),
         )
 
-    def list_reports(self, call: ServerRequest) -> ServerResponse:
+    def list_reports(self, request: ServerRequest) -> ServerResponse:
         """List reports, the oldest first [L]."""
-        self._admit()
-        types, cadences = _words(call, "report_type", _TYPES), _words(call, "cadence", _CADENCES)
-        start, end = _day(call, "start"), _day(call, "end")
-        plan_id = _whole(call, "plan_id", None, 0)
-        if _whole(call, "org_id", self._plan.org_id, 0) != self._plan.org_id:
-            raise Refused(_refusal(403, "Forbidden"))
-        after = _whole(call, "after", -1, 0) or 0
-        offset = _whole(call, "offset", 0, 0) or 0
-        size = _whole(call, "page_size", self._page_size, 1) or self._page_size
-        found = [
-            report
-            for report in self._reports()
-            if report.type in types
-            and report.cadence in cadences
-            and plan_id in {None, report.plan_id}
-            and report.id > after
-            and (start is None or report.start >= start)  # all of a report is within the days [L]
-            and (end is None or report.end <= end)
-        ][offset:]
-        page = found[: min(size, MAX_PAGE_SIZE)]
-        links = {"_self": self._link(call.query)}
-        if len(found) > len(page):
-            kept = [pair for pair in parse_qsl(call.query) if pair[0] not in {"after", "offset"}]
-            links["_next"] = self._link(urlencode([*kept, ("after", page[-1].id)]))
-        return json_answer({"reports": [self._render(report) for report in page], "_links": links})
+        self._check_administrator()
+        problems: dict[str, str] = {}
+        tests = _LIST.tests(request, problems)
+        try:
+            size = _LIST.page_size(request, self._page_size)
+            offset = int(request.param("offset") or 0)
+        except (InvalidQuery, ValueError):
+            problems["page_size"] = ""
+            size = offset = 0
+        if problems or offset < 0:
+            raise Refused(_error(400, "Invalid Type"))
+        if int(request.param("org_id") or self._plan.org_id) != self._plan.org_id:
+            raise Refused(_error(403, "Forbidden"))
+        wanted = (report for report in self._reports() if all(test(report) for test in tests))
+        found = list(islice(wanted, offset, offset + size + 1))
+        page = found[:size]
+        url = f"{self._context.base_url}{REPORTS}"
+        links = {"_self": request.link(url)}
+        if len(found) > size:
+            links["_next"] = request.link(url, after=page[-1].id, offset=None)
+        return json_response({"reports": [self._render(report) for report in page], "_links": links})
 
-    def get(self, call: ServerRequest, report_id: str) -> ServerResponse:
-        """Describe one report."""
-        self._admit()
-        return json_answer(self._render(self._find(report_id)))
+    def get(self, request: ServerRequest, report_id: str) -> ServerResponse:
+        self._check_administrator()
+        return json_response(self._render(self._find(report_id)))
 
-    def content(self, call: ServerRequest, report_id: str, part: str) -> ServerResponse:
-        """Give one part of a report; parts are counted from 1."""
-        self._admit()
+    def content(self, request: ServerRequest, report_id: str, part: str) -> ServerResponse:
+        """Return one part of a report; parts are counted from 1."""
+        self._check_administrator()
         report = self._find(report_id)
         if part not in map(str, range(1, self._parts + 1)):
-            raise Refused(_refusal(404, "Not Found"))
+            raise Refused(_error(404, "Not Found"))
         text = "".join(f"{line}\r\n" for line in self._lines(report, int(part))).encode()
         name = f"{report.plan_id}_{report.type}_{report.start}_{report.end}_{part}.csv"
         media_type = "text/csv"
         if self._plan.packed:
             text, name, media_type = gzip.compress(text, mtime=0), f"{name}.gz", "application/gzip"
-        return ServerResponse(
-            200,
-            {"content-type": media_type, "content-disposition": f'attachment; filename="{name}"'},
-            text,
-        )
+        disposition = f'attachment; filename="{name}"'
+        return ServerResponse(200, {"content-type": media_type, "content-disposition": disposition}, text)
 
     @property
     def _parts(self) -> int:
         return -(-self._plan.rows // self._plan.part_rows)
 
-    def _admit(self) -> None:
+    def _check_administrator(self) -> None:
         if not self._plan.administrator:
-            raise Refused(_refusal(403, "Forbidden"))
+            raise Refused(_error(403, "Forbidden"))
 
     def _today(self) -> date:
-        return datetime.fromtimestamp(self._world.now() // 1_000_000, UTC).date()
+        return datetime.fromtimestamp(self._context.now() // 1_000_000, UTC).date()
 
     def _reports(self) -> Iterator[_Report]:
-        """Yield what there is by now, the oldest first."""
+        """Yield the reports that there are by now, the oldest first."""
         day = self._first
         while day < self._today():
             number = day.toordinal() * 1000
@@ -148,17 +179,17 @@ class ReportsApi:
                         whole_month = day.day == calendar.monthrange(day.year, day.month)[1]
                         number += 1
                         if cadence == "daily" or (whole_month and start >= self._first):
-                            yield _Report(number, plan_id, kind, cadence, start, day)
+                            yield _Report(number, self._plan.org_id, plan_id, kind, cadence, start, day)
             day += _DAY
 
     def _find(self, report_id: str) -> _Report:
         for report in self._reports():
             if str(report.id) == report_id:
                 return report
-        raise Refused(_refusal(404, "Not Found"))
+        raise Refused(_error(404, "Not Found"))
 
     def _render(self, report: _Report) -> dict[str, Any]:
-        url = f"{self._world.base_url}{REPORTS}{report.id}"
+        url = f"{self._context.base_url}{REPORTS}{report.id}"
         return {
             "report_id": str(report.id),
             "contents": [f"{url}/{part}" for part in range(1, self._parts + 1)],
@@ -187,35 +218,6 @@ class ReportsApi:
                 item = f"{day:%Y%m%d}_{row:06}_{noise[4:]}"
                 yield f"{day},PSScene,{item},{_ASSETS[row % len(_ASSETS)]},{user},{area}"
 
-    def _link(self, query: str) -> str:
-        return f"{self._world.base_url}{REPORTS}{'?' if query else ''}{query}"
 
-
-def _refusal(status: int, reason: str) -> ServerResponse:
-    return json_answer({"reason": f" {reason}"}, status)  # the space is the real one's [H]
-
-
-def _words(call: ServerRequest, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    if name not in call.params:
-        return known
-    if call.param(name) not in known:
-        raise Refused(_refusal(400, "Invalid Type"))
-    return (call.param(name),)
-
-
-def _whole(call: ServerRequest, name: str, default: int | None, least: int) -> int | None:
-    if name not in call.params:
-        return default
-    text = call.param(name)
-    if not (text.isascii() and text.isdigit()) or int(text) < least:
-        raise Refused(_refusal(400, "Invalid Type"))
-    return int(text)
-
-
-def _day(call: ServerRequest, name: str) -> date | None:
-    if name not in call.params:
-        return None
-    try:
-        return date.fromisoformat(call.param(name))
-    except ValueError:
-        raise Refused(_refusal(400, "Invalid Type")) from None
+def _error(status: int, reason: str) -> ServerResponse:
+    return json_response({"reason": f" {reason}"}, status)  # the space is the real one's [H]

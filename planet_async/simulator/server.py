@@ -24,23 +24,23 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Connection(Protocol):
-    """What the app does to a connection; `serve` hands one in as ``scope["state"]["connection"]``."""
+    """What the app does to a connection; `serve` passes one as ``scope["state"]["connection"]``."""
 
     def abort(self) -> None:
-        """Break off at once."""
+        """Close at once."""
 
     def close(self) -> None:
-        """Close when all is sent."""
+        """Close when everything is sent."""
 
     def is_closing(self) -> bool:
-        """Tell whether there is nobody left to send to."""
+        """Return whether there is nobody to send to."""
 
 
 class App:
-    """Serves one origin of a simulator: the API or, next to it, the storage.
+    """An ASGI application: one origin of a simulator, the API or the storage.
 
-    Any ASGI server will do, but only `serve` hands in the connection that a fault breaks: elsewhere a dropped
-    one is a ConnectionResetError out of the app, which servers answer with a 500.
+    Any ASGI server can run it, but only `serve` passes the connection that a fault breaks: elsewhere a
+    dropped one is a ConnectionResetError from the app, for which servers respond 500.
     """
 
     def __init__(self, simulator: Simulator, where: Origin = "api") -> None:
@@ -52,7 +52,7 @@ class App:
         if scope["type"] != "http":
             raise NotImplementedError(f"the simulator serves HTTP only, not {scope['type']}")
         method = scope["method"]
-        call = ServerRequest(
+        request = ServerRequest(
             self._where,
             method,
             scope["raw_path"].decode("ascii"),
@@ -62,19 +62,39 @@ class App:
         )
         connection: Connection | None = scope.get("state", {}).get("connection")
         try:
-            answer = await self._simulator.answer(call)
+            response = await self._simulator.respond(request)
         except Dropped:
             if connection is None:
                 raise ConnectionResetError("dropped by the simulator") from None
             connection.abort()  # what has been received cannot be refused any more: `refused` drops too
-            await _gone(receive)
+            await _disconnected(receive)
         except Hung:
-            await _gone(receive)
+            await _disconnected(receive)
         else:
-            await _send(answer, method, send, connection)
-            if answer.cut is not None and connection is not None:
-                connection.close()
-                await _gone(receive)
+            try:
+                await self._send(response, method, send, connection)
+            except Dropped:
+                if connection is not None:
+                    connection.close()
+                    await _disconnected(receive)
+
+    async def _send(
+        self, response: ServerResponse, method: str, send: Send, connection: Connection | None
+    ) -> None:
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.all_headers.items()
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if response.is_plain:
+            await send({"type": "http.response.body", "body": response.body})
+            return
+        for chunk in response.chunks() if method != "HEAD" else ():
+            if connection is not None and connection.is_closing():
+                break
+            if response.pause:
+                await self._simulator.clock.sleep(response.pause)
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body"})
 
 
 async def _whole_body(receive: Receive) -> bytes:
@@ -86,27 +106,10 @@ async def _whole_body(receive: Receive) -> bytes:
     return body
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client is: a server takes an app that returns early for broken."""
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client is: a server treats an app that returns early as broken."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _send(answer: ServerResponse, method: str, send: Send, connection: Connection | None) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers.append((b"content-length", str(answer.length).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if isinstance(answer.body, bytes) and answer.cut is None:
-        await send({"type": "http.response.body", "body": answer.body})
-        return
-    left = answer.length if answer.cut is None else min(answer.cut, answer.length)
-    for chunk in answer.chunks() if method != "HEAD" else ():
-        if left <= 0 or (connection is not None and connection.is_closing()):
-            break
-        await send({"type": "http.response.body", "body": chunk[:left], "more_body": True})
-        left -= len(chunk)
-    if answer.cut is None:
-        await send({"type": "http.response.body"})
 
 
 _BACKLOG = 2048
@@ -118,16 +121,28 @@ _ORIGINS: tuple[Origin, Origin] = ("api", "storage")
 def serve(
     simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0
 ) -> Generator[str]:
-    """Serve the simulator from a thread of its own; gives the base URL of the API.
+    """Serve the simulator from a thread of its own.
 
-    The links that the simulator gives lead to these sockets while it is served.  Port 0 takes a free one.
+    The simulator's links lead to these sockets while it is served.
 
         with serve(Simulator(limits=Limits.unlimited())) as url:
             ...  # any client: Planet(Config(base_url=url), credentials=ApiKey("any"))
+
+    Args:
+        simulator: What to serve.
+        host: The address to listen on.
+        port: The port of the API; 0 takes a free one.
+        storage_port: The port of the storage.
+
+    Yields:
+        The base URL of the API.
+
+    Raises:
+        PlanetError: A port is not free.
     """
     with start_blocking_portal("asyncio") as portal:
-        serving_ = serving(simulator, host=host, port=port, storage_port=storage_port)
-        with portal.wrap_async_context_manager(serving_) as url:
+        served = serving(simulator, host=host, port=port, storage_port=storage_port)
+        with portal.wrap_async_context_manager(served) as url:
             yield url
 
 
@@ -135,7 +150,7 @@ def serve(
 async def serving(
     simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0
 ) -> AsyncGenerator[str]:
-    """Serve the simulator from this event loop, which must be asyncio's; else as `serve`."""
+    """Serve the simulator from this event loop, which must be asyncio's; otherwise as `serve`."""
     with ExitStack() as sockets:
         listeners = [sockets.enter_context(_listener(host, number)) for number in (port, storage_port)]
         urls = [f"http://{host}:{listener.getsockname()[1]}" for listener in listeners]
@@ -156,7 +171,7 @@ async def serving(
 
 
 class _App(App):
-    """Ends quietly when the server stops in the middle of a request; uvicorn would log the cancellation."""
+    """Ends silently when the server stops during a request; uvicorn would log the cancellation."""
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         with suppress(asyncio.CancelledError):
@@ -172,7 +187,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does so only for sockets made with their protocol named; without it each answer takes 40 ms.
+        # asyncio does so only for sockets created with a protocol; without it each response takes 40 ms.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {"connection": transport}
 
@@ -182,12 +197,12 @@ def _listener(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         raise PlanetError(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="Take another port."
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="Use another port."
         ) from error
 
 
 async def _listen(app: _App, listener: socket.socket, state: ServerState) -> asyncio.Server:
-    # uvicorn's own Server looks ten times a second whether it is to stop, and takes as long to do so.
+    # uvicorn's own Server checks ten times a second whether to stop, and takes as long to do so.
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -206,12 +221,10 @@ async def _listen(app: _App, listener: socket.socket, state: ServerState) -> asy
 
 
 async def _hang_up(state: ServerState) -> None:
-    """Break off what is still going on: requests that hang or are slow on purpose have no end to wait for."""
+    """Abort the requests that are still served: those that hang or are slow on purpose have no end."""
     for connection in list(state.connections):
         connection.transport.abort()
-    await asyncio.sleep(
-        0
-    )  # the protocols learn that the connection is lost, and so do the apps that wait for it
+    await asyncio.sleep(0)  # now the protocols, and the apps that wait for it, see the disconnection
     tasks = list(state.tasks)
     for task in tasks:
         task.cancel()

@@ -1,10 +1,12 @@
 """`Simulator`: a Planet in memory, which is a `Transport` and can be served over HTTP."""
 
 import base64
+import heapq
+import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from urllib.parse import urlencode, urlsplit
 
@@ -14,49 +16,47 @@ import anyio.lowlevel
 from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
+from planet_async.simulator.context import Context, ListOrder, after
 from planet_async.simulator.faults import Faults, Gate, Limits
 from planet_async.simulator.files import Delivery, Storage
 from planet_async.simulator.http import (
-    AnswerBody,
     Dropped,
     Hung,
     Origin,
     Refused,
+    ResponseBody,
     Route,
     Router,
     ServerRequest,
     ServerResponse,
     message,
 )
-from planet_async.simulator.order_book import Order, OrderJson, OrderPlan, Plan
+from planet_async.simulator.order_store import Order, OrderPlan, Plan
 from planet_async.simulator.orders import OrdersApi
 from planet_async.simulator.reports import ReportPlan, ReportsApi
-from planet_async.simulator.subscription_book import Plan as SubscriptionPlans
-from planet_async.simulator.subscription_book import Subscription, SubscriptionPlan
+from planet_async.simulator.subscription_store import Plan as SubscriptionPlans
+from planet_async.simulator.subscription_store import Subscription, SubscriptionPlan
 from planet_async.simulator.subscriptions import SubscriptionsApi
-from planet_async.simulator.tasking import SearchPlan, TaskingApi
-from planet_async.simulator.tasking_book import Plan as TaskingPlans
-from planet_async.simulator.tasking_book import TaskingOrder, TaskingPlan
+from planet_async.simulator.tasking import TaskingApi
+from planet_async.simulator.tasking_store import Plan as TaskingPlans
+from planet_async.simulator.tasking_store import TaskingOrder, TaskingPlan
 from planet_async.simulator.webhooks import Webhooks
-from planet_async.simulator.world import Context, http_date
+from planet_async.simulator.windows import SearchPlan
 
 READ_TIMEOUT = 60.0
-"""Seconds of the simulator's clock after which a client in process gives up on a fault that hangs."""
+"""Seconds of the simulator's clock after which a client in this process gives up on a fault that hangs."""
 
+_Late = tuple[int, int, Callable[[], ServerResponse]]  # when, a number, what to do
 _DELIVERIES_KEPT = 256
-_STORAGE = Route("GET", "", "storage.get", lambda _: ServerResponse(404))  # `Storage` answers
+_STORAGE = Route("GET", "", "storage.get", lambda _: ServerResponse(404))  # `Storage` responds
 
 
 class Simulator:
-    """A Planet in memory: orders that move with the clock, deliveries, limits and faults.
+    """A Planet in memory: orders that progress with the clock, deliveries, limits and faults.
 
-    In process it is a `Transport`, on asyncio and trio; `serve` puts it on loopback sockets.  `plan` says
-    what becomes of orders; `file_bytes` is the size of a delivered raster; links hold `link_seconds`;
-    `max_queued` is how many orders may be queued before `create` answers 409; `tasking_plan` says what
-    becomes of tasking orders, `search_plan` of searches for imaging windows; `report_plan` says what usage
-    reports there are, `subscription_plan` what becomes of subscriptions.  Without an `api_key` any credential
-    will do, but there must be one.  What of the real API is not known is marked [L] in the source, what one
-    source says [M], what is documented or recorded [H].
+    In this process it is a `Transport`, on asyncio and trio; `serve` puts it on loopback sockets.  In its
+    source, what is documented or recorded is marked [H], what one source says [M], and what is not known
+    of the real API [L].
 
         simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=60))
         async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
@@ -64,7 +64,30 @@ class Simulator:
         assert simulator.requests["orders.create"] == 1
         assert simulator.orders[order.id].state == "queued"
 
-    `requests` counts what arrived, by operation; `answers` counts by operation and status what was sent.
+    `requests` counts what arrived, by operation; `responses` what was sent, by operation and status.
+
+    Args:
+        clock: The time of the service; that of this machine by default.
+        api_key: The only credential that is accepted; by default any is, but one is required.
+        base_url: The address of the API.
+        storage_url: The address of the files: another origin.
+        limits: The rate limits; those documented by default.
+        plan: What becomes of orders.
+        file_bytes: The size of a delivered raster.
+        link_seconds: How long download links are valid.
+        page_size: The items of a page, where the request does not say.
+        max_queued: How many orders may be queued before `create` responds 409.
+        tasking_plan: What becomes of tasking orders.
+        search_plan: What becomes of searches for imaging windows.
+        report_plan: Which usage reports there are.
+        subscription_plan: What becomes of subscriptions.
+        change_name: How the service changes the names of what is created; `NAME_CHANGES` has some.
+        database_lag: By how many seconds the times of resources are behind the Date of the responses.
+        date_header: Whether responses have a Date.
+        list_delay: After how many seconds lists have what was created.
+        list_order: How lists are sorted: as ``"requested"``, by creation with the ``"oldest"`` first, or
+            ``"shuffled"``.
+        seed: The same seed makes the same ids and the same random faults.
     """
 
     def __init__(
@@ -84,78 +107,109 @@ class Simulator:
         search_plan: SearchPlan = SearchPlan(),  # noqa: B008 - frozen
         report_plan: ReportPlan = ReportPlan(),  # noqa: B008 - frozen
         subscription_plan: SubscriptionPlans = SubscriptionPlan(),  # noqa: B008 - frozen
+        change_name: Callable[[str], str] = str,
+        database_lag: float = 0.0,
+        date_header: bool = True,
+        list_delay: float = 0.0,
+        list_order: ListOrder = "requested",
         seed: int = 0,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.faults = Faults(seed)
         self.requests: Counter[str] = Counter()
-        self.answers: Counter[tuple[str, int]] = Counter()
+        self.responses: Counter[tuple[str, int]] = Counter()
         self.open_responses = 0
-        self._world = Context(
-            clock=self.clock, base_url=base_url, storage_url=storage_url, link_seconds=link_seconds, seed=seed
+        self._context = Context(
+            clock=self.clock,
+            base_url=base_url,
+            storage_url=storage_url,
+            link_seconds=link_seconds,
+            seed=seed,
+            change_name=change_name,
+            database_lag=database_lag,
+            list_delay=list_delay,
+            list_order=list_order,
         )
+        self._date_header = date_header
         self._gate = Gate(limits or Limits())
         self._credentials = None if api_key is None else _credentials(api_key)
         self._file_bytes = file_bytes
-        find = lru_cache(_DELIVERIES_KEPT)(self._delivery)
-        self._storage = Storage(self._world, find)
+        delivery_of = lru_cache(_DELIVERIES_KEPT)(self._delivery)
+        self._storage = Storage(self._context, delivery_of)
         orders = OrdersApi(
-            self._world,
+            self._context,
             plan=plan,
             max_queued=max_queued,
             page_size=page_size,
-            find=find,
-            address=self._storage.address,
+            delivery_of=delivery_of,
+            address_of=self._storage.address_of,
         )
-        self._book = orders.book
-        tasking = TaskingApi(self._world, plan=tasking_plan, search_plan=search_plan, page_size=page_size)
-        self.tasking_orders: Mapping[str, TaskingOrder] = MappingProxyType(tasking.book.by_id)
-        reports = ReportsApi(self._world, plan=report_plan, page_size=page_size)
-        subscriptions = SubscriptionsApi(self._world, plan=subscription_plan, page_size=page_size)
-        self._subscriptions = subscriptions.book
-        self._webhooks = Webhooks(self._book, OrderJson(self._world, find), self._subscriptions)
+        tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan, page_size=page_size)
+        reports = ReportsApi(self._context, plan=report_plan, page_size=page_size)
+        subscriptions = SubscriptionsApi(self._context, plan=subscription_plan, page_size=page_size)
+        self._orders, self._subscriptions = orders.store, subscriptions.store
+        self._tasking = tasking.store
+        self._webhooks = Webhooks(self._orders, orders.json, self._subscriptions)
         apis = (orders, tasking, reports, subscriptions)
         self._router = Router(route for api in apis for route in api.routes())
+        self._late: list[
+            tuple[int, int, Callable[[], ServerResponse]]
+        ] = []  # a heap: when, a number, what to do
+        self._lock = threading.Lock()
 
     @property
     def orders(self) -> Mapping[str, Order]:
-        """The orders by id, as they stand now; copy it to iterate while another thread serves."""
-        self._book.advance(self._world.now())
-        return MappingProxyType(self._book.by_id)
+        """The orders by id, as they are now; copy it to iterate while another thread serves."""
+        self._act_late()
+        self._orders.advance(self._context.now())
+        return MappingProxyType(self._orders.by_id)
 
     @property
     def subscriptions(self) -> Mapping[str, Subscription]:
-        """The subscriptions by id, as they stand now; copy it to iterate while another thread serves."""
-        self._subscriptions.advance(self._world.now())
+        """The subscriptions by id, as they are now; copy it to iterate while another thread serves."""
+        self._act_late()
+        self._subscriptions.advance(self._context.now())
         return MappingProxyType(self._subscriptions.by_id)
 
     @property
+    def tasking_orders(self) -> Mapping[str, TaskingOrder]:
+        """The tasking orders by id."""
+        self._act_late()
+        return MappingProxyType(self._tasking.by_id)
+
+    @property
     def base_url(self) -> str:
-        """Where the API is."""
-        return self._world.base_url
+        """The address of the API."""
+        return self._context.base_url
 
     @property
     def storage_url(self) -> str:
-        """Where the files are: another origin."""
-        return self._world.storage_url
+        """The address of the files: another origin."""
+        return self._context.storage_url
 
     def move_to(self, base_url: str, storage_url: str) -> None:
-        """Change the addresses, and with them all links; `serve` does that."""
-        self._world.base_url, self._world.storage_url = base_url, storage_url
+        """Change the addresses, and all links with them; `serve` does that."""
+        self._context.base_url, self._context.storage_url = base_url, storage_url
 
     def move_clock(self, seconds: float) -> None:
         """Set the server's clock forward or, with less than 0, back; what is due at a time follows it."""
-        self._world.move_clock(seconds)
+        self._context.move_clock(seconds)
 
     def notifications(self) -> list[Request]:
-        """Give the calls to webhooks that have become due, each once: what Planet would send, and when.
+        """Return the notifications of webhooks that have become due, each once, as Planet would send them.
 
-        What an order asks for is documented, what a subscription's call holds is not [L].
+        The body of an order's notification is documented, that of a subscription's is not [L].
         """
-        return list(self._webhooks.due(self._world.now()))
+        self._act_late()
+        return list(self._webhooks.due(self._context.now()))
 
     async def post_notifications(self, network: Transport, every: float = 1.0) -> None:
-        """Send `notifications` until cancelled, looking every so many seconds; what fails is lost [L]."""
+        """Send `notifications` until cancelled.  What fails is not sent again [L].
+
+        Args:
+            network: Sends the requests.
+            every: The seconds between two checks for what is due.
+        """
         while True:
             for request in self.notifications():
                 with suppress(PlanetError):
@@ -163,67 +217,83 @@ class Simulator:
             await self.clock.sleep(every)
 
     async def send(self, request: Request) -> Response:
-        """Answer a request, or fail as a network would; see `planet_async.http.Transport`."""
+        """Return the response, or fail as a network would; see `planet_async.http.Transport`."""
         await anyio.lowlevel.checkpoint()
-        call = _call(request, self._origin(request))
         try:
-            answer = await self.answer(call)
+            found = await self.respond(_server_request(request, self._origin(request)))
         except Dropped as drop:
             if drop.refused:
                 raise ConnectError("could not connect: refused by the simulator", request=request) from None
-            raise ConnectionLost(
-                "the connection broke off: dropped by the simulator", request=request
-            ) from None
+            text = "the connection broke off: dropped by the simulator"
+            raise ConnectionLost(text, request=request) from None
         except Hung:
             await self.clock.sleep(READ_TIMEOUT)
             raise TransportTimeout(
                 "nothing moved for too long: the simulator hangs", request=request
             ) from None
-        headers = {**answer.headers, "content-length": str(answer.length)}
-        body = AnswerBody(request, call, answer)
+        body = ResponseBody(request, found, self.clock)
 
         def close() -> None:
             self.open_responses -= 1
 
         self.open_responses += 1
-        response = Response(answer.status, headers, body, url=request.url, close=close)
+        response = Response(found.status, found.all_headers, body, url=request.url, close=close)
         if not request.stream:
             await response.read()
         return response
 
     async def aclose(self) -> None:
-        """Do nothing: there is no connection, and the state stays to be looked at."""
+        """Do nothing: there is no connection, and the state can still be read."""
 
-    async def answer(self, call: ServerRequest) -> ServerResponse:
-        """Answer a call however it came in; raises Dropped or Hung where a fault wants no answer."""
-        route, ids = self._router.find(call) if call.origin == "api" else (_STORAGE, ())
-        call.operation = route.operation
-        self.requests[call.operation] += 1
-        fault = self.faults.take(call)
+    async def respond(self, request: ServerRequest) -> ServerResponse:
+        """Return the response to a request; raise Dropped or Hung where a fault sends none."""
+        route, ids = self._router.find(request) if request.origin == "api" else (_STORAGE, ())
+        request.operation = route.operation
+        self.requests[request.operation] += 1
+        self._act_late()
+        fault = self.faults.take(request)
         if fault is None:
-            answer = await self._act(call, route, ids)
+            response = await self._act(request, route, ids)
         else:
             if not fault.after:
                 await self.clock.sleep(fault.delay)
-            acted = await self._act(call, route, ids) if fault.acts else None
+            acted = await self._act(request, route, ids) if fault.acts else None
             if fault.after:
                 await self.clock.sleep(fault.delay)
-            answer = fault.apply(acted)
-        self.answers[call.operation, answer.status] += 1
-        answer.headers.setdefault("date", http_date(self._world.now()))
-        return answer
+            if fault.acts_after is not None:
+                due = after(self._context.now(), fault.acts_after)
+                number = self.requests.total()
+                late: _Late = (due, number, partial(self._handle, request, route, ids))
+                heapq.heappush(self._late, late)
+            response = fault.apply(acted)
+        self.responses[request.operation, response.status] += 1
+        if self._date_header:
+            response.headers.setdefault("date", self._context.date())
+        return response
 
-    async def _act(self, call: ServerRequest, route: Route, ids: tuple[str, ...]) -> ServerResponse:
+    def _act_late(self) -> None:
+        """Act on the requests that are due, each at its own moment."""
+        with self._lock:
+            while self._late and self._late[0][0] <= self._context.now():
+                moment, _, handle = heapq.heappop(self._late)
+                with self._context.at(moment):
+                    handle()
+
+    async def _act(self, request: ServerRequest, route: Route, ids: tuple[str, ...]) -> ServerResponse:
         if route is _STORAGE:
-            return await self._storage.answer(call)
-        if route.needs_credential and not self._is_known(call.headers.get("authorization", "")):
+            return await self._storage.respond(request)
+        if route.needs_credential and not self._is_known(request.headers.get("authorization", "")):
             return message(401, "Please provide a valid API key or access token")
-        if (refusal := self._gate.check(call.operation, self._world.elapsed())) is not None:
+        if (refusal := self._gate.check(request.operation, self._context.elapsed())) is not None:
             return refusal
+        return self._handle(request, route, ids)
+
+    @staticmethod
+    def _handle(request: ServerRequest, route: Route, ids: tuple[str, ...]) -> ServerResponse:
         try:
-            return route.handler(call, *ids)
+            return route.handler(request, *ids)
         except Refused as refused:
-            return refused.answer
+            return refused.response
 
     def _is_known(self, authorization: str) -> bool:
         scheme, _, credential = authorization.partition(" ")
@@ -232,9 +302,16 @@ class Simulator:
         return (scheme.lower(), credential) in self._credentials
 
     def _delivery(self, order_id: str) -> Delivery:
-        order = self._book.by_id[order_id]
-        partial = order.plan.state == "partial"
-        return Delivery(order_id, order.request, file_bytes=self._file_bytes, partial=partial)
+        order = self._orders.by_id[order_id]
+        return Delivery(
+            order_id,
+            order.request,
+            file_bytes=self._file_bytes,
+            partial=order.plan.state == "partial",
+            manifest=order.plan.manifest,
+            missing=order.plan.missing_files,
+            damaged=order.plan.damaged_files,
+        )
 
     def _origin(self, request: Request) -> Origin:
         target = origin(request.url)
@@ -254,7 +331,7 @@ def _credentials(api_key: str) -> frozenset[tuple[str, str]]:
     return frozenset({("basic", basic), ("api-key", api_key), ("bearer", api_key)})
 
 
-def _call(request: Request, where: Origin) -> ServerRequest:
+def _server_request(request: Request, where: Origin) -> ServerRequest:
     parts = urlsplit(request.url)
     query = "&".join(filter(None, (parts.query, urlencode(request.params))))
     headers = {name.lower(): value for name, value in request.headers.items()}

@@ -1,4 +1,4 @@
-"""What the simulator has to tell webhooks: `Webhooks` gives the calls to be made, each once."""
+"""The notifications that the simulator sends to webhooks, each once."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -8,11 +8,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import msgspec
 
 from planet_async.http import Request
-from planet_async.simulator.order_book import Order, OrderJson, OrderStore
-from planet_async.simulator.subscription_book import Subscription, SubscriptionStore, results_of, shown_result
-from planet_async.simulator.world import Interval
+from planet_async.simulator.context import Interval
+from planet_async.simulator.order_store import Order, OrderJson, OrderStore
+from planet_async.simulator.subscription_store import Subscription, SubscriptionStore
 
-_ENDED = frozenset({"success", "partial", "failed", "cancelled"})
+_FINAL = frozenset({"success", "partial", "failed", "cancelled"})
 
 
 class Webhooks:
@@ -22,22 +22,22 @@ class Webhooks:
         self._orders = orders
         self._json = json
         self._subscriptions = subscriptions
-        self._seen = 0
-        self._open: dict[str, tuple[Order, Mapping[str, Any]]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._since = 0
+        self._active: dict[str, tuple[Order, Mapping[str, Any]]] = {}
+        self._sent: set[tuple[str, str]] = set()
 
     def due(self, now: int) -> Iterator[Request]:
-        """Yield the calls that have become due."""
+        """Yield the notifications that have become due."""
         self._orders.advance(now)
-        for order in self._orders.modified_within(Interval(self._seen, None)):
+        for order in self._orders.by_modification(Interval(self._since, None)):
             if webhook := _webhook(order.request):
-                self._open[order.id] = order, webhook
-        self._seen = now
-        for order, webhook in list(self._open.values()):
+                self._active[order.id] = order, webhook
+        self._since = now
+        for order, webhook in list(self._active.values()):
             for body in self._of_order(order, per_order=bool(webhook.get("per_order")), now=now):
                 yield _post(webhook["url"], body)
-            if order.state in _ENDED:
-                del self._open[order.id]
+            if order.state in _FINAL:
+                del self._active[order.id]
         self._subscriptions.advance(now)
         for subscription in self._subscriptions.all():
             if webhook := _webhook(subscription.body):
@@ -46,8 +46,8 @@ class Webhooks:
                         yield _post(webhook["url"], body)
 
     def _of_order(self, order: Order, *, per_order: bool, now: int) -> Iterator[Mapping[str, Any]]:
-        """Tell of each item, or once of all [H]; a failed order has none, a cancelled one no call [L]."""
-        if order.state == "cancelled" or (per_order and order.state not in _ENDED):
+        """Yield one for each item, or one for all [H]; for a cancelled order none [L]."""
+        if order.state == "cancelled" or (per_order and order.state not in _FINAL):
             return
         results = self._json.results(order, now) or []
         items = [_item(result) for result in results if result["delivery"] == "success"]
@@ -60,17 +60,17 @@ class Webhooks:
                 yield {"order_id": order.id, "items": [item]}
 
     def _of_subscription(self, subscription: Subscription, now: int) -> Iterator[dict[str, Any]]:
-        """Tell of its status as it is now, and of its results; the shape is not documented: made up [L]."""
-        said = {"subscription_id": subscription.id, "status": subscription.status}
+        """Yield its status as it is now, and its results; the shape is not documented: ours [L]."""
+        common = {"subscription_id": subscription.id, "status": subscription.status}
         if self._is_new(subscription.id, f"{subscription.status} {subscription.updated}"):
-            yield {"topic": f"status.{subscription.status}", **said}
-        for result in results_of(subscription, now):
+            yield {"topic": f"status.{subscription.status}", **common}
+        for result in subscription.results(now):
             if result.status in {"success", "failed"} and self._is_new(subscription.id, result.id):
-                yield {"topic": f"delivery.{result.status}", **said, "result": shown_result(result)}
+                yield {"topic": f"delivery.{result.status}", **common, "result": result.json()}
 
-    def _is_new(self, about: str, what: str) -> bool:
-        new = (about, what) not in self._told
-        self._told.add((about, what))
+    def _is_new(self, resource_id: str, event: str) -> bool:
+        new = (resource_id, event) not in self._sent
+        self._sent.add((resource_id, event))
         return new
 
 
@@ -80,7 +80,7 @@ def _webhook(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _item(result: Mapping[str, str]) -> dict[str, str]:
-    """Show a result as a notification does: its location is relative to the API's ``/download`` [H]."""
+    """Return a result as notifications have it: its location is relative to the API's ``/download`` [H]."""
     item = dict(result)
     if "location" in item:
         item["location"] = "?" + item["location"].partition("?")[2]

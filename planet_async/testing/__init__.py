@@ -1,4 +1,4 @@
-"""Fakes for tests, ours and yours: a transport with answers written down, and a clock that does not wait.
+"""Fakes for tests, ours and yours: a transport with prepared responses, and a clock that does not wait.
 
     clock = FakeClock()
     network = FakeTransport([reply(503), reply(json={"id": ORDER_ID, "state": "success"})])
@@ -12,7 +12,7 @@ For a whole Planet in memory, states and deliveries included, see `planet_async.
 import asyncio
 import heapq
 import math
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sized
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -28,11 +28,11 @@ from planet_async.errors import PlanetError
 from planet_async.http import NO_HEADERS, Request, Response
 
 Answer = Response | PlanetError | Callable[[Request], Response]
-"""What a `FakeTransport` does with a request: give it, raise it, or ask it."""
+"""What a `FakeTransport` does with a request: return it, raise it, or call it."""
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-_THREAD_SECONDS = 0.001  # how long to let a thread work before looking again
-_QUIET_ROUNDS = 3  # callbacks of the event loop are no tasks: they get a few rounds to wake one
+_THREAD_SECONDS = 0.001  # how long to let a thread work before checking again
+_ROUNDS = 5  # of the event loop; anyio sleeps a tenth of a second where a task still runs after them
 
 
 def reply(
@@ -43,7 +43,7 @@ def reply(
     headers: Mapping[str, str] = NO_HEADERS,
     chunks: Iterable[bytes] | None = None,
 ) -> Response:
-    """Compose a response: `json` is encoded, `chunks` arrive one by one, header names are lower-cased."""
+    """Return a response: `json` is encoded, `chunks` arrive one by one, header names become lower case."""
     found = {name.lower(): value for name, value in headers.items()}
     if json is not None:
         body = msgspec.json.encode(json)
@@ -64,20 +64,24 @@ class _Arriving(AsyncIterator[bytes]):
 
 
 class FakeTransport:
-    """A transport that answers from a list, in order, or from a function of the request.
+    """A transport whose responses come from a list, in order, or from a function of the request.
 
-    `requests` holds all that was sent; `open_responses` counts the responses that nobody has read or closed,
-    which is 0 after any well-behaved call.  A request beyond the list is an AssertionError.
+    A request beyond the list is an AssertionError.
+
+    Attributes:
+        requests: All requests that were sent.
+        open_responses: How many responses are neither read nor closed: 0 after any correct call.
+        closed: Whether it was closed.
     """
 
     def __init__(self, answers: Iterable[Answer] | Callable[[Request], Answer]) -> None:
         self._answer = answers if callable(answers) else _in_order(answers)
         self.requests: list[Request] = []
-        self.open_responses = 0
-        self.closed = False
+        self.open_responses: int = 0
+        self.closed: bool = False
 
     async def send(self, request: Request) -> Response:
-        """Note the request and give the next answer."""
+        """Record the request and return the next response, or raise the next error."""
         self.requests.append(request)
         await anyio.lowlevel.checkpoint()
         answer = self._answer(request)
@@ -95,7 +99,7 @@ class FakeTransport:
         self.open_responses -= 1
 
     async def aclose(self) -> None:
-        """Note that it was closed."""
+        """Record that it was closed."""
         self.closed = True
 
 
@@ -105,7 +109,7 @@ def _in_order(answers: Iterable[Answer]) -> Callable[[Request], Answer]:
     def following(request: Request) -> Answer:
         for answer in remaining:
             return answer
-        raise AssertionError(f"no answer is left for {request}")
+        raise AssertionError(f"no response is left for {request}")
 
     return following
 
@@ -114,16 +118,16 @@ def _in_order(answers: Iterable[Answer]) -> Callable[[Request], Answer]:
 class _Timer:
     due: float
     fire: Callable[[], None]
-    sleeper: bool
+    is_sleeper: bool
     cancelled: bool = False
 
 
 class FakeClock:
-    """A clock whose time stands still while anybody works, and jumps to the next timer when all wait.
+    """A clock whose time stands still while any task works, and jumps to the next timer when all wait.
 
-    An hour of back-off takes no real time, and what happens at which second is exact.  Meant for transports
-    in memory: a task that waits for a real socket counts as waiting, so time would jump.  Work in threads
-    holds the time.  Time moves only while some task sleeps on this clock, or by `advance`.
+    An hour of back-off takes no real time, and what happens at which second is exact.  It is meant for
+    transports in memory: a task that waits for a real socket counts as waiting, so time would jump.  Work in
+    threads holds the time.  Time moves only while a task sleeps on this clock, or by `advance`.
     """
 
     def __init__(self, start: datetime = _EPOCH) -> None:
@@ -134,15 +138,15 @@ class FakeClock:
         self._driven = False
 
     def monotonic(self) -> float:
-        """Give the virtual seconds since this clock was made."""
+        """Return the virtual seconds since this clock was made."""
         return self._elapsed
 
     def now(self) -> datetime:
-        """Give the virtual date and time."""
+        """Return the virtual date and time."""
         return self._start + timedelta(seconds=self._elapsed)
 
     def advance(self, seconds: float) -> None:
-        """Move the time by hand, waking whom it concerns."""
+        """Move the time, and wake the tasks whose sleep is over."""
         until = self._elapsed + seconds
         while self._next_due() <= until:
             self._jump()
@@ -156,9 +160,9 @@ class FakeClock:
         nudge = anyio.Event()
 
         def wake() -> None:
-            nudge.set()  # the one of the moment: it is replaced below
+            nudge.set()  # the present one: it is replaced below
 
-        with self._timer(seconds, wake, sleeper=True) as timer:
+        with self._timer(seconds, wake, is_sleeper=True) as timer:
             try:
                 while self._elapsed < timer.due:
                     if not self._driven:
@@ -173,12 +177,12 @@ class FakeClock:
     @contextmanager
     def move_on_after(self, seconds: float) -> Generator[anyio.CancelScope]:
         """Cancel the block when the virtual time has passed."""
-        with anyio.CancelScope() as scope, self._timer(seconds, scope.cancel, sleeper=False):
+        with anyio.CancelScope() as scope, self._timer(seconds, scope.cancel, is_sleeper=False):
             yield scope
 
     @contextmanager
-    def _timer(self, seconds: float, fire: Callable[[], None], *, sleeper: bool) -> Generator[_Timer]:
-        timer = _Timer(self._elapsed + seconds, fire, sleeper)
+    def _timer(self, seconds: float, fire: Callable[[], None], *, is_sleeper: bool) -> Generator[_Timer]:
+        timer = _Timer(self._elapsed + seconds, fire, is_sleeper)
         heapq.heappush(self._timers, (timer.due, next(self._numbers), timer))
         try:
             yield timer
@@ -196,7 +200,7 @@ class FakeClock:
         timer.fire()
 
     async def _drive(self, own: _Timer) -> None:
-        """Move the time from timer to timer, until the own one."""
+        """Move the time from timer to timer, until this task's own one."""
         self._driven = True
         try:
             while self._elapsed < own.due:
@@ -208,7 +212,7 @@ class FakeClock:
             self._driven = False
 
     def _hand_over(self) -> None:
-        sleepers = (timer for *_, timer in self._timers if timer.sleeper and not timer.cancelled)
+        sleepers = (timer for *_, timer in self._timers if timer.is_sleeper and not timer.cancelled)
         if not self._driven and (successor := next(sleepers, None)):
             successor.fire()
 
@@ -225,20 +229,6 @@ async def _all_others_waiting() -> None:
 
 
 async def _asyncio_tasks_waiting() -> None:
-    # anyio's own wait_all_tasks_blocked() sleeps a tenth of a second for each look.
-    quiet = 0
-    while quiet < _QUIET_ROUNDS:
+    for _ in range(_ROUNDS):
         await asyncio.sleep(0)
-        quiet = 0 if _has_work(asyncio.get_running_loop()) else quiet + 1
-
-
-def _has_work(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether anybody but the task that asks is about to run."""
-    ready: Sized | None = getattr(loop, "_ready", None)
-    if ready is not None:
-        return len(ready) > 0
-    # uvloop does not show its queue; to look at each task takes far longer, where there are many.
-    this = asyncio.current_task()
-    others = (task for task in asyncio.all_tasks() if task is not this)
-    waiters = (getattr(task, "_fut_waiter", None) for task in others)
-    return any(waiter is None or waiter.done() for waiter in waiters)
+    await anyio.wait_all_tasks_blocked()

@@ -42,7 +42,7 @@ Check = Callable[[MakeTransport], Awaitable[None]]
 Outcome = tuple[bytes, type[Exception] | None]
 
 PATIENCE = 10.0
-"""How many seconds the block of a `loopback` may take."""
+"""Seconds that a check may take."""
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 _LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n"
@@ -211,11 +211,6 @@ def get(url: str) -> Request:
 def post(url: str) -> Request:
     """Return a request with a body, for a response that is not streamed."""
     return Request("POST", url, operation="conformance.post", body=b"{}")
-
-
-async def fetch(transport: Transport, url: str) -> bytes:
-    """Send, and return the body of the response."""
-    return await (await transport.send(get(url))).read()
 
 
 async def outcome(transport: Transport, request: Request, on_chunk: Callable[[], object] = bytes) -> Outcome:
@@ -467,7 +462,7 @@ _HOLDING = by_path({"/": saying(OK), "/held": saying(_CHUNKED, then=b"1\r\nx\r\n
 
 
 async def no_more_connections_than_allowed(make: MakeTransport) -> None:
-    """Other requests wait, first come, first served."""
+    """Other requests wait, and are sent in order."""
     for most, stream in ((1, True), (1, False), (3, True), (3, False)):
         async with loopback(saying(OK)) as server, opened(make, connections=most) as transport:
             requests = [Request("GET", f"{server.url}/{number:02}", stream=stream) for number in range(12)]
@@ -640,7 +635,7 @@ class Stepped(Awaitable[object]):
         self._call = call
         self._left = step
         self._act = act
-        self.reached = False
+        self.reached: bool = False
 
     def __await__(self) -> Generator[Any, Any, object]:
         # Popped: a frame that kept an error would be kept by it, with all that the call held.

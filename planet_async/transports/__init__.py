@@ -1,4 +1,4 @@
-"""The network: thin adapters over HTTP clients, by name, or around a client of the user's."""
+"""The network: adapters for HTTP clients, of our own by name, or of the user's."""
 
 from typing import Any, Literal, Protocol, cast
 
@@ -10,11 +10,11 @@ TransportName = Literal["httpx", "httpx2", "aiohttp"]
 
 
 class HttpxClient(Protocol):
-    """An `httpx.AsyncClient` or `httpx2.AsyncClient`; a protocol, so that neither is needed to say so."""
+    """An `httpx.AsyncClient` or `httpx2.AsyncClient`; a protocol, since neither may be installed."""
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has been closed."""
+        """Whether it is closed."""
         ...
 
     async def aclose(self) -> None:
@@ -27,7 +27,7 @@ class AiohttpSession(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it has been closed."""
+        """Whether it is closed."""
         ...
 
     async def close(self) -> None:
@@ -50,7 +50,7 @@ _HINT = (
 
 
 def as_transport(transport: AnyTransport, config: Config) -> Transport:
-    """Return the transport of a name, the adapter for an HTTP client, or the transport itself.
+    """Return the transport with that name, the adapter for an HTTP client, or the transport itself.
 
     Raises:
         InvalidRequest: it is none of these, or its library is not installed.
@@ -65,7 +65,7 @@ def as_transport(transport: AnyTransport, config: Config) -> Transport:
         return cast(Transport, given)
     if library not in _CLIENTS.values():
         raise InvalidRequest(f"no transport is called {library!r}", hint=_HINT)
-    # Imported here, so that `import planet_async` loads no network library, and a client only its own.
+    # Imported here, so that `import planet_async` loads no network library.
     try:
         if library == "aiohttp":
             from planet_async.transports.aiohttp import AiohttpTransport  # noqa: PLC0415
@@ -84,6 +84,6 @@ def as_transport(transport: AnyTransport, config: Config) -> Transport:
 
 
 def _library_of(cls: type) -> str | None:
-    """Return the library whose client a class is, or is derived from."""
+    """Return the library of a client's class, which may be derived from the library's."""
     names = [(base.__module__.partition(".")[0], base.__name__) for base in cls.__mro__]
     return next((_CLIENTS[name] for name in names if name in _CLIENTS), None)

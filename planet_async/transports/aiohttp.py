@@ -21,18 +21,19 @@ from planet_async.config import Config
 from planet_async.errors import InvalidRequest, PlanetError
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
-    KEPT_SECONDS,
+    KEEP_ALIVE_SECONDS,
     Clients,
     Progress,
     broken_off,
     connect_error,
     joined_headers,
+    not_a_url,
     outgoing,
     translating,
     transport_closed,
 )
 
-_READ_BUFFER = 1 << 17  # bytes a connection holds for its reader
+_READ_BUFFER = 1 << 16  # bytes that a connection holds for its reader
 _WRITTEN_AT_ONCE = 1 << 16  # bytes of a body; a longer one is written piece by piece
 _progress: ContextVar[Progress] = ContextVar("planet_async.progress")
 _CONNECTING = (
@@ -48,13 +49,15 @@ class AiohttpTransport:
 
     Args:
         session: A session of yours: its connector (with its TLS settings), proxy, trace configs and headers
-            count; its redirects, cookies, authentication, and middlewares, which can send a request again, do
-            not.  It is not closed, and serves one event loop.  Without it there is one of our own for each
-            event loop.
-        config: Timeouts, the numbers of connections, and, for a session of our own, proxy and certificates.
+            are used; its redirects, cookies, authentication, and middlewares, which can send a request again,
+            are not.  It is not closed, and serves one event loop.  By default the transport makes a session
+            of its own for each event loop.
+        config: Timeouts and numbers of connections; for a session of its own, also proxy and certificates.
 
-    Raises the TransportErrors of `planet_async.errors`, InvalidRequest for what HTTP cannot express and on
-    trio, and ClientClosed.
+    Raises:
+        InvalidRequest: HTTP cannot express the request, or it is sent on trio.
+        TransportError: no response came.
+        ClientClosed: the transport or the session was closed.
     """
 
     def __init__(self, session: aiohttp.ClientSession | None = None, config: Config | None = None) -> None:
@@ -65,15 +68,14 @@ class AiohttpTransport:
         )
 
     async def send(self, request: Request) -> Response:
-        """Send, and return the response with its body unread, which holds its connection until closed."""
         if not on_asyncio():
             raise InvalidRequest(
                 "the aiohttp transport runs on asyncio only", request=request, hint="Use httpx on trio."
             )
         url, headers = outgoing(request)
         if not request.repeatable:
-            # The loop hears of connections that the server has closed while idle: of its last words, such as
-            # a 408, in one turn, and of the end in the next.
+            # So that the event loop notices which idle connections the server has closed: it reads what the
+            # server sent last, such as a 408, in one turn, and the end in the next.
             for _ in range(3):
                 await anyio.lowlevel.checkpoint()
         progress = Progress()
@@ -82,7 +84,7 @@ class AiohttpTransport:
         answer, release = await self._clients.send(request, act, translate)
         found = joined_headers(answer.raw_headers)
         if answer.content.is_eof() and not answer.content.exception():
-            content = answer.content.read_nowait()  # all of it came with the headers
+            content = answer.content.read_nowait()  # the whole body came with the headers
             answer.release()
             release()
             return Response(answer.status, found, content, url=request.url)
@@ -95,18 +97,19 @@ class AiohttpTransport:
         return Response(answer.status, found, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
-        """Close our own connections; a session of the user's stays open."""
         await self._clients.aclose()
 
     def _make(self, context: ssl.SSLContext, proxy: str | None) -> aiohttp.ClientSession:
         if proxy is not None and proxy.startswith("socks"):
             raise InvalidRequest(
-                "aiohttp by itself speaks to no SOCKS proxy",
-                hint="Use httpx, or hand in a session with a connector of the package aiohttp-socks.",
+                "aiohttp does not support SOCKS proxies",
+                hint="Use httpx, or pass a session with a connector of the package aiohttp-socks.",
             )
         config = self._config
         connector = aiohttp.TCPConnector(
-            limit=config.max_connections + config.max_downloads, ssl=context, keepalive_timeout=KEPT_SECONDS
+            limit=config.max_connections + config.max_downloads,
+            ssl=context,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -126,7 +129,7 @@ class AiohttpTransport:
         if session.closed:
             raise transport_closed(request, "the aiohttp session is closed")
         body, authorization = request.body, headers.get("authorization")
-        if session.auth is not None or session.trust_env:  # it refuses the header beside its own, or .netrc's
+        if session.auth is not None or session.trust_env:  # it would refuse ours next to its own
             headers = {name: value for name, value in headers.items() if name != "authorization"}
         _progress.set(progress)
         return await session.request(
@@ -146,7 +149,7 @@ class AiohttpTransport:
         if isinstance(error, _FailedError):
             error = error.error
         if isinstance(error, aiohttp.InvalidURL):
-            return InvalidRequest("not a URL that can be requested", request=request)
+            return not_a_url(request)
         if isinstance(error, _CONNECTING) or progress.is_connecting:
             status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None
             return connect_error(error, request, self._clients.proxy_for(request.url), refused=status)
@@ -157,7 +160,7 @@ class AiohttpTransport:
 
 
 class _Body(AsyncIterator[bytes]):
-    """A body as it arrives, in pieces as large as came."""
+    """A body as it arrives."""
 
     def __init__(self, content: aiohttp.StreamReader, translate: partial[PlanetError]) -> None:
         self._content = content
@@ -171,7 +174,7 @@ class _Body(AsyncIterator[bytes]):
 
 
 class _FailedError(Exception):
-    """A failure in disguise: those that aiohttp knows have it send an idempotent request once more."""
+    """Wraps a failure: those that aiohttp knows make it send an idempotent request again."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -181,7 +184,7 @@ class _FailedError(Exception):
 async def _send_once(
     authorization: str | None, theirs: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send once, with our credential or none, and with no cookie of a session's jar."""
+    """Send once, with our credential or none, and without cookies of the session."""
     theirs.headers.pop("Cookie", None)
     theirs.headers.pop("Authorization", None)
     if authorization is not None:
@@ -195,7 +198,7 @@ async def _send_once(
 
 
 def _tracing() -> aiohttp.TraceConfig:
-    """Return what notes whether a connection is being made."""
+    """Return the trace config that notes whether a connection is being made."""
 
     async def begin(*_: object) -> None:
         _progress.get().is_connecting = True

@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from planet_async.config import Config
-from planet_async.errors import InvalidRequest, PlanetError, TransportTimeout
+from planet_async.errors import InvalidRequest, PlanetError
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
-    KEPT_SECONDS,
+    KEEP_ALIVE_SECONDS,
     Clients,
     Progress,
     broken_off,
     connect_error,
+    is_ours,
     joined_headers,
+    keep_secrets_out_of_logs,
+    not_a_url,
     outgoing,
+    timed_out,
     translating,
     transport_closed,
 )
-from planet_async.transports._logs import keep_secrets_out_of_logs, ours
 
 if TYPE_CHECKING:
     import httpx
@@ -37,18 +40,22 @@ _STATUS = re.compile(r"\d{3}\b", re.ASCII)
 class HttpxTransport:
     """Sends with `httpx.AsyncClient`, or with `httpx2.AsyncClient`, which is HTTPX continued by its author.
 
-    Args:
-        client: A client of yours, of either library: its proxies, mounts, certificates, event hooks and
-            headers count; its redirects, cookies and authentication do not.  It is not closed, and serves one
-            event loop.  Without it there is a client of our own for each event loop.
-        config: Timeouts, the numbers of connections, and, for a client of our own, proxy and certificates.
-        library: "httpx" or "httpx2", for a client of our own.
-
-    HTTP/2 is spoken with servers that offer it where `planet-async[http2]` is installed.  Raises the
-    TransportErrors of `planet_async.errors`, InvalidRequest for what HTTP cannot express, and ClientClosed.
-
         async with httpx.AsyncClient(proxy="http://proxy:3128") as client, Planet(transport=client) as planet:
             ...
+
+    HTTP/2 is spoken with servers that offer it if `planet-async[http2]` is installed.
+
+    Args:
+        client: A client of yours, of either library: its proxies, mounts, certificates, event hooks and
+            headers are used; its redirects, cookies and authentication are not.  It is not closed, and serves
+            one event loop.  By default the transport makes a client of its own for each event loop.
+        config: Timeouts and numbers of connections; for a client of its own, also proxy and certificates.
+        library: "httpx" or "httpx2", for a client of its own.
+
+    Raises:
+        InvalidRequest: HTTP cannot express the request, or `client` is none.
+        TransportError: no response came.
+        ClientClosed: the transport or the client was closed.
     """
 
     def __init__(
@@ -68,13 +75,12 @@ class HttpxTransport:
         keep_secrets_out_of_logs()
 
     async def send(self, request: Request) -> Response:
-        """Send, and return the response with its body unread, which holds its connection until closed."""
         progress = Progress()
-        theirs = self._built(request, progress)
+        theirs = self._build(request, progress)
         translate = partial(self._translate, request, progress)
         answer, release = await self._clients.send(request, partial(self._sent, request, theirs), translate)
         headers = joined_headers(answer.headers.raw)
-        if answer.is_stream_consumed:  # by a mock, or by an event hook of the user's, which had it decoded
+        if answer.is_stream_consumed:  # by a mock, or by an event hook of the user's, and decompressed
             release()
             headers.pop("content-encoding", None)
             return Response(answer.status_code, headers, answer.content, url=request.url)
@@ -89,7 +95,6 @@ class HttpxTransport:
         return Response(answer.status_code, headers, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
-        """Close our own connections; a client of the user's stays open."""
         await self._clients.aclose()
 
     def _make(self, context: ssl.SSLContext, proxy: str | None) -> Any:
@@ -97,7 +102,7 @@ class HttpxTransport:
         # The gate bounds the connections.  A bound of the pool's own would count HTTP/2 connections that the
         # server has hung up on for as long as idle ones are kept, and requests would wait for them (2.16).
         limits = lib.Limits(
-            max_connections=None, max_keepalive_connections=most, keepalive_expiry=KEPT_SECONDS
+            max_connections=None, max_keepalive_connections=most, keepalive_expiry=KEEP_ALIVE_SECONDS
         )
         try:
             return lib.AsyncClient(
@@ -112,7 +117,7 @@ class HttpxTransport:
             hint = f'pip install "{lib.__name__}[socks]"'
         raise InvalidRequest("a SOCKS proxy needs a package that is not installed", hint=hint)
 
-    def _built(self, request: Request, progress: Progress) -> Any:
+    def _build(self, request: Request, progress: Progress) -> Any:
         url, headers = outgoing(request)
         extensions: dict[str, object] = {"timeout": self._timeouts}
         if url.startswith("https:") or self._clients.proxy_for(url):
@@ -126,29 +131,29 @@ class HttpxTransport:
                 extensions=extensions,
             )
         except (self._lib.InvalidURL, ValueError, TypeError):
-            pass  # not raised from here: its text has the URL
-        raise InvalidRequest("not a URL that can be requested", request=request)
+            pass  # not raised from here: the text of this error has the URL
+        raise not_a_url(request)
 
     async def _sent(self, request: Request, theirs: Any, client: Any) -> Any:
         if client.is_closed:
             raise transport_closed(request, "the HTTP client is closed")
-        with ours():
-            try:
-                return await client.send(theirs, stream=True, auth=None, follow_redirects=False)
-            except (
-                self._lib.HTTPStatusError
-            ) as error:  # of an event hook: what a status means is decided above
-                return error.response
+        token = is_ours.set(True)
+        try:
+            return await client.send(theirs, stream=True, auth=None, follow_redirects=False)
+        except self._lib.HTTPStatusError as error:  # raised by an event hook of the user's
+            return error.response
+        finally:
+            is_ours.reset(token)
 
     def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
         lib = self._lib
         if isinstance(error, lib.UnsupportedProtocol):
-            return InvalidRequest("not a URL that can be requested", request=request)
+            return not_a_url(request)
         is_connecting = isinstance(
             error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout
         )
         if is_connecting or progress.is_connecting:
-            # HTTPX has the status with which a proxy refuses only in its text: "403 Forbidden".
+            # HTTPX tells the status with which a proxy refused in the text of its error: "403 Forbidden".
             status = _STATUS.match(str(error)) if isinstance(error, lib.ProxyError) else None
             proxy = self._clients.proxy_for(request.url)
             found = TimeoutError() if isinstance(error, lib.TimeoutException) else error
@@ -157,12 +162,12 @@ class HttpxTransport:
 
     def _broken_off(self, request: Request, error: Exception) -> PlanetError:
         if isinstance(error, self._lib.TimeoutException):
-            return TransportTimeout("nothing moved for too long", request=request)
+            return timed_out(request)
         return broken_off(error, request, self._lib.TransportError)
 
 
 class _Trace:
-    """Follows how a connection is made, by the `trace` extension of HTTPX.
+    """Watches a connection being made, through HTTPX's `trace` extension.
 
     It notes a CONNECT to a proxy, and closes a connection whose TLS handshake is cancelled, which httpx 0.28
     and httpx2 2.16 leave open.
@@ -173,7 +178,6 @@ class _Trace:
         self._stream: Any = None
 
     async def note(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take note of an event."""
         if "request" in info:
             self._progress.is_connecting = info["request"].method == b"CONNECT"
         elif event == "connection.connect_tcp.complete":
@@ -184,7 +188,7 @@ class _Trace:
 
 
 class _Body(AsyncIterator[bytes]):
-    """A body as it arrives.  No generator: to drop one half way is a ResourceWarning on trio."""
+    """A body as it arrives; not a generator, since dropping one halfway is a ResourceWarning on trio."""
 
     def __init__(self, answer: Any, translate: Any) -> None:
         self._answer = answer
@@ -202,15 +206,14 @@ class _Body(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         with suppress(Exception):
             await self._answer.aclose()
-            # Clients read through nested generators, which would be dropped half way, a ResourceWarning on
-            # trio.  The error of reading what is closed ends them all.
+            # HTTPX reads through nested generators, which would be dropped halfway.  Reading what is closed
+            # raises in the innermost, and so ends them all.
             if self._has_begun:
                 async for _ in self._chunks:
                     pass
 
 
 def _library_of(client: object) -> str:
-    """Return the name of the library whose client it is, or is derived from."""
     for cls in type(client).__mro__:
         library = cls.__module__.partition(".")[0]
         if cls.__name__ == "AsyncClient" and library in {"httpx", "httpx2"}:

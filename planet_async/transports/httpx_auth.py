@@ -1,4 +1,4 @@
-"""`AuthFlow`: an authentication made for httpx, at work on requests of ours."""
+"""`AuthFlow` signs requests with an `httpx.Auth`, such as the official client's."""
 
 from collections.abc import AsyncGenerator, Generator
 from functools import partial
@@ -13,16 +13,17 @@ from attrs import evolve
 from planet_async._loops import PerLoop
 from planet_async.errors import ConnectError, InvalidRequest, PlanetError
 from planet_async.http import Request, Response, Transport
+from planet_async.redaction import credential_of
 
-_OURS = frozenset({"host", "content-length"})  # the network's business
-_NETWORK_TROUBLE = (OSError, httpx.TransportError)  # the errors of `requests` are OSErrors
+_SET_BY_CLIENT = frozenset({"host", "content-length"})
+_NETWORK_ERRORS = (OSError, httpx.TransportError)  # the errors of `requests` are OSErrors
 
 
 class AuthFlow:
     """A transport that sends what an object like `httpx.Auth` makes of each request.
 
-    The object is asked in a thread, by one request at a time: it may read a file, or fetch a token.  One that
-    has an `async_auth_flow` of its own is asked where we are.
+    The object is called in a thread, by one request at a time, since it may read a file or fetch a token.  If
+    it has an `async_auth_flow` of its own, that is called instead, in the event loop.
     """
 
     def __init__(self, auth: Any, network: Transport) -> None:
@@ -32,16 +33,18 @@ class AuthFlow:
         self._one_at_a_time = PerLoop(anyio.Lock)
 
     async def send(self, request: Request) -> Response:
-        """Send, with all that belongs to it; give the last answer."""
         plain = _theirs(request)
         flow = self._begin(plain)
         try:
             outgoing = await self._step(flow, None, request)
             while True:
                 if outgoing is None:
-                    raise InvalidRequest(f"{type(self._auth).__name__} gave nothing to send", request=request)
-                sent = _signed(request, outgoing) if outgoing is plain else await _another(outgoing)
+                    raise InvalidRequest(
+                        f"{type(self._auth).__name__} returned nothing to send", request=request
+                    )
+                sent = _signed(request, outgoing) if outgoing is plain else await _own_request(outgoing)
                 response = await self._network.send(sent)
+                response.secrets = credential_of(sent)
                 answer = await self._answer(response, outgoing)
                 outgoing = await self._step(flow, answer, request)
                 if outgoing is None:
@@ -51,7 +54,6 @@ class AuthFlow:
             await _end(flow)
 
     async def aclose(self) -> None:
-        """Close the network."""
         await self._network.aclose()
 
     def _begin(self, plain: httpx.Request) -> "_Flow":
@@ -73,7 +75,7 @@ class AuthFlow:
             return None
         except PlanetError:
             raise
-        except _NETWORK_TROUBLE as error:
+        except _NETWORK_ERRORS as error:
             raise ConnectError(
                 f"{type(self._auth).__name__} could not sign the request: {type(error).__name__}",
                 request=request,
@@ -121,18 +123,18 @@ def _theirs(request: Request) -> httpx.Request:
 
 
 def _headers(outgoing: httpx.Request) -> dict[str, str]:
-    return {name: value for name, value in outgoing.headers.items() if name not in _OURS}
+    return {name: value for name, value in outgoing.headers.items() if name not in _SET_BY_CLIENT}
 
 
 def _signed(request: Request, outgoing: httpx.Request) -> Request:
-    """Give our request with what was done to it: headers, and perhaps a signature in the address."""
+    """Return our request with what was added to it: headers, and perhaps a signature in the URL."""
     signed = evolve(request, headers=_headers(outgoing))
-    moved = outgoing.url != _theirs(request).url
-    return evolve(signed, url=str(outgoing.url), params=()) if moved else signed
+    has_new_url = outgoing.url != _theirs(request).url
+    return evolve(signed, url=str(outgoing.url), params=()) if has_new_url else signed
 
 
-async def _another(outgoing: httpx.Request) -> Request:
-    """Give a request of the object's own, such as the one for its token."""
+async def _own_request(outgoing: httpx.Request) -> Request:
+    """Return a request of the object's own, such as the one for its token."""
     body = await outgoing.aread()
     return Request(
         outgoing.method,

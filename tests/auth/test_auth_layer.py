@@ -29,7 +29,7 @@ async def sent(url: str, base_url: str = API) -> Request:
 )
 async def test_the_apis_own_requests_are_signed(url: str) -> None:
     """The credential goes to the scheme, host and port of the base URL, however these are written."""
-    assert (await sent(url)).headers["authorization"] == await ApiKey(KEY).authorization()
+    assert (await sent(url)).headers["authorization"] == ApiKey(KEY).authorization()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,9 @@ async def test_a_redirect_leads_away_without_the_credential_and_back_with_it() -
             reply(),
         ]
     )
-    await (await FollowRedirects(Auth(network, ApiKey(KEY), API, FakeClock())).send(get())).aclose()
+    await (
+        await FollowRedirects(Auth(network, ApiKey(KEY), API, FakeClock()), FakeClock()).send(get())
+    ).aclose()
     assert ["authorization" in request.headers for request in network.requests] == [True, False, True]
 
 

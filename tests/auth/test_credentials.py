@@ -11,19 +11,19 @@ pytestmark = pytest.mark.anyio
 
 async def test_an_api_key_is_sent_as_basic_user_name() -> None:
     """HTTP Basic with an empty password: the form that all four APIs document."""
-    scheme, _, value = (await ApiKey(KEY).authorization()).partition(" ")
+    scheme, _, value = ApiKey(KEY).authorization().partition(" ")
     assert scheme == "Basic"
     assert b64decode(value).decode() == f"{KEY}:"
 
 
 async def test_an_api_key_can_be_sent_on_its_own() -> None:
     """The form of the tasking guide."""
-    assert await ApiKey(KEY, scheme="api-key").authorization() == f"api-key {KEY}"
+    assert ApiKey(KEY, scheme="api-key").authorization() == f"api-key {KEY}"
 
 
 async def test_a_token_is_sent_as_bearer() -> None:
     """An OAuth2 access token that the caller has."""
-    assert await BearerToken(f" {KEY}\n").authorization() == f"Bearer {KEY}"
+    assert BearerToken(f" {KEY}\n").authorization() == f"Bearer {KEY}"
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -324,7 +324,7 @@ async def test_the_secret_is_nowhere(
         ({"access_token": "two words"}, "characters that none has"),
         ({"access_token": "a\r\nx-evil: 1"}, "characters that none has"),
         ({"access_token": "abc", "token_type": "mac"}, "not of the type Bearer"),
-        ({"access_token": "abc", "expires_in": "soon"}, "the answer holds no token"),
+        ({"access_token": "abc", "expires_in": "soon"}, "the response holds no token"),
     ],
 )
 async def test_an_answer_that_is_no_token(clock: FakeClock, answer: object, says: str) -> None:

@@ -244,7 +244,7 @@ async def test_a_flow_that_yields_nothing_is_an_error() -> None:
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             yield from ()
 
-    with pytest.raises(InvalidRequest, match="Nothing gave nothing to send"):
+    with pytest.raises(InvalidRequest, match="Nothing returned nothing to send"):
         await client(Nothing(), FakeTransport([])).request("GET", "/x")
 
 

@@ -174,20 +174,14 @@ def test_run(run: Run, request_file: RequestFile, tmp_path: Path) -> None:
 
 
 def test_run_on_a_terminal(on_terminal: Run, request_file: RequestFile, tmp_path: Path) -> None:
-    """A person sees each step move, then a table; an order that was refused is named by its name."""
-    ran = on_terminal(
-        "orders",
-        "run",
-        request_file("good"),
-        request_file("bad", source_type="moon"),
-        "--to",
-        tmp_path / "data",
-    )
+    """A person sees each step move, then a table; an order that was refused is named by its request file."""
+    bad = request_file("bad", source_type="moon")
+    ran = on_terminal("orders", "run", request_file("good"), bad, "--to", tmp_path / "data")
     assert ran.code == 1
     for step in ("Placing orders", "Waiting for orders", "Downloading"):
         assert step in ran.err
     assert "good" in ran.out
-    assert "planet-async: bad: orders.create: 400" in ran.err
+    assert f"planet-async: {bad}: orders.create: 400" in ran.err
 
 
 def test_download(run: Run, request_file: RequestFile, tmp_path: Path, simulator: Simulator) -> None:

@@ -1,14 +1,17 @@
 """What a person is told on the way: what is tried again, and what to do in the words of the command."""
 
+import io
 import logging
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli.commanded import Run
+from cli.commanded import Run, Terminal
 from planet_async import Config, Planet
-from planet_async.cli.output import _Lines
+from planet_async.cli.output import LogLines
 from planet_async.simulator import Fault, Simulator
 
 
@@ -33,23 +36,37 @@ def test_a_person_sees_that_it_is_tried_again(run: Run, on_terminal: Run, simula
     ran = run("orders", "stats")
     assert (ran.code, ran.err) == (0, "")
     logger = logging.getLogger("planet_async")
-    assert not any(isinstance(handler, _Lines) for handler in logger.handlers)
+    assert not any(isinstance(handler, LogLines) for handler in logger.handlers)
     assert logger.level == logging.NOTSET
 
 
-def test_many_tries_are_one_story(capsys: pytest.CaptureFixture[str]) -> None:
-    """At most one line a second, of one line's length; nothing in it steers the terminal."""
-    lines = _Lines()
+def test_many_attempts_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most one line a second, of one line's length; nothing in it controls the terminal."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    lines = LogLines()
     for created in (100.0, 100.5, 100.9, 101.2):
         record = logging.LogRecord(
             "planet_async", logging.INFO, "", 0, "at %s \x1b]0;x\x07" + "x" * 300, (created,), None
         )
         record.created = created
         lines.emit(record)
-    shown = capsys.readouterr().err
+    shown = terminal.getvalue()
     assert [line.split()[1] for line in shown.splitlines()] == ["100.0", "101.2"]
     assert "\x1b]0" not in shown
     assert max(map(len, shown.splitlines())) < 140
+
+
+def test_a_pipe_shows_trouble_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody watches, attempts that fail are reported from the fifth second on, every ten seconds."""
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    lines, started = LogLines(), time.time()
+    for seconds in (1, 4, 6, 9, 15, 17):
+        record = logging.LogRecord("planet_async", logging.INFO, "", 0, "after %s s", (seconds,), None)
+        record.created = started + seconds
+        lines.emit(record)
+    assert pipe.getvalue() == "planet-async: after 6 s\nplanet-async: after 17 s\n"
 
 
 @pytest.mark.usefixtures("base_url")

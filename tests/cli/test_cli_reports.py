@@ -88,19 +88,19 @@ def test_download(run: Run, on_terminal: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "expected"),
+    ("args", "code", "expected"),
     [
-        (["get", "7"], "404"),
-        (["get", "../orders"], "is no report id"),
-        (["list", "--start", "yesterday"], "no day like 2026-05-01"),
-        (["list", "--start", "2026-05-02", "--end", "2026-05-01"], "before the start"),
-        (["list", "--report-type", "poem"], "400"),
+        (["get", "7"], 1, "404"),
+        (["get", "../orders"], 2, "is no report id"),
+        (["list", "--start", "yesterday"], 2, "no day like 2026-05-01"),
+        (["list", "--start", "2026-05-02", "--end", "2026-05-01"], 2, "before the start"),
+        (["list", "--report-type", "poem"], 1, "400"),
     ],
 )
-def test_errors_are_one_line(args: list[str], expected: str, run: Run) -> None:
-    """What is refused, here or by the API, is one line and exit code 1."""
+def test_errors_are_one_line(args: list[str], code: int, expected: str, run: Run) -> None:
+    """Wrong input is one line and exit code 2; what the API refuses is one line and exit code 1."""
     ran = run("reports", *args)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (code, "")
     assert expected in ran.err
     assert ran.err.startswith("planet-async: ")
     assert ran.err.count("\n") == 1

@@ -10,7 +10,7 @@ import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.subscription_book import SubscriptionPlan
+from planet_async.simulator.subscription_store import SubscriptionPlan
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
 FIELD = {"type": "Polygon", "coordinates": [[[18, -33], [18.1, -33], [18.1, -32.9], [18, -32.9], [18, -33]]]}
@@ -83,12 +83,12 @@ def test_create_on_a_terminal(on_terminal: Run, write: Write) -> None:
 
 
 def test_bad_files_come_first(run: Run, write: Write, simulator: Simulator) -> None:
-    """Each bad file is a line that says what is wrong where; nothing at all is sent; exit code 1."""
+    """Each bad file is a line that says what is wrong where; nothing at all is sent; exit code 2."""
     ran = run("subscriptions", "create", write("good"), write("bad", name=7), write("bare", delivery=None))
-    assert ran.code == 1
+    assert ran.code == 2
     assert [line.split(": ")[2] for line in ran.err.splitlines()] == ["$.name", "$.delivery"]
     assert ran.err.count("Nothing was sent") == 2
-    assert run("subscriptions", "update", UNKNOWN, write("bad", source=1)).code == 1
+    assert run("subscriptions", "update", UNKNOWN, write("bad", source=1)).code == 2
     listed = write("list")
     listed.write_text("[1]")
     assert "expected an object" in run("subscriptions", "patch", UNKNOWN, listed).err
@@ -150,7 +150,7 @@ def test_update_keeps_no_stand_in_for_a_secret(run: Run, write: Write, simulator
     """What the API has blacked out would replace the secret: it is refused, and nothing is sent."""
     hidden = {**DELIVERY, "parameters": {"bucket": "fields", "credentials": "<REDACTED>"}}
     ran = run("subscriptions", "update", UNKNOWN, write("field", delivery=hidden))
-    assert ran.code == 1
+    assert ran.code == 2
     assert "delivery.parameters.credentials" in ran.err
     assert not simulator.requests["subscriptions.update"]
 
@@ -228,7 +228,7 @@ def test_bad_id(command: str, run: Run, simulator: Simulator) -> None:
     """An id that is no UUID is refused before anything is sent, also behind a good one."""
     ids = [UNKNOWN, "nope"] if command in {"cancel", "suspend", "reactivate"} else ["nope"]
     ran = run("subscriptions", command, *ids)
-    assert ran.code == 1
+    assert ran.code == 2
     assert "'nope' is no subscription id: a UUID was expected" in ran.err
     assert not simulator.requests
 

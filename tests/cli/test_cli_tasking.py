@@ -10,8 +10,8 @@ import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.tasking import SearchPlan
-from planet_async.simulator.tasking_book import FinalStatus, TaskingPlan
+from planet_async.simulator.tasking_store import FinalStatus, TaskingPlan
+from planet_async.simulator.windows import SearchPlan
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
 HARBOUR = {"type": "Point", "coordinates": [149.44135, 28.4924]}
@@ -69,7 +69,7 @@ def test_bad_files_come_first(run: Run, write: Write, simulator: Simulator) -> N
     bad = write("bad", geometry={"type": "Point"})
     for args in (("create", write("good"), bad), ("windows", bad), ("pricing", "--preview", bad)):
         ran = run("tasking", *args)
-        assert ran.code == 1
+        assert ran.code == 2
         assert ran.err.startswith(f"planet-async: {bad}: ")
         assert ran.err.count("\n") == 1
     changes = write("changes", end_time="tomorrow")
@@ -119,7 +119,7 @@ def test_list_on_a_terminal(run: Run, on_terminal: Run, write: Write) -> None:
         assert shown in seen.out
     assert "no orders" in on_terminal("tasking", "list", "--name", "nobody").out
     bad = run("tasking", "list", "--created-after", "2026-01-01T00:00:00")
-    assert bad.code == 1
+    assert bad.code == 2
     assert "no time zone" in bad.err
 
 
@@ -129,7 +129,7 @@ def test_update(run: Run, write: Write) -> None:
     ran = run("tasking", "update", id_, "-", stdin='{"name": "waits longer"}')
     assert (ran.code, ran.json["name"], ran.json["id"]) == (0, "waits longer", id_)
     empty = run("tasking", "update", id_, "-", stdin="{}")
-    assert empty.code == 1
+    assert empty.code == 2
     assert "nothing is to be changed" in empty.err
 
 
@@ -175,7 +175,7 @@ def test_wait_that_takes_too_long(run: Run, write: Write) -> None:
 def test_bad_id(command: str, run: Run, simulator: Simulator) -> None:
     """An id that is no UUID is refused before anything is sent, also behind a good one."""
     ran = run("tasking", command, *([] if command == "get" else [UNKNOWN]), "nope")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "'nope' is no order id: a UUID was expected" in ran.err
     assert not simulator.requests
 

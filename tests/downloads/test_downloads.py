@@ -320,7 +320,7 @@ async def test_a_link_that_stays_refused_is_an_error(
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, status=403))
     with pytest.raises(Forbidden):
         await planet.orders.download(order, tmp_path)
-    assert simulator.answers["storage.get", 403] == 2
+    assert simulator.responses["storage.get", 403] == 2
 
 
 async def test_two_downloads_to_one_place(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
@@ -632,8 +632,8 @@ async def test_the_credential_does_not_go_to_the_storage(
     """The simulated storage refuses whatever comes with one, as the signed links of clouds do."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path)
-    assert simulator.answers["storage.get", 200] == len(order.results)
-    assert not any(status >= 400 for _, status in simulator.answers)
+    assert simulator.responses["storage.get", 200] == len(order.results)
+    assert not any(status >= 400 for _, status in simulator.responses)
 
 
 async def test_a_big_file_in_small_pieces(tmp_path: Path) -> None:

@@ -376,7 +376,7 @@ async def test_an_expired_link_is_renewed_once_for_all(
     check(tmp_path, order)
     assert simulator.requests["orders.get"] == looks + 1
     # How many met the old link, the other file of the order among them, depends on who ran first.
-    assert simulator.answers["orders.download", 401] >= 2
+    assert simulator.responses["orders.download", 401] >= 2
     assert network.received == SIZE
 
 

@@ -386,7 +386,7 @@ async def test_a_full_queue_is_waited_for(clock: FakeClock, tmp_path: Path) -> N
     outcomes = await service.run(fields(30))
     assert all(outcome.error is None for outcome in outcomes.values())
     assert service.placed == names(fields(30))
-    refusals = service.simulator.answers["orders.create", 409]
+    refusals = service.simulator.responses["orders.create", 409]
     assert 0 < refusals <= 100
     assert service.simulator.requests["orders.stats"] <= 60
 
@@ -451,7 +451,7 @@ async def test_max_queued_is_the_most_at_the_service(clock: FakeClock, tmp_path:
 
     def plan(_: object, number: int) -> OrderPlan:
         nonlocal most
-        states = Counter(order.state for order in service.simulator._book.by_id.values())
+        states = Counter(order.state for order in service.simulator._orders.by_id.values())
         most = max(most, 1 + states["queued"] + states["running"])
         return OrderPlan(queue_seconds=number % 5, run_seconds=20)
 

@@ -52,7 +52,7 @@ async def test_calls_under_way_end_with_a_clear_error() -> None:
         assert network.waiting > 0
         await planet.aclose()
     assert [type(error) for error in errors] == [ClientClosed] * 3
-    assert all(error.may_have_acted and "closed before the answer" in str(error) for error in errors)
+    assert all(error.may_have_acted and "closed before the response" in str(error) for error in errors)
     assert network.waiting_when_closed == 0
 
 

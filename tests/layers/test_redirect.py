@@ -22,7 +22,7 @@ def to(location: str, status: int = 302) -> Response:
 async def test_a_redirect_is_followed(status: int, method: str) -> None:
     """The response is that of the last hop; those before it are closed."""
     network = FakeTransport([to(STORAGE, status), reply(body=b"data")])
-    response = await FollowRedirects(network).send(
+    response = await FollowRedirects(network, FakeClock()).send(
         Request(method, f"{API}/download", params=(("token", "t"),))
     )
     assert network.open_responses == 1
@@ -36,7 +36,7 @@ async def test_a_redirect_is_followed(status: int, method: str) -> None:
 async def test_what_changes_something_is_not_redirected(method: str) -> None:
     """A POST may lose its body on the way: its 3xx is given back as it is."""
     network = FakeTransport([to(STORAGE)])
-    response = await FollowRedirects(network).send(Request(method, f"{API}/things", body=b"{}"))
+    response = await FollowRedirects(network, FakeClock()).send(Request(method, f"{API}/things", body=b"{}"))
     assert response.status == 302
     assert len(network.requests) == 1
     await response.aclose()
@@ -50,7 +50,7 @@ async def test_what_changes_something_is_not_redirected(method: str) -> None:
 async def test_what_is_no_redirect_is_given_back(answer: Response) -> None:
     """Without a Location, or with another status, there is nowhere to go."""
     network = FakeTransport([answer])
-    response = await FollowRedirects(network).send(get())
+    response = await FollowRedirects(network, FakeClock()).send(get())
     assert response.status == answer.status
     await response.aclose()
     assert len(network.requests) == 1
@@ -68,7 +68,7 @@ async def test_what_is_no_redirect_is_given_back(answer: Response) -> None:
 async def test_a_relative_location_starts_where_the_request_was(location: str, target: str) -> None:
     """A Location may be relative, to the address that answered."""
     network = FakeTransport([to(location), reply()])
-    await (await FollowRedirects(network).send(get(f"{API}/a/b"))).aclose()
+    await (await FollowRedirects(network, FakeClock()).send(get(f"{API}/a/b"))).aclose()
     assert network.requests[1].url == target
 
 
@@ -88,7 +88,7 @@ async def test_a_relative_location_starts_where_the_request_was(location: str, t
 async def test_a_location_is_encoded_as_browsers_do(location: str, target: str) -> None:
     """Servers send raw spaces and letters; whatever they send, it is one line of the next request."""
     network = FakeTransport([to(location), reply()])
-    await (await FollowRedirects(network).send(get(f"{API}/a/b"))).aclose()
+    await (await FollowRedirects(network, FakeClock()).send(get(f"{API}/a/b"))).aclose()
     assert network.requests[1].url == target
 
 
@@ -98,7 +98,7 @@ async def test_a_range_survives_and_a_credential_does_not() -> None:
     request = Request(
         "GET", f"{API}/x", headers={"range": "bytes=5-", "authorization": "secret"}, stream=True
     )
-    await (await FollowRedirects(network).send(request)).aclose()
+    await (await FollowRedirects(network, FakeClock()).send(request)).aclose()
     assert network.requests[1].headers == {"range": "bytes=5-"}
     assert network.requests[1].stream
 
@@ -106,7 +106,7 @@ async def test_a_range_survives_and_a_credential_does_not() -> None:
 async def test_five_hops_are_followed() -> None:
     """Five redirects are patience enough, and are followed."""
     network = FakeTransport([*(to(f"/{n}") for n in range(5)), reply(body=b"there")])
-    response = await FollowRedirects(network).send(get())
+    response = await FollowRedirects(network, FakeClock()).send(get())
     assert await response.read() == b"there"
 
 
@@ -129,7 +129,7 @@ async def test_where_it_must_not_lead_is_refused_and_not_tried_again(
     network = FakeTransport(lambda _: to(location))
     clock = FakeClock()
     with pytest.raises(TransportError, match="redirect"):
-        await Retry(FollowRedirects(network), Config(), clock, budget(clock)).send(get(start))
+        await Retry(FollowRedirects(network, clock), Config(), clock, budget(clock)).send(get(start))
     assert len(network.requests) == hops
     assert network.open_responses == 0
 
@@ -137,7 +137,7 @@ async def test_where_it_must_not_lead_is_refused_and_not_tried_again(
 async def test_http_may_lead_to_http() -> None:
     """A simulator on loopback redirects without TLS."""
     network = FakeTransport([to("http://127.0.0.1:9/file"), reply()])
-    await (await FollowRedirects(network).send(get("http://127.0.0.1:8/x"))).aclose()
+    await (await FollowRedirects(network, FakeClock()).send(get("http://127.0.0.1:8/x"))).aclose()
     assert len(network.requests) == 2
 
 
@@ -148,7 +148,7 @@ async def test_cancelled_anywhere_nothing_stays_open() -> None:
     )
 
     async def call() -> None:
-        await (await FollowRedirects(network).send(get())).read()
+        await (await FollowRedirects(network, FakeClock()).send(get())).read()
 
     def check() -> None:
         assert network.open_responses == 0
@@ -159,5 +159,5 @@ async def test_cancelled_anywhere_nothing_stays_open() -> None:
 async def test_closing_closes_what_is_inside() -> None:
     """Closing the layer closes the network."""
     network = FakeTransport([])
-    await FollowRedirects(network).aclose()
+    await FollowRedirects(network, FakeClock()).aclose()
     assert network.closed

@@ -448,7 +448,7 @@ async def test_a_sick_service_is_not_buried() -> None:
     assert len(network.requests) <= 1000 * 1.1
     first_allowance = 20
     assert len(network.requests) - 1000 <= first_allowance
-    assert "not tried again: too many requests to this service are failing" in notes
+    assert "not sent again: too many requests to this service are failing" in notes
 
 
 async def test_the_allowance_comes_back_with_success() -> None:

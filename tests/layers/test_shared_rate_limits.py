@@ -152,7 +152,7 @@ async def test_what_nobody_uses_is_forgotten() -> None:
     budgets = [shared(clock), shared(clock, ApiKey("another"))]
     for budget in budgets:
         budget.here()
-    registry = module._budgets.get()
+    registry = module._shared.get()
     assert len(registry) == 2
     assert KEY not in repr([*registry.items()]) + repr(registry) + repr([vars(budget) for budget in budgets])
     budgets.pop()

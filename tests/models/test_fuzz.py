@@ -14,7 +14,7 @@ from spine import API
 from planet_async import ClientCredentials, PlanetError
 from planet_async.errors import BodyTooLarge, DecodeError, StatusError
 from planet_async.http import Request, Response
-from planet_async.layers.compression import Gunzip, unpacked
+from planet_async.layers.compression import Gunzip, decompressed
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.base import Resource
 from planet_async.models.codec import decode, to_json
@@ -367,10 +367,10 @@ def test_every_table(body: bytes, size: int) -> None:
     damaged(st.just(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00"))
 )
 def test_every_packed_text(body: bytes) -> None:
-    """Anything that begins as gzip does is unpacked, or a PlanetError."""
+    """Anything that begins as gzip does is decompressed, or a PlanetError."""
 
     async def main() -> None:
-        text = unpacked(Response(200, body=body), Request("GET", API), Gunzip())
+        text = decompressed(Response(200, body=body), Request("GET", API), Gunzip())
         try:
             assert [chunk async for chunk in text.chunks()]
         except PlanetError as error:

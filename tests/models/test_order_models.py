@@ -13,12 +13,10 @@ from attrs.exceptions import FrozenInstanceError
 
 from planet_async import ApiKey, Planet
 from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
-    CancelFailure,
-    CancelReason,
-    CancelResult,
     Manifest,
     ManifestFile,
     Order,
@@ -207,15 +205,15 @@ def test_stats_without_a_count() -> None:
 def test_cancelled() -> None:
     """What could not be cancelled is told with its reason."""
     result = decode(BulkCancelReply, body("bulk_cancel")).cancelled
-    assert result == CancelResult(
+    assert result == BulkResult(
         3,
         (
-            CancelFailure(
+            BulkFailure(
                 "11111111-1111-4111-8111-111111111111",
                 "Order not in a cancellable state",
-                CancelReason.ALREADY_FINAL,
+                FailureReason.ALREADY_FINAL,
             ),
-            CancelFailure("22222222-2222-4222-8222-222222222222", "No such order", CancelReason.NOT_FOUND),
+            BulkFailure("22222222-2222-4222-8222-222222222222", "No such order", FailureReason.NOT_FOUND),
         ),
     )
 
@@ -226,7 +224,7 @@ def test_cancelled() -> None:
 def test_all_cancelled(failed: str) -> None:
     """No failures may be written in several ways."""
     text = f'{{"result": {{"succeeded": {{"count": 2}}{failed}}}}}'
-    assert decode(BulkCancelReply, text.encode()).cancelled == CancelResult(2)
+    assert decode(BulkCancelReply, text.encode()).cancelled == BulkResult(2)
 
 
 @pytest.mark.parametrize(

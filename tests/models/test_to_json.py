@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.bulk import BulkFailure, BulkResult
 from planet_async.models.codec import decode, to_json, to_mapping
-from planet_async.models.orders import CancelFailure, CancelResult, Order, OrderState
+from planet_async.models.orders import Order, OrderState
 from planet_async.models.tools import Merge
 
 POLYGON = {"type": "Polygon", "coordinates": (((0.0, 0.5), (1.0, 0.0), (1.0, 1.0), (0.0, 0.5)),)}
@@ -65,11 +66,11 @@ class Whole(int):
         ([1, "a"], [1, "a"]),
         (2**80, 2**80),
         (
-            CancelResult(1, (CancelFailure("a", "b"),), ("c",)),
+            BulkResult(1, (BulkFailure("a", "b"),), ("c",)),
             {
                 "succeeded": 1,
-                "failures": [{"order_id": "a", "message": "b", "reason": "failed"}],
-                "cancelled": ["c"],
+                "failures": [{"id": "a", "message": "b", "reason": "failed"}],
+                "ids": ["c"],
             },
         ),
         (decode(Order, b'{"id": "a", "state": "queued", "x": 1}'), {"id": "a", "state": "queued", "x": 1}),

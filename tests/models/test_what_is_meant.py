@@ -130,7 +130,12 @@ ZIPPED = {
     "archive_filename": "{{name}}_{{order_id}}.zip",
     "single_archive": False,
 }
-S3: dict[str, Any] = {"bucket": "b", "aws_region": "r", "aws_access_key_id": "k", "aws_secret_access_key": "s"}
+S3: dict[str, Any] = {
+    "bucket": "b",
+    "aws_region": "r",
+    "aws_access_key_id": "k",
+    "aws_secret_access_key": "s",
+}
 
 
 def test_an_archive_is_complete() -> None:

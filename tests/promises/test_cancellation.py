@@ -21,7 +21,7 @@ from attrs import define, field
 from every_call import CALLS, ORDER, Call, Scene, simulated
 from spine import budget, cancelled_at_each_step, get, settle
 
-from planet_async import ApiKey, CancelResult, ClientClosed, Config, Planet, PlanetError
+from planet_async import ApiKey, BulkResult, ClientClosed, Config, Planet, PlanetError
 from planet_async._tasks import on_asyncio
 from planet_async.config import DOCUMENTED_RATES
 from planet_async.downloads.download import download
@@ -54,7 +54,7 @@ def test_every_method_is_here() -> None:
         for method, _ in inspect.getmembers(service, inspect.isfunction)
         if not method.startswith("_")
     }
-    public -= {"orders.poll_now", "subscriptions.poll_now"}  # they wait for nothing
+    public -= {"orders.poll_now", "subscriptions.poll_now", "tasking.poll_now"}  # they wait for nothing
     assert public == {name.partition(",")[0] for name in CALLS if "." in name}
 
 
@@ -261,8 +261,8 @@ async def test_cancelled_anywhere_nothing_is_left(
 
 
 def _size(found: object) -> int:
-    if isinstance(found, CancelResult):
-        return len(found.cancelled) + len(found.failures)
+    if isinstance(found, BulkResult):
+        return len(found.ids) + len(found.failures)
     return len(found) if isinstance(found, list | tuple) else 1
 
 

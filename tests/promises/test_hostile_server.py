@@ -120,7 +120,7 @@ async def test_a_redirect_with_an_endless_body_is_left() -> None:
     """Nobody looks at what a redirect says, so little of it is read."""
     flood = Flood()
     network = FakeTransport([reply(302, chunks=flood, headers={"location": "/there"}), reply(body=b"there")])
-    response = await FollowRedirects(network).send(get())
+    response = await FollowRedirects(network, FakeClock()).send(get())
     assert await response.read() == b"there"
     assert flood.taken == 1
     assert network.open_responses == 0

@@ -13,17 +13,17 @@ import pytest
 
 from planet_async import (
     ApiKey,
-    CancelFailure,
-    CancelReason,
-    CancelResult,
+    BulkFailure,
+    BulkResult,
     Config,
+    FailureReason,
     InvalidRequest,
     Planet,
     ServerError,
 )
 from planet_async.http import Request, Response
 from planet_async.simulator import Fault, OrderPlan, Simulator
-from planet_async.simulator.order_book import Order
+from planet_async.simulator.order_store import Order
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ def ids_of(first: int, count: int) -> list[str]:
 
 def fill(simulator: Simulator, count: int, plan: OrderPlan = QUEUED) -> list[str]:
     """Put orders into the simulator's book without a request for each."""
-    book, now = simulator._book, simulator._world.now()
+    book, now = simulator._orders, simulator._context.now()
     ids = ids_of(len(book), count)
     for number, order_id in enumerate(ids, start=len(book)):
         echo = b'{"products":[]}'
@@ -48,10 +48,10 @@ def fill(simulator: Simulator, count: int, plan: OrderPlan = QUEUED) -> list[str
     return ids
 
 
-def by_reason(result: CancelResult) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {"cancelled": [*result.cancelled]}
+def by_reason(result: BulkResult) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {"cancelled": [*result.ids]}
     for failure in result.failures:
-        groups.setdefault(failure.reason, []).append(failure.order_id)
+        groups.setdefault(failure.reason, []).append(failure.id)
     return {reason: sorted(ids) for reason, ids in groups.items() if ids}
 
 
@@ -61,11 +61,11 @@ async def test_a_quarter_of_a_million(planet: Planet, simulator: Simulator, cloc
     ids = fill(simulator, 250_000)
     result = await planet.orders.cancel_many(ids)
     assert simulator.requests == {BULK: 25}
-    assert simulator.answers == {(BULK, 200): 25}
+    assert simulator.responses == {(BULK, 200): 25}
     assert clock.monotonic() < 6
     assert (result.succeeded, result.failures) == (250_000, ())
-    assert set(result.cancelled) == set(ids)
-    assert simulator._book.states["cancelled"] == 250_000
+    assert set(result.ids) == set(ids)
+    assert simulator._orders.states["cancelled"] == 250_000
 
 
 @pytest.mark.no_cover
@@ -217,7 +217,7 @@ async def test_what_cannot_be_verified_is_not_called_cancelled(planet: Planet, s
     simulator.faults.add(Fault(operation="orders.list", status=403))
     result = await planet.orders.cancel_many(ids, verify=True)
     assert by_reason(result) == {"failed": ids}
-    assert "cancelled by what the API says" in result.failures[0].message
+    assert "the API says that it is cancelled" in result.failures[0].message
     assert "orders.list: 403" in result.failures[0].message
 
 
@@ -264,8 +264,8 @@ async def test_the_words_of_a_message_become_a_reason(planet: Planet, simulator:
     refusals = [{"order_id": order_id.upper(), "message": "The order is locked"}]
     simulator.faults.add(Fault(operation=BULK, body=_answer(0, refusals), times=1))
     (failure,) = (await planet.orders.cancel_many([order_id])).failures
-    assert (failure.order_id, failure.message) == (order_id, "The order is locked")
-    assert failure.reason is CancelReason.FAILED
+    assert (failure.id, failure.message) == (order_id, "The order is locked")
+    assert failure.reason is FailureReason.FAILED
 
 
 async def test_ten_thousand_failures_leave_others_their_turn(planet: Planet, simulator: Simulator) -> None:
@@ -274,10 +274,10 @@ async def test_ten_thousand_failures_leave_others_their_turn(planet: Planet, sim
     turns: list[int] = []  # at each turn of somebody else, how many failures have been made
     made = 0
 
-    def counted(order_id: str, message: str, reason: CancelReason) -> CancelFailure:
+    def counted(order_id: str, message: str, reason: FailureReason) -> BulkFailure:
         nonlocal made
         made += 1
-        return CancelFailure(order_id, message, reason)
+        return BulkFailure(order_id, message, reason)
 
     async def take_turns() -> None:
         while True:
@@ -285,7 +285,7 @@ async def test_ten_thousand_failures_leave_others_their_turn(planet: Planet, sim
             turns.append(made)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("planet_async.models.orders.CancelFailure", counted)
+        patch.setattr("planet_async.models.orders.BulkFailure", counted)
         async with anyio.create_task_group() as group:
             group.start_soon(take_turns)
             result = await planet.orders.cancel_many(ids)

@@ -27,6 +27,7 @@ from planet_async import (
     InvalidRequest,
     NotFound,
     Planet,
+    PlanetError,
     Progress,
     Report,
     Request,
@@ -169,9 +170,9 @@ async def test_a_wrong_filter_is_refused_first(filters: dict[str, Any], says: st
     assert transport.requests == []
 
 
-async def test_a_filter_that_does_not_exist_is_a_type_error(planet: Planet) -> None:
+async def test_a_filter_that_does_not_exist_is_refused(planet: Planet) -> None:
     """It is named."""
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(InvalidRequest, match="no filter 'colour'"):
         planet.reports.list(colour="red")  # type: ignore[call-arg]
 
 
@@ -484,14 +485,20 @@ async def test_open_gives_the_bytes_as_they_come() -> None:
     assert transport.open_responses == 0
 
 
-@pytest.mark.parametrize("number", [-1, 2])
-async def test_a_part_that_is_not_there(number: int) -> None:
-    """It is an error that says how many there are; nothing is sent."""
+@pytest.mark.parametrize(
+    ("number", "error", "says"),
+    [
+        (2, DownloadError, "has no part 2: it has 2, counted from 0"),
+        (-1, InvalidRequest, "part must be at least 0, not -1"),
+    ],
+)
+async def test_a_part_that_does_not_exist(number: int, error: type[PlanetError], says: str) -> None:
+    """The error says how many there are; nothing is sent."""
     transport, planet = answering()
-    with pytest.raises(DownloadError, match=rf"has no part {number}: it has 2, counted from 0"):
+    with pytest.raises(error, match=says):
         async with planet.reports.open(report("1", "2"), number):
             pass
-    with pytest.raises(DownloadError, match=rf"has no part {number}"):
+    with pytest.raises(error, match=says):
         await anext(planet.reports.rows(report("1", "2"), number))
     assert transport.requests == []
 
@@ -533,9 +540,9 @@ async def test_a_break_gives_the_connection_back(packed: bool) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (PACKED[:-9], "the packed text is damaged: it ends early"),
-        (PACKED[:-8] + bytes(8), "the packed text is damaged: .*incorrect data check"),
-        (PACKED + b"rubbish", "the packed text is damaged: .*incorrect header check"),
+        (PACKED[:-9], "the compressed body is damaged: it ends early"),
+        (PACKED[:-8] + bytes(8), "the compressed body is damaged: .*incorrect data check"),
+        (PACKED + b"rubbish", "the compressed body is damaged: .*incorrect header check"),
         (b"a,b\r\n1\r\n", "row 2 .*has 1 cells, and the header 2"),
         (b"PK\x03\x04\x00\xff\xfe", "not UTF-8|row 1"),
     ],

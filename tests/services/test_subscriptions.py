@@ -253,11 +253,11 @@ async def test_results_have_every_filter_of_the_api() -> None:
 async def test_a_filter_that_cannot_be_right_is_refused_first(
     planet: Planet, simulator: Simulator, filters: dict[str, Any], said: str
 ) -> None:
-    """Nothing is sent for a time without a zone, or a page size of 0; a misspelt filter is a TypeError."""
+    """Nothing is sent for a time without a zone, or a page size of 0, a misspelt filter."""
     for make in (planet.subscriptions.list, lambda **given: planet.subscriptions.results(UNKNOWN, **given)):
         with pytest.raises(InvalidRequest, match=said):
             make(**filters)
-    with pytest.raises(TypeError, match="stat"):
+    with pytest.raises(InvalidRequest, match=r"no filter 'stat'.*Did you mean status\?"):
         planet.subscriptions.list(stat="running")  # type: ignore[call-arg]
     assert not simulator.requests
 
@@ -395,7 +395,7 @@ async def test_a_look_that_fails_after_a_change_says_so(planet: Planet, simulato
     with pytest.raises(PlanetError) as caught:
         await planet.subscriptions.patch(made.id, {"name": "new"})
     assert caught.value.__notes__ == [
-        "The API has accepted the change; only the look at it afterwards failed."
+        "The API has accepted the change; only the request for it afterwards failed."
     ]
 
 
@@ -701,3 +701,31 @@ async def test_wait_has_an_end(clock: FakeClock) -> None:
         with pytest.raises(TimeoutError, match="after 100 s"):
             await planet.subscriptions.wait(made.id, SubscriptionStatus.COMPLETED, timeout=100)
     assert clock.monotonic() <= 100
+
+
+async def test_wait_many_yields_each_as_it_has_the_status(planet: Planet) -> None:
+    """One outcome for each id; what was cancelled, or is unknown, is an error, and stops no other."""
+    ids = [(await planet.subscriptions.create(lake(str(number)))).id for number in range(8)]
+    await planet.subscriptions.wait(ids[0], "running")
+    await planet.subscriptions.cancel(ids[0])
+    outcomes = {
+        outcome.id: outcome
+        async for outcome in planet.subscriptions.wait_many([*ids, ids[1].upper(), UNKNOWN], "completed")
+    }
+    assert outcomes.keys() == {*ids, UNKNOWN}
+    assert isinstance(outcomes[ids[0]].error, StatusUnreachable)
+    assert isinstance(outcomes[UNKNOWN].error, NotFound)
+    assert {outcomes[id_].unwrap().status for id_ in ids[1:]} == {"completed"}
+    late = planet.subscriptions.wait_many(ids[:1], "running", timeout=0)
+    assert isinstance((await anext(late)).error, StatusUnreachable)
+    with pytest.raises(InvalidRequest, match="is no status"):
+        planet.subscriptions.wait_many(ids, "")
+
+
+async def test_bulk_calls_account_for_every_id(planet: Planet) -> None:
+    """Each id once, in lower case, however it is written."""
+    ids = [(await planet.subscriptions.create(lake(str(number)))).id for number in range(2)]
+    for call in (planet.subscriptions.suspend_many, planet.subscriptions.reactivate_many):
+        result = await call([*ids, ids[0].upper(), UUID(ids[1])])
+        assert (result.succeeded, result.ids, result.failures) == (2, tuple(ids), ())
+        assert (await call([])).succeeded == 0

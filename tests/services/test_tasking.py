@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given
@@ -29,12 +30,13 @@ from planet_async import (
     PricingFailure,
     PricingRequest,
     ServerError,
+    TaskingFilters,
     TaskingOrderChanges,
     TaskingOrderRequest,
     TaskingStatus,
     WaitTimeout,
 )
-from planet_async.services._query import tasking_query
+from planet_async.services._query import open_filter_params
 from planet_async.simulator import Fault, SearchPlan, Simulator, TaskingPlan
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -176,7 +178,7 @@ async def test_the_query_of_a_list() -> None:
             "fulfilled_time__gte": zone,
             "x": [UUID(UNKNOWN)],
         },
-        limit=30,
+        page_size=30,
         offset=10,
     ).collect()
     assert dict(transport.requests[0].params) == {
@@ -207,8 +209,8 @@ async def test_the_query_of_a_list() -> None:
         {"filters": {"status": {"a": 1}}},
         {"status__in": []},
         {"geometry__intersects": {"type": "Circle"}},
-        {"limit": 0},
-        {"limit": -1},
+        {"page_size": 0},
+        {"page_size": -1},
         {"offset": -1},
         {"concurrency": 0},
     ],
@@ -222,11 +224,11 @@ async def test_filters_that_cannot_be_right(
     assert not simulator.requests
 
 
-async def test_an_unknown_filter_is_a_type_error(planet: Planet) -> None:
+async def test_an_unknown_filter_is_refused(planet: Planet) -> None:
     """It is named, rather than sent and ignored."""
-    with pytest.raises(TypeError, match="nmae__icontains"):
+    with pytest.raises(InvalidRequest, match="nmae__icontains"):
         planet.tasking.list(nmae__icontains="x")  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="fulfiling"):
+    with pytest.raises(InvalidRequest, match="fulfiling"):
         planet.tasking.list_captures(fulfiling=True)  # type: ignore[call-arg]
 
 
@@ -239,7 +241,7 @@ def test_a_moment_is_rendered_as_that_moment(name: str, moment: datetime) -> Non
     for value in (moment, moment.isoformat()):
         if isinstance(value, str) and moment.utcoffset() and (moment.utcoffset() or timedelta()).seconds % 60:
             continue
-        params = dict(tasking_query({name: value}, filters={}, limit=None, offset=None, ordering=None))
+        params = dict(open_filter_params(TaskingFilters, {}, {name: value}))
         # Compared in UTC: a time that the clocks skipped is equal to nothing but itself.
         assert datetime.fromisoformat(params[name]) == moment.astimezone(UTC)
         assert not isinstance(value, datetime) or params[name].endswith("Z")
@@ -250,10 +252,10 @@ async def test_a_list_of_many_pages(concurrency: int) -> None:
     """`limit` and `offset` are the API's; all from there on come, whatever the concurrency."""
     simulator, planet = simulated()
     ids = await placed(planet, 25)
-    found = planet.tasking.list(limit=4, offset=3, concurrency=concurrency)
+    found = planet.tasking.list(page_size=4, offset=3, concurrency=concurrency)
     assert [order.id async for order in found] == ids[3:]
     assert simulator.requests["tasking.list"] == 6
-    assert [order.id for order in await planet.tasking.list(limit=4).collect(limit=6)] == ids[:6]
+    assert [order.id for order in await planet.tasking.list(page_size=4).collect(limit=6)] == ids[:6]
 
 
 async def test_orders_that_are_added_meanwhile() -> None:
@@ -262,7 +264,7 @@ async def test_orders_that_are_added_meanwhile() -> None:
         simulator, planet = simulated()
         ids = await placed(planet, 20)
         found = []
-        async for order in planet.tasking.list(limit=3, concurrency=3, ordering=ordering):
+        async for order in planet.tasking.list(page_size=3, concurrency=3, ordering=ordering):
             found.append(order.id)
             if len(found) % 4 == 0 and len(found) <= 12:
                 await planet.tasking.create(request("new"))
@@ -504,7 +506,7 @@ async def test_captures() -> None:
     assert [capture.status for capture in captures] == [CaptureStatus.PUBLISHED, CaptureStatus.SCHEDULED]
     assert {capture.order_id for capture in captures} == {first}
     assert await planet.tasking.get_capture(captures[0].id) == captures[0]
-    fulfilling = planet.tasking.list_captures(fulfilling=True, limit=1, concurrency=2)
+    fulfilling = planet.tasking.list_captures(fulfilling=True, page_size=1, concurrency=2)
     assert [capture.order_id async for capture in fulfilling] == [first, second]
     planned = planet.tasking.list_captures(
         status__in=["SCHEDULED"], published_time__lt="2026-01-01T00:00:00Z"
@@ -583,3 +585,23 @@ async def test_an_endpoint_without_a_method(planet: Planet) -> None:
     """`planet.request` shares the limits of the tasking API."""
     response = await planet.request("GET", "/tasking/v2/orders/", params={"limit": "1"})
     assert msgspec.json.decode(await response.read())["count"] == 0
+
+
+async def test_poll_now_ends_a_wait_early(planet: Planet, simulator: Simulator, clock: FakeClock) -> None:
+    """An order that is waited for is requested at once; where nothing waits for it, nothing is sent."""
+    order_id = (await planet.tasking.create(request())).id
+    seen: list[float] = []
+
+    async def wait() -> None:
+        await planet.tasking.wait(order_id)
+        seen.append(clock.monotonic())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await clock.sleep(1.0)
+        await planet.tasking.cancel(order_id)
+        planet.tasking.poll_now(order_id.upper())
+    assert seen[0] < 5
+    simulator.requests.clear()
+    planet.tasking.poll_now(order_id)
+    assert not simulator.requests

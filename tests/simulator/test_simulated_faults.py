@@ -82,7 +82,7 @@ async def test_any_answer_can_be_given(call: Caller) -> None:
     call.simulator.faults.add(Fault(status=502, after=True, times=1))
     assert (await call("POST", ORDERS, json=scenes())).status == 502
     assert len(call.simulator.orders) == 1
-    assert call.simulator.answers == {("orders.create", 503): 1, ("orders.create", 502): 1}
+    assert call.simulator.responses == {("orders.create", 503): 1, ("orders.create", 502): 1}
 
 
 async def test_the_real_answer_can_be_spoilt(call: Caller) -> None:
@@ -160,6 +160,22 @@ async def test_a_share_of_the_requests_fails_repeatably() -> None:
     assert first == await statuses(1) != await statuses(2)
 
 
+async def test_a_body_can_be_slow(call: Caller, clock: FakeClock) -> None:
+    """At 3 bytes a second a body takes a third as many seconds as it has bytes, on the simulator's clock."""
+    call.simulator.faults.add(Fault(operation="orders.stats", bytes_per_second=3))
+    reply = await call("GET", STATS)
+    assert reply.json["user"] == {"queued_orders": 0, "running_orders": 0}
+    assert clock.monotonic() == -(-len(reply.body) // 3)
+
+
+async def test_the_length_can_be_missing(call: Caller) -> None:
+    """Without a Content-Length a cut looks like the end: the client gets a part, and no error."""
+    call.simulator.faults.add(Fault(no_length=True, cut=10))
+    reply = await call("GET", STATS)
+    assert (reply.status, len(reply.body)) == (200, 10)
+    assert "content-length" not in reply.headers
+
+
 @pytest.mark.parametrize("wrong", [{"times": 0}, {"probability": 1.5}, {"delay": -1.0}, {"cut": -1}])
 def test_impossible_faults(wrong: dict[str, float]) -> None:
     """A fault that cannot be is a ValueError when it is made."""
@@ -175,7 +191,7 @@ async def test_the_documented_rates(clock: FakeClock) -> None:
     reply = await call("GET", path)
     assert (reply.status, reply.headers["retry-after"]) == (429, "1")
     assert [(await call("GET", STATS)).status for _ in range(6)] == [200] * 5 + [429]
-    assert call.simulator.answers["orders.get", 429] == 2
+    assert call.simulator.responses["orders.get", 429] == 2
     clock.advance(0.999)
     assert (await call("GET", path)).status == 429
     clock.advance(0.001)
@@ -231,7 +247,7 @@ async def test_our_client_keeps_to_two_windows(clock: FakeClock, rates: Rates, r
         for _ in range(400):
             group.start_soon(lists)
     assert simulator.requests["tasking.list"] == 400
-    assert simulator.answers["tasking.list", 429] == refused
+    assert simulator.responses["tasking.list", 429] == refused
 
 
 async def test_without_rates_the_minute_is_noticed(clock: FakeClock) -> None:

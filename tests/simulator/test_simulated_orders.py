@@ -14,7 +14,7 @@ from attrs import evolve
 from planet_async.errors import ConnectError
 from planet_async.http import Request
 from planet_async.simulator import Limits, OrderPlan, Simulator
-from planet_async.simulator.world import Interval
+from planet_async.simulator.context import Interval
 from planet_async.testing import FakeClock
 from simulator.simulated import CREDENTIAL, ORDERS, Caller, basemaps, scenes
 
@@ -323,7 +323,7 @@ async def test_what_was_asked_is_counted(call: Caller) -> None:
     await call("POST", ORDERS, json={})
     await call("GET", ORDERS, headers={})
     assert call.simulator.requests == {"orders.create": 2, "orders.list": 1}
-    assert call.simulator.answers == {
+    assert call.simulator.responses == {
         ("orders.create", 202): 1,
         ("orders.create", 400): 1,
         ("orders.list", 401): 1,
@@ -357,17 +357,17 @@ async def test_same_seed_same_ids() -> None:
 
 @pytest.mark.no_cover
 def test_a_hundred_thousand_orders(clock: FakeClock) -> None:
-    """Looking at one order, or at what has changed, touches only what it has to, however many there are."""
+    """Reading one order, or what has changed, touches only what it has to, however many there are."""
     call = Caller(Simulator(clock=clock, limits=Limits.unlimited()))
     order_id = anyio.run(call.create)["id"]
-    book = call.simulator._book
+    store = call.simulator._orders
     first, later = call.simulator.orders[order_id], OrderPlan(queue_seconds=9)
     for number in range(1, 100_000):
-        book.add(evolve(first, number=number, id=str(number), plan=later))
+        store.add(evolve(first, number=number, id=str(number), plan=later))
     clock.advance(5)
     assert anyio.run(call.order, order_id)["state"] == "running"
-    assert len(book._due) == 100_000, "nobody else has moved"
-    changes = book.modified_within(Interval(first.modified, None))
+    assert len(store._due) == 100_000, "no other order has moved"
+    changes = store.by_modification(Interval(first.modified, None))
     assert [changed.id for changed in changes] == [order_id]
-    newest = book.created_within(Interval(None, None), down=True)
+    newest = store.by_creation(descending=True)
     assert next(newest).number == 99_999

@@ -133,6 +133,22 @@ def test_connections_really_break(
     assert len(simulator.orders) == orders
 
 
+def test_a_body_of_unknown_length_ends_early(client: httpx.Client, simulator: Simulator) -> None:
+    """Without a length the body is sent in chunks, and a cut one ends as if it were whole."""
+    simulator.faults.add(Fault(operation="orders.stats", no_length=True, cut=10))
+    response = client.get(STATS)
+    assert (len(response.content), "content-length" in response.headers) == (10, False)
+
+
+def test_a_body_is_sent_slowly(client: httpx.Client, simulator: Simulator) -> None:
+    """The bytes come one by one, with the pauses in between."""
+    simulator.faults.add(Fault(operation="orders.stats", bytes_per_second=1000))
+    with client.stream("GET", STATS) as response:
+        assert response.status_code == 200
+    simulator.faults.clear()
+    assert client.get(STATS).status_code == 200
+
+
 def test_a_large_file_is_cut_where_told() -> None:
     """All the bytes before the cut arrive, and not one more."""
     large = Simulator(limits=Limits.unlimited(), plan=AT_ONCE, file_bytes=1_000_000)

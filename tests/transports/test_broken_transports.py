@@ -10,6 +10,7 @@ import httpx
 import pytest
 from attrs import evolve
 
+from planet_async.clock import SystemClock
 from planet_async.config import Config
 from planet_async.errors import ConnectionLost, PlanetError, TransportError, TransportTimeout
 from planet_async.http import Request, Response, Transport
@@ -298,7 +299,7 @@ def uses_proxies(config: Config) -> Transport:
 
 
 def follows_redirects(config: Config) -> Transport:
-    return FollowRedirects(Altered(config))
+    return FollowRedirects(Altered(config), SystemClock())
 
 
 BROKEN: list[tuple[Check, MakeTransport, str]] = [

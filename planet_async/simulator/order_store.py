@@ -1,4 +1,4 @@
-"""The orders that the simulator holds, and how they move with the time."""
+"""The orders that the simulator holds, how they move with the time, and how they are shown."""
 
 import heapq
 import math
@@ -12,11 +12,15 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 from attrs import define, field, frozen, validators
 
-from planet_async.simulator.files import Delivery
-from planet_async.simulator.world import NO_EXPIRY, Context, Interval, after, render, seconds_between
+from planet_async.simulator.context import NO_EXPIRY, Context, Interval, after, render, seconds_between
+from planet_async.simulator.files import MANIFESTS, Delivery, ManifestKind
+
+OPS = "/compute/ops"
+ORDERS = f"{OPS}/orders/v2"
 
 FinalState = Literal["success", "partial", "failed"]
 
+_DELIVERED = frozenset({"success", "partial"})
 _MESSAGES = {
     "queued": "Preparing order",  # [H, recorded]
     "running": "Running",  # [L]
@@ -33,15 +37,27 @@ def _words(value: str | Sequence[str]) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class OrderPlan:
-    """What becomes of an order: seconds in the queue, seconds of running, the state it ends in, its hints.
+    """What becomes of an order.
 
-    ``math.inf`` seconds are for ever.  A ``"partial"`` order lacks its last item.  `refuse` is a message: the
-    order is not accepted, with a 400 that says so.
+    ``math.inf`` seconds are for ever.  A ``"partial"`` order lacks its last item.
 
         def plan(order: Mapping[str, Any], number: int) -> OrderPlan:
             return OrderPlan(queue_seconds=math.inf) if number >= 200 else OrderPlan(run_seconds=0.1)
 
         Simulator(plan=plan)
+
+    Args:
+        queue_seconds: How long it is queued.
+        run_seconds: How long it runs.
+        state: The state in which it ends.
+        error_hints: What it says when it has ended as ``"partial"`` or ``"failed"``.
+        refuse: A message: the order is not accepted, with a 400 that says so.
+        manifest: What the manifest is like: ``"complete"``; ``"absent"``; without a ``"missing_entry"``, that
+            of the first file; with ``"dotted_paths"`` such as ``./a.tif``; with checksums of ``"sha512"``
+            only, under names in ``"upper_case"``, or ``"empty"``, ``"null"`` or ``"blank"`` ones.
+        missing_files: How many of the files that the manifest lists are not delivered, the last ones.
+        damaged_files: How many of the files are not those that the manifest describes, the first ones.
+        bare_names: The names of results lack the folder of the order.
     """
 
     queue_seconds: float = field(default=5.0, validator=validators.ge(0.0))
@@ -49,6 +65,10 @@ class OrderPlan:
     state: FinalState = field(default="success", validator=validators.in_(("success", "partial", "failed")))
     error_hints: Sequence[str] = field(default=(), converter=_words)
     refuse: str | None = None
+    manifest: ManifestKind = field(default="complete", validator=validators.in_(MANIFESTS))
+    missing_files: int = field(default=0, validator=validators.ge(0))
+    damaged_files: int = field(default=0, validator=validators.ge(0))
+    bare_names: bool = False
 
 
 Plan = OrderPlan | Callable[[Mapping[str, Any], int], OrderPlan]
@@ -57,10 +77,7 @@ Plan = OrderPlan | Callable[[Mapping[str, Any], int], OrderPlan]
 
 @define
 class Order:
-    """One order: what was asked for, kept as JSON, and where it stands.
-
-    Set `hidden`, and lists leave it out, as a list does that lags behind.
-    """
+    """One order: what was requested, kept as JSON, and its state.  A `hidden` one is not listed."""
 
     number: int
     id: str
@@ -77,47 +94,45 @@ class Order:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What was asked for, without its secrets."""
+        """What was requested, without its secrets."""
         found: dict[str, Any] = msgspec.json.decode(self.echo)
         return found
 
     @property
     def last_message(self) -> str:
-        """What the API says of the order's progress."""
+        """What the API says about the order's progress."""
         return _MESSAGES[self.state]
 
     @property
     def error_hints(self) -> Sequence[str]:
-        """What the API says of the order's failure."""
+        """What the API says about the order's failure."""
         return self.plan.error_hints if self.state in {"partial", "failed"} else ()
 
 
 class OrderStore:
-    """All orders, in the order of creation and in the order of change, which keeps lists cheap."""
+    """All orders, by creation and by modification, which keeps lists of a hundred thousand cheap."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Order] = {}
         self.states: Counter[str] = Counter()
         self._created: list[Order] = []
-        self._changes: list[
-            tuple[int, int]
-        ] = []  # (modified, number), sorted; only the last one of an order holds
+        # (modified, number), sorted; only the last change of an order is valid.
+        self._changes: list[tuple[int, int]] = []
         self._due: list[tuple[int, int]] = []
-        self._lock = threading.Lock()  # a test may look at the orders while another thread serves them
+        self._lock = threading.Lock()  # a test may read the orders while another thread serves them
 
     def __len__(self) -> int:
         return len(self._created)
 
     def add(self, order: Order) -> None:
-        """Take in a new order."""
         with self._lock:
             self.by_id[order.id] = order
             self._created.append(order)
-            self._note(order)
+            self._record(order)
             self._schedule(order, order.plan.queue_seconds)
 
     def advance(self, now: int) -> None:
-        """Let happen what is due; an order changes at its own moment, not when somebody looks."""
+        """Make the changes that are due, each at its own moment."""
         with self._lock:
             while self._due and self._due[0][0] <= now:
                 moment, number = heapq.heappop(self._due)
@@ -129,7 +144,7 @@ class OrderStore:
                     self._move(order, order.plan.state, moment)
 
     def cancel(self, order: Order, now: int) -> bool:
-        """Cancel the order, or say that it is not in a state for that: only a queued one is [H]."""
+        """Cancel the order; return False where it is not queued, and cannot be [H]."""
         with self._lock:
             if order.state != "queued":
                 return False
@@ -137,41 +152,32 @@ class OrderStore:
             return True
 
     def queued(self) -> list[Order]:
-        """Give the orders that are still queued."""
         return [order for order in self._created if order.state == "queued"]
 
-    def created_within(
-        self, interval: Interval, *, down: bool = False, beyond: int | None = None
-    ) -> Iterator[Order]:
-        """Yield the orders created in that interval, by creation, from beyond that number on."""
-        orders = self._created
-        start, stop = 0, len(orders)
-        if interval.start is not None:
-            start = bisect_left(orders, interval.start, key=_creation)
-        if interval.end is not None:
-            stop = bisect_left(orders, interval.end, key=_creation)
-        if down:
-            stop = stop if beyond is None else min(stop, beyond)
-            return (orders[number] for number in range(stop - 1, start - 1, -1))
-        start = start if beyond is None else max(start, beyond + 1)
-        return (orders[number] for number in range(start, stop))
-
-    def modified_within(
-        self, interval: Interval, *, down: bool = False, beyond: tuple[int, int] | None = None
-    ) -> Iterator[Order]:
-        """Yield the orders last modified in that interval, by that time, from beyond that place on."""
-        changes = self._changes
-        start, stop = 0, len(changes)
-        if interval.start is not None:
-            start = bisect_left(changes, (interval.start, -1))
-        if interval.end is not None:
-            stop = bisect_left(changes, (interval.end, -1))
-        if down:
-            stop = stop if beyond is None else min(stop, bisect_left(changes, beyond))
-            places = range(stop - 1, start - 1, -1)
+    def by_creation(self, *, descending: bool = False, beyond: int | None = None) -> Iterator[Order]:
+        """Yield the orders by creation, those beyond that number."""
+        if descending:
+            numbers = range((len(self._created) if beyond is None else beyond) - 1, -1, -1)
         else:
-            start = start if beyond is None else max(start, bisect_right(changes, beyond))
-            places = range(start, stop)
+            numbers = range(0 if beyond is None else beyond + 1, len(self._created))
+        return map(self._created.__getitem__, numbers)
+
+    def by_modification(
+        self,
+        interval: Interval = Interval(),  # noqa: B008 - frozen
+        *,
+        descending: bool = False,
+        beyond: tuple[int, int] | None = None,
+    ) -> Iterator[Order]:
+        """Yield the orders last modified in that interval, by that time, those beyond that change."""
+        changes = self._changes
+        start = 0 if interval.start is None else bisect_left(changes, (interval.start, -1))
+        stop = len(changes) if interval.end is None else bisect_left(changes, (interval.end, -1))
+        if beyond is not None and descending:
+            stop = min(stop, bisect_left(changes, beyond))
+        elif beyond is not None:
+            start = max(start, bisect_right(changes, beyond))
+        places = range(stop - 1, start - 1, -1) if descending else range(start, stop)
         for modified, number in map(changes.__getitem__, places):
             order = self._created[number]
             if order.modified == modified:
@@ -184,27 +190,15 @@ class OrderStore:
     def _move(self, order: Order, state: str, moment: int) -> None:
         self.states[order.state] -= 1
         order.state, order.modified = state, moment
-        self._note(order)
+        self._record(order)
 
-    def _note(self, order: Order) -> None:
+    def _record(self, order: Order) -> None:
         self.states[order.state] += 1
         change = (order.modified, order.number)
-        if not self._changes or self._changes[-1] < change:  # nearly always
-            self._changes.append(change)
-            return
         place = bisect_left(self._changes, change)
         if self._changes[place : place + 1] != [change]:  # two changes in one moment are one
             self._changes.insert(place, change)
 
-
-def _creation(order: Order) -> int:
-    return order.created
-
-
-OPS = "/compute/ops"
-ORDERS = f"{OPS}/orders/v2"
-
-_DELIVERED = frozenset({"success", "partial"})
 
 Result = dict[str, str]
 
@@ -219,24 +213,24 @@ class Link:
 
 
 class OrderJson:
-    """Renders orders; a link holds from the moment it is shown, so that asking again gives a fresh one."""
+    """Renders orders; a link is valid from the moment it is shown, so a new request renews it."""
 
-    def __init__(self, world: Context, find: Callable[[str], Delivery]) -> None:
-        self._world = world
-        self._find = find
+    def __init__(self, context: Context, delivery_of: Callable[[str], Delivery]) -> None:
+        self._context = context
+        self._delivery_of = delivery_of
 
     def render(self, order: Order) -> bytes:
-        """Give the order without its results, as lists show it [H, recorded]."""
+        """Return the order without its results, as lists show it [H, recorded]."""
         return self._render(order, {})
 
     def render_with_results(self, order: Order, now: int) -> bytes:
-        """Give the order with what it has delivered up to now."""
+        """Return the order with what has been delivered until now."""
         results = self.results(order, now)
         return self._render(order, {} if results is None else {"results": results})
 
     def _render(self, order: Order, links: dict[str, list[Result]]) -> bytes:
         head = {
-            "_links": {"_self": f"{self._world.base_url}{ORDERS}/{order.id}", **links},
+            "_links": {"_self": f"{self._context.base_url}{ORDERS}/{order.id}", **links},
             "created_on": render(order.created),
             "error_hints": order.error_hints,
             "id": order.id,
@@ -244,54 +238,51 @@ class OrderJson:
             "last_modified": render(order.modified),
             "state": order.state,
         }
-        # What was asked for is kept as JSON, so that it need not be decoded to be shown.
+        # What was requested is kept as JSON, so that it need not be decoded to be shown.
         echo = _with_collection(order) if order.hosted and order.state in _DELIVERED else order.echo
         return msgspec.json.encode(head)[:-1] + b"," + echo[1:]
 
     def results(self, order: Order, now: int) -> list[Result] | None:
-        """Give the results as they stand: none, growing, or all."""
+        """Return the results as they are: none, growing, or all."""
         if order.state != "running" and order.state not in _DELIVERED:
             return None
-        delivery = self._find(order.id)
+        delivery = self._delivery_of(order.id)
         files = delivery.files
         ready = len(files)
         if order.state == "running":
-            # How results come in is not documented: here evenly, one pending ahead, the manifest last [L].
+            # How results appear is not documented: here evenly, one pending ahead, the manifest last [L].
             ready = int(len(files) * seconds_between(order.modified, now) / order.plan.run_seconds)
             files = files[: ready + 1]
-        expires = after(now, self._world.link_seconds)
-        expires_at = NO_EXPIRY if delivery.to_cloud else render(expires)
+        expires = after(now, self._context.link_seconds)
         results = []
         for index, file in enumerate(files):
-            result = {
-                "delivery": "success" if index < ready else "pending",
-                "name": f"{order.id}/{file.path}",
-            }
-            if index < ready:
-                result["expires_at"] = expires_at
-                if not delivery.to_cloud:
-                    result["location"] = (
-                        f"{self._world.base_url}{OPS}/download/?token={self._token(order, index, expires)}"
-                    )
-            results.append(result)
+            name = file.path if order.plan.bare_names else f"{order.id}/{file.path}"
+            if index >= ready:
+                results.append({"delivery": "pending", "name": name})
+            elif delivery.to_cloud:
+                results.append({"delivery": "success", "name": name, "expires_at": NO_EXPIRY})
+            else:
+                link = f"{self._context.base_url}{OPS}/download/?token={self._token(order, index, expires)}"
+                result = {"delivery": "success", "name": name, "expires_at": render(expires)}
+                results.append({**result, "location": link})
         return results
 
     def _token(self, order: Order, index: int, expires: int) -> str:
         place = f"{order.id}.{index}"
-        return f"{place}.{expires}.{self._world.sign(place, expires)}"
+        return f"{place}.{expires}.{self._context.sign(place, expires)}"
 
     def read_token(self, token: str) -> Link | None:
-        """Give what a token stands for; None where it is not one of ours."""
+        """Return what a token stands for; None where it is not one of ours."""
         claim, _, signature = token.rpartition(".")
         place, _, expires = claim.rpartition(".")
-        if not expires.isdigit() or signature != self._world.sign(place, int(expires)):
+        if not expires.isdigit() or signature != self._context.sign(place, int(expires)):
             return None
         order_id, _, index = place.partition(".")
         return Link(order_id, int(index), int(expires))
 
 
 def _with_collection(order: Order) -> bytes:
-    """Give what was asked for with the ids that hosting adds; that they come at the end is a guess [L]."""
+    """Return what was requested with the ids that hosting adds; that they come at the end is a guess [L]."""
     request = order.request
     hub = request["hosting"]["sentinel_hub"]
     hub.setdefault("collection_id", str(uuid5(NAMESPACE_URL, f"collection:{order.id}")))

@@ -1,0 +1,138 @@
+"""The filters of the lists, each declared once: what a list takes, and how it is sent, follows from it.
+
+A filter of the API is added by a line in one of the classes here.  Its type says how its value is checked and
+written into the query (see `_query`); `typing.get_type_hints` of a class has the names.  None is the same as
+not given.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TypedDict
+from uuid import UUID
+
+Time = str | datetime
+"""An instant: a datetime with a time zone, or a text like ``"2026-01-31T00:00:00Z"``."""
+
+TimeFilter = str | datetime | tuple[datetime | None, datetime | None]
+"""An instant or an interval: a text (``"2026-01-01T00:00:00Z/.."``), or a pair with None for an open end.
+
+The start of an interval is inclusive, its end exclusive.
+"""
+
+Day = date | str
+"""A GMT day: a date, or a text like ``"2026-05-01"``."""
+
+
+class OrderFilters(TypedDict, total=False):
+    """Filters of `orders.list`.
+
+    `state`: an `OrderState`, or several.  `source_type`: scenes, basemaps, or all, the default.  `user_id`:
+    a number, or ``"all"`` for the organization; for administrators.
+    """
+
+    state: str | Sequence[str] | None
+    source_type: str | Sequence[str] | None
+    name: str | None
+    name__contains: str | None
+    created_on: TimeFilter | None
+    last_modified: TimeFilter | None
+    hosting: bool | None
+    destination_ref: str | None
+    user_id: int | str | None
+
+
+class SubscriptionFilters(TypedDict, total=False):
+    """Filters of `subscriptions.list`.
+
+    `status`: a `SubscriptionStatus`, or several.  `source_type`: catalog, or that of a planetary variable.
+    `geom_ref`: a reference like ``"pl:features/my/fields"``.  `user_id`: a number, or ``"all"`` for the
+    organization; for administrators.
+    """
+
+    status: str | Sequence[str] | None
+    source_type: str | None
+    name: str | None
+    name__contains: str | None
+    created: TimeFilter | None
+    updated: TimeFilter | None
+    start_time: TimeFilter | None
+    end_time: TimeFilter | None
+    hosting: bool | None
+    geom_ref: str | None
+    destination_ref: str | None
+    user_id: int | str | None
+
+
+class ResultFilters(TypedDict, total=False):
+    """Filters of the results of a subscription; `status`: a `ResultStatus`, or several."""
+
+    status: str | Sequence[str] | None
+    created: TimeFilter | None
+    updated: TimeFilter | None
+    completed: TimeFilter | None
+    item_datetime: TimeFilter | None
+    user_id: int | str | None
+
+
+class TaskingFilters(TypedDict, total=False):
+    """Filters of `tasking.list`.
+
+    `status`: a `TaskingStatus`; `status__in`: several.  `geometry__intersects`: as any geometry of a request.
+    """
+
+    status: str | None
+    status__in: Sequence[str] | None
+    name: str | None
+    name__icontains: str | None
+    scheduling_type: str | None
+    scheduling_type__in: Sequence[str] | None
+    pl_number: str | None
+    product: str | None
+    geometry__intersects: object | None
+    created_time__gt: Time | None
+    created_time__gte: Time | None
+    created_time__lt: Time | None
+    created_time__lte: Time | None
+    updated_time__gt: Time | None
+    updated_time__gte: Time | None
+    updated_time__lt: Time | None
+    updated_time__lte: Time | None
+    start_time__gt: Time | None
+    start_time__gte: Time | None
+    start_time__lt: Time | None
+    start_time__lte: Time | None
+    end_time__gt: Time | None
+    end_time__gte: Time | None
+    end_time__lt: Time | None
+    end_time__lte: Time | None
+
+
+class CaptureFilters(TypedDict, total=False):
+    """Filters of `tasking.list_captures`.
+
+    `fulfilling`: whether they count towards their order.  `status`: a `CaptureStatus`; `status__in`: several.
+    """
+
+    order_id: str | UUID | None
+    fulfilling: bool | None
+    status: str | None
+    status__in: Sequence[str] | None
+    acquired_time__gt: Time | None
+    acquired_time__lt: Time | None
+    published_time__gt: Time | None
+    published_time__lt: Time | None
+
+
+class ReportFilters(TypedDict, total=False):
+    """Filters of `reports.list`.
+
+    `org_id`: by default the organization of the key.  `report_type`: detailed or summary.  `cadence`: daily
+    or monthly.  `start` and `end`: GMT days, both inclusive.
+    """
+
+    org_id: int | None
+    plan_id: int | None
+    report_type: str | None
+    cadence: str | None
+    start: Day | None
+    end: Day | None

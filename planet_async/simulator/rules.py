@@ -1,0 +1,380 @@
+"""What the simulated APIs refuse, as far as it is documented; texts that were not recorded are ours [L]."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from planet_async.simulator.catalog import (
+    ASSETS,
+    BASEMAP_TOOLS,
+    DESTINATIONS,
+    NEEDED,
+    ORDERS_ONLY,
+    REDACTED,
+    SCENE_TOOLS,
+    SUBSCRIPTION_TOOLS,
+    choose_bundle,
+)
+from planet_async.simulator.context import parse
+
+Json = Mapping[str, Any]
+Problems = dict[str, list[str]]
+
+MAX_ITEMS = 500
+MAX_ITEMS_OF_LARGE_ZIPS = 50
+MAX_VERTICES = 3000  # of a tasking order
+LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def is_uuid(value: object) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def is_catalog(source: Json) -> bool:
+    """Return whether the source of a subscription is the catalog; its type may be left out [H]."""
+    return bool(source.get("type", "catalog" if "item_types" in source["parameters"] else "") == "catalog")
+
+
+def is_zipped(order: Json) -> bool:
+    """Return whether the files of an order are put into archives."""
+    delivery = order.get("delivery")
+    return isinstance(delivery, dict) and "archive_type" in delivery
+
+
+def order_problems(order: Json) -> Problems:
+    """Return what is wrong with an order, by field."""
+    found: Problems = {}
+
+    def add(name: str, problems: Iterable[str]) -> None:
+        if texts := list(problems):
+            found[name] = texts
+
+    source_type = order.get("source_type", "scenes")
+    if source_type not in ("scenes", "basemaps"):
+        add("SourceType", [f"Bad source type '{source_type}'"])
+        source_type = "scenes"
+    if not _is_text(order.get("name")):
+        add("Name", ["Name is required"])
+    if order.get("order_type", "full") not in ("full", "partial"):
+        add("OrderType", [f"Bad order type '{order['order_type']}'"])
+    if type(order.get("subscription_id", 0)) is not int:
+        add("SubscriptionID", ["The subscription id must be an integer"])
+    add("Products", _product_problems(order, source_type))
+    add("Tools", _order_tool_problems(order.get("tools", []), source_type))
+    add("Delivery", _order_delivery_problems(order.get("delivery")))
+    add("Hosting", _order_hosting_problems(order))
+    for name in ("notifications", "metadata"):
+        if not isinstance(order.get(name, {}), dict):
+            add(name.capitalize(), [f"{name} must be an object"])
+    return found
+
+
+def _product_problems(order: Json, source_type: str) -> Iterator[str]:
+    products = order.get("products")
+    if not isinstance(products, list) or not products or not all(isinstance(each, dict) for each in products):
+        yield "At least one product is required"
+        return
+    if source_type == "basemaps":
+        for product in products:
+            yield from _basemap_problems(product)
+        return
+    for product in products:
+        yield from _scene_problems(product)
+    count = sum(len(each["item_ids"]) for each in products if isinstance(each.get("item_ids"), list))
+    large = is_zipped(order) and any(str(each.get("item_type")) in LARGE_SCENES for each in products)
+    most = MAX_ITEMS_OF_LARGE_ZIPS if large else MAX_ITEMS
+    if count > most:
+        yield f"{count} items are more than the {most} that an order may have"
+
+
+def _scene_problems(product: Json) -> Iterator[str]:
+    item_type, bundle = product.get("item_type"), product.get("product_bundle")
+    if not _is_texts(product.get("item_ids")) or not isinstance(item_type, str) or not item_type:
+        yield "Item ID or Item Type empty"
+    elif not isinstance(bundle, str) or not bundle:
+        yield "Product bundle empty"
+    elif unknown := [name for name in bundle.split(",") if name not in ASSETS]:
+        yield f"Bad bundle type '{unknown[0]}'"
+    elif choose_bundle(bundle, item_type) is None:
+        yield f"Bad item type '{item_type}' for bundle type '{bundle}'"
+
+
+def _basemap_problems(product: Json) -> Iterator[str]:
+    if not _is_text(product.get("mosaic_name")):
+        yield "Mosaic name empty"
+    if ("geometry" in product) == ("quad_ids" in product):
+        yield "Exactly one of geometry and quad IDs is required"
+    elif "quad_ids" in product and not _is_texts(product["quad_ids"]):
+        yield "Quad IDs empty"
+    elif "geometry" in product and not isinstance(product["geometry"], dict):
+        yield "The geometry must be an object"
+
+
+def _order_tool_problems(tools: object, source_type: str) -> Iterator[str]:
+    if not isinstance(tools, list):
+        yield "Tools must be an array"
+        return
+    known = SCENE_TOOLS if source_type == "scenes" else BASEMAP_TOOLS
+    for tool in tools:
+        if not isinstance(tool, dict) or len(tool) != 1:
+            yield "Each tool must be an object with exactly one key"
+            continue
+        [(name, parameters)] = tool.items()
+        optional = ("aoi",) if source_type == "basemaps" else ()  # else the geometry of the product
+        if name not in known:
+            yield f"Bad tool '{name}' for source type '{source_type}'"
+        elif not isinstance(parameters, dict):
+            yield f"The parameters of {name} must be an object"
+        else:
+            yield from _parameter_problems(name, parameters, optional)
+
+
+def _parameter_problems(tool: str, parameters: Json, optional: Collection[str]) -> Iterator[str]:
+    if missing := [key for key in NEEDED.get(tool, ()) if key not in parameters and key not in optional]:
+        yield f"{tool} needs {', '.join(missing)}"
+
+
+def _order_delivery_problems(delivery: object) -> Iterator[str]:
+    if delivery is None:
+        return
+    if not isinstance(delivery, dict):
+        yield "Delivery must be an object"
+        return
+    if delivery.get("archive_type", "zip") != "zip":
+        yield f"Bad archive type '{delivery['archive_type']}'"
+    if not isinstance(delivery.get("archive_filename", ""), str):
+        yield "archive_filename must be a text"
+    names = [name for name in delivery if name in DESTINATIONS]
+    if len(names) > 1:
+        yield f"Only one destination is possible, not {', '.join(names)}"
+    for name in names:
+        if not isinstance(delivery[name], dict):
+            yield f"{name} must be an object"
+        else:
+            yield from _destination_problems(name, delivery[name])
+
+
+def _destination_problems(name: str, parameters: Json) -> Iterator[str]:
+    if missing := [key for key in DESTINATIONS[name] if not parameters.get(key)]:
+        yield f"{name} needs {', '.join(missing)}"
+    elif REDACTED in parameters.values():
+        yield f"{name} has no valid credentials"
+
+
+def _order_hosting_problems(order: Json) -> Iterator[str]:
+    hosting = order.get("hosting")
+    if hosting is None:
+        return
+    if order.get("delivery"):
+        yield "Hosting and delivery exclude each other"
+    hub = hosting.get("sentinel_hub") if isinstance(hosting, dict) else None
+    if not isinstance(hub, dict):
+        yield "Hosting must name sentinel_hub"
+    elif "collection_id" in hub and hub.get("create_configuration"):
+        yield "A collection and the creation of a configuration exclude each other"
+
+
+def subscription_problems(body: Json, *, keeps_delivery: bool = False) -> Iterator[str]:
+    """Yield what is wrong with a subscription; a delivery that is kept has no secrets to check."""
+    if not _is_text(body.get("name")):
+        yield "name is required"
+    source = body.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("parameters"), dict):
+        yield "source with its parameters is required"
+        return
+    if not isinstance(source.get("type", ""), str):
+        yield "source.type must be a string"
+        return
+    catalog = is_catalog(source)
+    yield from _source_problems(source["parameters"], catalog=catalog)
+    yield from _place_problems(body, catalog=catalog, keeps_delivery=keeps_delivery)
+    if body.get("tools") and not catalog:
+        yield "tools are supported for the catalog only"
+    yield from _subscription_tool_problems(body.get("tools", []))
+    notifications = body.get("notifications", {})
+    webhook = notifications.get("webhook", {"url": 1, "topics": 1}) if isinstance(notifications, dict) else 0
+    if not isinstance(webhook, dict) or not webhook.get("url") or not webhook.get("topics"):
+        yield "notifications.webhook needs url and topics"
+
+
+def _source_problems(parameters: Json, *, catalog: bool) -> Iterator[str]:
+    if not catalog and not _is_text(parameters.get("id")):
+        yield "source.parameters.id is required"
+    if catalog:
+        yield from _catalog_problems(parameters)
+    geometry = parameters.get("geometry")
+    if not isinstance(geometry, dict) or geometry.get("type") not in {"Polygon", "MultiPolygon", "ref"}:
+        yield "source.parameters.geometry must be a Polygon, a MultiPolygon or a reference"
+    if "start_time" not in parameters:
+        yield "source.parameters.start_time is required"
+    times = _times(parameters)
+    yield from (f"source.parameters.{name} is no RFC 3339 time" for name in times if times[name] is None)
+    if _is_reversed(times):
+        yield "the subscription ends before it starts"
+
+
+def _catalog_problems(parameters: Json) -> Iterator[str]:
+    for name in ("item_types", "asset_types"):
+        if not _is_texts(parameters.get(name)):
+            yield f"source.parameters.{name} is required"
+    if _is_texts(parameters.get("item_types")) and len(parameters["item_types"]) > 1:
+        yield "only one item type is supported"
+    stages = parameters.get("publishing_stages", ["standard"])
+    if not _is_texts(stages) or not {"preview", "standard", "finalized"}.issuperset(stages):
+        yield "bad publishing stage"
+
+
+def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Iterator[str]:
+    delivery, hosting = body.get("delivery"), body.get("hosting")
+    if delivery is not None and hosting is not None:
+        yield "delivery and hosting exclude each other"
+    if catalog and delivery is None and hosting is None:
+        yield "delivery or hosting is required"
+    for name, place in (("delivery", delivery), ("hosting", hosting)):
+        if place is not None and not _is_typed(place):
+            yield f"{name} must have a type and parameters"
+            return
+    if delivery is not None and not keeps_delivery:
+        if delivery["type"] not in DESTINATIONS or delivery["type"] in ORDERS_ONLY:
+            yield f"bad delivery type {delivery['type']}"
+        else:
+            yield from _destination_problems(delivery["type"], delivery["parameters"])
+    parameters = {} if hosting is None else hosting["parameters"]
+    if "collection_id" in parameters and parameters.get("create_configuration"):
+        yield "collection_id and create_configuration exclude each other"
+
+
+def _subscription_tool_problems(tools: object) -> Iterator[str]:
+    if not isinstance(tools, list) or not all(map(_is_typed, tools)):
+        yield "tools must be a list of objects with a type and parameters"
+        return
+    names = [tool["type"] for tool in tools]
+    if unknown := [name for name in names if name not in SUBSCRIPTION_TOOLS]:
+        yield f"bad tool {unknown[0]}"
+        return
+    for tool in tools:  # a clip without an area clips to the geometry of the source
+        yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
+    for first, second in pairwise(names):
+        if SUBSCRIPTION_TOOLS[second] < SUBSCRIPTION_TOOLS[first]:
+            yield f"{second} must not come after {first}"
+
+
+_SHAPES = {"Point": 0, "LineString": 1, "Polygon": 2}  # how deep their coordinates are nested
+_REQUIRED = "This field is required."
+
+
+def _choice(*words: str) -> Callable[[Any], str]:
+    return lambda value: "" if value in words else f'"{value}" is not a valid choice.'
+
+
+def _angle(value: Any) -> str:
+    right = isinstance(value, int | float) and 0 <= value <= 90  # noqa: PLR2004 - a right angle
+    return "" if right else "Ensure this value is from 0 to 90."
+
+
+_TASKING_FIELDS: Mapping[str, Callable[[Any], str]] = {
+    "scheduling_type": _choice("FLEXIBLE", "LOCK_IN", "MONITORING", "EXPRESS", "ASSURED", "ARCHIVE"),
+    "order_type": _choice("IMAGE", "VIDEO", "STEREO"),
+    "sat_elevation_angle_min": _angle,
+    "sat_elevation_angle_max": _angle,
+}
+
+
+def tasking_order_problems(order: object, windows: Collection[str], *, priced: bool = False) -> Problems:
+    """Return what is wrong with a tasking order, by field; one that is only `priced` needs no name.
+
+    `windows` are the ids of the imaging windows that can be ordered.
+    """
+    if not isinstance(order, dict):
+        return {"non_field_errors": ["Invalid data. Expected a dictionary."]}
+    found = time_problems(order)
+    if problem := geometry_problem(order.get("geometry"), _SHAPES):
+        found["geometry"] = [problem]
+    for name, check in _TASKING_FIELDS.items():
+        if name in order and (problem := check(order[name])):
+            found[name] = [problem]
+    if order.get("scheduling_type") == "ASSURED" and order.get("imaging_window") not in windows:
+        found["imaging_window"] = ["The imaging window does not exist or is out of date."]
+    if not priced and not _is_text(order.get("name")):
+        found["name"] = [_REQUIRED]
+    return found
+
+
+def search_problems(body: Json) -> Problems:
+    """Return what is wrong with a search for imaging windows, by field."""
+    found = time_problems(body)
+    if problem := geometry_problem(body.get("geometry"), ("Point", "LineString")):
+        found["geometry"] = [problem]
+    elif body["geometry"]["type"] == "LineString" and len(body["geometry"]["coordinates"]) != 2:  # noqa: PLR2004
+        found["geometry"] = ["A line has two points."]
+    for name in ("pl_number", "product"):
+        if not _is_text(body.get(name)):
+            found[name] = [_REQUIRED]
+    return found
+
+
+def time_problems(body: Json) -> Problems:
+    times = _times(body)
+    found = {name: ["Datetime has wrong format."] for name, moment in times.items() if moment is None}
+    if _is_reversed(times) or (len(times) == 2 and len({*times.values()}) == 1 and not found):  # noqa: PLR2004
+        found["end_time"] = ["end_time must be after start_time."]
+    return found
+
+
+def geometry_problem(geometry: object, shapes: Collection[str]) -> str:
+    if geometry is None:
+        return _REQUIRED
+    if not isinstance(geometry, dict) or geometry.get("type") not in shapes:
+        return f"Expected one of {', '.join(shapes)}."
+    points: Any = geometry.get("coordinates")
+    for _ in range(_SHAPES[geometry["type"]] - 1):
+        points = points[0] if isinstance(points, list) and points else None
+    if geometry["type"] == "Point":
+        points = [points]
+    if not isinstance(points, list) or not points or not all(map(_is_position, points)):
+        return "The coordinates are not valid."
+    return f"More than {MAX_VERTICES} vertices." if len(points) > MAX_VERTICES else ""
+
+
+def _is_position(point: object) -> bool:
+    if not isinstance(point, list) or len(point) < 2:  # noqa: PLR2004 - longitude and latitude
+        return False
+    x, y = point[:2]
+    numbers = all(isinstance(value, int | float) for value in (x, y))
+    return numbers and -180 <= x <= 180 and -90 <= y <= 90  # noqa: PLR2004 - degrees
+
+
+def _times(body: Json) -> dict[str, int | None]:
+    """Return the moments of start and end as far as they are given; None for what is no time."""
+    found: dict[str, int | None] = {}
+    for name in ("start_time", "end_time"):
+        if name in body:
+            try:
+                found[name] = parse(body[name])
+            except (TypeError, ValueError):
+                found[name] = None
+    return found
+
+
+def _is_reversed(times: Mapping[str, int | None]) -> bool:
+    start, end = times.get("start_time"), times.get("end_time")
+    return start is not None and end is not None and end < start
+
+
+def _is_typed(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("type"), str)
+        and isinstance(value.get("parameters"), dict)
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
