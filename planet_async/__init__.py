@@ -85,6 +85,7 @@ from planet_async.models.order_request import SceneProduct as SceneProduct
 from planet_async.models.order_request import SentinelHub as SentinelHub
 from planet_async.models.order_request import Stac as Stac
 from planet_async.models.order_request import Webhook as Webhook
+from planet_async.models.orders import DownloadedFiles as DownloadedFiles
 from planet_async.models.orders import DownloadedOrder as DownloadedOrder
 from planet_async.models.orders import Manifest as Manifest
 from planet_async.models.orders import ManifestFile as ManifestFile

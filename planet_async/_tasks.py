@@ -10,11 +10,12 @@ import contextvars
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from planet_async.errors import PlanetError
@@ -22,6 +23,8 @@ from planet_async.errors import PlanetError
 T = TypeVar("T")
 Send = Callable[[T], Awaitable[None]]
 """Passes the next item to the reader; returns when there is room for another one."""
+
+_NOT_CANCELLED = (Exception, KeyboardInterrupt, SystemExit, BaseExceptionGroup)
 
 Produce = Callable[[Send[T]], Awaitable[None]]
 
@@ -40,6 +43,68 @@ def on_asyncio() -> bool:
         return asyncio.current_task() is not None
     except RuntimeError:
         return False
+
+
+class TaskGroup:
+    """A task group that raises the first error as it is, not in an ExceptionGroup.
+
+    That goes for KeyboardInterrupt and SystemExit, too, such as those of a callback or of Ctrl-C: they are
+    raised in the task that opened the group, where its caller can catch them, before any other error.
+    """
+
+    def __init__(self, group: anyio.abc.TaskGroup) -> None:
+        self._group = group
+        self.cancel_scope = group.cancel_scope
+        self.error: BaseException | None = None
+
+    def start_soon(self, act: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        """Start a task; its error cancels the others."""
+        self._group.start_soon(self._run, act, *arguments)
+
+    async def _run(self, act: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        try:
+            await act(*arguments)
+        except _NOT_CANCELLED as error:
+            self.fail(_unwrapped(error))
+
+    def fail(self, error: BaseException) -> None:
+        """Cancel all tasks, and raise the error when they have ended."""
+        if self.error is None or (isinstance(self.error, Exception) and not isinstance(error, Exception)):
+            self.error = error
+        self.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_task_group() -> AsyncIterator[TaskGroup]:
+    """Open a `TaskGroup`."""
+    failure: BaseException | None
+    try:
+        async with anyio.create_task_group() as inner:
+            group = TaskGroup(inner)
+            try:
+                yield group
+            except _NOT_CANCELLED as error:
+                group.fail(_unwrapped(error))
+        failure, group.error = group.error, None
+    except BaseExceptionGroup as error:  # Ctrl-C came while a task was started or ended
+        failure = _unwrapped(error)
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # it keeps this frame
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return the KeyboardInterrupt or SystemExit in a group; raise a group of cancellations."""
+    if isinstance(error, Exception) or not isinstance(error, BaseExceptionGroup):
+        return error
+    found: BaseException | None = error.subgroup((KeyboardInterrupt, SystemExit))
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if found is None:
+        raise error
+    return found
 
 
 class BackgroundIterator(AsyncIterator[T]):
@@ -96,7 +161,7 @@ class _Producer(Generic[T]):
         self._produce = produce
         self._ahead = ahead
         self.items: deque[T] = deque()
-        self.error: Exception | None = cancelled_externally()  # unless it comes to its end
+        self.error: BaseException | None = cancelled_externally()  # unless it comes to its end
         self.scope = anyio.CancelScope()
         self.news = anyio.Event()
         self.room = anyio.Event()
@@ -107,8 +172,8 @@ class _Producer(Generic[T]):
             with self.scope:
                 await self._produce(self._send)
             self.error = None
-        except Exception as error:  # noqa: BLE001 - the reader raises it
-            self.error = error
+        except _NOT_CANCELLED as error:  # the reader raises it; trio would crash if Ctrl-C ended this task
+            self.error = _unwrapped(error)
         finally:
             self.end()
 
@@ -150,35 +215,48 @@ async def run_in_thread(
 
     anyio does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`, and the end
     of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
-    Without a `limiter` of its own, a call waits while forty others run.
+    The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
+    second Ctrl-C.  Without a `limiter` of its own, a call waits while forty others run.
 
     Raises:
         PlanetError: the system has no thread left.
     """
-    begun = Future[None]()
-
-    def work() -> T:
-        if not begun.set_running_or_notify_cancel():
-            raise RuntimeError("cancelled before it began")  # nobody waits for it
-        try:
-            return act(*arguments)
-        finally:
-            begun.set_result(None)
-
+    call = partial(act, *arguments)
     try:
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
-    except asyncio.CancelledError:
-        if not begun.cancel():
-            ended = asyncio.wrap_future(begun)
-            with anyio.CancelScope(shield=True):
-                while not ended.done():
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.wait([ended])
-        raise
+        if on_asyncio():
+            return await _in_thread_of_loop(call, limiter or anyio.to_thread.current_default_thread_limiter())
+        return await anyio.to_thread.run_sync(call, limiter=limiter)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
         raise PlanetError("the system allows no more threads", hint="Do less at a time.") from error
+
+
+async def _in_thread_of_loop(call: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+    begun = Future[None]()
+    results: list[T] = []
+
+    def work() -> None:
+        if begun.set_running_or_notify_cancel():  # else it was cancelled before
+            results.append(call())
+
+    borrower = object()
+    await limiter.acquire_on_behalf_of(borrower)
+    try:
+        context = contextvars.copy_context()
+        working = asyncio.get_running_loop().run_in_executor(None, context.run, work)
+        with anyio.CancelScope(shield=True):
+            try:
+                await asyncio.shield(working)
+            except asyncio.CancelledError:
+                while not (begun.cancel() or working.done()):
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([working])
+                raise
+        return results.pop()
+    finally:
+        begun.cancel()  # where no thread could be started, it must not run later
+        limiter.release_on_behalf_of(borrower)
 
 
 async def fetch_all(
@@ -190,7 +268,6 @@ async def fetch_all(
     `refused` before, in its notes.  Any other error, such as that of a callback, is raised at once.
     """
     errors = [*refused]
-    broken: list[Exception] = []
     limit = anyio.CapacityLimiter(concurrency)
 
     async def act(fetch: Callable[[], Awaitable[object]]) -> None:
@@ -199,15 +276,10 @@ async def fetch_all(
                 await fetch()
             except PlanetError as error:
                 errors.append(error)
-            except Exception as error:  # noqa: BLE001 - raised below: the group would wrap it
-                broken.append(error)
-                group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
+    async with open_task_group() as group:
         for fetch in fetches:
             group.start_soon(act, fetch)
-    if broken:
-        raise broken[0]
     if group.cancel_scope.cancel_called:
         errors.append(cancelled_externally())
     if errors:

@@ -2,8 +2,11 @@
 
 import typing
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, SupportsIndex
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from attrs import evolve
@@ -131,7 +134,7 @@ class Planet:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        params: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
         json: object = None,
     ) -> Response:
         """Send a request to an endpoint that has no method here, with the same limits, retries and errors.
@@ -143,23 +146,24 @@ class Planet:
             method: GET, POST and so on. A request other than GET, HEAD, PUT and DELETE is sent again only if
                 the server cannot have acted on it.
             path: A path that begins with a slash, or a URL that the API returned.
-            params: The parameters of the query.
+            params: The parameters of the query: texts, numbers, times with a zone, ids. True is written as
+                "true", None is left out, and a list repeats its parameter: ``state=queued&state=running``.
             json: The body, as JSON.
 
         Returns:
             The response, whose body has been read.
 
         Raises:
-            InvalidRequest: the path does not begin with a slash.
+            InvalidRequest: the path does not begin with a slash, or a parameter cannot be written.
             PlanetError: as for every other call.
         """
+        path = str(path)
         if not path.startswith("/") and "://" not in path:
             raise InvalidRequest(f"a path begins with a slash: {path!r}")
-        pairs = params.items() if isinstance(params, Mapping) else params
         body = None if json is None else to_json(json)
         operation = f"{_api_of(path)}.request"
         return await self._api.send(
-            self._api.request(method.upper(), path, operation=operation, params=tuple(pairs), body=body)
+            self._api.request(str(method).upper(), path, operation, params=_query(params), body=body)
         )
 
     def with_options(self, **options: typing.Unpack[Options]) -> "Planet":
@@ -225,6 +229,37 @@ def _checked_credentials(api_key: str | None, credentials: Credentials | None) -
         f"credentials must be ApiKey(...), BearerToken(...), ClientCredentials(...) or SignedBy(...), "
         f"not {type_name(credentials)}",
         hint='Pass the key as Planet(api_key="...").' if isinstance(credentials, str) else "",
+    )
+
+
+def _query(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
+    try:
+        pairs = [(name, value) for name, value in (params.items() if isinstance(params, Mapping) else params)]
+    except (TypeError, ValueError):
+        pairs = [(None, None)]
+    if not all(isinstance(name, str) for name, _ in pairs):
+        raise InvalidRequest("params must be a mapping, or pairs of a name and a value")
+    found = []
+    for name, value in pairs:
+        is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+        values = value if is_list else [value]
+        found += [(name, _parameter(name, each)) for each in values if each is not None]
+    return tuple(found)
+
+
+def _parameter(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return str.__str__(value)  # an enum's own would be its name
+        case datetime() if value.tzinfo is not None:
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case UUID() | SupportsIndex() | float() | Decimal():
+            return str(value)
+    raise InvalidRequest(
+        f"the parameter {name} cannot be {type_name(value)}",
+        hint="Use texts, numbers, times with a zone, or lists of these.",
     )
 
 

@@ -247,7 +247,7 @@ class Config:
     longest_backoff: float = field(default=30.0, validator=_positive)
     retry_for: float = field(default=300.0, validator=_positive)
     deadline: float | None = field(default=None, validator=optional(_positive))
-    consistency_delay: float = field(default=10.0, validator=_positive)
+    consistency_delay: float = field(default=30.0, validator=_positive)
     rates: Rates = field(default=DOCUMENTED_RATES, converter=_rates)
     schedule: Schedule = field(default=Schedule(), validator=_schedule)
     tasking_schedule: Schedule = field(

@@ -250,12 +250,16 @@ class WaitTimeout(PlanetError, TimeoutError):
 class OrderNotDownloadable(PlanetError):
     """The order has nothing to download: it failed, is unfinished, or was delivered somewhere else.
 
-    `error_hints` are the API's reasons for its failure.
+    `error_hints` are the API's reasons for its failure; `delivered_to` is the cloud or the host that has the
+    files, empty in all other cases.
     """
 
-    def __init__(self, message: str, *, hint: str = "", error_hints: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", error_hints: Sequence[str] = (), delivered_to: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.error_hints: tuple[str, ...] = tuple(error_hints)
+        self.delivered_to = delivered_to
 
 
 class LedgerError(PlanetError):

@@ -9,15 +9,25 @@ No API of Planet takes a key that would make a POST harmless to repeat.  So a cr
     UNCONFIRMED ──── a list shows what was asked for, created since, and no caller has it ──▶ CREATED
     UNCONFIRMED ──── a list shows what may be it ──▶ UnsettledCreate, with the candidates
     UNCONFIRMED ──── the lists cannot be read, or there is no time ──▶ UnsettledCreate
-    UNCONFIRMED ──── after `Config.consistency_delay` no list has shown it ──▶ SENT, for the last time
-                     that `Config.max_attempts` allows: UnsettledCreate
+    UNCONFIRMED ──── after `Config.consistency_delay` neither the list of the name nor that of all that was
+                     created since has shown it ──▶ SENT AGAIN; as often as `Config.max_attempts` allows,
+                     else UnsettledCreate
+
+    SENT AGAIN ───── no response ──▶ UNCONFIRMED
+    SENT AGAIN ───── a response came, and no list shows the first one for the same time again ──▶ CREATED
+    SENT AGAIN ───── a list shows the first one, so late ──▶ the second is cancelled, and the first CREATED;
+                     where it cannot be cancelled, UnsettledCreate with both
 
 Creates of one name are sent concurrently, but while one is UNCONFIRMED no other of that name is sent: what
 exists under the name, and has no caller, would be either's.
 """
 
+import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+import unicodedata
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -36,6 +46,7 @@ from planet_async.errors import (
     ClientClosed,
     DeadlineExceeded,
     DecodeError,
+    PagingError,
     PlanetError,
     StatusError,
     UnsettledCreate,
@@ -46,10 +57,20 @@ from planet_async.paging import Page
 from planet_async.redaction import REDACTED
 
 MARGIN = 10.0
-"""Seconds that the clocks of a service's machines may differ by."""
+"""Seconds that the clocks of a service's machines are taken to differ by at most."""
 
+_DOUBT = 45.0  # seconds more, by which what looks too old may be what was created
+_LONG_DOUBT = 600.0  # the same, where a resource that is not new would show that it has changed
+_WIDE_MARGIN = 600.0  # seconds, where only the clock of this machine is known
+REMEMBERED = 2 * MARGIN + max(_LONG_DOUBT, _WIDE_MARGIN)
+"""Seconds after which what was created cannot be taken for something that is created now."""
+
+_LONGEST_RECOVERY = 3600.0  # seconds: what a process sent before it crashed was acted on by then
+_RESPONSES_KEPT = 20  # of creates, to know the clock that resources are dated by
+_MOST_PAGES = 200
 _LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)  # in shares of the consistency delay
-_LOOKUP_PAUSE = 1.0  # the same, after a lookup that failed
+_SECOND_LOOKUP_TIMES = (0.5, 1.0)  # the same, after it was sent again
+_LOOKUP_PAUSE = 1 / 3  # the same, after a lookup that failed
 
 _LOOKUPS_AT_ONCE = 20
 _INITIAL_LOOKUPS = 50.0  # that a service which answers nothing is sent: through an outage of a minute
@@ -58,6 +79,11 @@ _LOOKUPS_PER_SKIP = 0.008  # further ones, for each that was not sent: of many w
 
 _NOISE = 1e-6  # degrees, and shares: services round
 _NEAR = 1e-2
+_NOISE_SECONDS = 5.0
+_LONG_NAME = 90  # characters; services that cut names keep at least so many
+_LEAST_CUT = 20
+
+logger = logging.getLogger("planet_async")
 
 
 class Created(Protocol):
@@ -77,25 +103,63 @@ Pages = AsyncIterator[Page[T]]
 class ResourceKind(Generic[T]):
     """What is created, and how to look it up.
 
-    `list_by_name` lists those of a name, newest first; `created` is when one was created; `shown` is one in
-    the words of a request; `identity` is the field that, besides the name, distinguishes two.
+    `list_by_name` lists those of a name, and `list_created` all that were created from one time to another,
+    both newest first.  `created` is when one was created; `changed` when it last changed, which it does
+    within minutes; `shown` is one in the words of a request; `identity` is the field that, besides the name,
+    distinguishes two.
     """
 
     noun: str
     identity: str
     list_by_name: Callable[[str], Pages[T]]
+    list_created: Callable[[datetime, datetime | None], Pages[T]]
     created: Callable[[T], datetime | None]
     shown: Callable[[T], Mapping[str, Any]]
+    cancel: Callable[[str], Awaitable[object]]
+    changed: Callable[[T], datetime | None] | None = None
 
 
 @define(eq=False)
-class UnconfirmedCreate:
-    """A create without a response: its body, when it was sent and when it failed (monotonic), and how."""
+class UnconfirmedCreate(Generic[T]):
+    """A create without a response: its body, when it was sent and when it failed (monotonic), and how.
+
+    `older` are ids of resources like it that have shown to be older; `second` is what was created when it was
+    sent again.
+    """
 
     body: Mapping[str, Any]
     sent: float
     failed: float
     cause: PlanetError | None = None
+    attempts: int = 1
+    older: set[str] = field(factory=set)
+    second: T | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that was asked for."""
+        return str(self.body.get("name", ""))
+
+
+@frozen
+class Period:
+    """When an unconfirmed create was acted on, by the clock that resources are dated by.
+
+    What was created from `certain` on can be it.  What was created from `possible` on may be it, if that
+    clock is not what it is taken for; `certain` is None where the clock is not known.
+    """
+
+    certain: datetime | None
+    possible: datetime
+
+
+@define
+class Lookup(Generic[T]):
+    """What a lookup has found: the resources that are `exact`ly what was created, and ids that may be it."""
+
+    period: Period
+    exact: list[T] = field(factory=list)
+    candidates: list[str] = field(factory=list)
 
 
 class ExactlyOnce(Generic[T]):
@@ -122,11 +186,14 @@ class ExactlyOnce(Generic[T]):
                 with self._clock.move_on_after(left):
                     async with name.exclusive():
                         return await self._settle(name, created, send)
-                raise self._unsettled(created, "there was no time to look it up") from created.cause
+                cause, why = created.cause, "there was no time to look it up"
             except ClientClosed as closed:
-                raise self._unsettled(created, "the client was closed") from closed
+                cause, why = closed, "the client was closed"
             finally:
                 name.unconfirmed.remove(created)
+            if created.second is not None:
+                return created.second
+            raise self._unsettled(created, why) from cause
 
     async def recover(self, body: bytes, seconds_ago: float, taken: Iterable[str] = ()) -> T | None:
         """Return what a create made whose response nobody has, sent so long ago, as before a crash.
@@ -137,7 +204,7 @@ class ExactlyOnce(Generic[T]):
         self.claim_ids(taken)
         async with self._registry().using(_name_of(body)) as name, name.exclusive():
             sent = self._clock.monotonic() - seconds_ago
-            lost = UnconfirmedCreate(parsed_object(body), sent, sent)
+            lost = UnconfirmedCreate[T](parsed_object(body), sent, sent)
             try:
                 found = await self._look_up(name, lost)
             except ClientClosed as closed:
@@ -159,7 +226,7 @@ class ExactlyOnce(Generic[T]):
 
     async def _send(
         self, name: "NameLock", body: bytes, send: Callable[[], Awaitable[T]]
-    ) -> T | UnconfirmedCreate:
+    ) -> T | UnconfirmedCreate[T]:
         """Send; an unconfirmed create is noted before another one of that name is settled."""
         deadline, begun = self._config.deadline, None
         # One that need not wait for its name is ended by the deadline of the request.
@@ -167,13 +234,13 @@ class ExactlyOnce(Generic[T]):
             async with name.sending():
                 begun = self._clock.monotonic()
                 try:
-                    return await send()
+                    return self._note_time(await send())
                 except PlanetError as error:
                     if not _is_ambiguous(error):
                         raise
                     now = self._clock.monotonic()
                     sent = begun if error.elapsed is None else now - error.elapsed
-                    lost = UnconfirmedCreate(parsed_object(body), sent, now, error)
+                    lost = UnconfirmedCreate[T](parsed_object(body), sent, now, error, error.attempts)
                     self._registry().note_lost_response()
                     name.unconfirmed.append(lost)
                     return lost
@@ -184,49 +251,109 @@ class ExactlyOnce(Generic[T]):
         late.may_have_acted = begun is not None and not queued_for.get()
         raise late
 
-    async def _settle(self, name: "NameLock", lost: UnconfirmedCreate, send: Callable[[], Awaitable[T]]) -> T:
-        attempts = 1 if lost.cause is None else lost.cause.attempts
+    def _note_time(self, created: T) -> T:
+        time = self._kind.created(created)
+        if time is not None:
+            self._registry().note_time(time)
+        return created
+
+    async def _settle(
+        self, name: "NameLock", lost: UnconfirmedCreate[T], send: Callable[[], Awaitable[T]]
+    ) -> T:
         for losses in count():
             try:
-                found = await self._look_up(name, lost)
+                found = await self._look_up(name, lost, _LOOKUP_TIMES if losses == 0 else _LOOKUP_TIMES[-1:])
                 if found is not None:
                     return self._claim(found)
-                if attempts >= self._config.max_attempts:
+                if lost.attempts >= self._config.max_attempts:
                     break
-                return self._claim(await send())
+                lost.second = self._claim(self._note_time(await send()))
             except UnsettledCreate as unsettled:
                 raise unsettled from lost.cause
             except PlanetError as error:
                 if not _is_ambiguous(error):
                     raise
-                attempts += error.attempts
+                lost.attempts += error.attempts
                 lost.failed, lost.cause = self._clock.monotonic(), error
                 await self._clock.sleep(self._pause(losses))
-        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+            else:
+                return await self._prefer_first(name, lost, lost.second)
+        times = "1 attempt" if lost.attempts == 1 else f"{lost.attempts} attempts"
         raise self._unsettled(lost, f"after {times} it is not listed") from lost.cause
 
     def _pause(self, losses: int) -> float:
-        grown = self._config.consistency_delay * 2.0 ** min(losses, 16)
+        grown = self._config.first_backoff * 2.0 ** min(losses, 64)
         return random.uniform(0, min(self._config.longest_backoff, grown))  # noqa: S311 - spreads load
 
-    async def _look_up(self, name: "NameLock", lost: UnconfirmedCreate) -> T | None:
+    async def _prefer_first(self, name: "NameLock", lost: UnconfirmedCreate[T], second: T) -> T:
+        """Return the second create, unless a list shows now that the first was acted on, too."""
+        sent_again = self._clock.monotonic()
+        for share in _SECOND_LOOKUP_TIMES:
+            due = sent_again + share * self._config.consistency_delay
+            await self._clock.sleep(due - self._clock.monotonic())
+            try:
+                async with self._registry().lookups:
+                    lookup = await self._list(name, lost, everything=share == _SECOND_LOOKUP_TIMES[-1])
+            except ClientClosed:
+                raise
+            except PlanetError as error:
+                logger.info("whether a %s was created twice is not known: %s", self._kind.noun, error)
+                continue
+            for first in lookup.exact:
+                if not self._is_anothers(name, lost, first):
+                    return await self._cancel_second(lost, first, second)
+        return second
+
+    async def _cancel_second(self, lost: UnconfirmedCreate[T], first: T, second: T) -> T:
+        noun = self._kind.noun
+        try:
+            await self._kind.cancel(second.id)
+        except PlanetError as error:
+            why = f"it was listed only after it had been sent again; cancelling failed: {error.message}"
+            raise self._unsettled(lost, why, [first.id, second.id]) from error
+        logger.warning(
+            "the %s %r was created twice, since the first was listed late: %s is kept, %s was cancelled",
+            *(noun, lost.name, first.id, second.id),
+        )
+        return self._claim(first)  # the second stays known: nobody is to be given it
+
+    async def _look_up(
+        self, name: "NameLock", lost: UnconfirmedCreate[T], times: Sequence[float] = _LOOKUP_TIMES
+    ) -> T | None:
         """Return what the create made, or None once the lists would show it; else raise UnsettledCreate."""
-        candidates: list[str] = []
-        for share in _LOOKUP_TIMES:
+        settled = lost.failed + self._config.consistency_delay
+        for share in times:
             due = lost.failed + share * self._config.consistency_delay
             await self._clock.sleep(due - self._clock.monotonic())
-            found, candidates = await self._list_persistently(name, lost)
-            if found is not None:
-                return found
-            if self._clock.monotonic() >= lost.failed + self._config.consistency_delay:
+            is_last = share == times[-1] or self._clock.monotonic() >= settled
+            lookup = await self._list_persistently(name, lost, everything=is_last)
+            if lookup.exact:
+                self._warn_of_others(name, lost, lookup)
+                return lookup.exact[0]
+            if is_last and lookup.candidates:
+                why = "something like it exists"
+                if lookup.period.certain is None:
+                    why = "the service does not say its time; by the clock of this machine it may be"
+                raise self._unsettled(lost, why, lookup.candidates)
+            if is_last:
                 break
-        if candidates:
-            raise self._unsettled(lost, "something like it exists", candidates)
         return None
 
+    def _warn_of_others(self, name: "NameLock", lost: UnconfirmedCreate[T], lookup: Lookup[T]) -> None:
+        """Warn where more exists than this process can have created without a response."""
+        here = sum(create.attempts for create in name.unconfirmed)
+        if here and len(lookup.exact) > here and not self._registry().has_abandoned(lost.name):
+            warnings.warn(
+                f"another process creates {self._kind.noun}s of the same name and content at the same time, "
+                f"{lost.name!r}: which of {', '.join(one.id for one in lookup.exact)} is whose is a guess; "
+                "names must differ between processes",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
     async def _list_persistently(
-        self, name: "NameLock", lost: UnconfirmedCreate
-    ) -> tuple[T | None, list[str]]:
+        self, name: "NameLock", lost: UnconfirmedCreate[T], *, everything: bool
+    ) -> Lookup[T]:
         """List until a list comes: a service that loses one response may lose others.
 
         One that answers nothing is sent few lookups, and the other creates wait until one is answered.
@@ -241,63 +368,137 @@ class ExactlyOnce(Generic[T]):
                 if not registry.may_look_up():
                     continue
                 try:
-                    found = await self._list(name, lost)
+                    lookup = await self._list(name, lost, everything=everything)
                 except ClientClosed:
                     raise
                 except PlanetError as error:
                     failure = error
-                    if isinstance(error, StatusError) and not error.transient:
+                    if isinstance(error, PagingError) or (
+                        isinstance(error, StatusError) and not error.transient
+                    ):
                         break
                 else:
                     registry.note_response()
-                    return found
-        raise self._unsettled(lost, "looking it up failed, too") from failure
+                    return lookup
+        why = "the service answers nothing" if failure is lost.cause else "looking it up failed, too"
+        if failure is not None and failure is not lost.cause:
+            why += f" ({failure.message})"
+        raise self._unsettled(lost, why) from failure
 
-    async def _list(self, name: "NameLock", lost: UnconfirmedCreate) -> tuple[T | None, list[str]]:
-        """Return the one that is surely this create, or the ids of those that may be."""
-        exact: list[tuple[datetime, T]] = []
-        candidates: list[str] = []
-        since: datetime | None = None
-        registry = self._registry()
-        async for page in self._kind.list_by_name(str(lost.body["name"])):
-            if since is None and page.date is not None:
-                ago = self._clock.monotonic() - lost.sent + MARGIN
-                since = page.date - timedelta(seconds=ago)
-            is_newer = False
+    async def _list(self, name: "NameLock", lost: UnconfirmedCreate[T], *, everything: bool) -> Lookup[T]:
+        """List what has the name; and, where nothing of it is found, `everything` created since.
+
+        The second finds what a service has renamed, and what a list that is not sorted has on a later page.
+        """
+        with self._clock.move_on_after(self._config.retry_for):
+            lookup = await self._read(name, lost, self._kind.list_by_name(lost.name))
+            if everything and not (lookup.exact or lookup.candidates):
+                start, end = lookup.period.possible, None
+                if self._clock.monotonic() - lost.failed > _LONGEST_RECOVERY:
+                    end = start + timedelta(seconds=_LONGEST_RECOVERY + 2 * REMEMBERED)
+                lookup = await self._read(name, lost, self._kind.list_created(start, end))
+            return lookup
+        raise PagingError(f"the list of {self._kind.noun}s was not read in {self._config.retry_for:g} s")
+
+    async def _read(self, name: "NameLock", lost: UnconfirmedCreate[T], pages: Pages[T]) -> Lookup[T]:
+        lookup: Lookup[T] | None = None
+        first = last = None
+        is_sorted = True
+        number = 0
+        async for page in pages:
+            number += 1
+            if number > _MOST_PAGES:
+                raise PagingError(f"a list of {self._kind.noun}s is longer than {_MOST_PAGES} pages")
+            lookup = lookup or Lookup(self._period(lost, page.date))
             for one in page:
                 created = self._kind.created(one)
-                if since is not None and created is not None and created < since:
-                    continue
-                is_newer = True
-                likeness = Match.NONE if one.id in registry else self._match(lost, one)
-                if likeness is Match.EXACT and since is not None and created is not None:
-                    exact.append((created, one))
-                elif likeness is not Match.NONE and not self._is_anothers(name, lost, one):
-                    candidates.append(one.id)
-            if not is_newer:  # a whole page of what is too old: the list is sorted
-                break
-        if not exact:
-            return None, candidates
-        # The oldest of several alike: a younger one is left to a create that was sent too late for this one.
-        return min(exact, key=lambda found: found[0])[1], candidates
+                is_sorted = is_sorted and created is not None and (last is None or created <= last)
+                first, last = first or created, created
+                if created is None or created >= lookup.period.possible:
+                    self._consider(name, lost, one, lookup)
+            if is_sorted and first and last and last < min(first, lookup.period.possible):
+                break  # all further ones are too old, where the list is seen to be sorted
+        lookup = lookup or Lookup(self._period(lost, None))
+        # The oldest of several: a younger one is left to a create that was sent too late for the older.
+        lookup.exact.sort(key=lambda one: self._kind.created(one) or lookup.period.possible)
+        return lookup
 
-    def _match(self, lost: UnconfirmedCreate, one: T) -> "Match":
+    def _consider(self, name: "NameLock", lost: UnconfirmedCreate[T], one: T, lookup: Lookup[T]) -> None:
+        """Add a resource to what a lookup has found, if it may be what was created."""
+        if one.id in self._registry() or one.id in lost.older:
+            return
+        likeness, created = self._match(lost, one), self._kind.created(one)
+        if likeness is Match.NONE and not self._may_be_renamed(lost, one, lookup.period):
+            return
+        if self._is_older(lost, one):
+            lost.older.add(one.id)
+            return
+        certain = lookup.period.certain
+        is_old = certain is not None and created is not None and created < certain
+        if likeness is Match.EXACT and certain is not None and created is not None and not is_old:
+            lookup.exact.append(one)
+        elif (likeness is Match.EXACT or not is_old) and not self._is_anothers(name, lost, one):
+            lookup.candidates.append(one.id)
+
+    def _may_be_renamed(self, lost: UnconfirmedCreate[T], one: T, period: Period) -> bool:
+        """Whether it is what was created under a name beyond recognition: like it, at that very moment."""
+        shown, created = self._kind.shown(one), self._kind.created(one)
+        if lost.cause is None or period.certain is None or created is None:
+            return False  # after a crash, all that a job has created then may be like it
+        sent = period.certain + timedelta(seconds=MARGIN)
+        at_that_moment = abs((created - sent).total_seconds()) <= lost.failed - lost.sent + _NOISE_SECONDS
+        return at_that_moment and match_contents(lost.body, shown, self._kind.identity) is Match.EXACT
+
+    def _period(self, lost: UnconfirmedCreate[T], date: datetime | None) -> Period:
+        """Return when the create was acted on, by the clock that resources are dated by.
+
+        Creates that were answered have shown that clock.  Else it is taken for that of the responses' Date,
+        and where there is none for this machine's, by which nothing is certain.
+        """
+        ago = timedelta(seconds=self._clock.monotonic() - lost.sent + MARGIN)
+        doubt = timedelta(seconds=_DOUBT if self._kind.changed is None else _LONG_DOUBT)
+        times = self._registry().times()
+        if date is not None and not times:
+            times = [date]
+        if not times:
+            return Period(None, self._clock.now() - ago - timedelta(seconds=_WIDE_MARGIN))
+        return Period(max(times) - ago, min([*times, date or times[0]]) - ago - doubt)
+
+    def _is_older(self, lost: UnconfirmedCreate[T], one: T) -> bool:
+        """Whether a resource has changed longer after its creation than the create was sent ago."""
+        created = self._kind.created(one)
+        changed = None if self._kind.changed is None else self._kind.changed(one)
+        if created is None or changed is None:
+            return False
+        return (changed - created).total_seconds() > self._clock.monotonic() - lost.sent + _NOISE_SECONDS
+
+    def _match(self, lost: UnconfirmedCreate[T], one: T) -> "Match":
         return match(lost.body, self._kind.shown(one), self._kind.identity)
 
-    def _is_anothers(self, name: "NameLock", lost: UnconfirmedCreate, one: T) -> bool:
+    def _is_anothers(self, name: "NameLock", lost: UnconfirmedCreate[T], one: T) -> bool:
+        shown = self._kind.shown(one).get("name")
+        if isinstance(shown, str) and self._registry().is_anothers(shown, name):
+            return True
         others = (other for other in name.unconfirmed if other is not lost)
         return any(self._match(other, one) is Match.EXACT for other in others)
 
     def _unsettled(
-        self, lost: UnconfirmedCreate, why: str, candidates: Iterable[str] = ()
+        self, lost: UnconfirmedCreate[T], why: str, candidates: Iterable[str] = ()
     ) -> UnsettledCreate:
         noun, ids = self._kind.noun, tuple(candidates)
+        failed = "the response to its creation is not known"
+        if lost.cause is not None:
+            times = "" if lost.attempts == 1 else f", at the last of {lost.attempts} attempts"
+            failed = f"creating it failed ({lost.cause.message}{times})"
         found = f" ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if ids else ""  # noqa: PLR2004
-        return UnsettledCreate(
-            f"the {noun} {lost.body.get('name')!r} may exist: its response was lost, and {why}{found}",
+        error = UnsettledCreate(
+            f"the {noun} {lost.name!r} may exist: {failed}, and {why}{found}",
             hint=f"Look at the {noun}s of that name before you create it again.",
             candidates=ids,
         )
+        for note in getattr(lost.cause, "__notes__", ()):
+            error.add_note(f"creating it: {note}")
+        return error
 
 
 class _Named(msgspec.Struct):
@@ -321,7 +522,7 @@ def _is_ambiguous(error: PlanetError) -> bool:
 class NameLock:
     """The creates of one name: any number is sent concurrently, but an unconfirmed one is settled alone."""
 
-    unconfirmed: list[UnconfirmedCreate] = field(factory=list)
+    unconfirmed: list[UnconfirmedCreate[Any]] = field(factory=list)
     users: int = 0
     _sending: int = 0
     _gate: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
@@ -367,21 +568,46 @@ class CreateRegistry:
         self._names: dict[str, NameLock] = {}
         self._begun: dict[object, float] = {}  # creates under way, the oldest first
         self._known: dict[str, float] = {}  # ids that have their caller, and since when, the oldest first
+        self._abandoned: dict[str, float] = {}  # names of creates that ended in an error or were cancelled
+        self._times = deque[tuple[datetime, float]](maxlen=_RESPONSES_KEPT)
 
     @asynccontextmanager
     async def using(self, text: str) -> AsyncIterator[NameLock]:
-        """Keep a name's lock while something of that name is being created."""
-        name = self._names.setdefault(text, NameLock())
+        """Keep the lock of a name, and of those that a service may make the same, during a create."""
+        key, token = _name_key(text), object()
+        name = self._names.setdefault(key, NameLock())
         name.users += 1
-        token = object()
         self._begun[token] = self._clock.monotonic()
         try:
             yield name
+        except BaseException:
+            self._abandoned.pop(key, None)
+            self._abandoned[key] = self._clock.monotonic()
+            raise
         finally:
             del self._begun[token]
             name.users -= 1
             if not name.users:
-                del self._names[text]
+                del self._names[key]
+
+    def is_anothers(self, text: str, name: NameLock) -> bool:
+        """Return whether something is, or was lately, being created under a name that has another lock."""
+        lock = self._names.get(_name_key(text))
+        return self.has_abandoned(text) if lock is None else lock is not name
+
+    def has_abandoned(self, text: str) -> bool:
+        """Return whether this process has lately given up a create of that name."""
+        given_up = self._abandoned.get(_name_key(text), -inf)
+        return given_up >= self._clock.monotonic() - REMEMBERED
+
+    def note_time(self, created: datetime) -> None:
+        """Note that something was created at that time, and that the response has just come."""
+        self._times.append((created, self._clock.monotonic()))
+
+    def times(self) -> list[datetime]:
+        """Return what the clock that resources are dated by shows now at least, by each noted time."""
+        now = self._clock.monotonic()
+        return [time + timedelta(seconds=now - moment) for time, moment in self._times]
 
     def __contains__(self, id_: str) -> bool:
         return id_ in self._known
@@ -393,9 +619,10 @@ class CreateRegistry:
             self._known.pop(id_, None)
             self._known[id_] = now
         # What was known well before the oldest create under way was sent cannot be taken for it.
-        old = next(iter(self._begun.values()), now) - 2 * MARGIN
-        while self._known and next(iter(self._known.values())) < old:
-            del self._known[next(iter(self._known))]
+        old = next(iter(self._begun.values()), now) - REMEMBERED
+        for remembered in (self._known, self._abandoned):
+            while remembered and next(iter(remembered.values())) < old:
+                del remembered[next(iter(remembered))]
 
     def remove(self, id_: str) -> None:
         """Note that this one has lost its caller, and can be found again."""
@@ -405,7 +632,7 @@ class CreateRegistry:
     def is_past(self) -> bool:
         """Whether nothing is under way, and what was created is too old to be taken for something else."""
         newest = next(reversed(self._known.values()), None)
-        return not self._begun and (newest is None or newest < self._clock.monotonic() - 2 * MARGIN)
+        return not self._begun and (newest is None or newest < self._clock.monotonic() - REMEMBERED)
 
     def may_look_up(self) -> bool:
         """Return whether to send a lookup: rarely where no recent one was answered."""
@@ -466,16 +693,58 @@ def match(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) -> 
     The name and the field called `identity` distinguish two; another difference makes it a possible match,
     since services add defaults, round, and redact secrets.  A field that is not shown matches.
     """
-    if shown.get("name") != asked.get("name"):
-        return Match.NONE
+    name = match_names(asked.get("name"), shown.get("name"))
+    return name if name is Match.NONE else max(name, match_contents(asked, shown, identity))
+
+
+def match_contents(asked: Mapping[str, Any], shown: Mapping[str, Any], identity: str) -> Match:
+    """Compare the body of a create with what exists, but for the name."""
     if shown.get(identity) is None:
         return Match.POSSIBLE
     try:
         found = _compare(asked.get(identity), shown[identity])
-        rest = max((_compare(value, shown.get(key)) for key, value in asked.items()), default=Match.EXACT)
+        others = {key: value for key, value in asked.items() if key != "name"}
+        rest = max((_compare(value, shown.get(key)) for key, value in others.items()), default=Match.EXACT)
     except RecursionError:  # nested too deeply to be compared
         return Match.POSSIBLE
     return max(found, min(rest, Match.POSSIBLE))
+
+
+def match_names(asked: object, shown: object) -> Match:
+    """Compare a name with what a service has made of it.
+
+    Services strip and collapse spaces, change case, compose Unicode and cut: that is an exact match.  It is a
+    possible one where only the letters and digits of ASCII agree, much is cut, or something is added.
+    """
+    if asked == shown:
+        return Match.EXACT
+    if not (isinstance(asked, str) and isinstance(shown, str)):
+        return Match.NONE
+    wanted, found = _plain(asked), _plain(shown)
+    if wanted == found or (len(found) >= _LONG_NAME and wanted.startswith(found)):
+        return Match.EXACT
+    letters = _letters(wanted)
+    is_cut = len(found) >= _LEAST_CUT and wanted.startswith(found[:-1])  # perhaps within a character
+    begins, ends = found.startswith(wanted), found.endswith(wanted)
+    is_longer = (begins and not found[len(wanted)].isalnum()) or (
+        ends and not found[-len(wanted) - 1].isalnum()
+    )
+    if is_cut or (letters and letters == _letters(found)) or (wanted and is_longer):
+        return Match.POSSIBLE
+    return Match.NONE
+
+
+def _plain(name: str) -> str:
+    composed = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(each if each.isprintable() else " " for each in composed).split())
+
+
+def _letters(name: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", name) if each.isascii() and each.isalnum())
+
+
+def _name_key(name: str) -> str:
+    return _plain(name)[:_LONG_NAME]
 
 
 def _compare(asked: Any, shown: Any) -> Match:

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from socket import inet_aton
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol, SupportsIndex
 from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
@@ -24,6 +26,8 @@ _ABSOLUTE = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 _SPACES = "".join(map(chr, range(0x21)))  # and control characters
 _LINE_BREAKS_AND_TABS = str.maketrans("", "", "\t\r\n")
 _NOT_IN_A_URL = re.compile(r"[ \x80-\U0010ffff]+")
+_INTERNAL_NAMES = (".localhost", ".local", ".localdomain", ".internal", ".lan", ".home.arpa", ".intranet")
+_NAT64 = IPv6Network("64:ff9b::/96")
 _CLOSE_SECONDS = 2.0  # a peer that does not even let us hang up is not waited for
 
 
@@ -36,6 +40,40 @@ def without_query(url: str) -> str:
 
 def _repeatable_by_method(request: "Request") -> bool:
     return request.method in REPEATABLE_METHODS
+
+
+class SecretStr(str):
+    """A text that `repr` does not show: tracebacks of Rich and Sentry print the locals of all frames."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'...'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        return SecretStr(super().__getitem__(key))  # Rich shows the beginning of what is long
+
+
+class SecretBytes(bytes):
+    """Bytes that `repr` does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        return SecretBytes(found) if isinstance(found, bytes) else found
+
+
+def hidden(body: bytes | None) -> SecretBytes | None:
+    """Return the bytes of a body such that `repr` does not show them."""
+    return body if body is None or isinstance(body, SecretBytes) else SecretBytes(body)
+
+
+def _hidden_values(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return headers and {name: SecretStr(value) for name, value in headers.items()}
 
 
 @frozen
@@ -59,8 +97,8 @@ class Request:
     method: str
     url: str = field(repr=without_query)
     params: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, repr=False)
-    headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False)
-    body: bytes | None = field(default=None, kw_only=True, repr=False)
+    headers: Mapping[str, str] = field(default=NO_HEADERS, kw_only=True, repr=False, converter=_hidden_values)
+    body: bytes | None = field(default=None, kw_only=True, repr=False, converter=hidden)
     repeatable: bool = field(kw_only=True, default=Factory(_repeatable_by_method, takes_self=True))
     operation: str = field(default="request", kw_only=True)
     stream: bool = field(default=False, kw_only=True)
@@ -232,6 +270,53 @@ def _encoded(address: str) -> str:
 
 def _percent_encoded(text: str) -> str:
     return _NOT_IN_A_URL.sub(lambda found: quote(found[0]), text)
+
+
+def link_refusal(base: str, target: str) -> str:
+    """Return why a link from one address to another is not followed, or "" where it is.
+
+    Plain HTTP would show the signature in its query to others, and an internal address is a way to make this
+    machine send requests into its own network.  Where the API itself is internal, such as a simulator, its
+    links may be so, too.  Whether the name of a public host stands for an internal address is not looked up.
+    """
+    scheme, host, _ = origin(target)
+    old_scheme, old_host, _ = origin(base)
+    if scheme not in _PORTS or not host:
+        return f"from {old_scheme} to {scheme or 'what is no address'}"
+    if scheme == "http" and old_scheme == "https":
+        return "from https to http"
+    if _is_internal(host) and not _is_internal(old_host):
+        return "to an internal address"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    address = _ip_address(host)
+    return host.rstrip(".") == "localhost" or (address is not None and address.is_loopback)
+
+
+def _is_internal(host: str) -> bool:
+    address = _ip_address(host)
+    if address is not None:
+        return not address.is_global or address.is_multicast
+    name = host.rstrip(".")
+    return "." not in name or "%" in name or name.endswith(_INTERNAL_NAMES)
+
+
+def _ip_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is written as, in any way that a resolver reads, such as ``0x7f.1``."""
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            return IPv4Address(inet_aton(host))
+        except OSError:
+            return None
+    if isinstance(found, IPv4Address):
+        return found
+    in_nat64 = IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else None
+    return found.ipv4_mapped or found.sixtofour or in_nat64 or found
 
 
 # Headers

@@ -13,10 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from planet_async._tasks import cancelled_externally
+from planet_async._tasks import TaskGroup, cancelled_externally, open_task_group
 from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Transport
 from planet_async.paging import Iteration, Page, PageFormat, Paginator
@@ -64,20 +63,13 @@ class OffsetPaginator(Paginator[T]):
 
         Return the request for the page after them, or None where no other page is wanted.
         """
-        following: Request | None = None
-        error: Exception | None = cancelled_externally()
-        async with anyio.create_task_group() as group:
-            try:
-                following = await self._deliver_planned(second, count, iteration, group)
-                error = None
-            except Exception as caught:  # noqa: BLE001 - raised below: the group would wrap it
-                error = caught
+        is_cancelled = True
+        async with open_task_group() as group:
+            following = await self._deliver_planned(second, count, iteration, group)
+            is_cancelled = False
             group.cancel_scope.cancel()  # the pages that the links do not lead to
-        if error is not None:
-            try:
-                raise error
-            finally:
-                error = None  # it keeps this frame
+        if is_cancelled:
+            raise cancelled_externally()
         return following
 
     async def _deliver_planned(

@@ -13,16 +13,17 @@ ledger keeps.  A field is secret by its name, wherever in a body that name stand
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import attrs
 import msgspec
 
 from planet_async.errors import InvalidRequest
-from planet_async.http import Request, without_query
+from planet_async.http import Request, Response, SecretStr, without_query
 
 REDACTED = "<REDACTED>"
 """What the API shows in place of a secret."""
@@ -40,6 +41,7 @@ _TOKEN = 20  # characters: no word of an address is that long
 _QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
 _WORD = r"[^\s\"'<>{}\[\],:;=]"
 _LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{{_TOKEN},}}")  # no word, and every credential
+_ALPHANUMERIC = re.compile("[A-Za-z0-9]+")
 _GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
 
 
@@ -62,7 +64,7 @@ def add_secret_fields(fields: "Iterable[attrs.Attribute[Any]]") -> None:
 def secrets_in(body: bytes | None) -> tuple[str, ...]:
     """Return the secrets in the JSON body of a request."""
     try:
-        return tuple(_secrets(msgspec.json.decode(body or b"null")))
+        return tuple(map(SecretStr, _secrets(msgspec.json.decode(body or b"null"))))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
 
@@ -87,16 +89,23 @@ def _secrets_of_url(url: str) -> Iterator[str]:
         yield from (part, unquote(part))
 
 
-def credential_of(request: Request) -> tuple[str, ...]:
-    """Return what is secret in the Authorization header of a request; of Basic, also what it encodes."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return (value,)
-    values = value, value.rstrip("=")
-    try:
-        return *values, *b64decode(value).decode().split(":")
-    except ValueError:
-        return values
+def credential_of(signed: Request, unsigned: Request | None = None) -> tuple[str, ...]:
+    """Return what is secret in a signed request: what was added to its headers and its address.
+
+    Of an Authorization, that is also the part after its scheme, and what Basic encodes.
+    """
+    before = unsigned.headers if unsigned is not None else {}
+    found = [value for name, value in signed.headers.items() if before.get(name) != value]
+    if unsigned is None:
+        found = [signed.headers.get("authorization", "")]
+    elif signed.url != unsigned.url:
+        found += [value for _, value in parse_qsl(urlsplit(signed.url).query)]
+    scheme, _, value = signed.headers.get("authorization", "").partition(" ")
+    found += [value, value.rstrip("=")]
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            found += b64decode(value).decode().split(":")
+    return tuple(map(SecretStr, found))
 
 
 # What is shown
@@ -104,10 +113,29 @@ def credential_of(request: Request) -> tuple[str, ...]:
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return the text with dots in place of each secret, however servers and gateways write it."""
-    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    found = [secret for secret in secrets if len(secret) >= _SHORTEST and _may_have(text, secret)]
+    forms = {form for secret in found for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, "...")
     return text
+
+
+def redact_response(response: Response, secrets: Sequence[str]) -> Response:
+    """Return a response whose headers show none of the secrets, and whose errors are to show none, either.
+
+    Errors quote some headers, and logs of users all of them; a server or a gateway may repeat in any of them
+    what it was sent.
+    """
+    response.secrets = tuple(secrets)
+    values = "\n".join(response.headers.values())
+    if any(_may_have(values, secret) for secret in secrets):
+        response.headers = {name: redact(value, secrets) for name, value in response.headers.items()}
+    return response
+
+
+def _may_have(text: str, secret: str) -> bool:
+    """Return False where no form of a secret is in a text: letters and digits are the same in all of them."""
+    return max(_ALPHANUMERIC.findall(secret), key=len, default="") in text
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -6,20 +6,25 @@ before you rely on it.
 
 import base64
 import hmac
+import inspect
 import logging
 import re
+import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
+import anyio
 import msgspec
 from attrs import field, frozen
 
-from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.errors import DecodeError, InvalidRequest, type_name
+from planet_async.http import SecretBytes, SecretStr
 from planet_async.models.base import Resource
 from planet_async.models.codec import decode
-from planet_async.models.json import DECODE_ERRORS, parsed_object
+from planet_async.models.json import DECODE_ERRORS, parsed_object, unreadable
 from planet_async.models.orders import Order, OrderResult
 
 Message = MutableMapping[str, Any]
@@ -30,10 +35,17 @@ _IN_FOLDER = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/", re.IG
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}", re.ASCII)
 # An order of 500 items comes with a link for each of its files, which are skipped, not decoded.
 _MOST_BYTES = {"orders": 8 * 1024**2, "subscriptions": 256 * 1024}
+_BODY_SECONDS = 10.0  # that a body may take
+_MOST_HELD = 64 * 1024**2  # bytes of all bodies that are arriving
+_LONGEST_ID = 200  # characters
+_LEAST_STEPS = 6  # different distances from one character to the next; fewer are a run or a repetition
+_LEAST_DEFLATED = 16  # bytes
 _HEADERS: dict[int, list[tuple[bytes, bytes]]] = {
     401: [(b"www-authenticate", b'Basic realm="planet"')],
     405: [(b"allow", b"POST")],
-    413: [(b"connection", b"close")],  # the rest is not read
+    408: [(b"connection", b"close")],  # the rest is not read
+    413: [(b"connection", b"close")],
+    503: [(b"connection", b"close"), (b"retry-after", b"10")],
 }
 
 logger: logging.Logger = logging.getLogger("planet_async")
@@ -131,7 +143,7 @@ class WebhookEndpoint:
     def __init__(
         self,
         planet: WaitingClient | None = None,
-        on_event: Callable[[OrderEvent | SubscriptionEvent], None] | None = None,
+        on_event: Callable[[OrderEvent | SubscriptionEvent], object] | None = None,
         *,
         token: str | None = None,
         basic: tuple[str, str] | None = None,
@@ -140,16 +152,13 @@ class WebhookEndpoint:
             raise InvalidRequest("there is no one to notify: pass a client, on_event, or both")
         if token is None and basic is None:
             raise InvalidRequest("anybody could send notifications: pass a token, basic, or both")
-        if token is not None and not _TOKEN.fullmatch(token):
-            raise InvalidRequest(
-                "the token can be guessed, or is no part of a path: use secrets.token_urlsafe()"
-            )
-        if basic is not None and (not all(basic) or ":" in basic[0]):
-            raise InvalidRequest("basic must be a user without a colon, and a password")
+        if on_event is not None and not callable(on_event):
+            raise InvalidRequest(f"on_event must be a function, not {type_name(on_event)}")
         self._planet = planet
         self._on_event = on_event
-        self._token = None if token is None else token.encode()
-        self._basic = None if basic is None else base64.b64encode(":".join(basic).encode())
+        self._token = None if token is None else _checked_token(token)
+        self._basic = None if basic is None else _checked_basic(basic)
+        self._held = 0  # bytes of the bodies that are arriving
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request; see https://asgi.readthedocs.io."""
@@ -163,7 +172,7 @@ class WebhookEndpoint:
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
             kind = self._admit(scope)
-            self._notify(kind, await _body(scope, receive, _MOST_BYTES[kind]))
+            await self._notify(kind, await self._body(scope, receive, _MOST_BYTES[kind]))
         except _Refused as refused:
             status, headers = refused.status, [(b"content-length", b"0"), *_HEADERS.get(refused.status, ())]
         except _HungUp:
@@ -189,7 +198,31 @@ class WebhookEndpoint:
             raise _Refused(405)
         return kind
 
-    def _notify(self, kind: str, body: bytes) -> None:
+    async def _body(self, scope: Message, receive: Receive, most: int) -> SecretBytes:
+        length = _header(scope, b"content-length")
+        if length.isdigit() and (len(length) > len(str(most)) or int(length) > most):
+            raise _Refused(413)
+        body = bytearray()
+        try:
+            with anyio.move_on_after(_BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise _HungUp
+                    chunk = message.get("body", b"")
+                    body += chunk
+                    self._held += len(chunk)
+                    if len(body) > most:
+                        raise _Refused(413)
+                    if self._held > _MOST_HELD:
+                        raise _Refused(503)
+                    if not message.get("more_body", False):
+                        return SecretBytes(body)
+            raise _Refused(408)
+        finally:
+            self._held -= len(body)
+
+    async def _notify(self, kind: str, body: SecretBytes) -> None:
         event: OrderEvent | SubscriptionEvent
         try:
             if kind == "orders":
@@ -201,7 +234,9 @@ class WebhookEndpoint:
                 if self._planet is not None:
                     self._planet.subscriptions.poll_now(event.subscription_id)
             if self._on_event is not None:
-                self._on_event(event)
+                result = self._on_event(event)
+                if inspect.isawaitable(result):
+                    await result
         except DecodeError as error:
             logger.warning("refused a notification: %s", error)
             raise _Refused(400) from None
@@ -224,20 +259,24 @@ def _header(scope: Message, wanted: bytes) -> bytes:
     return next((bytes(value) for name, value in scope["headers"] if name.lower() == wanted), b"")
 
 
-async def _body(scope: Message, receive: Receive, most: int) -> bytes:
-    length = _header(scope, b"content-length")
-    if length.isdigit() and (len(length) > len(str(most)) or int(length) > most):
-        raise _Refused(413)
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _HungUp
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise _Refused(413)
-        if not message.get("more_body", False):
-            return bytes(body)
+def _checked_token(token: object) -> bytes:
+    text = SecretStr(token) if isinstance(token, str) else ""
+    if not _TOKEN.fullmatch(text) or _can_be_guessed(text):
+        raise InvalidRequest("the token can be guessed, or is no part of a path: use secrets.token_urlsafe()")
+    return SecretBytes(text.encode())
+
+
+def _can_be_guessed(token: str) -> bool:
+    steps = {ord(after) - ord(before) for before, after in pairwise(token)}
+    return len(steps) < _LEAST_STEPS or len(zlib.compress(token.encode(), 9, -15)) < _LEAST_DEFLATED
+
+
+def _checked_basic(basic: object) -> bytes:
+    match basic:
+        case (str(user), str(password)) if user and password and ":" not in user:
+            with suppress(UnicodeEncodeError):
+                return SecretBytes(base64.b64encode(f"{user}:{password}".encode()))
+    raise InvalidRequest("basic must be a user without a colon, and a password")
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -262,11 +301,9 @@ def parse_order_notification(body: bytes) -> OrderEvent:
     Raises:
         DecodeError: it names no order.
     """
-    try:
-        names = _names.decode(body)
-    except DECODE_ERRORS:
-        names = msgspec.convert(parsed_object(body), _Names)  # says what is wrong
-    order_id = _text(names.order_id) or _text(names.id) or _folder(names.name)
+    names = _decoded_names(body)
+    order_id = _decoded_text(names.order_id) or _decoded_text(names.id)
+    order_id = order_id or _folder(_decoded_text(names.name))
     if not order_id:
         raise DecodeError("`$.order_id` is missing: this is no notification of an order")
     event = OrderEvent(order_id)
@@ -295,17 +332,36 @@ def parse_subscription_notification(body: bytes) -> SubscriptionEvent:
 class _Names(msgspec.Struct):
     """Where the id of an order may be; all else is skipped, not decoded."""
 
-    order_id: Any = None
-    id: Any = None
-    name: Any = None
+    order_id: msgspec.Raw = msgspec.Raw(b"null")
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    name: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_names = msgspec.json.Decoder(_Names)
+_decode_names = msgspec.json.Decoder(_Names).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 
-def _folder(name: object) -> str | None:
+def _decoded_names(body: bytes) -> _Names:
+    """Decode no more than the names: some megabytes of small lists would be hundreds as objects."""
+    try:
+        return _decode_names(body)
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except DECODE_ERRORS as error:
+        problem = str(error)
+    raise unreadable("`$`: expected a JSON object", problem, body)
+
+
+def _decoded_text(json: msgspec.Raw) -> str | None:
+    with suppress(*DECODE_ERRORS):
+        text = _decode_text(json)
+        return text if 0 < len(text) <= _LONGEST_ID else None
+    return None
+
+
+def _folder(name: str | None) -> str | None:
     """Return the id of an order that a name begins with; other folders are not orders."""
-    found = _IN_FOLDER.match(name) if isinstance(name, str) else None
+    found = _IN_FOLDER.match(name or "")
     return found and found[1]
 
 

@@ -2,8 +2,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import pytest
@@ -267,6 +269,43 @@ async def test_an_endpoint_without_a_method_can_be_asked() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("as_pairs", [False, True])
+async def test_parameters_are_written_as_the_api_reads_them(as_pairs: bool) -> None:
+    """None is left out, True is "true", a list repeats its parameter, a time is RFC 3339 in UTC."""
+    params = {
+        "a": None,
+        "b": True,
+        "c": ["x", "y"],
+        "d": 5,
+        "e": 0.5,
+        "f": datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))),
+        "g": UUID(ORDER_ID),
+        "h": (1, None, False),
+        "i": [],
+        "j": "a,b",
+    }
+    transport = FakeTransport([reply()])
+    await client(transport).request("GET", "/x", params=params.items() if as_pairs else params)
+    assert transport.requests[0].params == (
+        *(("b", "true"), ("c", "x"), ("c", "y"), ("d", "5"), ("e", "0.5"), ("f", "2026-01-01T00:00:00Z")),
+        *(("g", ORDER_ID), ("h", "1"), ("h", "false"), ("j", "a,b")),
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "params",
+    [{"a": {"b": "c"}}, {"a": b"b"}, {"a": datetime(2026, 1, 1)}, {1: "a"}, [("a", "b", "c")], "ab", 5],  # noqa: DTZ001
+)
+async def test_parameters_that_cannot_be_written_are_refused(params: Any) -> None:
+    """Nothing is sent."""
+    transport = FakeTransport([])
+    with pytest.raises(InvalidRequest, match="param"):
+        await client(transport).request("GET", "/x", params=params)
+    assert transport.requests == []
+
+
+@pytest.mark.anyio
 async def test_an_asked_endpoint_fails_as_all_do() -> None:
     """The same errors and retries hold for `request`."""
     transport = FakeTransport([reply(503), reply(404, json={"message": "no such page"})])
@@ -286,8 +325,8 @@ async def test_another_address_gets_no_credential() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("path", ["x", "", "orders/v2"])
-async def test_a_path_begins_with_a_slash(path: str) -> None:
+@pytest.mark.parametrize("path", ["x", "", "orders/v2", 5])
+async def test_a_path_begins_with_a_slash(path: Any) -> None:
     """A path that would be glued to the host is refused before anything is sent."""
     transport = FakeTransport([])
     with pytest.raises(InvalidRequest, match="slash"):

@@ -8,10 +8,12 @@ from attrs.exceptions import FrozenInstanceError
 from spine import settle
 
 from planet_async.errors import ConnectionLost
-from planet_async.http import Request, Response, link_target, origin, without_query
+from planet_async.http import Request, Response, link_refusal, link_target, origin, without_query
 from planet_async.testing import FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
+
+FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in "127") + ".0.0.1"  # as browsers read it
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"])
@@ -122,6 +124,58 @@ def test_what_is_encoded_already_stays_verbatim(link: str) -> None:
 def test_a_link_that_cannot_be_encoded_is_not_made_another_address(link: str) -> None:
     """It stays as it is, to be refused where it would be requested."""
     assert link_target("https://x/a/b", link) == link
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "localhost",
+            "LOCALHOST.",
+            "127.0.0.1",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "0177.0.0.1",
+            "0.0.0.0",
+        ),
+        *("10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1"),
+        *(
+            "[::1]",
+            "[::ffff:10.0.0.1]",
+            "[fe80::1%25eth0]",
+            "[fd00::1]",
+            "[64:ff9b::a00:1]",
+            "[2002:a00:1::]",
+        ),
+        *("metadata", "printer.local", "metadata.google.internal", FULL_WIDTH, "%31%32%37.0.0.1"),
+    ],
+)
+def test_a_link_to_an_internal_address_is_refused(host: str) -> None:
+    """However it is written: a server is not to make this machine send requests into its own network."""
+    target = link_target("https://api.planet.com/x", f"https://{host}/y")
+    assert link_refusal("https://api.planet.com/x", target)
+    assert not link_refusal("https://127.0.0.1/x", f"https://{host}/y") or host == FULL_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("base", "target", "is_followed"),
+    [
+        ("https://api.planet.com/", "https://storage.googleapis.com/x", True),
+        ("https://api.planet.com/", "https://8.8.8.8/x", True),
+        ("https://api.planet.com/", "https://[2600::1]:8443/x", True),
+        ("https://api.planet.com/", "http://storage.googleapis.com/x", False),
+        ("https://127.0.0.1/", "http://127.0.0.1/x", False),
+        ("http://127.0.0.1/", "http://localhost:8080/x", True),
+        ("http://127.0.0.1/", "https://storage.googleapis.com/x", True),
+        ("https://api.planet.com/", "ftp://storage.googleapis.com/x", False),
+        ("https://api.planet.com/", "https://[broken", False),
+        ("https://api.planet.com/", "", False),
+    ],
+)
+def test_a_link_is_followed_by_scheme_and_host(base: str, target: str, *, is_followed: bool) -> None:
+    """Not from HTTPS to plain HTTP, and only to what is an address; a simulator may link to itself."""
+    assert (not link_refusal(base, target)) == is_followed
 
 
 def test_a_url_is_shown_without_its_query() -> None:

@@ -1,13 +1,14 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 import pytest
 from spine import settle
 
-from planet_async._tasks import BackgroundIterator, Send, on_asyncio
+from planet_async._tasks import BackgroundIterator, Produce, Send, on_asyncio, open_task_group
 from planet_async.errors import PlanetError
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +241,72 @@ async def test_an_error_leaves_no_garbage() -> None:
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, PlanetError, KeyError])
+@pytest.mark.parametrize("is_in_task", [False, True])
+async def test_a_task_group_raises_an_error_as_it_is(kind: type[BaseException], *, is_in_task: bool) -> None:
+    """Not in a group, and where the caller can catch it; the other tasks have ended then."""
+    ended = []
+
+    async def fail() -> None:
+        raise kind("stop")
+
+    async def work() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(True)
+
+    async def run() -> None:
+        async with open_task_group() as group:
+            group.start_soon(work)
+            await settle()
+            if not is_in_task:
+                await fail()
+            group.start_soon(fail)
+
+    assert await _error_of(run) is kind
+    assert ended == [True]
+
+
+async def test_what_ends_the_program_comes_before_other_errors() -> None:
+    """An error that was first does not hide it."""
+
+    async def fail(error: BaseException) -> None:
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                await anyio.sleep_forever()
+        finally:
+            raise error
+
+    async def run() -> None:
+        async with open_task_group() as group:
+            group.start_soon(fail, KeyboardInterrupt())
+            await settle()
+            group.start_soon(fail, ValueError())
+
+    assert await _error_of(run) is KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_what_ends_the_program_is_raised_where_items_are_read(kind: type[BaseException]) -> None:
+    """By trio it would be a crash in the background, and asyncio would leave the reader waiting."""
+    for error in (kind(), BaseExceptionGroup("of a library", [BaseExceptionGroup("", [kind()])])):
+        stream = BackgroundIterator(_raising(error))
+        assert await _error_of(lambda stream=stream: anext(stream)) is kind  # type: ignore[misc]
+
+
+async def _error_of(call: Callable[[], Awaitable[object]]) -> type[BaseException] | None:
+    try:
+        await call()
+    except BaseException as error:  # noqa: BLE001 - it is the finding
+        return type(error)
+    return None
+
+
+def _raising(error: BaseException) -> Produce[int]:
+    async def produce(_: Send[int]) -> None:
+        raise error
+
+    return produce

@@ -4,16 +4,19 @@ import asyncio
 import base64
 import logging
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 import uvicorn
 from attrs import field, frozen
 from simulator.simulated import catalog, scenes
+from spine import settle
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from uvicorn.server import ServerState
@@ -256,6 +259,96 @@ async def test_nothing_beyond_the_limit_is_kept(app: WebhookEndpoint) -> None:
     assert pieces == 9
 
 
+async def test_a_slow_body_is_not_waited_for(
+    app: WebhookEndpoint, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """408 when its time is over, however it trickles; others are served concurrently."""
+    monkeypatch.setattr("planet_async.webhooks._BODY_SECONDS", 0.2)
+
+    async def receive() -> Message:
+        await anyio.sleep(0.01)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": f"/{TOKEN}/orders", "headers": []}
+    async with anyio.create_task_group() as group:
+        for _ in range(200):
+            group.start_soon(app, scope, receive, send)
+        await settle()
+        assert await status_of(app, f"/{TOKEN}/orders") == 204
+    assert [message["status"] for message in sent if "status" in message] == [408] * 200
+    assert len(told.orders.ids) == 1
+
+
+async def test_all_bodies_together_have_a_limit(app: WebhookEndpoint) -> None:
+    """Those that would take more memory are refused, and later ones served again."""
+    gate = anyio.Event()
+    statuses: list[int] = []
+
+    async def post() -> None:
+        pieces = iter([bytes(7 * MIB)])
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            for piece in pieces:
+                return {"type": "http.request", "body": piece, "more_body": True}
+            await gate.wait()
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await app(
+            {"type": "http", "method": "POST", "path": f"/{TOKEN}/orders", "headers": []}, receive, send
+        )
+        statuses.append(sent[0]["status"])
+
+    async with anyio.create_task_group() as group:
+        for _ in range(12):
+            group.start_soon(post)
+        await settle()
+        assert statuses == [503] * 3
+        gate.set()
+    assert statuses == [503] * 3 + [400] * 9
+    assert await status_of(app, f"/{TOKEN}/orders") == 204
+
+
+@pytest.mark.parametrize("kind", ["orders", "subscriptions"])
+@pytest.mark.parametrize("filling", [b"[],", b"{},"])
+async def test_a_body_of_many_small_parts_takes_little_memory(
+    kind: str, filling: bytes, app: WebhookEndpoint
+) -> None:
+    """Megabytes of lists would be hundreds of megabytes as objects of Python."""
+    most = {"orders": 8 * MIB, "subscriptions": MIB // 4}[kind]
+    inside = (filling * (most // 3 - 10))[:-1]
+    for body in (b'{"order_id": "x", "items": [%b]}', b"[%b]", b'{"order_id": [%b]}', b'{"name": [[%b]]}'):
+        tracemalloc.start()
+        try:
+            await status_of(app, f"/{TOKEN}/{kind}", body % inside)
+            assert tracemalloc.get_traced_memory()[1] < 6 * 8 * MIB
+        finally:
+            tracemalloc.stop()
+
+
+async def test_an_async_callback_is_awaited() -> None:
+    """What it raises is answered with 500, as with any other."""
+    events: list[object] = []
+
+    async def on_event(event: object) -> None:
+        await anyio.lowlevel.checkpoint()
+        events.append(event)
+        if len(events) > 1:
+            raise ValueError("once is enough")
+
+    app = WebhookEndpoint(on_event=on_event, token=TOKEN)
+    assert await status_of(app, f"/{TOKEN}/orders") == 204
+    assert await status_of(app, f"/{TOKEN}/orders") == 500
+
+
 async def test_what_cannot_be_parsed_is_refused(
     told: Told, app: WebhookEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -324,6 +417,16 @@ async def test_other_scopes_do_no_harm(app: WebhookEndpoint) -> None:
         {"token": "spaces are no part of it"},
         {"token": "slashes/are/no/part/of/it"},
         {"token": TOKEN + "\n"},
+        {"token": "a" * 40},
+        {"token": "ab" * 20},
+        {"token": "abcdefghijklmnopqrstuvwxyz"},
+        {"token": "01234567890123456789"},
+        {"token": "changemechangemechangeme"},
+        {"token": b"bytes-are-no-token-000000"},
+        {"basic": "planet:secret"},
+        {"basic": ("planet", 7)},
+        {"basic": ("planet", "half \udce9")},
+        {"token": TOKEN, "on_event": "print"},
         {"basic": ("", "secret")},
         {"basic": ("planet", "")},
         {"basic": ("pla:net", "secret")},

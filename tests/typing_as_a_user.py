@@ -22,6 +22,7 @@ from planet_async import (
     Clip,
     Clock,
     Config,
+    DownloadedFiles,
     DownloadedOrder,
     OpenFile,
     Order,
@@ -160,8 +161,8 @@ async def downloads(planet: Planet, order: Order) -> None:
     def show(progress: Progress) -> None:
         assert_type(progress.size, int | None)
 
-    assert_type(await planet.orders.download(order, to="data", progress=show), list[Path])
-    assert_type(await planet.orders.download(order.id, Path("data"), overwrite=True), list[Path])
+    assert_type(await planet.orders.download(order, to="data", progress=show), DownloadedFiles)
+    assert_type(await planet.orders.download(order.id, Path("data"), overwrite=True), DownloadedFiles)
     opening = planet.orders.open(order.results[0])
     assert_type(opening, AbstractAsyncContextManager[OpenFile])
     async with opening as file:

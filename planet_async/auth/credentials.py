@@ -11,8 +11,8 @@ from attrs import Attribute, field, frozen
 
 from planet_async.clock import Clock
 from planet_async.errors import InvalidRequest, MissingCredentials, PlanetError, type_name
-from planet_async.http import Request, Response, Transport, origin
-from planet_async.redaction import credential_of
+from planet_async.http import Request, Response, SecretStr, Transport, origin
+from planet_async.redaction import credential_of, redact_response
 
 
 class Credentials(Protocol):
@@ -31,9 +31,7 @@ class Credentials(Protocol):
 async def send_signed(network: Transport, request: Request, authorization: str) -> Response:
     """Send a request with that Authorization."""
     signed = request.with_headers({"authorization": authorization})
-    response = await network.send(signed)
-    response.secrets = credential_of(signed)
-    return response
+    return redact_response(await network.send(signed), credential_of(signed))
 
 
 class _Signed:
@@ -50,11 +48,11 @@ class _Signed:
         await self._network.aclose()
 
 
-def stripped(value: str) -> str:
+def stripped(value: str) -> SecretStr:
     """Return a key, token or secret without the white space around it."""
     if not isinstance(value, str):
         raise InvalidRequest(f"a credential must be text, not {type_name(value)}")
-    return value.strip()
+    return SecretStr(value.strip())
 
 
 def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -98,8 +96,8 @@ class ApiKey:
     def authorization(self) -> str:
         """Return the value of the Authorization header."""
         if self.scheme == "api-key":
-            return f"api-key {self.key}"
-        return "Basic " + b64encode(f"{self.key}:".encode()).decode()
+            return SecretStr(f"api-key {self.key}")
+        return SecretStr("Basic " + b64encode(f"{self.key}:".encode()).decode())
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that sends the key with each request."""
@@ -114,7 +112,7 @@ class BearerToken:
 
     def authorization(self) -> str:
         """Return the value of the Authorization header."""
-        return f"Bearer {self.token}"
+        return SecretStr(f"Bearer {self.token}")
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that sends the token with each request."""

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import anyio
 import msgspec
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from planet_async._loops import PerLoop
 from planet_async.auth.credentials import send_signed, stripped
@@ -23,7 +24,16 @@ from planet_async.errors import (
     Unauthorized,
     status_class,
 )
-from planet_async.http import Request, Response, Transport, origin, queued_for
+from planet_async.http import (
+    Request,
+    Response,
+    SecretBytes,
+    SecretStr,
+    Transport,
+    is_loopback,
+    origin,
+    queued_for,
+)
 from planet_async.redaction import redact
 
 _FIRST_REFUSAL = 300
@@ -40,17 +50,26 @@ _HINT = (
 )
 
 
+def _is_text(_: object, attribute: "Attribute[str]", value: object) -> None:
+    if not isinstance(value, str) or not value.isprintable():
+        raise InvalidRequest(f"the {attribute.name} must be text without control characters")
+
+
 def _not_empty(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value:
         raise MissingCredentials(
             f"the {attribute.name} is empty", hint="Planet shows both when the client is made."
         )
+    _is_text(_, attribute, value)
 
 
-def _address(_: object, attribute: "Attribute[str]", value: str) -> None:
-    scheme, host, _port = origin(value)
-    if scheme not in {"http", "https"} or not host:
-        raise InvalidRequest(f"the {attribute.name} must look like https://login.planet.com/oauth/token")
+def _address(_: object, attribute: "Attribute[str]", value: object) -> None:
+    scheme, host, _port = origin(value) if isinstance(value, str) else ("", "", 0)
+    if not host or (scheme != "https" and not (scheme == "http" and is_loopback(host))):
+        raise InvalidRequest(
+            f"the {attribute.name} must look like https://login.planet.com/oauth/token",
+            hint="By plain HTTP, others on the way would read the secret; it is for this machine only.",
+        )
 
 
 @frozen
@@ -72,7 +91,7 @@ class ClientCredentials:
 
     Raises:
         MissingCredentials: the id or the secret is empty.
-        InvalidRequest: the token URL is no address.
+        InvalidRequest: the token URL is no address, or is plain HTTP to another machine.
     """
 
     client_id: str = field(converter=stripped, validator=_not_empty)
@@ -80,8 +99,8 @@ class ClientCredentials:
     token_url: str = field(
         default="https://login.planet.com/oauth/token", validator=_address, repr=False, kw_only=True
     )
-    scope: str = field(default="planet", kw_only=True)
-    audience: str | None = field(default=None, kw_only=True)
+    scope: str = field(default="planet", validator=_is_text, kw_only=True)
+    audience: str | None = field(default=None, validator=optional(_is_text), kw_only=True)
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that sends a valid token with each request."""
@@ -197,7 +216,7 @@ class _Renewing:
         return redact(text.replace(secret, "..."), [secret])  # even one that is short
 
 
-async def _start_of_body(response: Response) -> bytes:
+async def _start_of_body(response: Response) -> SecretBytes:
     body = bytearray()
     try:
         async for chunk in response.chunks():
@@ -206,7 +225,7 @@ async def _start_of_body(response: Response) -> bytes:
                 break
     finally:
         await response.aclose()
-    return bytes(body)
+    return SecretBytes(body)
 
 
 class _TokenResponse(msgspec.Struct):
@@ -226,7 +245,7 @@ def _parse_token(body: bytes, request: Request, asked_at: float) -> _Token:
     if found.token_type.lower() != "bearer":
         raise DecodeError("the token is not of the type Bearer", request=request)
     life = inf if found.expires_in is None else found.expires_in
-    return _Token(f"Bearer {text}", asked_at + life - min(_EARLY, life * _EARLY_SHARE))
+    return _Token(SecretStr(f"Bearer {text}"), asked_at + life - min(_EARLY, life * _EARLY_SHARE))
 
 
 def _description(text: str) -> str:

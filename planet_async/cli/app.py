@@ -4,6 +4,7 @@ import inspect
 import io
 import ssl
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,28 @@ from planet_async.cli.demo import demo
 from planet_async.cli.runner import Connection
 
 
+class _Command(TyperCommand):
+    """A command that refuses options that are repeated, where only one value can be meant."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_metavar(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _Group(TyperGroup):
+    """A group of such commands, with options of its own."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_metavar(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
 def _without_metavar(parameters: list[Any]) -> list[Any]:
     """Return the parameters of a command; the help of flags does not say <bool>."""
     for parameter in parameters:
@@ -26,14 +49,14 @@ def _without_metavar(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
-class _Command(TyperCommand):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _without_metavar(super().get_params(ctx))
-
-
-class _Group(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _without_metavar(super().get_params(ctx))
+def _refuse_repeated(command: _Command | _Group, context: Any, args: list[str]) -> None:
+    """Raise a usage error instead of letting the last one win, without a word."""
+    if context.resilient_parsing or not args:
+        return
+    _, _, order = command.make_parser(context).parse_args([*args])
+    for parameter, count in Counter(order).items():
+        if count > 1 and parameter.param_type_name == "option" and not parameter.multiple:
+            raise typer.BadParameter(f"{parameter.opts[0]} is passed more than once", ctx=context)
 
 
 app = typer.Typer(

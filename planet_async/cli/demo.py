@@ -41,6 +41,7 @@ from planet_async.cli.output import (
     Json,
     ProgressDisplay,
     clean,
+    print_error,
     print_json,
     size_text,
     states_text,
@@ -53,7 +54,6 @@ from planet_async.cli.runner import (
     InputRequest,
     for_each,
     parse_request,
-    print_error,
     reporting,
     run_async,
 )

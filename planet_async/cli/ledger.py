@@ -1,8 +1,7 @@
 """The command `planet-async ledger show`: what became of each order of a job."""
 
-import csv
-import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,8 @@ from planet_async.cli.output import (
     Json,
     View,
     clean,
+    in_command,
+    print_csv,
     print_json_line,
     state_text,
     states_text,
@@ -59,18 +60,16 @@ def show(
             _print_table([entry for entry, _ in entries])
 
 
-def _print_csv(entries: Any) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
+def _print_csv(entries: Iterable[Entry]) -> None:
+    print_csv(_CSV_COLUMNS)
     for entry in entries:
         size = sum(file.size for file in entry.files)
-        writer.writerow(
+        print_csv(
             (
                 *(entry.number, entry.stage, entry.order_id, entry.order_state),
-                *(len(entry.files), size, entry.name, entry.error),
+                *(len(entry.files), size, entry.name, entry.error and in_command(entry.error)),
             )
         )
-    sys.stdout.flush()
 
 
 def _print_table(entries: list[Entry]) -> None:
@@ -78,7 +77,9 @@ def _print_table(entries: list[Entry]) -> None:
     stdout().print(states_text(Counter(entry.stage for entry in entries)))
     for entry in entries:
         if entry.error:  # not in the table, where a narrow column would make a tower of it
-            stdout().print(clean(f"{entry.name}: {entry.error}"), style="red", markup=False, highlight=False)
+            stdout().print(
+                clean(in_command(f"{entry.name}: {entry.error}")), style="red", markup=False, highlight=False
+            )
 
 
 def _document(entry: Entry, request: Any) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _document(entry: Entry, request: Any) -> dict[str, Any]:
         "stage": entry.stage,
         "id": entry.order_id,
         "state": entry.order_state,
-        "error": entry.error,
+        "error": entry.error and in_command(entry.error),
         "error_type": entry.error_type,
         "files": [{"path": file.path, "size": file.size, "checksum": file.checksum} for file in entry.files],
         "request": request,

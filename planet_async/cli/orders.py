@@ -27,7 +27,10 @@ from planet_async.cli.output import (
     ProgressDisplay,
     StatesStep,
     View,
+    about,
     clean,
+    one_line,
+    print_error,
     print_json,
     print_table,
     stdout,
@@ -51,12 +54,9 @@ from planet_async.cli.runner import (
     Timeout,
     UserId,
     Yes,
-    about,
     confirm_bulk,
     create_each,
     for_each,
-    one_line,
-    print_error,
     read_id,
     read_ids,
     read_requests,
@@ -168,7 +168,7 @@ def list_(
     user_id: UserId = None,
     sort_by: SortBy = None,
     limit: Limit = None,
-    page_size: PageSize = None,
+    page_size: PageSize = 500,
     json: Json = False,
 ) -> None:
     """List orders, newest first. As JSON: one order a line.
@@ -190,7 +190,7 @@ def list_(
             destination_ref=destination_ref,
             user_id=user_id,
             sort_by=sort_by or None,
-            page_size=page_size or 500,
+            page_size=page_size,
         ),
         VIEW,
         limit=limit,
@@ -309,13 +309,19 @@ def run(
         results = OrderResults(json)
         with ProgressDisplay() as display:
             progress = JobProgress(display, found)
+
+            def update(order: Order) -> None:
+                if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
+                    print_error(f"order {order.id} is placed: {clean(order.name)}")
+                progress.update(order)
+
             outcomes = planet.orders.run(
                 [request.body for request in found],
                 to,
                 ledger=ledger,
                 overwrite=overwrite,
                 progress=display.receive,
-                on_update=progress.update,
+                on_update=update,
             )
             with _saying_how_to_resume(progress, results, to, ledger):
                 async for outcome in outcomes:
@@ -387,7 +393,7 @@ class OrderResults:
             document |= {"file": request.file, "line": request.line}
         if paths is not None:
             document["paths"] = [str(path) for path in paths]
-        document |= {"error_hints": order.error_hints if order else (), "error": error and str(error)}
+        document |= {"error_hints": order.error_hints if order else (), "error": error and one_line(error)}
         problem = None
         if error is not None:
             problem = one_line(error)

@@ -1,7 +1,9 @@
 """What a command prints: JSON for programs, tables for people, and progress while it works."""
 
+import csv
 import json
 import logging
+import re
 import sys
 import time
 from collections import Counter
@@ -57,6 +59,14 @@ def print_json_line(document: Mapping[str, Any]) -> None:
 def _write_json(document: Mapping[str, Any], *, indent: int | None = None) -> None:
     # ASCII only, which every encoding of standard output can hold.
     sys.stdout.write(json.dumps(document, indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def print_csv(cells: Iterable[object]) -> None:
+    """Print one row of CSV; a terminal gets nothing that could control it."""
+    if sys.stdout.isatty():
+        cells = ("" if value is None else clean(value) for value in cells)
+    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
     sys.stdout.flush()
 
 
@@ -236,6 +246,47 @@ def print_panel(title: str, facts: Mapping[str, object], below: RenderableType |
     stdout().print(Panel(content, title=Text(clean(title)), title_align="left", expand=False))
 
 
+# --- Errors
+
+
+def print_error(problem: Exception | str) -> None:
+    """Write one line to standard error."""
+    with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+        sys.stderr.write(f"planet-async: {one_line(problem)}\n")
+
+
+def about(subject: str, problem: Exception | str) -> str:
+    """Return one line that begins with what the problem is about."""
+    text = one_line(problem)
+    return text if text.startswith(subject) else f"{subject}: {text}"
+
+
+def one_line(problem: Exception | str) -> str:
+    """Return what happened and what to do about it; the notes on single attempts are left out."""
+    notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
+    return clean(in_command("; ".join([str(problem), *notes])))
+
+
+_IN_COMMAND = {  # what the library says in Python, and how the command says it
+    "Pass overwrite=True": "Pass --overwrite",
+    "Use datetime(..., tzinfo=UTC).": "Add one: 2026-01-31T00:00:00Z.",
+    "Ask for smaller pages, or raise Config(max_body_bytes=...).": "Pass a smaller --page-size.",
+    "Config(proxy=...)": "--proxy",
+    "Config(ca_file=...)": "--ca-file",
+    ' or pass Planet(api_key="...")': "",
+    "`orders.wait`, or ": "",
+}
+_PYTHON = re.compile(r"\w\((\.\.\.|\w+=)|\w=(True|\.\.\.)|\bUTC\)")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+
+def in_command(text: str) -> str:
+    """Return a text of the library in the words of the command, without the sentences that need Python."""
+    for python, option in _IN_COMMAND.items():
+        text = text.replace(python, option)
+    return " ".join(sentence for sentence in _SENTENCE_END.split(text) if not _PYTHON.search(sentence))
+
+
 # --- Progress
 
 
@@ -377,7 +428,7 @@ class LogLines(logging.Handler):
         if record.created < self._next:
             return
         self._next = record.created + (_SECONDS if self._on_terminal else _SECONDS_PIPED)
-        message = clean(record.getMessage())
+        message = clean(in_command(record.getMessage()))
         line = f"planet-async: {message}\n"
         if self._on_terminal:
             console = stderr()

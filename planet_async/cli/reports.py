@@ -8,10 +8,10 @@ from rich.text import Text
 from planet_async import Planet, Report
 from planet_async.cli.output import Json, ProgressDisplay, View, clean, print_json, stdout, wants_json
 from planet_async.cli.runner import (
+    AnyPageSize,
     Folder,
     Limit,
     Overwrite,
-    PageSize,
     read_id,
     show_list,
     show_one,
@@ -70,7 +70,7 @@ def list_(
     ] = None,
     offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
     limit: Limit = None,
-    page_size: PageSize = None,
+    page_size: AnyPageSize = None,
     json: Json = False,
 ) -> None:
     """List usage reports; the key must be an administrator's. As JSON: one report a line.

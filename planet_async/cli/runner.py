@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +25,10 @@ from attrs import evolve, field, frozen
 from planet_async import Config, InvalidRequest, MissingCredentials, Paginator, Planet, PlanetError
 from planet_async.cli.output import (
     View,
+    about,
     clean,
     log_lines,
+    print_error,
     print_json,
     print_json_line,
     print_table,
@@ -35,6 +38,7 @@ from planet_async.cli.output import (
 from planet_async.models.base import OpenEnum, Resource
 from planet_async.models.codec import checked_body
 from planet_async.models.json import kind
+from planet_async.redaction import refuse_redacted
 from planet_async.services._query import checked_id
 
 FAILED, WRONG_INPUT = 1, 2
@@ -146,35 +150,6 @@ def _give_up_stdout() -> None:
     """Drop what could not be written: Python would try again as it ends, with a traceback."""
     with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-def print_error(problem: Exception | str) -> None:
-    """Write one line to standard error."""
-    with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
-        sys.stderr.write(f"planet-async: {one_line(problem)}\n")
-
-
-def about(subject: str, problem: Exception | str) -> str:
-    """Return one line that begins with what the problem is about."""
-    text = one_line(problem)
-    return text if text.startswith(subject) else f"{subject}: {text}"
-
-
-_IN_COMMAND = {  # what hints say in Python, and how the command says it
-    "Pass overwrite=True": "Pass --overwrite",
-    "Use datetime(..., tzinfo=UTC).": "Add one: 2026-01-31T00:00:00Z.",
-    "Config(proxy=...)": "--proxy",
-    "Config(ca_file=...)": "--ca-file",
-}
-
-
-def one_line(problem: Exception | str) -> str:
-    """Return what happened and what to do about it; the notes on single attempts are left out."""
-    notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith("attempt ")]
-    text = "; ".join([str(problem), *notes])
-    for python, option in _IN_COMMAND.items():
-        text = text.replace(python, option)
-    return clean(text)
 
 
 # --- Input: requests and ids, from files, standard input or the command line
@@ -312,10 +287,11 @@ def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[s
     if not isinstance(document, dict):
         raise _wrong(where, f"$: expected an object, got {kind(document)}")
     try:
+        refuse_redacted(document)
         if model is not None:
             checked_body(model, document)
     except InvalidRequest as error:
-        raise _wrong(where, error.message) from None
+        raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
     return document
 
 
@@ -470,8 +446,8 @@ def create_each(
     """Create something for each request; `listing` is the command that lists such things."""
 
     def interrupted(request: InputRequest) -> str:
-        name = clean(request.body.get("name", ""))
-        return f"it was being created, and may exist: look for {name!r} with `planet-async {listing}`"
+        name = shlex.quote(clean(request.body.get("name", "")))
+        return f"it was being created, and may exist: see `planet-async {listing} {name}`"
 
     act_on_each(
         context,
@@ -595,11 +571,33 @@ def words_option(text: str, words: type[OpenEnum]) -> Any:
     return typer.Option(metavar="WORD", case_sensitive=False, help=f"{text}: {', '.join(known)}. Repeatable.")
 
 
+def parse_filters(values: Sequence[str] | None) -> dict[str, object]:
+    """Return the filters of `--filter NAME=VALUE`; a value that is JSON, such as a geometry, is decoded."""
+    filters: dict[str, object] = {}
+    for each in values or ():
+        name, _, value = each.partition("=")
+        if not value or name in filters:
+            raise typer.BadParameter(f"--filter: expected NAME=VALUE, and each NAME once, not {each!r}")
+        try:
+            filters[name] = json.loads(value) if value.startswith("{") else value
+        except ValueError as error:
+            raise typer.BadParameter(f"--filter {name}: it is not JSON: {error}") from None
+    return filters
+
+
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter", metavar="NAME=VALUE", help="Any other filter of the API: product=...  Repeatable."
+    ),
+]
 INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")]
 NameContains = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text in the name.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most N.")]
-PageSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="Fetch so many with each request.")]
+_page_size = typer.Option(min=1, metavar="N", help="Fetch so many with each request.")
+PageSize = Annotated[int, _page_size]
+AnyPageSize = Annotated[int | None, _page_size]  # by default what the API chooses
 UserId = Annotated[
     str | None, typer.Option(metavar="ID", help="Of this user, or of all (for administrators).")
 ]

@@ -1,6 +1,6 @@
 """The commands `planet-async subscriptions`."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +10,8 @@ from planet_async import Planet
 from planet_async.cli.output import (
     Json,
     View,
+    print_csv,
     print_json,
-    print_json_line,
     print_table,
     state_text,
     stdout,
@@ -20,6 +20,8 @@ from planet_async.cli.output import (
 from planet_async.cli.runner import (
     INTERVAL,
     ChangesFile,
+    DestinationRef,
+    Hosting,
     Limit,
     Name,
     NameContains,
@@ -50,6 +52,8 @@ from planet_async.models.subscriptions import (
     SubscriptionResult,
     SubscriptionStatus,
 )
+from planet_async.services._csv import CsvRows
+from planet_async.services.filters import ResultFilters
 
 
 def _type(part: Mapping[str, Any] | None) -> str:
@@ -170,6 +174,14 @@ def list_(
         str | None, typer.Option(metavar="TYPE", help="To this: catalog, soil_water_content, ...")
     ] = None,
     created: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
+    updated: Annotated[str | None, time_option("Updated then; as --created.")] = None,
+    start_time: Annotated[str | None, time_option("Starting then; as --created.")] = None,
+    end_time: Annotated[str | None, time_option("Ending then; as --created.")] = None,
+    hosting: Hosting = None,
+    geom_ref: Annotated[
+        str | None, typer.Option(metavar="REF", help="For this feature or collection: pl:features/...")
+    ] = None,
+    destination_ref: DestinationRef = None,
     user_id: UserId = None,
     sort_by: SortBy = None,
     limit: Limit = None,
@@ -190,9 +202,15 @@ def list_(
             name__contains=name_contains,
             source_type=source_type,
             created=created,
+            updated=updated,
+            start_time=start_time,
+            end_time=end_time,
+            hosting=hosting,
+            geom_ref=geom_ref,
+            destination_ref=destination_ref,
             user_id=user_id,
             sort_by=sort_by or None,
-            page_size=page_size or 500,
+            page_size=page_size,
         ),
         VIEW,
         limit=limit,
@@ -254,6 +272,7 @@ def suspend(
     *,
     everything: All = False,
     bulk: Bulk = False,
+    details: Annotated[str | None, typer.Option(metavar="TEXT", help="Why they are suspended.")] = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -261,16 +280,21 @@ def suspend(
 
     [dim]planet-async subscriptions suspend 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    confirm_bulk(
-        subscription_ids, everything, yes, things="subscriptions", question="Suspend all your subscriptions?"
-    )
+    question = "Suspend all your subscriptions?"
+    confirm_bulk(subscription_ids, everything, yes, things="subscriptions", question=question)
     ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
     if everything:
-        _accept(context, lambda planet: planet.subscriptions.suspend_all(), "all", json)
+        _accept(context, lambda planet: planet.subscriptions.suspend_all(details=details), "all", json)
     elif bulk:
-        _accept(context, lambda planet: planet.subscriptions.suspend_many(ids), ids, json)
+        _accept(context, lambda planet: planet.subscriptions.suspend_many(ids, details=details), ids, json)
     else:
-        act_on_each(context, ids, lambda planet, id_: planet.subscriptions.suspend(id_), VIEW, json=json)
+        act_on_each(
+            context,
+            ids,
+            lambda planet, id_: planet.subscriptions.suspend(id_, details=details),
+            VIEW,
+            json=json,
+        )
 
 
 def reactivate(
@@ -286,13 +310,8 @@ def reactivate(
 
     [dim]planet-async subscriptions reactivate 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    confirm_bulk(
-        subscription_ids,
-        everything,
-        yes,
-        things="subscriptions",
-        question="Reactivate all your subscriptions?",
-    )
+    question = "Reactivate all your subscriptions?"
+    confirm_bulk(subscription_ids, everything, yes, things="subscriptions", question=question)
     ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
     if everything:
         _accept(context, lambda planet: planet.subscriptions.reactivate_all(), "all", json)
@@ -327,43 +346,61 @@ def results(
     subscription_id: SubscriptionId,
     *,
     status: Annotated[list[ResultStatus] | None, words_option("Status", ResultStatus)] = None,
+    created: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
+    updated: Annotated[str | None, time_option("Updated then; as --created.")] = None,
+    completed: Annotated[str | None, time_option("Completed then; as --created.")] = None,
+    item_datetime: Annotated[str | None, time_option("Of an item of then; as --created.")] = None,
+    user_id: UserId = None,
     csv: Annotated[
-        bool,
-        typer.Option(
-            "--csv",
-            help="The rows of the API's CSV, with the values of variables; JSON lines, on a terminal too.",
-        ),
+        bool, typer.Option("--csv", help="Print the API's CSV, with the values of planetary variables.")
     ] = False,
     limit: Limit = None,
+    page_size: PageSize = 500,
     json: Json = False,
 ) -> None:
     """List what a subscription has delivered, or will. As JSON: one result a line.
 
     [dim]planet-async subscriptions results 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --status success --csv[/]
     """
+    if csv and json:
+        raise typer.BadParameter("pass --json or --csv, not both")
     id_ = read_id(subscription_id, _subscription_id)
+    filters: ResultFilters = {
+        "status": status or None,
+        "created": created,
+        "updated": updated,
+        "completed": completed,
+        "item_datetime": item_datetime,
+        "user_id": user_id,
+    }
     if csv:
-        _print_rows(context, id_, status or None, limit)
+        _print_csv(context, lambda planet: planet.subscriptions.results_csv(id_, **filters), limit)
     else:
         show_list(
             context,
-            lambda planet: planet.subscriptions.results(id_, status=status or None),
+            lambda planet: planet.subscriptions.results(id_, page_size=page_size, **filters),
             RESULTS,
             limit=limit,
             json=json,
         )
 
 
-def _print_rows(
-    context: typer.Context, subscription_id: str, status: list[ResultStatus] | None, limit: int | None
+def _print_csv(
+    context: typer.Context, read: Callable[[Planet], AsyncIterator[dict[str, str]]], limit: int | None
 ) -> None:
+    """Print the rows as they arrive, at most `limit`; the header also where there are no rows."""
+
     async def work(planet: Planet) -> bool:
-        count = 0
-        async for row in planet.subscriptions.results_csv(subscription_id, status=status):
-            print_json_line(row)
+        rows, count = read(planet), 0
+        async for row in rows:
+            if not count:
+                print_csv(row)
+            print_csv(row.values())
             count += 1
             if count == limit:
                 break  # which closes the connection
+        if not count and isinstance(rows, CsvRows):
+            print_csv(rows.columns)
         return True
 
     with_planet(context, work)

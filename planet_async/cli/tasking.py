@@ -23,7 +23,10 @@ from planet_async.cli.output import (
     ProgressDisplay,
     StatesStep,
     View,
+    about,
     measure,
+    one_line,
+    print_error,
     print_json,
     print_json_line,
     print_panel,
@@ -33,19 +36,18 @@ from planet_async.cli.output import (
 )
 from planet_async.cli.runner import (
     REQUESTS,
+    AnyPageSize,
     ChangesFile,
+    Filters,
     Limit,
     Name,
     NameContains,
-    PageSize,
     Requests,
     Results,
     Timeout,
-    about,
     act_on_each,
     create_each,
-    one_line,
-    print_error,
+    parse_filters,
     read_id,
     read_ids,
     read_request,
@@ -167,10 +169,11 @@ def list_(
         list[str] | None,
         typer.Option(metavar="FIELD", help="Sort by this field; -FIELD reverses. Repeatable."),
     ] = None,
+    filters: Filters = None,
     limit: Annotated[
         int | None, typer.Option("--limit", "--limit-items", min=1, metavar="N", help="Show at most N.")
     ] = None,
-    page_size: PageSize = None,
+    page_size: AnyPageSize = None,
     offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
     json: Json = False,
 ) -> None:
@@ -180,6 +183,7 @@ def list_(
 
     [dim]planet-async tasking list --name-contains harbour | jq -r .id[/]
     """
+    others = parse_filters(filters)
     show_list(
         context,
         lambda planet: planet.tasking.list(
@@ -191,6 +195,7 @@ def list_(
             updated_time__gt=updated_after,
             updated_time__lt=updated_before,
             ordering=ordering or None,
+            filters=others,
             page_size=page_size,
             offset=offset,
         ),
@@ -366,7 +371,9 @@ def captures(
         bool | None,
         typer.Option("--fulfilling/--not-fulfilling", help="That count towards their order, or do not."),
     ] = None,
+    filters: Filters = None,
     limit: Limit = None,
+    page_size: AnyPageSize = None,
     json: Json = False,
 ) -> None:
     """List the images taken or to be taken, for an order or for all. As JSON: one a line.
@@ -374,9 +381,12 @@ def captures(
     [dim]planet-async tasking captures --order-id 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     id_ = None if order_id is None else read_id(order_id, _order_id)
+    others = parse_filters(filters)
     show_list(
         context,
-        lambda planet: planet.tasking.list_captures(order_id=id_, fulfilling=fulfilling),
+        lambda planet: planet.tasking.list_captures(
+            order_id=id_, fulfilling=fulfilling, filters=others, page_size=page_size
+        ),
         CAPTURES,
         limit=limit,
         json=json,

@@ -7,11 +7,12 @@ from pathlib import Path
 from attrs import define
 
 from planet_async.clock import Clock
-from planet_async.downloads.part_file import PartFile, has_checksum
+from planet_async.downloads.part_file import PartFile, have_same_content
 from planet_async.downloads.remote_file import (
     OpenFile,
     ProgressCallback,
     RemoteFile,
+    checksum,
     safe_path,
     strong_etag,
 )
@@ -43,16 +44,20 @@ async def download(
     overwrite: bool = False,
     ranges: int = 1,
     at_once: int = 1,
+    durable: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Fetch one file into the folder and return its path; one that is there with the right checksum is kept.
+    """Fetch one file into the folder and return its path; one that is there and right is kept.
 
-    While it arrives it is named `NAME.part`.  A broken connection is resumed from there, now or by a later
-    call, until `max_attempts` in a row have brought no new byte; an expired link is renewed; a file that
-    arrives with the wrong checksum is fetched once more, unless `max_attempts` is 1.  Where another process
-    is fetching the same file, this waits for it.  A large file is fetched by up to `ranges` range requests
-    concurrently.  `at_once` is how many files the caller fetches concurrently: they share the memory for what
-    is written.
+    Right is what has the checksum; without a checksum, what has the size and the ETag of the server's file,
+    if that is an MD5, or else its content.  `overwrite` replaces what is not.
+
+    While a file arrives it is named `NAME.part`.  A broken connection is resumed from there, now or by a
+    later call, until `max_attempts` in a row have brought no new byte; an expired link is renewed; a file
+    that arrives with the wrong checksum is fetched once more, unless `max_attempts` is 1.  Where another
+    process is fetching the same file, this waits for it.  A large file is fetched by up to `ranges` range
+    requests concurrently.  `at_once` is how many files the caller fetches concurrently: they share the memory
+    for what is written.  What is `durable` outlasts a power failure, once its folder is synchronized, too.
 
     Raises:
         UnsafeName: The name leads out of the folder.
@@ -63,7 +68,9 @@ async def download(
     """
     path = safe_path(folder, file.name)
     part = PartFile(path, file.checksum)
-    whole = _Download(transport, file, part, clock, max_attempts, at_once, progress, folder, overwrite)
+    whole = _Download(
+        transport, file, part, clock, max_attempts, at_once, progress, folder, overwrite, durable
+    )
     try:
         if await whole.claim():
             await fetch_segments(whole, ranges)
@@ -79,6 +86,7 @@ class _Download(Transfer):
 
     folder: Path
     overwrite: bool
+    durable: bool
     etag: str = ""  # of the version that the part is from
 
     async def claim(self) -> bool:
@@ -93,12 +101,25 @@ class _Download(Transfer):
         return False
 
     def _is_there(self) -> bool:
-        path, checksum = self.part.target, self.file.checksum
-        if self.overwrite or not path.exists():
+        path, size, checksum = self.part.target, self.file.size, self.file.checksum
+        if not path.exists():
             return False
-        if checksum is not None and path.is_file() and has_checksum(path, checksum):
-            return True
-        raise DownloadError(
+        if path.is_file():
+            if checksum is None:
+                return False  # compared with what the server sends
+            if size in {None, path.stat().st_size} and checksum.matches(path):
+                return True
+            if self.overwrite:
+                return False
+        raise self._in_the_way()
+
+    def _in_the_way(self) -> DownloadError:
+        path = self.part.target
+        if path.is_dir():
+            return DownloadError(
+                f"{path} exists and is a folder", hint="Use another folder for the download."
+            )
+        return DownloadError(
             f"{path} exists and is not the file to download",
             hint="Pass overwrite=True to replace it, or use another folder.",
         )
@@ -115,14 +136,28 @@ class _Download(Transfer):
     async def complete(self) -> None:
         """Return when all of the file is there, right, and has its name."""
         await self.on_disk(self.part.begin)
-        problem, hint = await self._arrive(), ""
+        try:
+            problem, hint = await self._arrive(), ""
+        except _KeptError:
+            await self.on_disk(self.part.discard)
+            return
         if problem and self.max_attempts > 1:
             await self.on_disk(self.part.restart)
             problem, hint = await self._arrive(), "It arrived like that twice."
         if problem:
             await self.on_disk(self.part.discard)
             raise ChecksumMismatch(problem, request=self.file.request, hint=hint)
-        await self.on_disk(self.part.accept)
+        await self.on_disk(self._accept)
+
+    def _accept(self) -> None:
+        target, part = self.part.target, self.part
+        if target.is_file() and have_same_content(target, part.path):
+            part.discard()
+        elif self.overwrite or not target.exists():
+            part.accept(durable=self.durable)
+        else:
+            part.discard()
+            raise self._in_the_way()
 
     async def _arrive(self) -> str:
         """Fetch what is missing, however often the connection breaks; return what is wrong with the file."""
@@ -136,7 +171,7 @@ class _Download(Transfer):
         if size is not None and self.part.size != size:
             return f"{self.file.name} should have {size} bytes, and {self.part.size} came"
         if checksum is not None and not self.part.is_right:
-            return f"{self.file.name} arrived with another {checksum[0]} than its manifest says"
+            return f"{self.file.name} arrived with another {checksum.algorithm} than its manifest says"
         return ""
 
     async def _fetch(self, request: Request) -> None:
@@ -156,11 +191,25 @@ class _Download(Transfer):
             if start != part.size:
                 raise ConnectionLost("the response is another part of the file", request=request)
             self.etag = etag or (self.etag if start else "")
+            if not start and self.file.checksum is None and await self.on_disk(self._is_current, whole):
+                raise _KeptError
             await self._write(response, whole)
             if whole is not None and part.size < (whole if size is None else min(whole, size)):
                 raise ConnectionLost("the response ended early", request=request)
         finally:
             await response.aclose()
+
+    def _is_current(self, size: int | None) -> bool:
+        """Return whether the file that is there is the server's, as far as size and ETag tell."""
+        path = self.part.target
+        if not path.is_file():
+            return False
+        if size is not None and size != path.stat().st_size:
+            if self.overwrite:
+                return False
+            raise self._in_the_way()
+        md5 = checksum("md5", self.etag.strip('"'))
+        return md5 is not None and md5.matches(path)
 
     async def _send(self, request: Request) -> Response | None:
         """Ask for what is missing; None where the server says that there is no more."""
@@ -200,6 +249,10 @@ class _Download(Transfer):
                 request=self.file.request,
                 hint="Raise Config(max_body_bytes=...).",
             )
+
+
+class _KeptError(Exception):
+    """The file that is there is the one to download."""
 
 
 def _extent(response: Response) -> tuple[int, int | None]:

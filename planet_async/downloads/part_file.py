@@ -3,15 +3,20 @@
 Its methods block, and are run in threads.
 """
 
-import hashlib
 import os
 import sys
 from pathlib import Path
 
+from planet_async.downloads.remote_file import Checksum, shortened
+
 if sys.platform != "win32":
     import fcntl
 
+PART_ENDS = (".part", ".part.ranges")
+"""The ends, after its name, of the files next to a file that arrives."""
+
 _BLOCK = 1 << 20
+_MAX_NAME = 255  # bytes, including those of the longest end
 # A link in the place of the part would have us write over what it leads to.
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
@@ -23,9 +28,9 @@ class PartFile:
     process at a time has the file, where the system has locks.
     """
 
-    def __init__(self, target: Path, checksum: tuple[str, str] | None) -> None:
+    def __init__(self, target: Path, checksum: Checksum | None) -> None:
         self.target = target
-        self.path = target.with_name(target.name + ".part")
+        self.path = target.with_name(_part_name(target.name))
         self.size = 0
         self._checksum = checksum
         self._descriptor: int | None = None
@@ -41,7 +46,7 @@ class PartFile:
 
     def begin(self) -> None:
         """Read what is there up to its end; to be called before any of the methods below."""
-        self._hash = hashlib.new(self._checksum[0] if self._checksum else "md5", usedforsecurity=False)
+        self._hasher = None if self._checksum is None else self._checksum.hasher()
         self.size = 0
         if self._checksum is None:
             os.ftruncate(self._file, 0)
@@ -67,12 +72,21 @@ class PartFile:
     @property
     def is_right(self) -> bool:
         """Whether the bytes have the checksum; true where there is none."""
-        return self._checksum is None or self._hash.hexdigest() == self._checksum[1]
+        return (
+            self._hasher is None
+            or self._checksum is None
+            or self._hasher.hexdigest() == self._checksum.digest
+        )
 
-    def accept(self) -> None:
-        """Give the file its name; OSError where what is named as the part is another file by now."""
+    def accept(self, *, durable: bool) -> None:
+        """Give the file its name; OSError where what is named as the part is another file by now.
+
+        If `durable`, a file that has its name after a power failure has its content, too.
+        """
         if not _is_at(self._file, self.path):
             raise OSError("what arrived was removed or replaced")
+        if durable:
+            os.fsync(self._file)
         os.close(os.dup(self._file))  # some network file systems report only here that they could not write
         self.path.replace(self.target)
 
@@ -93,18 +107,25 @@ class PartFile:
         return self._descriptor
 
     def _add(self, data: bytes) -> None:
-        if self._checksum is not None:
-            self._hash.update(data)
+        if self._hasher is not None:
+            self._hasher.update(data)
 
 
-def has_checksum(path: Path, checksum: tuple[str, str]) -> bool:
-    """Return whether the file at `path` has that checksum."""
-    algorithm, digest = checksum
-    with path.open("rb") as content:
-        return (
-            hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-            == digest
-        )
+def _part_name(name: str) -> str:
+    if len((name + PART_ENDS[-1]).encode()) <= _MAX_NAME:
+        return name + PART_ENDS[0]
+    return shortened(name, _MAX_NAME - len(PART_ENDS[-1]) + len(PART_ENDS[0]), PART_ENDS[0])
+
+
+def have_same_content(path: Path, other: Path) -> bool:
+    """Return whether two files have the same bytes."""
+    if path.stat().st_size != other.stat().st_size:
+        return False
+    with path.open("rb") as file, other.open("rb") as other_file:
+        while block := file.read(_BLOCK):
+            if block != other_file.read(_BLOCK):
+                return False
+    return True
 
 
 def _lock(descriptor: int) -> bool:

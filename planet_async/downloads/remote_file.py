@@ -1,14 +1,31 @@
 """A file of the service: what it is called, where it is, and what its bytes must be."""
 
+import hashlib
 import os
+import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
 
 from attrs import field, frozen
 
 from planet_async.errors import UnsafeName
 from planet_async.http import Request, Response, announced_length
 
+_BLOCK = 1 << 20
+_HEX_DIGITS = {
+    "sha512": 128,
+    "sha384": 96,
+    "sha256": 64,
+    "sha1": 40,
+    "md5": 32,
+    "crc32": 8,
+}  # strongest first
+_MAX_NAME = 255  # bytes: what most file systems take
+_MAX_SUFFIX = 16  # bytes of a long name's end that are kept for its type, as in `.tif.aux.xml`
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
+_ESCAPED = re.compile(rf"{_UNPRINTABLE.pattern}|%")
 _ON_WINDOWS = os.name == "nt"
 _NUMBERED = [f"{name}{number}" for name in ("com", "lpt") for number in "123456789¹²³"]
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_NUMBERED})
@@ -42,12 +59,65 @@ class RemoteFile:
     most: int | None = None
 
     @property
-    def checksum(self) -> tuple[str, str] | None:
-        """The algorithm and the hex digest to compare, the stronger one where there are several."""
-        for algorithm in ("sha256", "md5"):
-            if self.digests.get(algorithm):
-                return algorithm, self.digests[algorithm].lower()
-        return None
+    def checksum(self) -> "Checksum | None":
+        """The strongest of the digests that can be compared."""
+        plain = {re.sub("[^a-z0-9]", "", name.lower()): digest for name, digest in self.digests.items()}
+        plain.setdefault("crc32", plain.get("crc", ""))
+        found = (checksum(algorithm, plain.get(algorithm, "")) for algorithm in _HEX_DIGITS)
+        return next((one for one in found if one is not None), None)
+
+
+class Hasher(Protocol):
+    """What computes a digest, as the objects of hashlib do."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was added so far."""
+        ...
+
+
+class _Crc32:
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+@frozen
+class Checksum:
+    """What the bytes of a file must hash to; the digest is in hex."""
+
+    algorithm: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.digest}"
+
+    def hasher(self) -> Hasher:
+        """Return what computes the digest to compare."""
+        return _Crc32() if self.algorithm == "crc32" else hashlib.new(self.algorithm, usedforsecurity=False)
+
+    def matches(self, path: Path) -> bool:
+        """Return whether the file at `path` has it.  Blocks."""
+        hasher = self.hasher()
+        with path.open("rb") as content:
+            while block := content.read(_BLOCK):
+                hasher.update(block)
+        return hasher.hexdigest() == self.digest
+
+
+def checksum(algorithm: str, digest: str) -> Checksum | None:
+    """Return the checksum, unless the digest is none of that algorithm."""
+    digest = digest.strip().lower()
+    is_digest = re.fullmatch("[0-9a-f]*", digest) and len(digest) == _HEX_DIGITS[algorithm]
+    return Checksum(algorithm, digest) if is_digest else None
 
 
 class OpenFile:
@@ -68,23 +138,41 @@ class OpenFile:
 def safe_path(folder: Path, name: str) -> Path:
     """Return the path below the folder for a file name of the server.
 
+    A control character, a backslash, and a ``%`` in a name with one of those are percent-encoded, so that
+    `urllib.parse.unquote` restores the name.  A part of it longer than a file system takes is cut; a hash of
+    the whole tells it from others.
+
     Raises:
-        UnsafeName: The name would lead out of the folder.
+        UnsafeName: The name would lead out of the folder, or is none that this system can have.
     """
     parts = PurePosixPath(name).parts
-    unsafe = (
-        not parts
-        or name.startswith("/")
-        or name.endswith("/")
-        or ".." in parts
-        or "\\" in name
-        or bool(PureWindowsPath(name).drive)
-        or not name.isprintable()
-        or (_ON_WINDOWS and any(_means_another(part) for part in parts))
+    leads_out = (
+        not parts or name[0] in "/\\" or ".." in re.split(r"[/\\]", name) or bool(PureWindowsPath(name).drive)
     )
-    if unsafe:
-        raise UnsafeName(f"the server named a file {name[:200]!r}, which could land outside {folder}")
-    return folder.joinpath(*parts)
+    is_impossible = name.endswith("/") or "\0" in name or (_ON_WINDOWS and any(map(_means_another, parts)))
+    if leads_out or is_impossible:
+        what = f"which could land outside {folder}" if leads_out else "which no file can have here"
+        raise UnsafeName(f"the server named a file {name[:200]!r}, {what}")
+    return folder.joinpath(*(_fitting(part) for part in parts))
+
+
+def _fitting(part: str) -> str:
+    if _UNPRINTABLE.search(part):
+        part = _ESCAPED.sub(_percent_encoded, part)
+    if len(part.encode()) <= _MAX_NAME:
+        return part
+    suffix = part[-_MAX_SUFFIX:].partition(".")
+    return shortened(part, _MAX_NAME, "".join(suffix[1:]))
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogatepass"))
+
+
+def shortened(name: str, size: int, end: str) -> str:
+    """Return a name of at most `size` bytes: the beginning of `name`, a hash of all of it, and the `end`."""
+    end = f"~{hashlib.sha256(name.encode()).hexdigest()[:16]}{end}"
+    return name.encode()[: size - len(end.encode())].decode(errors="ignore") + end
 
 
 def _means_another(part: str) -> bool:

@@ -6,15 +6,12 @@ from pathlib import Path
 import anyio
 from attrs import define, field
 
-from planet_async._tasks import cancelled_externally
+from planet_async._tasks import cancelled_externally, open_task_group
 from planet_async.downloads.remote_file import strong_etag
 from planet_async.downloads.transfer import Transfer
 from planet_async.downloads.writer import write_chunks
 from planet_async.errors import ConnectionLost, StatusError
 from planet_async.http import Request, Response
-
-PART_ENDS = (".part", ".part.ranges")
-"""The ends, after its name, of the files next to a file that arrives."""
 
 _LEAST = 32 << 20  # bytes: a shorter file is not split
 _PLACE = "{:020d}"
@@ -62,7 +59,7 @@ class _Filling:
     async def fill(self, segments: list["Segment"]) -> None:
         """Return when all is there, or `refused` or `failure` is set."""
         limit = anyio.Semaphore(self.ranges)
-        async with anyio.create_task_group() as group:
+        async with open_task_group() as group:
 
             async def fetch(segment: Segment) -> None:
                 async with limit:

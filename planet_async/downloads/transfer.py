@@ -10,11 +10,12 @@ from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile
-from planet_async.errors import DownloadError, StatusError, TransportError
+from planet_async.errors import DownloadError, StatusError, TransportError, TransportTimeout
 from planet_async.http import Request, Transport
 
 _FIRST_PAUSE = 0.5  # seconds after the first broken connection; doubled each time
 _LONGEST_PAUSE = 30.0
+_LEAST_BYTES = 1000  # of a request that ended in a timeout, to count as progress
 _LINK_REFUSED = frozenset({401, 403, 404, 410})
 
 T = TypeVar("T")
@@ -39,15 +40,18 @@ class Transfer:
 
         Raises:
             StatusError: The server refuses a fresh link, too.
-            TransportError: `max_attempts` requests in a row have brought no new byte.
+            TransportError: `max_attempts` requests in a row have brought no new byte, or were too slow.
         """
         request, cuts, attempts, renewed_at, furthest = self.file.request, 0, 0, -1, arrived()
         while True:
             try:
                 return await fetch(request)
             except TransportError as error:
-                if arrived() > furthest:  # a file that always restarts, and stops somewhere, gets nowhere
-                    furthest, cuts, attempts = arrived(), 0, 0
+                # A file that always restarts, and stops somewhere, gets nowhere; nor does one that trickles.
+                progress = arrived() - furthest
+                furthest = max(furthest, arrived())
+                if progress >= (_LEAST_BYTES if isinstance(error, TransportTimeout) else 1):
+                    cuts = attempts = 0
                 cuts, attempts = cuts + 1, attempts + error.attempts
                 if attempts >= self.max_attempts:
                     raise

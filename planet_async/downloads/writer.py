@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import anyio
 
-from planet_async._tasks import cancelled_externally, run_in_thread
+from planet_async._tasks import cancelled_externally, open_task_group, run_in_thread
 
 _BATCH = 2 << 20  # bytes of a batch where one file is downloaded, shared where there are several
 _MIN_BATCH = 1 << 17  # bytes; smaller ones cost more in switching to a thread than in writing
@@ -39,7 +39,7 @@ async def write_chunks(
     try:
         while not reader.ended and writer.error is None:
             # Both catch their errors: the group would wrap them.
-            async with anyio.create_task_group() as group:
+            async with open_task_group() as group:
                 if writer.pending:
                     group.start_soon(writer.write_pending, group.cancel_scope)
                 await reader.read_batch()

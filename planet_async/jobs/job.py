@@ -17,25 +17,34 @@ A request that fails otherwise stays in its state, with the error noted.  A late
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
-from planet_async._tasks import Send, cancelled_externally, run_in_thread
+from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
-from planet_async.errors import Conflict, InvalidRequest, LedgerError, PlanetError, StatusError
-from planet_async.jobs.ledger import Entry, Ledger, Stage, existing_paths
+from planet_async.errors import (
+    Conflict,
+    InvalidRequest,
+    LedgerError,
+    OrderNotDownloadable,
+    PlanetError,
+    StatusError,
+    type_name,
+)
+from planet_async.jobs.ledger import Entry, Ledger, Stage, are_there
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     ENDED_BADLY,
+    DownloadedFiles,
     DownloadedOrder,
     Order,
     OrderCounts,
@@ -50,6 +59,8 @@ OrderRequestLike = OrderRequest | Mapping[str, Any]
 _CREATES = 8  # requests placed concurrently
 _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
 _CLOCK_MARGIN = 60.0  # seconds that this machine's clock may have been set by since a job was killed
+_DATE_MARGIN = 5.0  # seconds: the service's dates are whole seconds, and take their time to arrive
+_DATE_TIMEOUT = 30.0  # seconds
 _RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
 _CHECKED_AT_CALL = 10  # requests; one with a large area takes a millisecond or more
 _FORCED_AFTER = 20  # polls of the queue, after which an order is sent whatever they showed
@@ -71,7 +82,8 @@ class Job:
 
     Of the service it uses: `create` places an order; `recover(body, seconds, others)` returns what a create
     of so many seconds ago has made, unless that is one of the `others`; `claim` notes the ids of orders that
-    have an owner, and `release` undoes it; `wait(order_id, just_seen)` returns the finished order.
+    have an owner, and `release` undoes it; `wait(order_id, just_seen)` returns the finished order; `date`
+    asks for the time by the service's clock.
     """
 
     requests: AsyncGenerator[CheckedRequest]
@@ -84,11 +96,13 @@ class Job:
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
     wait: Callable[[str, bool], Awaitable[Order]]
-    download: Callable[[Order], Awaitable[Sequence[Path]]]
+    download: Callable[[Order], Awaitable[DownloadedFiles]]
+    date: Callable[[], Awaitable[datetime | None]]
     consistency_delay: float
     max_queued: int
     concurrency: int
     on_update: Callable[[Order], None] | None = None
+    _service_clock: "ServiceClock" = field(init=False)
     _listed_at: float = field(init=False)  # when an order of an earlier job must be in the lists
     _creating: anyio.Semaphore = field(init=False)
     _queued: anyio.Semaphore = field(init=False)
@@ -98,6 +112,7 @@ class Job:
     def __attrs_post_init__(self) -> None:
         if min(self.max_queued, self.concurrency) < 1:
             raise InvalidRequest("max_queued and concurrency must be at least 1")
+        self._service_clock = ServiceClock(self.date, self.clock)
         self._listed_at = self.clock.monotonic() + self.consistency_delay
         self._creating = anyio.Semaphore(_CREATES)
         self._queued = anyio.Semaphore(self.max_queued)
@@ -108,13 +123,10 @@ class Job:
         """Send the outcome of each request when it is done; raise last what reading the requests raised."""
         async with self.ledger, aclosing(self.requests):
             self.claim(await self.ledger.ids(seconds=_RECENT))
-            try:
-                async with anyio.create_task_group() as group:
-                    error = await self._start_all(group, send)
-                if group.cancel_scope.cancel_called:
-                    raise cancelled_externally()
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None
+            async with open_task_group() as group:
+                error = await self._start_all(group, send)
+            if group.cancel_scope.cancel_called:
+                raise cancelled_externally()
         if error is not None:
             raise error
 
@@ -160,12 +172,13 @@ class Job:
             return Outcome(
                 order.id, error=PlanetError(message, hint="An earlier job with this ledger met it.")
             )
-        paths = await run_in_thread(existing_paths, entry.files, self.folder)
-        if not paths:
+        if not await run_in_thread(are_there, entry.files, self.folder):
             entry.files = ()
             return None
         self._report(order)
-        return Outcome(order.id, DownloadedOrder(order, paths))
+        paths = tuple(self.folder / file.path for file in entry.files)
+        unverified = tuple(self.folder / file.path for file in entry.files if file.unverified)
+        return Outcome(order.id, DownloadedOrder(order, paths, unverified, entry.delivered_to))
 
     async def _place(self, entry: Entry, body: bytes) -> Outcome[DownloadedOrder] | None:
         """Make sure that there is one order for the entry; return the outcome where there is none."""
@@ -194,12 +207,18 @@ class Job:
             return None
         # What an earlier job sent in its last moment may not be listed yet.
         await self.clock.sleep(self._listed_at - self.clock.monotonic())
-        seconds = max(0.0, self.clock.now().timestamp() - entry.sent) + _CLOCK_MARGIN
+        date = await self._service_clock.now()
+        if date is not None and entry.sent_date is not None:
+            seconds = max(0.0, date - entry.sent_date) + _DATE_MARGIN
+        else:
+            seconds = max(0.0, self.clock.now().timestamp() - entry.sent) + _CLOCK_MARGIN
         return await self.recover(body, seconds, await self.ledger.ids(name=entry.name))
 
     async def _create(self, entry: Entry, body: bytes) -> Order:
         while True:
             seen = await self.queue.wait()
+            if self.ledger.is_lasting:
+                entry.sent_date = await self._service_clock.now()
             entry.stage, entry.sent = Stage.SENDING, self.clock.now().timestamp()
             await self._save(entry)
             try:
@@ -235,10 +254,15 @@ class Job:
             entry.stage = Stage.FINISHED
             await self._save(entry)
         self._report(order)
-        async with self._downloading:
-            paths = tuple(await self.download(order))
-        await self.ledger.keep(entry, self.folder, paths)
-        return DownloadedOrder(order, paths)
+        try:
+            async with self._downloading:
+                files = await self.download(order)
+        except OrderNotDownloadable as error:
+            if not error.delivered_to:
+                raise
+            files, entry.delivered_to = DownloadedFiles(), error.delivered_to
+        await self.ledger.keep(entry, self.folder, files)
+        return DownloadedOrder(order, tuple(files), files.unverified, entry.delivered_to)
 
     async def _save(self, entry: Entry) -> None:
         entry.error = entry.error_type = None
@@ -256,6 +280,28 @@ class Job:
 
 def _known_order(entry: Entry) -> Order:
     return Order(entry.order_id or "", OrderState(entry.order_state or OrderState.QUEUED), entry.name)
+
+
+class ServiceClock:
+    """The time by the service's clock, asked for once: this machine's may be set while no job runs."""
+
+    def __init__(self, date: Callable[[], Awaitable[datetime | None]], clock: Clock) -> None:
+        self._date = date
+        self._clock = clock
+        self._asking = anyio.Lock()
+        self._offset: float | None = None  # of the service's clock to the monotonic one
+        self._is_known = False
+
+    async def now(self) -> float | None:
+        """Return the seconds since 1970, None where the service does not tell."""
+        async with self._asking:
+            if not self._is_known:
+                date = None
+                with suppress(PlanetError), self._clock.move_on_after(_DATE_TIMEOUT):
+                    date = await self._date()
+                self._offset = None if date is None else date.timestamp() - self._clock.monotonic()
+                self._is_known = True
+        return None if self._offset is None else self._offset + self._clock.monotonic()
 
 
 class QueueGate:
@@ -327,6 +373,13 @@ def checked_requests(
     Raises:
         InvalidRequest: The first error in a sequence.  In others it is the outcome of that request.
     """
+    if isinstance(requests, OrderRequest | Mapping | str | bytes) or not isinstance(
+        requests, Iterable | AsyncIterable
+    ):
+        raise InvalidRequest(
+            f"expected requests to order, got one {type_name(requests)}; nothing was sent",
+            hint="Pass a list, also of one request.",
+        )
     if not isinstance(requests, Sequence):
         return _check_each(requests)
     first = deque(_check(request) for request in requests[:_CHECKED_AT_CALL])

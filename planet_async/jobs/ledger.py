@@ -1,8 +1,10 @@
 """`Ledger`: what became of each request of a job, in a file, so that a job that was killed can continue."""
 
 import hashlib
+import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -10,13 +12,12 @@ from typing import Any, Self, TypeVar
 
 import anyio
 import msgspec
-from attrs import define, frozen
+from attrs import astuple, define, field, frozen
 
 from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
 from planet_async.errors import DownloadError, LedgerError
-from planet_async.models.codec import decode
-from planet_async.models.orders import Manifest
+from planet_async.models.orders import DownloadedFiles
 from planet_async.redaction import redacted
 
 _MIN_SIZE = 512  # bytes: SQLite takes a shorter file for an empty database
@@ -35,19 +36,26 @@ CREATE TABLE entries (
     request TEXT NOT NULL,
     stage TEXT NOT NULL,
     sent REAL,
+    sent_date REAL,
     order_id TEXT,
     order_state TEXT,
     error TEXT,
     error_type TEXT,
     changed REAL NOT NULL,
-    files TEXT NOT NULL
+    delivered_to TEXT NOT NULL DEFAULT '',
+    files TEXT NOT NULL DEFAULT '[]',
+    checksum INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX entries_by_hash ON entries (hash, job, number);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
-_SAVED = ("stage", "sent", "order_id", "order_state", "error", "error_type", "changed")
+# All columns but the request, which the hash is of, and the checksum, which is of all these.
+_CHECKED = (
+    *("number", "hash", "job", "name", "stage", "sent", "sent_date", "order_id", "order_state"),
+    *("error", "error_type", "changed", "delivered_to", "files"),
+)
 
 T = TypeVar("T")
 
@@ -65,31 +73,44 @@ class Stage(StrEnum):
 
 @frozen
 class KeptFile:
-    """A file of an order: its path below the folder of the job, its size, and ``"sha256:..."``."""
+    """A file of an order: its path below the folder of the job, its size, and ``"sha256:..."``.
+
+    `unverified` says that the manifest has no checksum that could be compared.
+    """
 
     path: str
     size: int
     checksum: str = ""
+    unverified: bool = False
 
 
 @define
 class Entry:
-    """One request and what became of it; `sent` and `changed` are seconds since 1970."""
+    """One request and what became of it; times are seconds since 1970.
+
+    `sent` is by the clock of this machine, `sent_date` by that of the service, None where it did not tell.
+    `delivered_to` is the cloud or the host of an order that has no files to download.
+    """
 
     name: str
     number: int = 0
     stage: Stage = Stage.INTENDED
     sent: float | None = None
+    sent_date: float | None = None
     order_id: str | None = None
     order_state: str | None = None
     error: str | None = None
     error_type: str | None = None
     changed: float = 0.0
+    delivered_to: str = ""
     files: tuple[KeptFile, ...] = ()
+    hash: bytes = field(default=b"", repr=False)  # of the request
 
 
 class Ledger:
     """What a job notes and looks up, open inside `async with`; this one keeps nothing."""
+
+    is_lasting = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,7 +125,7 @@ class Ledger:
     async def save(self, entry: Entry) -> None:
         """Return when the entry will outlast a crash."""
 
-    async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+    async def keep(self, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
         """Save the entry as downloaded, with the files of its order."""
 
     async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
@@ -125,6 +146,8 @@ class FileLedger(Ledger):
 
     What several tasks want written at the same time goes to the disk in one transaction.
     """
+
+    is_lasting = True
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -158,15 +181,15 @@ class FileLedger(Ledger):
         with anyio.CancelScope(shield=True):
             await self._do(lambda file: file.save(entry))
 
-    async def keep(self, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
-        """Save the entry as downloaded, with the size and the checksum of each file.
+    async def keep(self, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
+        """Save the entry as downloaded, with the size and the checksum of each file, when all will last.
 
         Raises:
             DownloadError: A file has been taken away since it was downloaded.
         """
         with anyio.CancelScope(shield=True):
             try:
-                entry.files = await run_in_thread(kept_files, entry.order_id, folder, paths)
+                entry.files = await run_in_thread(_synchronized, folder, files)
             except OSError as error:
                 raise DownloadError(
                     f"a file of the order was removed before the ledger could note it: {error.filename}",
@@ -221,12 +244,12 @@ class LedgerFile:
 
     def __init__(self, path: Path) -> None:
         with _reported(path):
-            _check(path)  # before a lock is put next to a file that is none of ours
+            path = _real(path)
+            _check(path)  # before a lock is put next to a file that is no ledger
             self._lock = _lock(path)
             try:
-                self._database = _open(path)
-                (last,) = self._database.execute("SELECT ifnull(max(job), 0) FROM entries").fetchone()
-                self._job: int = last + 1
+                self._database, last_job = _open(path)
+                self._job = last_job + 1
             except BaseException:
                 self._lock.close()
                 raise
@@ -263,26 +286,30 @@ class LedgerFile:
             (digest, self._job),
         ).fetchone()
         if row is not None:
-            self._database.execute("UPDATE entries SET job = ? WHERE number = ?", (self._job, row["number"]))
-            return _entry(row)
-        inserted = self._database.execute(
-            "INSERT INTO entries (hash, job, name, request, stage, changed, files)"
-            " VALUES (?, ?, ?, ?, ?, ?, '[]')",
-            (digest, self._job, name, request.decode(), Stage.INTENDED, now),
-        )
-        return Entry(name, inserted.lastrowid or 0, changed=now)
+            entry = _entry(row)
+        else:
+            inserted = self._database.execute(
+                "INSERT INTO entries (hash, job, name, request, stage, changed) VALUES (?, ?, ?, ?, ?, ?)",
+                (digest, self._job, name, request.decode(), Stage.INTENDED, now),
+            )
+            entry = Entry(name, inserted.lastrowid or 0, changed=now, hash=digest)
+        self.save(entry)
+        return entry
 
     def save(self, entry: Entry) -> None:
         """Note how an entry stands now."""
-        files = [(file.path, file.size, file.checksum) for file in entry.files]
+        row = {name: getattr(entry, name) for name in _CHECKED if name != "job"}
+        row |= {
+            "job": self._job,
+            "files": msgspec.json.encode([astuple(file) for file in entry.files]).decode(),
+        }
+        row["checksum"] = _checksum(row)
         self._database.execute(
-            "UPDATE entries SET stage = ?, sent = ?, order_id = ?, order_state = ?, error = ?,"
-            " error_type = ?, changed = ?, files = ? WHERE number = ?",
-            (
-                *(getattr(entry, name) for name in _SAVED),
-                msgspec.json.encode(files).decode(),
-                entry.number,
-            ),
+            "UPDATE entries SET job = :job, stage = :stage, sent = :sent, sent_date = :sent_date,"
+            " order_id = :order_id, order_state = :order_state, error = :error, error_type = :error_type,"
+            " changed = :changed, delivered_to = :delivered_to, files = :files, checksum = :checksum"
+            " WHERE number = :number",
+            row,
         )
 
     def ids(self, *, name: str | None = None, since: float = 0.0) -> list[str]:
@@ -300,44 +327,91 @@ def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
     with _reported(path):
         if not path.exists():
             raise LedgerError(f"there is no ledger {path}")
+        path = _real(path)
         if not _check(path):
             return
         with closing(_connect(path)) as database:
             for row in database.execute("SELECT * FROM entries ORDER BY number"):
+                if hashlib.sha256(str(row["request"]).encode()).digest() != row["hash"]:
+                    raise _DamagedError(f"the request of entry {row['number']} is not as it was written")
                 yield _entry(row), msgspec.json.decode(row["request"])
 
 
-def kept_files(order_id: str, folder: Path, paths: Sequence[Path]) -> tuple[KeptFile, ...]:
-    """Describe the files of an order, with the checksums of its manifest."""
-    manifest = folder / order_id / "manifest.json"
-    checksums: dict[Path, str] = {}
-    if manifest in paths:
-        for file in decode(Manifest, manifest.read_bytes()).files:
-            found = [f"{name}:{file.digests[name]}" for name in ("sha256", "md5") if name in file.digests]
-            checksums[manifest.parent / file.path] = (*found, "")[0]
+def _synchronized(folder: Path, files: DownloadedFiles) -> tuple[KeptFile, ...]:
+    """Describe the files, when they and their names will outlast a power failure."""
+    parents = {parent for path in files for parent in path.parents if parent.is_relative_to(folder)}
+    for changed in (*files, *parents, folder.parent):
+        _synchronize(changed)
+    unverified = {*files.unverified}
     return tuple(
-        KeptFile(path.relative_to(folder).as_posix(), path.stat().st_size, checksums.get(path, ""))
-        for path in paths
+        KeptFile(
+            path.relative_to(folder).as_posix(),
+            path.stat().st_size,
+            files.checksums.get(path, ""),
+            path in unverified,
+        )
+        for path in files
     )
 
 
-def existing_paths(files: Sequence[KeptFile], folder: Path) -> tuple[Path, ...]:
-    """Return the paths of the files if all are there, with the size noted; else nothing."""
-    paths = tuple(folder / file.path for file in files)
+def _synchronize(path: Path) -> None:
+    if os.name == "nt":
+        return  # there, neither a folder nor what is open for reading only can be synchronized
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        sizes = [path.stat().st_size for path in paths]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def are_there(files: Sequence[KeptFile], folder: Path) -> bool:
+    """Return whether all of the files are there, with the size noted."""
+    try:
+        return all((folder / file.path).stat().st_size == file.size for file in files)
     except OSError:
-        return ()
-    return paths if sizes == [file.size for file in files] else ()
+        return False
+
+
+class _DamagedError(Exception):
+    """What was read from the ledger is not what was written to it."""
 
 
 @contextmanager
 def _reported(path: Path) -> Iterator[None]:
+    """Raise what goes wrong with the file as a LedgerError."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
-        hint = "Use a file in an existing folder that can be written to, with space on its disk."
-        raise LedgerError(f"the ledger {path} cannot be used: {error}", hint=hint) from error
+    except (OSError, sqlite3.OperationalError) as error:
+        raise LedgerError(
+            f"the ledger {path} cannot be used: {error}",
+            hint="Use a file in an existing folder that can be written to, with space on its disk.",
+        ) from error
+    except (_DamagedError, ValueError, TypeError, LookupError, msgspec.MsgspecError, sqlite3.Error) as error:
+        raise LedgerError(
+            f"the ledger {path} is damaged: {error}",
+            hint="Restore a copy of it; without one, list the orders of the account before ordering again.",
+        ) from error
+
+
+def _real(path: Path) -> Path:
+    """Return the one name that SQLite must know the ledger by: its lock and its log are next to that name.
+
+    Symbolic links are followed.  Of several hard links, it is the one that was used first.
+    """
+    path = Path(os.path.realpath(path))
+    if not path.is_file() or path.stat().st_nlink == 1:
+        return path
+    names = sorted(other for other in path.parent.iterdir() if other.is_file() and other.samefile(path))
+    if len(names) < path.stat().st_nlink:
+        raise LedgerError(
+            f"the ledger {path} has another name in another folder (a hard link): its log may be there",
+            hint="Use a symbolic link instead, or remove the other name.",
+        )
+    return next((name for name in names if _lock_path(name).exists()), names[0])
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}-lock")
 
 
 def _check(path: Path) -> bool:
@@ -374,7 +448,7 @@ def _lock(path: Path) -> sqlite3.Connection:
 
     The lock is on a file next to the ledger, so that the ledger itself can be read by others.
     """
-    lock = _connect(path.with_name(f"{path.name}-lock"))
+    lock = _connect(_lock_path(path))
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
@@ -387,7 +461,8 @@ def _lock(path: Path) -> sqlite3.Connection:
     return lock
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, int]:
+    """Return the database and the number of the last job."""
     is_ledger = _check(path)
     database = _connect(path)
     try:
@@ -395,10 +470,10 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = FULL")
         if not is_ledger:
             database.executescript(_TABLES)
+        return database, _verified(database)
     except BaseException:
         database.close()
         raise
-    return database
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -407,8 +482,29 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
+def _verified(database: sqlite3.Connection) -> int:
+    """Return the number of the last job; raise _DamagedError where an entry is not as it was written.
+
+    An entry that cannot be found, or shows another state, would be ordered again.
+    """
+    (problem,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if problem != "ok":
+        raise _DamagedError(problem)
+    last = 0
+    for row in database.execute(f"SELECT {', '.join(_CHECKED)}, checksum FROM entries"):  # noqa: S608
+        if _checksum(row) != row["checksum"]:
+            raise _DamagedError(f"entry {row['number']} is not as it was written")
+        last = max(last, row["job"])
+    return last
+
+
+def _checksum(row: sqlite3.Row | Mapping[str, Any]) -> int:
+    return zlib.crc32(msgspec.json.encode([row[name] for name in _CHECKED]))
+
+
 def _entry(row: sqlite3.Row) -> Entry:
-    fields = {name: row[name] for name in _SAVED}
-    fields["stage"] = Stage(row["stage"])
+    if _checksum(row) != row["checksum"]:
+        raise _DamagedError(f"entry {row['number']} is not as it was written")
+    fields = {name: row[name] for name in _CHECKED if name not in {"job", "stage", "files"}}
     files = tuple(KeptFile(*file) for file in msgspec.json.decode(row["files"]))
-    return Entry(row["name"], row["number"], **fields, files=files)
+    return Entry(**fields, stage=Stage(row["stage"]), files=files)

@@ -4,7 +4,7 @@ from attrs import evolve
 
 from planet_async.clock import Clock
 from planet_async.errors import TransportError
-from planet_async.http import Request, Response, Transport, link_target, origin
+from planet_async.http import Request, Response, Transport, link_refusal, link_target
 from planet_async.layers.status import start_of_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -12,7 +12,7 @@ _MOST_REDIRECTS = 5
 
 
 class FollowRedirects:
-    """Follows at most five redirects of GET and HEAD, and none from https to http.
+    """Follows at most five redirects of GET and HEAD, and none that `check_link` refuses.
 
     The redirect of another method is returned as it is: following it would lose the body.  `Auth` is below
     this layer and decides for each request by its origin whether it carries the credential.
@@ -34,12 +34,7 @@ class FollowRedirects:
             if redirects > _MOST_REDIRECTS:
                 raise _not_followed(f"more than {_MOST_REDIRECTS} redirects", request)
             target = link_target(request.url, location)
-            scheme, old_scheme = origin(target)[0], origin(request.url)[0]
-            if scheme not in {"http", "https"} or (scheme == "http" and old_scheme == "https"):
-                raise _not_followed(
-                    f"refused to follow a redirect from {old_scheme} to {scheme or 'what is not a URL'}",
-                    request,
-                )
+            check_link(request.url, target, request, "a redirect")
             headers = {name: value for name, value in request.headers.items() if name != "authorization"}
             # The location has its own query. A Range header holds for the target as well.
             request = evolve(request, url=target, params=(), headers=headers)
@@ -48,7 +43,21 @@ class FollowRedirects:
         await self._inner.aclose()
 
 
+def check_link(base: str, target: str, request: Request, what: str = "a link") -> None:
+    """Raise TransportError where a link of a server, or a redirect, must not be followed.
+
+    Args:
+        base: Where the link is from.
+        target: Where it leads.
+        request: The request of the error.
+        what: What the error calls it.
+    """
+    if reason := link_refusal(base, target):
+        raise _not_followed(f"refused to follow {what} {reason}", request)
+
+
 def _not_followed(message: str, request: Request) -> TransportError:
     error = TransportError(message, request=request)
-    error.transient = False  # the next attempt would be redirected the same way
+    error.transient = False  # the next attempt would be led the same way
+    error.may_have_acted = False
     return error

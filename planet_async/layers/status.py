@@ -32,6 +32,15 @@ _MESSAGE = 2000  # characters; `field_errors` has the texts in full
 _MOST_TEXTS = 20  # of a list of messages
 _DEEPEST = 10  # levels of a message
 _DIGITS = 9  # of a number of seconds
+# Where the JSON of a refusal has its texts, the fields they are about, and the name of such a field.
+_TEXT_KEYS = (
+    *("general", "message", "msg", "reason", "error", "error_description", "detail"),
+    *("title", "description", "fault", "faultstring", "non_field_errors"),
+)
+_FIELDS_KEYS = ("field", "fields", "errors", "details")
+_LOCATION_KEYS = ("loc", "field", "path", "pointer", "property")
+_TITLE = re.compile(r"<title[^>]*>\s*([^<]*[^<\s])", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _RETRY_IN = re.compile(r"retry-in\s+(\d+(?:\.\d+)?)\s*(ms|s)", re.ASCII | re.IGNORECASE)
 _HINTS = {
@@ -198,47 +207,96 @@ def _retry_after(header: str, text: str, now: datetime) -> float | None:
 def parse_error_body(body: bytes) -> tuple[str, Mapping[str, Sequence[str]]]:
     """Return what a refusal says, in one line, and what it says about single fields.
 
-    Known shapes: Orders' ``{"general": [...], "field": {...}}``, ``{"message": ...}``, Reports'
-    ``{"reason": ...}``, ``{"error": ...}``, Tasking's ``{"detail": ...}`` and ``{"field": ["..."]}``;
-    anything else (HTML, text, half a document) is shown by its first line.
+    JSON of any shape is searched for texts under the usual names, at any depth:
+
+    - Orders, Data, Basemaps: ``{"general": [{"message": ...}], "field": {"Products": [{"message": ...}]}}``
+    - Subscriptions: ``{"error": {"reason": ..., "details": [...]}}``
+    - Reports, Destinations, Tasking: ``{"reason": ...}``, ``{"code": ..., "message": ...}``,
+      ``{"detail": ...}``, ``{"name": ["This field is required."], "geometry": {"type": [...]}}``
+    - Features: ``{"errors": [{"code": ..., "description": ...}], "description": ...}``
+    - OAuth: ``{"error": ..., "error_description": ...}``, and RFC 9457's ``{"title": ..., "detail": ...}``
+    - validation: ``[{"loc": ["body", "name"], "msg": ...}]``, ``{"field": "name", "message": ...}``
+
+    JSON without any text is shown as it is, and all else by its first line or its title.
     """
     try:
         data = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _first_line(body), {}
-    if not isinstance(data, dict):
-        return _first_line(body), {}
-    fields = _field_errors(data)
-    texts = [*_messages(data.get("general"))]
-    for key in ("message", "reason", "error", "detail", "title"):
-        texts += _messages(data.get(key))
-    texts += [f"{name}: {text}" for name, each in fields.items() for text in each]
-    return "; ".join(dict.fromkeys(texts))[:_MESSAGE] or _first_line(body), fields
+        return _start_of_text(body), {}
+    general: list[str] = []
+    fields: dict[str, list[str]] = {}
+    for field, text in _texts(data):
+        (fields.setdefault(field, []) if field else general).append(text)
+    texts = [*general, *(f"{name}: {text}" for name, each in fields.items() for text in each)]
+    return "; ".join(dict.fromkeys(texts))[:_MESSAGE] or _start_of_text(body), fields
 
 
-def _field_errors(data: Mapping[str, Any]) -> dict[str, list[str]]:
-    nested = data.get("field")
-    # Tasking (Django REST) has the fields at the top level.
-    found = nested if isinstance(nested, dict) else {k: v for k, v in data.items() if isinstance(v, list)}
-    texts = {str(name): [*_messages(value)] for name, value in found.items() if name != "general"}
-    return {name: value for name, value in texts.items() if value}
-
-
-def _messages(value: object, depth: int = 0) -> Iterator[str]:
-    """Yield the texts of a message, of a list of messages, or of an object around one."""
+def _texts(value: object, field: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield each text with the field that it is about, or with ""."""
     if isinstance(value, str):
         if value.strip():
-            yield value.strip()
+            yield field, value.strip()
     elif depth > _DEEPEST:
         return
     elif isinstance(value, list):
         for element in value[:_MOST_TEXTS]:
-            yield from _messages(element, depth + 1)
+            yield from _texts(element, field, depth + 1)
     elif isinstance(value, dict):
-        yield from _messages(value.get("message") or value.get("error") or value.get("detail"), depth + 1)
+        yield from _texts_of_object(value, field, depth + 1)
 
 
-def _first_line(body: bytes) -> str:
-    text = body[: 4 * _SHOWN].decode("utf-8", "replace").strip()
-    line = text.splitlines()[0] if text else "(no text)"
-    return line[:_SHOWN]
+def _texts_of_object(value: dict[str, Any], field: str, depth: int) -> Iterator[tuple[str, str]]:
+    field = _location(value, is_whole=depth == 1) or field
+    has_text = False
+    for key in _TEXT_KEYS:
+        for found in _texts(value.get(key), field, depth):
+            has_text = True
+            yield found
+    for name, inside in _other_parts(value, has_text):
+        yield from _texts(inside, ".".join(filter(None, (field, name))), depth)
+
+
+def _other_parts(value: dict[str, Any], has_text: bool) -> Iterator[tuple[str, object]]:
+    """Yield what else there may be texts in, with the field that it is about."""
+    for key, inside in value.items():
+        if key in _TEXT_KEYS or key == "loc":
+            continue
+        if isinstance(inside, dict) and key in _FIELDS_KEYS and not _has_text(inside):
+            yield from inside.items()
+        elif key == "errors" or (key == "details" and not isinstance(inside, list)):
+            yield "", inside
+        elif isinstance(inside, list):
+            # Next to a message, a list may also be a part of the request.
+            yield key, [each for each in inside if not (has_text and _is_plain(each))]
+        elif isinstance(inside, dict) and not has_text:
+            yield key, inside
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, dict) and not _has_text(value)
+
+
+def _has_text(value: dict[str, Any]) -> bool:
+    return not value.keys().isdisjoint(_TEXT_KEYS)
+
+
+def _location(value: dict[str, Any], *, is_whole: bool) -> str:
+    """Return the field that an object of an error names, as `loc` in ``{"loc": ["body", "name"], ...}``."""
+    for key in _LOCATION_KEYS:
+        place = value.get(key)
+        if isinstance(place, str) and not (is_whole and key == "path"):  # there it is that of the request
+            return place
+        if key == "loc" and isinstance(place, list):
+            return ".".join(str(part) for part in place if isinstance(part, str | int))
+    return ""
+
+
+def _start_of_text(body: bytes) -> str:
+    text = body[: 16 * _SHOWN].decode("utf-8", "replace").strip()
+    title = _TITLE.search(text)
+    if title:
+        text = title[1]
+    elif text.startswith(("{", "[", "<")):
+        text = " ".join((_TAG.sub(" ", text) if text.startswith("<") else text).split())
+    lines = text.splitlines()
+    return lines[0][:_SHOWN] if lines else "(no text)"

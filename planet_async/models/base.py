@@ -148,15 +148,9 @@ class Resource(Record):
 
 
 def _restored(cls: type[Resource], values: Mapping[str, Any], json: bytes, listed: bool) -> Resource:
-    return keep_json(cls(**values), json, listed=listed)
-
-
-def keep_json(record: T, json: bytes, *, listed: bool) -> T:
-    """Return the record; if it is a Resource, it keeps what it was decoded from."""
-    if isinstance(record, Resource):
-        object.__setattr__(record, "_json", json)
-        if listed:
-            object.__setattr__(record, "_listed", True)
+    record = cls(**values)
+    object.__setattr__(record, "_json", json)
+    object.__setattr__(record, "_listed", listed)
     return record
 
 

@@ -8,8 +8,8 @@ from planet_async.models.base import OpenEnum, Record
 class FailureReason(OpenEnum):
     """Why a bulk call failed for one id.
 
-    already_final: it is running or has ended (the API does not say which); not_found: no such id, or it
-    belongs to another user; failed: anything else, as the message says.
+    already_final: the state does not allow it: it is running or has ended (the API does not say which);
+    not_found: the id does not exist, or belongs to another user; failed: anything else, see the message.
     """
 
     ALREADY_FINAL = "already_final"
@@ -19,7 +19,7 @@ class FailureReason(OpenEnum):
 
 @frozen
 class BulkFailure(Record):
-    """An id for which a bulk call failed, and why: `message` for people, `reason` for programs."""
+    """An id for which a bulk call failed: the `message` is for people, the `reason` for programs."""
 
     id: str = ""
     message: str = ""
@@ -28,10 +28,10 @@ class BulkFailure(Record):
 
 @frozen
 class BulkResult(Record):
-    """The result of a bulk call: each id is in `ids` or has one of the `failures`.
+    """The result of a bulk call: each id is either in `ids` or has an entry in `failures`.
 
-    `succeeded` counts the successes, and `ids` are theirs; empty after `orders.cancel_all`, since the API
-    names only the orders that it could not cancel.
+    `succeeded` is the number of `ids`.  After `orders.cancel_all` the `ids` are empty, since the API names
+    only the orders that it could not cancel.
     """
 
     succeeded: int

@@ -21,7 +21,7 @@ import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
-from planet_async.models.base import Record, RequestModel, keep_json, rfc3339
+from planet_async.models.base import Record, RequestModel, Resource, rfc3339
 from planet_async.models.base import to_json as to_json  # noqa: PLC0414
 from planet_async.models.base import to_mapping as to_mapping  # noqa: PLC0414
 from planet_async.models.geometry import GEOMETRIES, to_geojson
@@ -93,7 +93,10 @@ def decode(
         pass  # the second look says what is wrong, if anything is
     if found is None or _ZERO_TIME in json:
         found = _second_look(cls, json, request, where, content_type)
-    return keep_json(found, json, listed=listed)
+    if isinstance(found, Resource):  # which keeps what it was decoded from
+        object.__setattr__(found, "_json", json)
+        object.__setattr__(found, "_listed", listed)
+    return found
 
 
 @cache

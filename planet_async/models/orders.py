@@ -3,7 +3,7 @@
 See https://docs.planet.com/develop/apis/orders/reference/
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +14,14 @@ from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import NonEmpty, Timestamp, decode_part
+from planet_async.models.delivery import DELIVERIES
 
 T = TypeVar("T")
+
+_PLACES = (
+    *("account", "container", "namespace", "bucket", "project", "collection", "collection_id", "folder_id"),
+    *("ref", "path_prefix"),
+)
 
 
 class OrderState(OpenEnum):
@@ -89,6 +95,13 @@ class Order(Deliverable):
     def is_listed(self) -> bool:
         """Whether the order comes from a list and is without its results."""
         return getattr(self, "_listed", False) and "results" not in self.links
+
+    @property
+    def delivered_to(self) -> str:
+        """Where the files go that are not for download: a cloud with its bucket, or a host; else empty."""
+        places = {name: place for name, place in (self.delivery or {}).items() if name in DELIVERIES}
+        hosts = {f"hosting at {name}": place for name, place in (self.hosting or {}).items()}
+        return ", ".join(_place(name, place) for name, place in {**places, **hosts}.items())
 
     @cached_property
     def results(self) -> tuple[OrderResult, ...]:
@@ -212,15 +225,41 @@ def _reason(message: str) -> FailureReason:
     return FailureReason.NOT_FOUND if "No such order" in message else FailureReason.FAILED
 
 
+def _place(name: str, place: object) -> str:
+    parts = [str(place[key]) for key in _PLACES if place.get(key)] if isinstance(place, Mapping) else []
+    return f"{name} {'/'.join(parts)}".rstrip()
+
+
 def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
     if not isinstance(items, list):
         return ()
     return tuple(decode_part(cls, item, where=f"{where}[{index}]") for index, item in enumerate(items))
 
 
+class DownloadedFiles(list[Path]):
+    """The paths of the files of an order.
+
+    `checksums` has what the file of a path was compared with, like ``"sha256:..."``.  `unverified` are the
+    files for which the manifest has no checksum that can be compared.  `renamed` has the name, by path, of
+    each file that is kept under another one: no file can have it, or no terminal can print it.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        super().__init__(paths)
+        self.checksums: dict[Path, str] = {}
+        self.unverified: tuple[Path, ...] = ()
+        self.renamed: dict[Path, str] = {}
+
+
 @frozen
 class DownloadedOrder(Record):
-    """A finished order, and the paths of its files."""
+    """A finished order and where its files are.
+
+    `paths` is empty for an order that was delivered to a cloud or is hosted: `delivered_to` says where.
+    `unverified` are those of the files for which the manifest has no checksum that can be compared.
+    """
 
     order: Order
     paths: tuple[Path, ...]
+    unverified: tuple[Path, ...] = ()
+    delivered_to: str = ""

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, evolve, field
 
-from planet_async._tasks import cancelled_externally
+from planet_async._tasks import cancelled_externally, open_task_group
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
@@ -63,7 +62,7 @@ async def cancel_each(
         if not number % _IDS_AT_ONCE:
             await checkpoint()
     parts = [_Part(some) for some in chunks([*ids], _MOST_IDS)]
-    async with anyio.create_task_group() as group:
+    async with open_task_group() as group:
         for part in parts:
             group.start_soon(part.cancel, api, started)
     if group.cancel_scope.cancel_called:

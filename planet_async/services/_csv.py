@@ -3,7 +3,8 @@
 import codecs
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError
@@ -13,6 +14,7 @@ from planet_async.models.json import excerpt
 Row = dict[str, str]
 """The cells of a row, by column; an empty cell is an empty text."""
 
+_CELL = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"|(?!")([^,\r\n]*+))(,|\r?\n)')
 _LONGEST_ROW = 1 << 22  # characters; a quote that is never closed would swallow the rest
 
 
@@ -29,7 +31,7 @@ class CsvParser:
         self._rest = io.StringIO()  # of a line: to join it with each chunk would be quadratic
         self._lines: list[str] = []  # of a row, where a quoted cell has line ends
         self._held = 0
-        self._header: list[str] | None = None
+        self.columns: Sequence[str] = ()
         self._number = 1
 
     def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[Row]:
@@ -52,25 +54,23 @@ class CsvParser:
             raise self._wrong("a row does not end")
 
     def _rows(self, lines: Iterable[str]) -> Iterator[Row]:
-        try:
-            for cells in csv.reader(self._whole(lines), strict=True):
-                if not cells:
-                    continue  # an empty line
-                if self._header is None:
-                    self._header = cells
-                    if self._needed is not None and self._needed not in cells:
-                        columns = excerpt(", ".join(cells).encode())
-                        raise self._wrong(f"it has no column {self._needed!r}; its columns are {columns}")
-                    continue
-                self._number += 1
-                if len(cells) != len(self._header):
-                    raise self._wrong(f"it has {len(cells)} cells, and the header {len(self._header)}")
-                yield dict(zip(self._header, cells, strict=True))
-        except csv.Error as error:
-            raise self._wrong(str(error)) from None
+        for text in self._whole(lines):
+            cells = self._cells(text)
+            if not cells:
+                continue  # an empty line
+            if not self.columns:
+                self.columns = cells
+                if self._needed is not None and self._needed not in cells:
+                    columns = excerpt(", ".join(cells).encode())
+                    raise self._wrong(f"it has no column {self._needed!r}; its columns are {columns}")
+                continue
+            self._number += 1
+            if len(cells) != len(self.columns):
+                raise self._wrong(f"it has {len(cells)} cells, and the header {len(self.columns)}")
+            yield dict(zip(self.columns, cells, strict=True))
 
     def _whole(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield lines once the row that they belong to has ended: after an even number of quotes."""
+        """Yield the text of a row once it has ended: after an even number of quotes."""
         for line in lines:
             if not self._lines and line.count('"') % 2 == 0:
                 yield line
@@ -78,18 +78,42 @@ class CsvParser:
             self._lines.append(line)
             self._held += len(line)
             if len(self._lines) > 1 and line.count('"') % 2:
-                row, self._lines, self._held = self._lines, [], 0
-                yield from row
+                text, self._lines, self._held = "".join(self._lines), [], 0
+                yield text
+
+    def _cells(self, text: str) -> list[str]:
+        try:
+            if len(text) <= csv.field_size_limit():
+                return next(csv.reader([text], strict=True), [])
+            # The limit of the csv module, which is one for the whole process, stays as it is.
+            return _long_cells(text)
+        except csv.Error as error:
+            raise self._wrong(str(error)) from None
 
     def _wrong(self, problem: str) -> DecodeError:
         return DecodeError(f"row {self._number} of the CSV document: {problem}", request=self._request)
 
 
+def _long_cells(text: str) -> list[str]:
+    """Return the cells of a row of any length."""
+    cells, end = list[str](), 0
+    while cell := _CELL.match(text, end):
+        quoted, plain, delimiter = cell.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        end = cell.end()
+        if delimiter != ",":
+            return cells
+    raise csv.Error("',' expected after '\"'")
+
+
 class CsvRows(AsyncIterator[Row]):
     """The rows of a response, as they arrive.  No generator: dropping it drops the connection at once.
 
-    `open_` sends the request, when the first row is asked for.
+    `open_` sends the request, when the first row is asked for.  `columns` are known with the first row, or at
+    the end where there is none.
     """
+
+    columns: Sequence[str] = ()
 
     def __init__(
         self, open_: Callable[[], Awaitable[Response]], request: Request, *, needed: str | None = None
@@ -102,6 +126,7 @@ class CsvRows(AsyncIterator[Row]):
                 try:
                     rows.extend(parser.feed(chunk, final=final))
                 finally:  # also what came before something wrong
+                    self.columns = parser.columns
                     if rows:
                         await send(rows)
 

@@ -1,7 +1,10 @@
 """The files of an order: which there are, what their bytes must be, and downloading them concurrently."""
 
+import logging
+import posixpath
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import unicodedata
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -12,18 +15,35 @@ from attrs import evolve
 
 from planet_async._tasks import fetch_all, run_in_thread
 from planet_async.downloads.download import download
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
-from planet_async.downloads.segments import PART_ENDS
-from planet_async.errors import BodyTooLarge, DecodeError, DownloadError, OrderNotDownloadable, PlanetError
+from planet_async.downloads.part_file import PART_ENDS
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
+from planet_async.errors import (
+    BodyTooLarge,
+    DecodeError,
+    DownloadError,
+    OrderNotDownloadable,
+    PlanetError,
+    UnsafeName,
+)
 from planet_async.http import Request, link_target
 from planet_async.models.codec import decode
-from planet_async.models.delivery import DELIVERIES
-from planet_async.models.orders import ENDED_BADLY, Manifest, ManifestFile, Order, OrderResult, OrderState
+from planet_async.models.orders import (
+    ENDED_BADLY,
+    DownloadedFiles,
+    Manifest,
+    ManifestFile,
+    Order,
+    OrderResult,
+    OrderState,
+)
 from planet_async.services._api import Api
 
 _IGNORES_CASE = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
 _MANIFEST = "manifest.json"
 _FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
+_MAX_NAMES_SHOWN = 3
+
+logger = logging.getLogger("planet_async")
 
 
 async def download_order(
@@ -34,11 +54,14 @@ async def download_order(
     *,
     overwrite: bool,
     concurrency: int,
-    ranges: int,
+    ranges: int = 1,
+    require_checksums: bool = False,
+    durable: bool = False,
     progress: ProgressCallback | None,
-) -> list[Path]:
+) -> DownloadedFiles:
     """Fetch the manifest, then all other files; see `Orders.download`."""
-    if order.state not in ENDED_BADLY and (order.is_listed or not _has_fresh_links(api, order)):
+    is_here = order.state not in ENDED_BADLY and not order.delivered_to
+    if is_here and (order.is_listed or not _has_fresh_links(api, order)):
         order = await get(order.id)
     results = downloadable(order)
     links = _Links(api, order, get)
@@ -48,43 +71,102 @@ async def download_order(
         folder=folder,
         clock=api.clock,
         max_attempts=api.config.max_attempts,
+        durable=durable,
         progress=progress,
     )
-    paths, expected = [], dict[str, ManifestFile]()
-    manifest = next((result for result in results if result.name == f"{order.id}/{_MANIFEST}"), None)
+    downloaded = DownloadedFiles()
+    expected: Mapping[str, ManifestFile] = {}
+    manifest = next((result for result in results if _in_manifest(order.id, result.name) == _MANIFEST), None)
     if manifest is not None:
         # A manifest has no checksum to compare: it is fetched anew, over that of an earlier call.
         file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
-        paths.append(await fetch(file=file, overwrite=True))
-        expected = await _expected_files(paths[0], order.id, api.config.max_body_bytes)
-        results = [result for result in results if result.name != manifest.name]
-    files, errors = _one_of_a_name([links.file(result, expected) for result in results])
+        downloaded.append(await fetch(file=file, overwrite=True))
+        expected = await _expected_files(downloaded[0], order.id, api.config.max_body_bytes)
+        results = [result for result in results if result is not manifest]
+    files, errors = _by_path(folder, [links.file(result, expected) for result in results])
+    errors += _missing_files(order, expected)
+    if require_checksums:
+        errors += [_unverifiable(file) for file, *_ in files.values() if file.checksum is None]
+        files = {path: same for path, same in files.items() if same[0].checksum is not None}
 
-    async def fetch_one(file: RemoteFile) -> None:
+    async def fetch_one(path: Path, file: RemoteFile, *others: RemoteFile) -> None:
         at_once = min(concurrency, len(files))
-        paths.append(await fetch(file=file, overwrite=overwrite, ranges=ranges, at_once=at_once))
+        await fetch(file=file, overwrite=overwrite, ranges=ranges, at_once=at_once)
+        for other in others:
+            try:
+                await fetch(file=other, overwrite=False)
+            except DownloadError as error:
+                raise _collision(other, file) from error
+        downloaded.append(path)
+        if file.checksum is not None:
+            downloaded.checksums[path] = str(file.checksum)
+        if path != folder / file.name:
+            logger.warning("%r of order %s is kept as %s", file.name, order.id, path)
+            downloaded.renamed[path] = file.name
 
-    await fetch_all([partial(fetch_one, file) for file in files], concurrency, errors)
-    return sorted(paths)
+    await fetch_all([partial(fetch_one, path, *same) for path, same in files.items()], concurrency, errors)
+    downloaded.sort()
+    downloaded.unverified = tuple(sorted(files.keys() - downloaded.checksums.keys()))
+    return downloaded
 
 
-def _one_of_a_name(files: list[RemoteFile]) -> tuple[list[RemoteFile], list[PlanetError]]:
-    """Leave out files that are listed twice; return errors for those that would be written over others."""
-    kept: list[RemoteFile] = []
+def _by_path(
+    folder: Path, files: Iterable[RemoteFile]
+) -> tuple[dict[Path, list[RemoteFile]], list[PlanetError]]:
+    """Return the files by their path, and errors for those that would be written over others.
+
+    There are several of a path where one is listed more than once, and no checksum says that it is the same.
+    """
+    by_path: dict[Path, list[RemoteFile]] = {}
     errors: list[PlanetError] = []
-    taken: dict[str, str] = {}
+    taken: dict[str, RemoteFile] = {}
     for file in files:
-        name = str(PurePosixPath(file.name))
-        names = [(name + end).casefold() if _IGNORES_CASE else name + end for end in ("", *PART_ENDS)]
-        other = next((taken[one] for one in names if one in taken), None)
+        try:
+            path = safe_path(folder, file.name)
+        except UnsafeName as error:
+            errors.append(error)
+            continue
+        names = [f"{path}{end}".casefold() if _IGNORES_CASE else f"{path}{end}" for end in ("", *PART_ENDS)]
+        other = next((taken[name] for name in names if name in taken), None)
         if other is None:
-            kept.append(file)
-            taken.update(dict.fromkeys(names, file.name))
-        elif other != file.name or file.checksum is None:
-            errors.append(
-                DownloadError(f"{file.name!r} and {other!r} of the order cannot both be in one folder")
-            )
-    return kept, errors
+            by_path[path] = [file]
+            taken.update(dict.fromkeys(names, file))
+        elif path not in by_path or file.checksum != other.checksum:
+            errors.append(_collision(file, other))
+        elif file.checksum is None and file.request.url != other.request.url:
+            by_path[path].append(file)
+    return by_path, errors
+
+
+def _collision(file: RemoteFile, other: RemoteFile) -> DownloadError:
+    return DownloadError(f"{file.name!r} and {other.name!r} of the order cannot both be in one folder")
+
+
+def _missing_files(order: Order, expected: Iterable[str]) -> list[PlanetError]:
+    listed = {_in_manifest(order.id, result.name) for result in order.results}
+    missing = [name for name in expected if name not in listed]
+    if not missing:
+        return []
+    names = ", ".join(missing[:_MAX_NAMES_SHOWN]) + (", ..." if len(missing) > _MAX_NAMES_SHOWN else "")
+    return [
+        DownloadError(
+            f"order {order.id} offers {len(missing)} of the files of its manifest not for download: {names}",
+            hint="All others were downloaded. Try again later, or ask Planet for the missing ones.",
+        )
+    ]
+
+
+def _unverifiable(file: RemoteFile) -> DownloadError:
+    return DownloadError(
+        f"{file.name} cannot be verified: no manifest has a checksum of it that can be compared",
+        hint="Without require_checksums it is downloaded, and listed as unverified.",
+    )
+
+
+def _in_manifest(order_id: str, name: str) -> str:
+    """Return the name that a manifest has for a file: below the folder of the order, in its plainest form."""
+    path = PurePosixPath(posixpath.normpath(unicodedata.normalize("NFC", name).lstrip("/")))
+    return str(path.relative_to(order_id) if path.is_relative_to(order_id) else path)
 
 
 @asynccontextmanager
@@ -111,10 +193,11 @@ def downloadable(order: Order) -> list[OrderResult]:
         raise OrderNotDownloadable(
             f"order {order.id} is {order.state}: {reasons}", error_hints=order.error_hints
         )
-    elsewhere = _delivered_to(order)
-    if elsewhere:
+    if order.delivered_to:
         raise OrderNotDownloadable(
-            f"order {order.id} was delivered to {elsewhere}", hint="Fetch its files there."
+            f"order {order.id} was delivered to {order.delivered_to}",
+            hint="Fetch its files there.",
+            delivered_to=order.delivered_to,
         )
     results = [result for result in order.results if result.location]
     missing = [result.name for result in order.results if not result.location]
@@ -124,14 +207,9 @@ def downloadable(order: Order) -> list[OrderResult]:
     return results
 
 
-def _delivered_to(order: Order) -> str:
-    places = [name for name in (order.delivery or {}) if name in DELIVERIES]
-    return ", ".join(places + [f"hosting at {name}" for name in (order.hosting or {})])
-
-
 def _has_fresh_links(api: Api, order: Order) -> bool:
     soon = api.clock.now() + _FRESH
-    return bool(order.results) and all(
+    return bool(order.links.get("results")) and all(
         result.expires_at is None or result.expires_at > soon for result in order.results
     )
 
@@ -156,7 +234,7 @@ class _Links:
                 return self._request(result.name)
 
         request = _link(self._api, result)
-        entry = expected.get(result.name)
+        entry = expected.get(_in_manifest(self._order.id, result.name))
         if entry is None:
             return RemoteFile(result.name, request, renew=renew)
         size = entry.size if entry.size is not None and 0 <= entry.size <= sys.maxsize else None
@@ -182,8 +260,7 @@ async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, Man
     if body is None:
         raise BodyTooLarge(f"{path} is longer than {most:,} bytes", hint="Raise Config(max_body_bytes=...).")
     try:
-        # Its paths leave out the folder of the order.
-        return {f"{order_id}/{file.path}": file for file in decode(Manifest, body).files}
+        return {_in_manifest(order_id, file.path): file for file in decode(Manifest, body).files}
     except DecodeError as error:
         raise DecodeError(f"{path} is not the manifest of an order: {error}") from error
 

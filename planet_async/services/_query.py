@@ -1,12 +1,14 @@
 """The arguments of a call, checked before anything is sent, and written as query parameters."""
 
 import operator
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from functools import cache
 from math import isfinite, isnan
+from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar, get_type_hints
 from uuid import UUID
 
@@ -21,6 +23,7 @@ Params = tuple[tuple[str, str], ...]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _USER = re.compile(r"all|[0-9]+", re.ASCII)
+_LARGEST = 2**63 - 1
 _OPEN_END = ".."
 _EXAMPLE = "such as 2026-01-31T00:00:00Z"
 
@@ -46,9 +49,31 @@ def checked_ids(values: Iterable[str | UUID], noun: str = "order") -> Iterator[s
 
 def many(what: str, values: Iterable[T]) -> list[T]:
     """Return the items of a list; InvalidRequest for one thing where several were expected."""
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    items = _iterator(values)
+    if items is None:
         raise InvalidRequest(f"expected a list of {what}, not {type_name(values)}; nothing was sent")
-    return [*values]
+    return [*items]
+
+
+def _iterator(values: object) -> Iterator[Any] | None:
+    """Return an iterator over several things; None where it is one thing."""
+    if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable):
+        return None
+    try:
+        return iter(values)
+    except TypeError:  # such as an array without a dimension
+        return None
+
+
+def path(name: str, value: object) -> Path:
+    """Return the path of a file or folder; InvalidRequest for what is none."""
+    try:
+        found = Path(value)  # type: ignore[arg-type]  # that is what is found out
+        if b"\0" not in os.fsencode(found):
+            return found
+    except (TypeError, ValueError):  # a UnicodeEncodeError is one
+        pass
+    raise InvalidRequest(f"{name} must be the path of a file or folder, not {value!r}"[:500])
 
 
 def whole(name: str, value: object, *, least: int = 1) -> int:
@@ -59,6 +84,8 @@ def whole(name: str, value: object, *, least: int = 1) -> int:
         number = None
     if number is None:
         raise InvalidRequest(f"{name} must be a whole number, not {value!r}"[:500])
+    if abs(number) > _LARGEST:
+        raise InvalidRequest(f"{name} is too large a number")
     if number < least:
         raise InvalidRequest(f"{name} must be at least {least}, not {number}")
     return number
@@ -78,7 +105,7 @@ def seconds(name: str, value: object) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isnan(number) or number < 0:
-        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {value!r}")
+        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {value!r}"[:500])
     return number
 
 
@@ -140,13 +167,16 @@ def _undeclared(name: str, value: Any) -> str:
         return _flag(name, value)
     if isinstance(value, datetime) or (isinstance(value, str) and field.endswith("_time")):
         return _moment(name, value)
-    if isinstance(value, str | UUID | SupportsIndex) or (isinstance(value, float) and isfinite(value)):
+    if isinstance(value, str | UUID) or (isinstance(value, float) and isfinite(value)):
         return text(name, str(value))
+    if isinstance(value, SupportsIndex):
+        return str(whole(name, value, least=-_LARGEST))
     if field.endswith("geometry"):
         return _geometry(name, value)
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+    items = _iterator(value)
+    if items is None:
         raise InvalidRequest(f"{name}: expected a text, a number, a time or a list, not {type_name(value)}")
-    return ",".join(_not_empty(name, [_undeclared(name, item) for item in value]))
+    return ",".join(_not_empty(name, [_undeclared(name, item) for item in items]))
 
 
 def joined(name: str, value: str | Iterable[str] | None) -> str | None:
@@ -178,9 +208,10 @@ def text(name: str, value: object) -> str:
 def _texts(name: str, value: object) -> list[str]:
     if isinstance(value, str):
         return [text(name, value)]
-    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+    items = _iterator(value)
+    if items is None:
         raise InvalidRequest(f"{name} must be a text or a list of texts, not {type_name(value)}")
-    return _not_empty(name, [text(name, item) for item in value])
+    return _not_empty(name, [text(name, item) for item in items])
 
 
 def _not_empty(name: str, texts: list[str]) -> list[str]:

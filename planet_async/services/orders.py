@@ -13,7 +13,6 @@
 | `run` | all that it takes | orders/reference |
 """
 
-import builtins
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -27,8 +26,9 @@ from uuid import UUID
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
-from planet_async.errors import Conflict, WaitTimeout
+from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
 from planet_async.exactly_once import ResourceKind
+from planet_async.http import http_date
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
 from planet_async.jobs.ledger import FileLedger, Ledger
 from planet_async.models.bulk import BulkResult
@@ -36,6 +36,7 @@ from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
     BulkCancelReply,
+    DownloadedFiles,
     DownloadedOrder,
     Order,
     OrderResult,
@@ -53,6 +54,7 @@ from planet_async.services._query import (
     filter_params,
     joined,
     params,
+    path,
     seconds,
     whole,
 )
@@ -61,6 +63,7 @@ from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
+_NEWEST_FIRST = "created_on DESC"
 _STATS = "/compute/ops/stats/orders/v2"
 _UNFINISHED = (OrderState.QUEUED, OrderState.RUNNING)
 _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.CANCELLED)
@@ -95,9 +98,12 @@ class Orders:
             ResourceKind[Order](
                 "order",
                 "products",
-                lambda name: self.list(name=name, sort_by="created_on DESC").pages(),
+                lambda name: self.list(name=name, sort_by=_NEWEST_FIRST).pages(),
+                lambda start, end: self.list(created_on=(start, end), sort_by=_NEWEST_FIRST).pages(),
                 attrgetter("created_on"),
                 attrgetter("raw"),
+                self.cancel,
+                attrgetter("last_modified"),
             )
         )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))
@@ -262,30 +268,39 @@ class Orders:
         overwrite: bool = False,
         concurrency: int = 4,
         ranges: int = 1,
+        require_checksums: bool = False,
         progress: ProgressCallback | None = None,
-    ) -> "builtins.list[Path]":
+    ) -> DownloadedFiles:
         """Download all files of a finished order below the folder `to`, and return their paths.
 
-        Each is checked against the manifest of the order, and is named `NAME.part` until it has passed.  A
-        file that is there already with the right checksum is kept; another one of that name is an error
-        unless `overwrite`.  All files are tried before the first error is raised: call again for what is
-        missing.
+        Each is compared with the manifest of the order, and is named `NAME.part` until it is right.  A file
+        that is there and right is kept: by its checksum, or without one by its size and content.  All files
+        are tried before the first error is raised: call again for what is missing.
 
         Args:
-            order: The order, or its id.
-            to: The folder; it is made where it does not exist.
-            overwrite: Replace files of the same name.
+            order: A finished order, or the id of one.
+            to: The folder; it is made.  Files go below it, in a folder with the id of the order.
+            overwrite: Replace files that are there and not right, instead of raising DownloadError.
             concurrency: How many files are fetched at a time.
-            ranges: Where each connection is slow, how many of them fetch a file of 32 MiB or more at once,
-                within `Config.max_connections`.
-            progress: Called with a `Progress` as bytes arrive.
+            ranges: How many range requests fetch a file of 32 MiB or more concurrently, where each connection
+                is slow; within `Config.max_downloads`.
+            require_checksums: Raise DownloadError for a file of which the manifest has no checksum, instead
+                of naming it in `unverified`.
+            progress: Called with the `Progress` of each file as it arrives.
+
+        Returns:
+            The paths, a list.  Its `unverified` names the files that could not be compared, its `renamed`
+            those whose names no file can have.
 
         Raises:
-            OrderNotDownloadable: the order failed, is unfinished, or was delivered elsewhere.
-            ChecksumMismatch: a file is not what the manifest says.
-            UnsafeName: the name of a file leads out of the folder.
-            DownloadError: a file cannot be fetched or written.
+            OrderNotDownloadable: The order failed, is unfinished, or was delivered to a cloud.
+            ChecksumMismatch: A file arrived twice with other bytes than the manifest says.
+            UnsafeName: A name leads out of the folder.
+            DownloadError: A file cannot be written, is in the way, or is listed by the manifest only.
+
+        See https://docs.planet.com/develop/apis/orders/reference/
         """
+        folder = path("to", to)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
         if not isinstance(order, Order):
             order = await self.get(order)
@@ -293,12 +308,17 @@ class Orders:
             self._api,
             order,
             self.get,
-            Path(to),
+            folder,
             overwrite=overwrite,
             concurrency=concurrency,
             ranges=ranges,
+            require_checksums=require_checksums,
             progress=progress,
         )
+
+    async def _service_date(self) -> datetime | None:
+        response = await self._api.send(self._api.request("GET", _STATS, operation="orders.stats"))
+        return http_date(response.headers.get("date"))
 
     def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
         """Open one file of an order for reading, without a copy on disk; its checksum is not compared.
@@ -307,6 +327,8 @@ class Orders:
             async for chunk in file:
                 ...
         """
+        if not isinstance(result, OrderResult):
+            raise InvalidRequest(f"expected one of the results of an order, not {type_name(result)}")
         return open_result(self._api, result)
 
     def run(
@@ -316,6 +338,7 @@ class Orders:
         *,
         ledger: str | Path | None = None,
         overwrite: bool = False,
+        require_checksums: bool = False,
         concurrency: int = 4,
         max_queued: int = 10_000,
         progress: ProgressCallback | None = None,
@@ -337,7 +360,8 @@ class Orders:
                 becomes an outcome.
             to: The folder; each order has its own in it.
             ledger: A file that keeps what became of each request.  Secrets are not written to it.
-            overwrite: Replace files of the same name.
+            overwrite: Replace files of the same name that are not right.
+            require_checksums: Make a file that cannot be verified an error.
             concurrency: How many orders are downloaded at a time.
             max_queued: How many orders are unfinished at a time.  Where the queue of the service is full
                 (409), the job waits until orders have left it.
@@ -352,10 +376,10 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder = self._api.clock, Path(to)
+        clock, folder = self._api.clock, path("to", to)
         job = Job(
             checked_requests(requests),
-            Ledger() if ledger is None else FileLedger(Path(ledger), clock),
+            Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
             folder,
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,
@@ -364,7 +388,18 @@ class Orders:
             claim=self._creating.claim_ids,
             release=self._creating.release,
             wait=self._wait_for,
-            download=partial(self.download, to=folder, overwrite=overwrite, progress=progress),
+            download=partial(
+                download_order,
+                self._api,
+                get=self.get,
+                folder=folder,
+                overwrite=overwrite,
+                concurrency=4,
+                require_checksums=require_checksums,
+                durable=ledger is not None,
+                progress=progress,
+            ),
+            date=self._service_date,
             consistency_delay=self._api.config.consistency_delay,
             max_queued=whole("max_queued", max_queued),
             concurrency=whole("concurrency", concurrency),

@@ -24,8 +24,13 @@ from attrs import evolve
 
 from planet_async._tasks import fetch_all
 from planet_async.downloads.download import download
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
-from planet_async.downloads.segments import PART_ENDS
+from planet_async.downloads.part_file import PART_ENDS
+from planet_async.downloads.remote_file import (
+    OpenFile,
+    ProgressCallback,
+    RemoteFile,
+    safe_path,
+)
 from planet_async.errors import DownloadError, InvalidRequest, UnsafeName
 from planet_async.http import Request, Response, Transport, link_target
 from planet_async.layers.compression import Gunzip, decompressed
@@ -33,7 +38,7 @@ from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
-from planet_async.services._query import filter_params, optional_whole, params, whole
+from planet_async.services._query import filter_params, optional_whole, params, path, whole
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -131,7 +136,7 @@ class Reports:
         Raises:
             DownloadError: a part cannot be fetched or written, or the report has nothing to download (yet).
         """
-        concurrency, folder = whole("concurrency", concurrency), Path(to)
+        concurrency, folder = whole("concurrency", concurrency), path("to", to)
         report = await self._with_contents(report)
         if not report.contents and report.num_rows != 0:
             self._part_request(report, 0)  # which says why there is none
@@ -235,11 +240,15 @@ def _server_name(disposition: str) -> str:
     header["content-disposition"] = disposition
     name = header.get_filename() or ""
     try:
-        safe_path(Path(), name)
+        is_plain = safe_path(Path(), name) == Path(name)
     except UnsafeName:
         return ""
     hidden = name.startswith(".")
-    return "" if hidden or "/" in name or len(name.encode(errors="replace")) > _LONGEST_NAME else name
+    return (
+        ""
+        if hidden or not is_plain or "/" in name or len(name.encode(errors="replace")) > _LONGEST_NAME
+        else name
+    )
 
 
 def _while_it_arrives(name: str) -> set[str]:
@@ -262,7 +271,7 @@ class _Opened:
 
 
 def _checked_id(value: object) -> str:
-    text = str(value) if isinstance(value, str | int) else repr(value)
+    text = value if isinstance(value, str) else str(whole("a report id", value, least=0))
     if not _ID.fullmatch(text):
         raise InvalidRequest(f"{text[:100]!r} is no report id; nothing was sent")
     return text

@@ -62,6 +62,7 @@ from planet_async.services.filters import ResultFilters, SubscriptionFilters
 from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
+_NEWEST_FIRST = "created DESC"
 _SUBSCRIPTIONS = "/subscriptions/v1"
 _NO_DETAILS: Mapping[str, str] = MappingProxyType({})
 _DONE: Mapping[str, Collection[SubscriptionStatus]] = {
@@ -104,9 +105,12 @@ class Subscriptions:
             ResourceKind[Subscription](
                 "subscription",
                 "source",
-                lambda name: self.list(name=name, sort_by="created DESC").pages(),
+                lambda name: self.list(name=name, sort_by=_NEWEST_FIRST).pages(),
+                lambda start, end: self.list(created=(start, end), sort_by=_NEWEST_FIRST).pages(),
                 attrgetter("created"),
                 _as_requested,
+                self.cancel,
+                attrgetter("updated"),
             )
         )
         lists = ListQueries(self._changed, self.list)
@@ -424,7 +428,7 @@ class Subscriptions:
     async def _act_on_all(
         self, action: str, user_id: int | str | None, body: Mapping[str, str] = _NO_DETAILS
     ) -> None:
-        if user_id not in {None, "all"}:
+        if user_id is not None and (not isinstance(user_id, str) or user_id != "all"):
             raise InvalidRequest(f"user_id must be 'all' here, or be left out, not {user_id!r}")
         content = to_json(body) if body else None
         path, operation = f"{_SUBSCRIPTIONS}/{action}", f"subscriptions.{action}_many"
@@ -484,10 +488,9 @@ def _with_status(wanted: SubscriptionStatus, outcome: Outcome[Subscription]) -> 
 
 
 def _status(value: SubscriptionStatus | str) -> SubscriptionStatus:
-    try:
-        return SubscriptionStatus(value)
-    except ValueError:
-        raise InvalidRequest(f"{value!r} is no status of a subscription"[:500]) from None
+    if not text("status", value):
+        raise InvalidRequest(f"{value!r} is no status of a subscription"[:500])
+    return SubscriptionStatus(value)
 
 
 def _path(subscription_id: str | UUID) -> str:

@@ -123,8 +123,12 @@ class Tasking:
                 "tasking order",
                 "geometry",
                 lambda name: self.list(name=name, ordering="-created_time").pages(),
+                lambda start, end: self.list(
+                    created_time__gte=start, created_time__lte=end, ordering="-created_time"
+                ).pages(),
                 attrgetter("created_time"),
                 _as_requested,
+                self.cancel,
             )
         )
         lists = ListQueries(self._changed, partial(self._having, _UNFINISHED), partial(self._having, _FINAL))

@@ -90,7 +90,7 @@ class ServerResponse:
         return isinstance(self.body, bytes) and self.cut is None and self.bytes_per_second is None
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body; `pause` belongs before each piece. Raise Dropped where it is cut off."""
+        """Yield the body; `pause` belongs before each chunk. Raise Dropped where it is cut off."""
         content = Content(self.body) if isinstance(self.body, bytes) else self.body
         stop = self.start + self.length
         end = stop if self.cut is None else min(stop, self.start + self.cut)
@@ -144,7 +144,7 @@ class Dropped(Exception):
 
 
 class Hung(Exception):
-    """No response comes, and the connection stays open."""
+    """No response is sent, and the connection stays open."""
 
 
 class Refused(Exception):

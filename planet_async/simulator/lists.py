@@ -110,7 +110,7 @@ class Sorting:
         return len(self.fields) == 1 and self.fields[0][0] == name
 
     def sort(self, resources: Iterable[Resource]) -> list[Any]:
-        """Return resources sorted, which come by number."""
+        """Return resources, which are in the order of their numbers, sorted."""
         found = list(resources)
         if self.descending:
             found.reverse()
@@ -194,7 +194,7 @@ class ListRules:
         return tests
 
     def query(self, request: ServerRequest, page_size: int, order: ListOrder = "requested") -> Query:
-        """Return what is asked for; InvalidQuery where a parameter cannot have its value."""
+        """Return the request for a page; InvalidQuery where a parameter cannot have its value."""
         problems: dict[str, str] = {}
         tests = self.tests(request, problems)
 

@@ -13,20 +13,139 @@ from planet_async.simulator.catalog import (
     ORDERS_ONLY,
     REDACTED,
     SCENE_TOOLS,
+    SECRETS,
     SUBSCRIPTION_TOOLS,
     choose_bundle,
+    destination_of,
 )
-from planet_async.simulator.context import parse
+from planet_async.simulator.context import after, parse
+from planet_async.simulator.tasking_store import STRIP_WIDTH_KM, square_kilometres
 
 Json = Mapping[str, Any]
 Problems = dict[str, list[str]]
+Check = Callable[[Any], bool]
 
 MAX_ITEMS = 500
 MAX_ITEMS_OF_LARGE_ZIPS = 50
 MAX_VERTICES = 3000  # of a tasking order
-LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
+MAX_SUBSCRIBED_VERTICES = 1500
+STRIP_KM = (6, 113)  # documented with 100 once [H] and with 113 later
+SEARCH_DAYS = 7  # how far ahead imaging windows can be searched for
 
+_LARGE_SCENES = frozenset({"SkySatCollect", "TanagerScene", "PelicanScene"})
+_BANDS = 15
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def _one_of(*words: str) -> Check:
+    return lambda value: value in words
+
+
+def _object(**checks: Check) -> Check:
+    """An object whose fields pass, those of them that it has."""
+    return lambda value: isinstance(value, dict) and not list(_bad_fields(value, checks))
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+def _is_area(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") == "ref":
+        return str(value.get("content")).startswith("pl:features/")
+    return value.get("type") in {"Polygon", "MultiPolygon"} and _vertices(value.get("coordinates")) > 0
+
+
+def _vertices(coordinates: object) -> int:
+    if not isinstance(coordinates, list) or not coordinates:
+        return 0
+    return 1 if _is_number(coordinates[0]) else sum(map(_vertices, coordinates))
+
+
+_PARAMETERS: Mapping[str, Mapping[str, Check]] = {
+    "bandmath": {
+        "pixel_type": _one_of("Auto", "8U", "16U", "16S", "32R"),
+        **{f"b{number}": _is_text for number in range(1, _BANDS + 1)},
+    },
+    "clip": {"aoi": _is_area},
+    "composite": {"group_by": _one_of("order", "strip_id")},
+    "coregister": {"anchor_item": _is_text},
+    "file_format": {"format": _one_of("COG", "PL_NITF")},
+    "harmonize": {"target_sensor": _one_of("Sentinel-2", "PS2")},
+    "reproject": {
+        "projection": _is_text,
+        "resolution": _is_positive,
+        "kernel": _one_of(
+            *("near", "bilinear", "cubic", "cubicspline", "lanczos", "average", "mode"),
+            *("min", "max", "med", "q1", "q3"),
+        ),
+    },
+    "tile": {
+        "tile_size": _is_positive,
+        "pixel_size": _is_positive,
+        "origin_x": _is_number,
+        "origin_y": _is_number,
+        "name_template": _is_text,
+        "conformal_x_scaling": _is_boolean,
+    },
+    "toar": {"scale_factor": _is_positive},
+    "cloud_filter": dict.fromkeys(
+        (
+            *("clear_percent", "cloud_percent", "shadow_percent"),
+            *("heavy_haze_percent", "light_haze_percent", "snow_ice_percent"),
+        ),
+        _object(gte=_is_number, lte=_is_number),
+    ),
+}
+_ORDER: Mapping[str, tuple[str, Check]] = {
+    "order_type": ("OrderType", _one_of("full", "partial")),
+    "subscription_id": ("SubscriptionID", lambda value: type(value) is int),
+    "metadata": ("Metadata", _object()),
+    "notifications": (
+        "Notifications",
+        _object(
+            email=_is_boolean,
+            webhook=lambda value: _object(url=_is_text, per_order=_is_boolean)(value) and "url" in value,
+        ),
+    ),
+}
+_ARCHIVE: Mapping[str, Check] = {
+    "archive_type": _one_of("zip"),
+    "archive_filename": lambda value: isinstance(value, str),
+    "single_archive": _is_boolean,
+    "layout": _object(format=_one_of("standard")),
+}
+_DESTINATION: Mapping[str, Check] = {
+    "ref": lambda value: str(value).startswith("pl:destinations/"),
+    "sas_token": lambda value: not str(value).startswith("?"),
+    "use_path_style": _is_boolean,
+}
+_STAGES = frozenset({"preview", "standard", "finalized"})
+_CATALOG: Mapping[str, Check] = {
+    "publishing_stages": lambda value: _is_texts(value) and _STAGES.issuperset(value),
+    "time_range_type": _one_of("acquired", "published"),
+    "geometry_relation": _one_of("intersects", "contains", "within"),
+    "rrule": lambda value: "FREQ=MONTHLY" in str(value),
+    "filter": _object(),
+}
 
 
 def is_uuid(value: object) -> bool:
@@ -39,9 +158,11 @@ def is_catalog(source: Json) -> bool:
 
 
 def is_zipped(order: Json) -> bool:
-    """Return whether the files of an order are put into archives."""
+    """Return whether files are put into archives: reported not to happen with `archive_type` alone [M]."""
     delivery = order.get("delivery")
-    return isinstance(delivery, dict) and "archive_type" in delivery
+    if not isinstance(delivery, dict) or "archive_type" not in delivery:
+        return False
+    return bool(delivery.get("single_archive") or delivery.get("archive_filename"))
 
 
 def order_problems(order: Json) -> Problems:
@@ -58,17 +179,14 @@ def order_problems(order: Json) -> Problems:
         source_type = "scenes"
     if not _is_text(order.get("name")):
         add("Name", ["Name is required"])
-    if order.get("order_type", "full") not in ("full", "partial"):
-        add("OrderType", [f"Bad order type '{order['order_type']}'"])
-    if type(order.get("subscription_id", 0)) is not int:
-        add("SubscriptionID", ["The subscription id must be an integer"])
+    for name, (field, check) in _ORDER.items():
+        add(field, _bad_fields(order, {name: check}))
     add("Products", _product_problems(order, source_type))
     add("Tools", _order_tool_problems(order.get("tools", []), source_type))
     add("Delivery", _order_delivery_problems(order.get("delivery")))
     add("Hosting", _order_hosting_problems(order))
-    for name in ("notifications", "metadata"):
-        if not isinstance(order.get(name, {}), dict):
-            add(name.capitalize(), [f"{name} must be an object"])
+    if order.get("metadata") and "Delivery" not in found and destination_of(order) == "google_earth_engine":
+        add("Metadata", ["metadata cannot be delivered to google_earth_engine"])
     return found
 
 
@@ -84,7 +202,7 @@ def _product_problems(order: Json, source_type: str) -> Iterator[str]:
     for product in products:
         yield from _scene_problems(product)
     count = sum(len(each["item_ids"]) for each in products if isinstance(each.get("item_ids"), list))
-    large = is_zipped(order) and any(str(each.get("item_type")) in LARGE_SCENES for each in products)
+    large = is_zipped(order) and any(str(each.get("item_type")) in _LARGE_SCENES for each in products)
     most = MAX_ITEMS_OF_LARGE_ZIPS if large else MAX_ITEMS
     if count > most:
         yield f"{count} items are more than the {most} that an order may have"
@@ -135,6 +253,18 @@ def _order_tool_problems(tools: object, source_type: str) -> Iterator[str]:
 def _parameter_problems(tool: str, parameters: Json, optional: Collection[str]) -> Iterator[str]:
     if missing := [key for key in NEEDED.get(tool, ()) if key not in parameters and key not in optional]:
         yield f"{tool} needs {', '.join(missing)}"
+    yield from _bad_fields(parameters, _PARAMETERS.get(tool, {}), f"{tool}.")
+    bands = [number for number in range(1, _BANDS + 1) if f"b{number}" in parameters]
+    if bands != list(range(1, len(bands) + 1)):
+        yield "the bands of bandmath must have no gaps"
+
+
+def _bad_fields(values: Json, checks: Mapping[str, Check], prefix: str = "") -> Iterator[str]:
+    for name, check in checks.items():
+        value = values.get(name)
+        if value is not None and not check(value):
+            shown = f" '{value}'" if isinstance(value, str) and name not in SECRETS else ""
+            yield f"Bad {prefix}{name}{shown}"
 
 
 def _order_delivery_problems(delivery: object) -> Iterator[str]:
@@ -143,10 +273,7 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
     if not isinstance(delivery, dict):
         yield "Delivery must be an object"
         return
-    if delivery.get("archive_type", "zip") != "zip":
-        yield f"Bad archive type '{delivery['archive_type']}'"
-    if not isinstance(delivery.get("archive_filename", ""), str):
-        yield "archive_filename must be a text"
+    yield from _bad_fields(delivery, _ARCHIVE)
     names = [name for name in delivery if name in DESTINATIONS]
     if len(names) > 1:
         yield f"Only one destination is possible, not {', '.join(names)}"
@@ -158,10 +285,11 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
 
 
 def _destination_problems(name: str, parameters: Json) -> Iterator[str]:
-    if missing := [key for key in DESTINATIONS[name] if not parameters.get(key)]:
+    if missing := [key for key in DESTINATIONS[name] if not _is_text(parameters.get(key))]:
         yield f"{name} needs {', '.join(missing)}"
     elif REDACTED in parameters.values():
         yield f"{name} has no valid credentials"
+    yield from _bad_fields(parameters, _DESTINATION, f"{name}.")
 
 
 def _order_hosting_problems(order: Json) -> Iterator[str]:
@@ -173,8 +301,12 @@ def _order_hosting_problems(order: Json) -> Iterator[str]:
     hub = hosting.get("sentinel_hub") if isinstance(hosting, dict) else None
     if not isinstance(hub, dict):
         yield "Hosting must name sentinel_hub"
-    elif "collection_id" in hub and hub.get("create_configuration"):
+    elif _is_twice_configured(hub):
         yield "A collection and the creation of a configuration exclude each other"
+
+
+def _is_twice_configured(hub: Json) -> bool:
+    return hub.get("collection_id") is not None and bool(hub.get("create_configuration"))
 
 
 def subscription_problems(body: Json, *, keeps_delivery: bool = False) -> Iterator[str]:
@@ -195,8 +327,10 @@ def subscription_problems(body: Json, *, keeps_delivery: bool = False) -> Iterat
         yield "tools are supported for the catalog only"
     yield from _subscription_tool_problems(body.get("tools", []))
     notifications = body.get("notifications", {})
-    webhook = notifications.get("webhook", {"url": 1, "topics": 1}) if isinstance(notifications, dict) else 0
-    if not isinstance(webhook, dict) or not webhook.get("url") or not webhook.get("topics"):
+    webhook = notifications.get("webhook", {}) if isinstance(notifications, dict) else 0
+    if not isinstance(webhook, dict):
+        yield "notifications.webhook must be an object"
+    elif webhook and not (_is_text(webhook.get("url")) and _is_texts(webhook.get("topics"))):
         yield "notifications.webhook needs url and topics"
 
 
@@ -205,9 +339,10 @@ def _source_problems(parameters: Json, *, catalog: bool) -> Iterator[str]:
         yield "source.parameters.id is required"
     if catalog:
         yield from _catalog_problems(parameters)
-    geometry = parameters.get("geometry")
-    if not isinstance(geometry, dict) or geometry.get("type") not in {"Polygon", "MultiPolygon", "ref"}:
+    if not _is_area(parameters.get("geometry")):
         yield "source.parameters.geometry must be a Polygon, a MultiPolygon or a reference"
+    elif _vertices(parameters["geometry"].get("coordinates", [])) > MAX_SUBSCRIBED_VERTICES:
+        yield f"source.parameters.geometry has more than {MAX_SUBSCRIBED_VERTICES} vertices"
     if "start_time" not in parameters:
         yield "source.parameters.start_time is required"
     times = _times(parameters)
@@ -222,28 +357,26 @@ def _catalog_problems(parameters: Json) -> Iterator[str]:
             yield f"source.parameters.{name} is required"
     if _is_texts(parameters.get("item_types")) and len(parameters["item_types"]) > 1:
         yield "only one item type is supported"
-    stages = parameters.get("publishing_stages", ["standard"])
-    if not _is_texts(stages) or not {"preview", "standard", "finalized"}.issuperset(stages):
-        yield "bad publishing stage"
+    yield from _bad_fields(parameters, _CATALOG, "source.parameters.")
 
 
 def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Iterator[str]:
-    delivery, hosting = body.get("delivery"), body.get("hosting")
+    delivery, hosting = body.get("delivery") or None, body.get("hosting")  # an empty one is none
     if delivery is not None and hosting is not None:
         yield "delivery and hosting exclude each other"
     if catalog and delivery is None and hosting is None:
         yield "delivery or hosting is required"
-    for name, place in (("delivery", delivery), ("hosting", hosting)):
-        if place is not None and not _is_typed(place):
-            yield f"{name} must have a type and parameters"
-            return
-    if delivery is not None and not keeps_delivery:
+    if delivery is not None and not _is_typed(delivery):
+        yield "delivery must have a type and parameters"
+    elif delivery is not None and not keeps_delivery:
         if delivery["type"] not in DESTINATIONS or delivery["type"] in ORDERS_ONLY:
             yield f"bad delivery type {delivery['type']}"
         else:
             yield from _destination_problems(delivery["type"], delivery["parameters"])
-    parameters = {} if hosting is None else hosting["parameters"]
-    if "collection_id" in parameters and parameters.get("create_configuration"):
+    hosted = {"parameters": {}, **hosting} if isinstance(hosting, dict) else hosting  # they are optional
+    if hosted is not None and not _is_typed(hosted):
+        yield "hosting must have a type"
+    elif hosted is not None and _is_twice_configured(hosted["parameters"]):
         yield "collection_id and create_configuration exclude each other"
 
 
@@ -257,6 +390,8 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
         return
     for tool in tools:  # a clip without an area clips to the geometry of the source
         yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
+        if _vertices(tool["parameters"].get("aoi", {}).get("coordinates")) > MAX_SUBSCRIBED_VERTICES:
+            yield f"clip has more than {MAX_SUBSCRIBED_VERTICES} vertices"
     for first, second in pairwise(names):
         if SUBSCRIPTION_TOOLS[second] < SUBSCRIPTION_TOOLS[first]:
             yield f"{second} must not come after {first}"
@@ -293,6 +428,8 @@ def tasking_order_problems(order: object, windows: Collection[str], *, priced: b
     found = time_problems(order)
     if problem := geometry_problem(order.get("geometry"), _SHAPES):
         found["geometry"] = [problem]
+    elif order["geometry"]["type"] == "LineString" and not _is_strip(order["geometry"]):
+        found["geometry"] = ["A strip has from {} to {} km.".format(*STRIP_KM)]
     for name, check in _TASKING_FIELDS.items():
         if name in order and (problem := check(order[name])):
             found[name] = [problem]
@@ -303,9 +440,12 @@ def tasking_order_problems(order: object, windows: Collection[str], *, priced: b
     return found
 
 
-def search_problems(body: Json) -> Problems:
+def search_problems(body: Json, now: int) -> Problems:
     """Return what is wrong with a search for imaging windows, by field."""
     found = time_problems(body)
+    end = _times(body).get("end_time")
+    if end is not None and end > after(now, SEARCH_DAYS * 86_400.0):
+        found["end_time"] = [f"end_time must be within {SEARCH_DAYS} days."]
     if problem := geometry_problem(body.get("geometry"), ("Point", "LineString")):
         found["geometry"] = [problem]
     elif body["geometry"]["type"] == "LineString" and len(body["geometry"]["coordinates"]) != 2:  # noqa: PLR2004
@@ -339,6 +479,10 @@ def geometry_problem(geometry: object, shapes: Collection[str]) -> str:
     return f"More than {MAX_VERTICES} vertices." if len(points) > MAX_VERTICES else ""
 
 
+def _is_strip(line: Json) -> bool:
+    return STRIP_KM[0] <= square_kilometres(line) / STRIP_WIDTH_KM <= STRIP_KM[1]
+
+
 def _is_position(point: object) -> bool:
     if not isinstance(point, list) or len(point) < 2:  # noqa: PLR2004 - longitude and latitude
         return False
@@ -348,7 +492,7 @@ def _is_position(point: object) -> bool:
 
 
 def _times(body: Json) -> dict[str, int | None]:
-    """Return the moments of start and end as far as they are given; None for what is no time."""
+    """Return the moments of start and end as far as there are any; None for an invalid one."""
     found: dict[str, int | None] = {}
     for name in ("start_time", "end_time"):
         if name in body:
@@ -370,11 +514,3 @@ def _is_typed(value: object) -> bool:
         and isinstance(value.get("type"), str)
         and isinstance(value.get("parameters"), dict)
     )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))

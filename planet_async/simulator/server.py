@@ -7,7 +7,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import uvicorn
 from anyio.from_thread import start_blocking_portal
@@ -23,23 +23,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Connection(Protocol):
-    """What the app does to a connection; `serve` passes one as ``scope["state"]["connection"]``."""
-
-    def abort(self) -> None:
-        """Close at once."""
-
-    def close(self) -> None:
-        """Close when everything is sent."""
-
-    def is_closing(self) -> bool:
-        """Return whether there is nobody to send to."""
-
-
 class App:
     """An ASGI application: one origin of a simulator, the API or the storage.
 
-    Any ASGI server can run it, but only `serve` passes the connection that a fault breaks: elsewhere a
+    Any ASGI server can run it, but only `serve` passes the connection that a fault breaks, as
+    ``scope["state"]["connection"]``: elsewhere a
     dropped one is a ConnectionResetError from the app, for which servers respond 500.
     """
 
@@ -60,7 +48,7 @@ class App:
             {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
             b"" if method in {"GET", "HEAD"} else await _whole_body(receive),
         )
-        connection: Connection | None = scope.get("state", {}).get("connection")
+        connection: asyncio.Transport | None = scope.get("state", {}).get("connection")
         try:
             response = await self._simulator.respond(request)
         except Dropped:
@@ -79,7 +67,7 @@ class App:
                     await _disconnected(receive)
 
     async def _send(
-        self, response: ServerResponse, method: str, send: Send, connection: Connection | None
+        self, response: ServerResponse, method: str, send: Send, connection: asyncio.Transport | None
     ) -> None:
         headers = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.all_headers.items()

@@ -66,6 +66,9 @@ class Simulator:
 
     `requests` counts what arrived, by operation; `responses` what was sent, by operation and status.
 
+    What real services do otherwise than documented are options, too: names, clocks and lists here, the files
+    of an order in `OrderPlan`, and single responses in `Fault`.
+
     Args:
         clock: The time of the service; that of this machine by default.
         api_key: The only credential that is accepted; by default any is, but one is required.

@@ -136,9 +136,13 @@ class Subscription:
         ref: str | None = self.body.get("delivery", {}).get("parameters", {}).get("ref")
         return ref
 
-    def moment(self, name: str) -> int | None:
-        """Return the start or the end, where it has one."""
-        text = self.parameters.get(name)
+    @property
+    def start_time(self) -> int:
+        return parse(self.parameters["start_time"])
+
+    @property
+    def end_time(self) -> int | None:
+        text = self.parameters.get("end_time")
         return None if text is None else parse(text)
 
     def has_run(self, now: int) -> int:
@@ -252,7 +256,7 @@ class SubscriptionStore:
 
 def completed(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request as it will be shown: with its type and the defaults, and without secrets."""
-    found = {name: body[name] for name in _SHOWN if body.get(name) is not None}
+    found = {name: body[name] for name in _SHOWN if body.get(name) not in (None, {})}
     parameters = dict(found["source"]["parameters"])
     kind = found["source"].get("type")
     if is_catalog(found["source"]):
@@ -288,7 +292,7 @@ class Result:
     @property
     def item_datetime(self) -> int:
         """When the image was taken, or the value measured: one a day from the start on."""
-        return after(self.subscription.moment("start_time") or 0, self.number * 86_400.0)
+        return after(self.subscription.start_time, self.number * 86_400.0)
 
     @property
     def item_id(self) -> str:

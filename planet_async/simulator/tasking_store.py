@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
@@ -21,8 +21,8 @@ _CANCELLING_DAYS = 0.5  # how long an assured order is PENDING_CANCELLATION [L]
 _ORDER_DAYS = 30.0
 _QUEUED_SECONDS = 600.0
 _PROCESSED_SECONDS = 3600.0
+STRIP_WIDTH_KM = 5.0
 _KM_PER_DEGREE = 111.32
-_HALF_WIDTH_KM = 2.5
 _DEFAULTS: Mapping[str, Any] = {
     "order_type": "IMAGE",
     "sat_elevation_angle_min": 60.0,
@@ -235,7 +235,7 @@ def imaged_area(geometry: Mapping[str, Any]) -> Json:
         return dict(geometry)
     points = [geometry["coordinates"]] if geometry["type"] == "Point" else geometry["coordinates"]
     west, east, south, north = bounds(points)
-    high = _HALF_WIDTH_KM / _KM_PER_DEGREE
+    high = STRIP_WIDTH_KM / 2 / _KM_PER_DEGREE
     wide = high / max(0.01, math.cos(math.radians((south + north) / 2)))
     west, east, south, north = west - wide, east + wide, south - high, north + high
     corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
@@ -253,7 +253,8 @@ def square_kilometres(geometry: Mapping[str, Any]) -> float:
     if geometry["type"] == "Point":
         return 25.0
     if geometry["type"] == "LineString":
-        return round(sum(map(_length, geometry["coordinates"], geometry["coordinates"][1:])) * 5.0, 3)
+        kilometres = sum(starmap(_length, pairwise(geometry["coordinates"])))
+        return round(kilometres * STRIP_WIDTH_KM, 3)
     ring = geometry["coordinates"][0]
     doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
     scale = _KM_PER_DEGREE**2 * math.cos(math.radians(ring[0][1]))

@@ -56,7 +56,7 @@ class Searches:
         self._by_window: dict[str, tuple[_Search, int]] = {}
 
     def create(self, body: Json) -> ServerResponse:
-        if problems := search_problems(body):
+        if problems := search_problems(body, self._context.now()):
             return json_response(problems, 400)
         ids = [self._context.new_id() for _ in range(1 + self._plan.windows)]
         search = _Search(ids[0], self._context.now(), body, ids[1:])

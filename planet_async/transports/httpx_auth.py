@@ -13,7 +13,7 @@ from attrs import evolve
 from planet_async._loops import PerLoop
 from planet_async.errors import ConnectError, InvalidRequest, PlanetError
 from planet_async.http import Request, Response, Transport
-from planet_async.redaction import credential_of
+from planet_async.redaction import credential_of, redact_response
 
 _SET_BY_CLIENT = frozenset({"host", "content-length"})
 _NETWORK_ERRORS = (OSError, httpx.TransportError)  # the errors of `requests` are OSErrors
@@ -44,7 +44,7 @@ class AuthFlow:
                     )
                 sent = _signed(request, outgoing) if outgoing is plain else await _own_request(outgoing)
                 response = await self._network.send(sent)
-                response.secrets = credential_of(sent)
+                redact_response(response, credential_of(sent, request))
                 answer = await self._answer(response, outgoing)
                 outgoing = await self._step(flow, answer, request)
                 if outgoing is None:

@@ -29,6 +29,7 @@ from typing import Generic, TypeVar
 import anyio
 import anyio.lowlevel
 
+from planet_async._tasks import open_task_group
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import PlanetError
@@ -167,7 +168,7 @@ class Poller(Generic[T]):
             polled.append(id_)
 
         try:
-            async with anyio.create_task_group() as group:
+            async with open_task_group() as group:
                 for id_ in ids:
                     group.start_soon(poll, id_)
         finally:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 import anyio
@@ -418,8 +419,29 @@ def test_what_is_empty_is_missing(client_id: str, secret: str) -> None:
         ClientCredentials(client_id, secret)
 
 
-@pytest.mark.parametrize("url", ["", "login.planet.com", "ftp://login.planet.com/token", "https://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "login.planet.com", "ftp://login.planet.com/token", "https://"),
+        *("http://login.planet.com/token", "http://localhost.example/", "http://10.0.0.1/token"),
+    ],
+)
 def test_the_token_url_must_be_one(url: str) -> None:
     """A slip is refused before the secret goes anywhere."""
     with pytest.raises(InvalidRequest, match="token_url must look like"):
         ClientCredentials("x", "y", token_url=url)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:80"])
+def test_a_token_server_on_this_machine_may_speak_plain_http(host: str) -> None:
+    """A simulator, or a proxy that adds TLS."""
+    assert ClientCredentials("x", "y", token_url=f"http://{host}/token").token_url
+
+
+@pytest.mark.parametrize("name", ["client_id", "client_secret", "scope", "audience"])
+@pytest.mark.parametrize("value", ["a\udce9", 7, "a\nb"])
+def test_what_cannot_be_sent_is_refused_where_it_is_passed(name: str, value: Any) -> None:
+    """An InvalidRequest that does not show it, not an error of Python when the token is fetched."""
+    settings: dict[str, Any] = {"client_id": "x", "client_secret": "y", name: value}
+    with pytest.raises(InvalidRequest):
+        ClientCredentials(**settings)

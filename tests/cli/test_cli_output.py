@@ -1,17 +1,20 @@
 """What a person is told on the way: what is tried again, and what to do in the words of the command."""
 
+import ast
 import io
 import logging
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import planet_async
 from cli.commanded import Run, Terminal
-from planet_async import Config, Planet
-from planet_async.cli.output import LogLines
+from planet_async import Config, Planet, PlanetError
+from planet_async.cli.output import LogLines, one_line
 from planet_async.simulator import Fault, Simulator
 
 
@@ -81,3 +84,36 @@ def test_hints_name_the_options_of_the_command(
     ran = run(*download)
     assert ran.code == 1
     assert "Pass --overwrite to replace it" in ran.err
+
+
+def _strings(node: ast.AST) -> str:
+    """Return the literal parts of a message."""
+    return "".join(
+        each.value
+        for each in ast.walk(node)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    )
+
+
+def _advice() -> Iterator[str]:
+    """Yield what the errors of the library advise."""
+    package = Path(planet_async.__file__).parent
+    for path in package.rglob("*.py"):
+        if not {"simulator", "testing", "cli"} & set(path.relative_to(package).parts):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.keyword) and node.arg == "hint":
+                    yield _strings(node.value)
+
+
+ADVICE = sorted(
+    {advice for advice in _advice() if advice} - {'Like this: rates={"orders.create": (Window(3),)}'}
+)
+
+
+@pytest.mark.parametrize("advice", ADVICE)
+def test_no_advice_is_in_python(advice: str) -> None:
+    """Whatever the library advises, the command says it in its own words, or not at all."""
+    error = PlanetError("the request failed", hint=advice)
+    text = one_line(error)
+    assert text.startswith("the request failed.")
+    assert not re.search(r"\w\(|\w=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\.", text)

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from cli.commanded import Run, Terminal, run_in
-from planet_async.simulator import Simulator
+from planet_async.simulator import Fault, Simulator
 from planet_async.simulator.http import ServerResponse
 
+PATIENCE = 60  # seconds, for a machine that is busy
 COMMAND = [sys.executable, "-m", "planet_async.cli"]
 RequestFile = Callable[..., Path]
 
@@ -41,49 +42,134 @@ def started(*args: object, **environment: str) -> Iterator["subprocess.Popen[str
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_ctrl_c(
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "terminated")],
+)
+def test_a_signal_ends_a_job(
+    number: signal.Signals,
+    word: str,
+    *,
     monkeypatch: pytest.MonkeyPatch,
     base_url: str,
     simulator: Simulator,
     request_file: RequestFile,
     tmp_path: Path,
 ) -> None:
-    """Ctrl-C in a download: exit code 130, no traceback, what arrived is kept as .part, the ids are told."""
+    """Ended in a download: no traceback, what arrived is kept as .part, all placed ids are printed."""
     all_chunks = ServerResponse.chunks
     go_on = threading.Event()
 
     def half_of_them(answer: ServerResponse) -> Iterator[bytes]:
-        for number, chunk in enumerate(all_chunks(answer)):
-            if number == 30:
-                go_on.wait(20)
+        for chunk_number, chunk in enumerate(all_chunks(answer)):
+            if chunk_number == 30:
+                go_on.wait(2 * PATIENCE)
             yield chunk
 
     monkeypatch.setattr(simulator, "_file_bytes", 4_000_000)
     monkeypatch.setattr(ServerResponse, "chunks", half_of_them)
-    folder = tmp_path / "data"
+    folder = tmp_path / "the data"
     try:
         with started("orders", "run", request_file(), "--to", folder, PL_BASE_URL=base_url) as process:
             until(lambda: any(part.stat().st_size for part in folder.rglob("*.tif.part")))
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=PATIENCE)
     finally:
         go_on.set()
     [order_id] = simulator.orders
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (128 + number, "")
     assert err == (
+        f"planet-async: order {order_id} is placed: farm\n"
         "planet-async: the orders placed go on; fetch them later with:"
-        f" planet-async orders download {order_id} --to {folder}\n"
-        "planet-async: interrupted\n"
+        f" planet-async orders download {order_id} --to '{folder}'\n"
+        f"planet-async: {word}\n"
     )
     assert [part.name for part in folder.rglob("*.tif.part")] == [
         "20221221_084022_18_2414_ortho_visual.tif.part"
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_closes_the_ledger(
+    number: signal.Signals,
+    base_url: str,
+    *,
+    simulator: Simulator,
+    request_file: RequestFile,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    """The orders are printed as they are placed, and the same command resumes the job."""
+    ledger = tmp_path / "fields.ledger"
+    files = [request_file(f"waits-{each}") for each in range(3)]
+    job = ("orders", "run", *files, "--to", tmp_path / "data", "--ledger", ledger)
+    with started(*job, PL_BASE_URL=base_url) as process:
+        assert process.stderr is not None
+        placed = {process.stderr.readline().split()[2] for _ in files}
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert placed == set(simulator.orders)
+    assert process.returncode == 128 + number
+    assert err.endswith("run the same command again to resume the job\nplanet-async: terminated\n")
+    entries = run("ledger", "show", ledger).json_lines
+    assert {entry["id"] for entry in entries} == placed
+    for order_id in placed:
+        run("orders", "cancel", order_id)
+    run(*job)
+    assert set(simulator.orders) == placed
+
+
+def test_a_signal_restores_the_terminal(base_url: str, request_file: RequestFile, tmp_path: Path) -> None:
+    """The cursor is shown again."""
+    with started(
+        *("orders", "run", request_file("waits"), "--to", tmp_path / "data"),
+        PL_BASE_URL=base_url,
+        TTY_COMPATIBLE="1",
+        FORCE_COLOR="1",
+    ) as process:
+        assert process.stderr is not None
+        shown = process.stderr.read(6)
+        process.send_signal(signal.SIGTERM)
+        shown += process.communicate(timeout=PATIENCE)[1]
+    assert "\x1b[?25l" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_a_signal_while_an_order_is_created(
+    base_url: str, simulator: Simulator, request_file: RequestFile
+) -> None:
+    """Whether it was placed cannot be known: the message says so, and where to look."""
+    simulator.faults.add(Fault(operation="orders.create", hang=True, after=True))
+    with started("orders", "create", request_file(), PL_BASE_URL=base_url) as process:
+        until(lambda: simulator.orders)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (143, "")
+    assert "it was being created, and may exist: see `planet-async orders list --name farm`" in err
+
+
+def test_what_is_ignored_stays_ignored(
+    base_url: str, request_file: RequestFile, simulator: Simulator
+) -> None:
+    """Below `nohup`, the end of the terminal does not end the command."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        order_id = create(base_url, request_file("waits"), key="secret-key")
+        with started("orders", "wait", order_id, PL_BASE_URL=base_url) as process:
+            until(lambda: simulator.requests["orders.get"])
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 143
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_while_the_command_is_loaded(tmp_path: Path) -> None:
@@ -100,8 +186,8 @@ def test_ctrl_c_while_the_command_is_loaded(tmp_path: Path) -> None:
 
 
 def test_simulate(request_file: RequestFile) -> None:
-    """`simulate` says where it is, serves the command, and ends cleanly on SIGTERM and on Ctrl-C."""
-    for ending in (signal.SIGTERM, signal.SIGINT):
+    """`simulate` says where it is, serves the command, and ends cleanly on SIGTERM, SIGHUP and Ctrl-C."""
+    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         with started(
             "simulate", "--port", 0, "--storage-port", 0, "--queue-seconds", 0, "--run-seconds", 0
         ) as server:
@@ -110,11 +196,15 @@ def test_simulate(request_file: RequestFile) -> None:
             if ending is signal.SIGTERM:
                 run = [*COMMAND, "--base-url", served["base_url"], "orders", "create", str(request_file())]
                 ran = subprocess.run(
-                    run, capture_output=True, env={**os.environ, "PL_API_KEY": "any"}, timeout=20, check=True
+                    run,
+                    capture_output=True,
+                    env={**os.environ, "PL_API_KEY": "any"},
+                    timeout=PATIENCE,
+                    check=True,
                 )
                 assert json.loads(ran.stdout)["name"] == "farm"
             server.send_signal(ending)
-            assert server.wait(10) == 0
+            assert server.wait(PATIENCE) == 0
             assert server.stderr is not None
             assert server.stderr.read() == ""
 
@@ -144,16 +234,16 @@ def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile)
                 ids = [create(url, request_file(**fields)) for fields in notified]
                 until(lambda: bool(called))
                 server.send_signal(signal.SIGINT)
-                assert server.wait(10) == 0
+                assert server.wait(PATIENCE) == 0
         finally:
             hook.shutdown()
     assert [json.loads(body)["order_id"] for body in called] == ids[1:]
 
 
-def create(url: str, file: Path) -> str:
+def create(url: str, file: Path, key: str = "any") -> str:
     command = [*COMMAND, "--base-url", url, "orders", "create", str(file)]
-    environment = {**os.environ, "PL_API_KEY": "any"}
-    ran = subprocess.run(command, capture_output=True, env=environment, timeout=20, check=True)
+    environment = {**os.environ, "PL_API_KEY": key}
+    ran = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE, check=True)
     return str(json.loads(ran.stdout)["id"])
 
 
@@ -188,7 +278,7 @@ def test_simulate_in_the_background_of_a_script() -> None:
         assert json.loads(server.stdout.readline())
         server.send_signal(signal.SIGINT)
         server.send_signal(signal.SIGTERM)
-        assert server.wait(10) == 0
+        assert server.wait(PATIENCE) == 0
 
 
 def test_a_port_that_is_taken(base_url: str, run: Run) -> None:
@@ -206,7 +296,7 @@ def test_a_pipe_that_closes_early(base_url: str, request_file: RequestFile) -> N
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
         process.stdout = None
 
 
@@ -220,7 +310,7 @@ def test_a_full_disk(base_url: str) -> None:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PL_BASE_URL": base_url},
-            timeout=20,
+            timeout=PATIENCE,
             check=False,
         )
     assert ran.returncode == 1

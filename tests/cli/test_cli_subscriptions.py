@@ -1,5 +1,7 @@
 """`planet-async subscriptions`, against the simulator over HTTP: what a user types, and what comes back."""
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -115,12 +117,18 @@ def test_one_refused_stops_no_other(run: Run, write: Write) -> None:
         (["--name-contains", "iel"], ["field"]),
         (["--source-type", "soil_water_content"], []),
         (["--created", "../2020-01-01T00:00:00Z"], []),
+        (["--updated", "../2020-01-01T00:00:00Z"], []),
+        (["--start-time", "2025-12-31T00:00:00Z/.."], ["done", "field", "hill"]),
+        (["--end-time", "../2020-01-01T00:00:00Z"], []),
+        (["--no-hosting"], ["done", "field", "hill"]),
+        (["--geom-ref", "pl:features/my/fields"], []),
+        (["--destination-ref", "pl:destinations/mine"], []),
         (["--user-id", "all"], ["done", "field", "hill"]),
         (["--page-size", "1", "--limit", "2"], ["done", "field"]),
     ],
 )
 def test_list(options: list[str], names: list[str], run: Run, write: Write) -> None:
-    """The main filters of the API are options; the list goes across pages, up to the limit."""
+    """Every filter of the API is an option; the list goes across pages, up to the limit."""
     run("subscriptions", "create", write("field"), write("done"), write("hill"))
     ran = run("subscriptions", "list", "--sort-by", "name", *options)
     assert ran.err == ""
@@ -234,7 +242,7 @@ def test_bad_id(command: str, run: Run, simulator: Simulator) -> None:
 
 
 def test_results(run: Run, on_terminal: Run, write: Write) -> None:
-    """`results` lists what was delivered; with --csv it gives the rows of the API's CSV as JSON lines."""
+    """`results` lists what was delivered; and filters them."""
     id_ = run("subscriptions", "create", write("done")).json["id"]
     found = run("subscriptions", "results", id_).json_lines
     assert len(found) == 6
@@ -242,12 +250,25 @@ def test_results(run: Run, on_terminal: Run, write: Write) -> None:
     bad = run("subscriptions", "results", id_, "--status", "failed").json_lines
     assert (len(good), len(bad)) == (5, 1)
     assert len(run("subscriptions", "results", id_, "--limit", 2).json_lines) == 2
-    rows = run("subscriptions", "results", id_, "--csv", "--status", "success").json_lines
-    assert {row["id"] for row in rows} == {each["id"] for each in good}
-    assert {row["status"] for row in rows} == {"success"}
-    assert len(on_terminal("subscriptions", "results", id_, "--csv", "--limit", 2).json_lines) == 2
     seen = on_terminal("subscriptions", "results", id_)
     assert all(each["id"] in seen.out for each in found)
+    for option in ("--created", "--updated", "--completed", "--item-datetime"):
+        assert run("subscriptions", "results", id_, option, "../2020-01-01T00:00:00Z").json_lines == []
+
+
+def test_results_as_csv(run: Run, on_terminal: Run, write: Write) -> None:
+    """With --csv it prints the API's CSV with its header, also where there are no rows."""
+    id_ = run("subscriptions", "create", write("done")).json["id"]
+    good = run("subscriptions", "results", id_, "--status", "success").json_lines
+    csv_of = ("subscriptions", "results", id_, "--csv")
+    rows = list(csv.DictReader(io.StringIO(run(*csv_of, "--status", "success").out)))
+    assert {row["id"] for row in rows} == {each["id"] for each in good}
+    assert {row["status"] for row in rows} == {"success"}
+    assert len(on_terminal(*csv_of, "--limit", 2).out.splitlines()) == 3
+    empty = run(*csv_of, "--status", "queued")
+    assert (empty.code, empty.err) == (0, "")
+    assert empty.out == run(*csv_of).out.splitlines(keepends=True)[0]
+    assert run(*csv_of, "--json").code == 2
     assert run("subscriptions", "results", UNKNOWN, "--csv").code == 1
 
 

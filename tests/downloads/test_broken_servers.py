@@ -10,7 +10,14 @@ import pytest
 
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import RemoteFile
-from planet_async.errors import BodyTooLarge, ChecksumMismatch, ConnectionLost, DownloadError, StatusError
+from planet_async.errors import (
+    BodyTooLarge,
+    ChecksumMismatch,
+    ConnectionLost,
+    DownloadError,
+    StatusError,
+    TransportTimeout,
+)
 from planet_async.http import Request, Response
 from planet_async.testing import FakeClock, FakeTransport
 
@@ -238,3 +245,27 @@ async def test_a_disk_that_is_full_only_when_the_file_is_closed(
     with pytest.raises(DownloadError, match="quota"):
         await fetched(Server(lambda _: (200, TAG, [CONTENT]), cut=False), tmp_path)
     assert [one.name for one in tmp_path.iterdir()] == ["file.part"]
+
+
+@CHECKED
+async def test_a_server_that_trickles_has_an_end(known: Known, tmp_path: Path) -> None:
+    """A connection dropped for being too slow is resumed, but a few hundred bytes are no progress."""
+
+    def slow(start: int) -> Answer:
+        status, headers, _ = part(start, len(CONTENT))
+        return status, headers, [CONTENT[start : start + 180], TransportTimeout("slow")]
+
+    server = Server(slow)
+    with pytest.raises(TransportTimeout):
+        await fetched(server, tmp_path, known)
+    assert len(server.asked) == 5
+
+
+async def test_a_server_that_is_slow_now_and_then_is_waited_for(tmp_path: Path) -> None:
+    """What brings a thousand bytes a minute arrives, however often the connection is dropped."""
+
+    def slow(start: int) -> Answer:
+        status, headers, _ = part(start, len(CONTENT))
+        return status, headers, [CONTENT[start : start + 1000], TransportTimeout("slow")]
+
+    assert await fetched(Server(slow), tmp_path, (len(CONTENT), SHA256)) == CONTENT

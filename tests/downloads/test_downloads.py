@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import anyio
 import anyio.lowlevel
 import pytest
+from described import BASE, ORDER_ID, described, manifest
 
 from planet_async import (
     AmazonS3,
@@ -43,8 +44,6 @@ from planet_async.testing import FakeClock, FakeTransport, reply
 pytestmark = pytest.mark.anyio
 
 SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "analytic_udm2")
-ORDER_ID = "7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11"
-BASE = "https://api.planet.com/compute/ops/download/?token="
 
 
 async def finished(planet: Planet, request: OrderRequest | None = None) -> Order:
@@ -63,25 +62,6 @@ def check_against_manifest(folder: Path, order: Order) -> int:
         content = (folder / order.id / entry["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["digests"]["sha256"]
     return len(manifest["files"])
-
-
-def described(*files: tuple[str, bytes], **order: object) -> tuple[FakeTransport, Planet]:
-    """Give a client of a service with one finished order of these files, named and filled as told."""
-    results = [{"name": name, "delivery": "success", "location": f"{BASE}{name}"} for name, _ in files]
-    body = {"id": ORDER_ID, "state": "success", "_links": {"results": results}, **order}
-    contents = {f"{BASE}{name}": content for name, content in files}
-    transport = FakeTransport(
-        lambda request: reply(body=contents[request.url]) if request.url in contents else reply(json=body)
-    )
-    return transport, Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
-
-
-def manifest(**files: bytes) -> bytes:
-    entries = [
-        {"path": name, "size": len(content), "digests": {"md5": hashlib.md5(content).hexdigest()}}
-        for name, content in files.items()
-    ]
-    return json.dumps({"files": entries}).encode()
 
 
 async def test_every_file_is_there_and_right(planet: Planet, tmp_path: Path) -> None:
@@ -495,7 +475,7 @@ async def test_a_success_without_links(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", f"{ORDER_ID}/../../x", "/etc/x", "a\\..\\x", "C:/x", "C:x", "a/", "", "a/\x00b", "a\nb", ".."],
+    ["../x", f"{ORDER_ID}/../../x", "/etc/x", "a\\..\\x", "\\x", "C:/x", "C:x", "a/", "", "a/\x00b", ".."],
 )
 async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Path) -> None:
     """A name that would lead elsewhere is refused before anything is fetched for it."""
@@ -503,7 +483,7 @@ async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Pat
     with pytest.raises(UnsafeName):
         safe_path(tmp_path, name)
     if name:
-        with pytest.raises(UnsafeName, match="outside"):
+        with pytest.raises(UnsafeName, match="the server named a file"):
             await planet.orders.download(ORDER_ID, tmp_path / "data")
         assert len(transport.requests) == 1
     assert not list(tmp_path.rglob("*"))
@@ -538,7 +518,7 @@ async def test_links_in_the_folder_do_not_lead_out_of_it(tmp_path: Path, overwri
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("other", ["a", "./a", "a.part", "a.part.ranges"])
+@pytest.mark.parametrize("other", ["./a", "a.part", "a.part.ranges"])
 async def test_two_results_of_one_name(tmp_path: Path, other: str, overwrite: bool) -> None:
     """The one does not come to lie over the other, nor over the part of it: the second is an error."""
     _, planet = described(("a", b"first"), (other, b"second"))
@@ -587,16 +567,6 @@ async def test_an_error_of_progress_is_raised_as_it_is(planet: Planet, tmp_path:
     order = await finished(planet)
     with pytest.raises(KeyError, match="udm2"):
         await planet.orders.download(order, tmp_path, progress=told)
-
-
-async def test_a_file_that_the_manifest_does_not_list(tmp_path: Path) -> None:
-    """It is fetched all the same, with nothing to check it by, and not over another one."""
-    name = f"{ORDER_ID}/b.txt"
-    transport, planet = described((f"{ORDER_ID}/manifest.json", manifest(a=b"a")), (name, b"b"))
-    assert (await planet.orders.download(ORDER_ID, tmp_path))[0].read_bytes() == b"b"
-    with pytest.raises(DownloadError, match="exists"):
-        await planet.orders.download(ORDER_ID, tmp_path)
-    assert transport.open_responses == 0
 
 
 async def test_an_order_without_a_manifest(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The ledger: what it must remember, what it must not, and whom it lets in."""
 
 import json
+import random
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -208,3 +209,133 @@ async def test_a_disk_that_refuses(path: Path, tmp_path: Path, monkeypatch: pyte
             with pytest.raises(LedgerError, match=r"fields\.ledger cannot be used: database or disk is full"):
                 await ledger.save(entry)
         await ledger.save(entry)
+
+
+async def test_a_damaged_entry_is_found(path: Path) -> None:
+    """A value that is not as it was written, in whichever column, is a LedgerError, never another order."""
+    async with opened(path) as ledger:
+        await ordered(ledger)
+    changes = {
+        "hash": b"another",
+        "job": 7,
+        "name": "field 8",
+        "request": "{}",
+        "stage": "intended",
+        "sent": 7.0,
+        "sent_date": 7.0,
+        "order_id": None,
+        "order_state": "failed",
+        "error": "none",
+        "error_type": "none",
+        "changed": 0.0,
+        "delivered_to": "elsewhere",
+        "files": "[]]",
+        "checksum": 7,
+    }
+    sound = path.read_bytes()
+    for column, value in changes.items():
+        with closing(sqlite3.connect(path)) as database, database:
+            assert database.execute("SELECT count(*) FROM pragma_table_info('entries')").fetchone()[0] == 16
+            database.execute(f"UPDATE entries SET {column} = ?", (value,))
+        with pytest.raises(LedgerError, match=r"fields\.ledger is damaged: .*entry 1 is not as it was"):
+            list(read_entries(path))
+        if column != "request":  # nothing is decided by it
+            with pytest.raises(LedgerError, match=r"is damaged.*list the orders of the account"):
+                await opened(path).__aenter__()
+        path.write_bytes(sound)
+    async with opened(path) as ledger:
+        assert (await ledger.take("field 7", BODY)).order_id == "id-1"
+
+
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("anyio_backend")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("damage", ["flip", "zeros"])
+async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> None:
+    """Bits that flip and sectors that are zeroed, anywhere in the file, are harmless or a LedgerError."""
+    bodies = [BODY.replace(b"7", str(number).encode()) for number in range(60)]
+    async with opened(path) as ledger:
+        for number, body in enumerate(bodies):
+            entry = await ledger.take(f"field {number}", body)
+            entry.stage, entry.order_id, entry.error = Stage.ORDERED, f"id-{number}", "ä" * number
+            await ledger.save(entry)
+    sound = path.read_bytes()
+    chance = random.Random(7)
+    found = 0
+    for step in range(120):
+        content = bytearray(sound)
+        if damage == "flip":
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        else:
+            at = (step * 512) % len(content)
+            content[at : at + 512] = bytes(512)
+        path.write_bytes(content)
+        try:
+            async with opened(path) as ledger:
+                for number, body in enumerate(bodies):
+                    entry = await ledger.take(f"field {number}", body)
+                    assert (entry.stage, entry.order_id) == (Stage.ORDERED, f"id-{number}"), step
+        except LedgerError:
+            found += 1
+        with suppress(LedgerError):
+            list(read_entries(path))
+        for name in ("-wal", "-shm", "-lock"):
+            path.with_name(path.name + name).unlink(missing_ok=True)
+    assert found > 20
+
+
+@pytest.mark.parametrize("way", ["symbolic", "hard", "relative"])
+@pytest.mark.parametrize("is_before", [True, False])
+async def test_a_ledger_by_another_name(
+    path: Path, way: str, is_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger in use is in use by its links, too; what was noted by one name is found by another."""
+    other = path.with_name("another.ledger")
+
+    def link() -> None:
+        if way == "symbolic":
+            other.symlink_to(path)
+        elif way == "hard":
+            path.touch()
+            other.hardlink_to(path)
+
+    if way == "relative":
+        monkeypatch.chdir(path.parent)
+        other = Path("fields.ledger")
+    if is_before:
+        link()
+    ledger = opened(path)
+    await ledger.__aenter__()
+    await ordered(ledger)
+    if not is_before:
+        link()
+    with pytest.raises(LedgerError, match="in use by another job"):
+        await opened(other).__aenter__()
+    assert [entry.order_id for entry, _ in read_entries(other)] == ["id-1"]
+    await ledger.__aexit__()
+    async with opened(other) as again:
+        assert (await again.take("field 7", BODY)).order_id == "id-1"
+
+
+async def test_a_hard_link_in_another_folder(path: Path) -> None:
+    """The log of a killed job would be next to the other name, where it is not found: that is an error."""
+    async with opened(path) as ledger:
+        await ordered(ledger)
+    other = path.parent / "folder" / "fields.ledger"
+    other.parent.mkdir()
+    other.hardlink_to(path)
+    for name in (path, other):
+        with pytest.raises(LedgerError, match="has another name in another folder"):
+            await opened(name).__aenter__()
+    other.unlink()
+    async with opened(path) as ledger:
+        assert (await ledger.take("field 7", BODY)).order_id == "id-1"
+
+
+async def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
+    """It is a LedgerError, too."""
+    with pytest.raises(LedgerError):
+        await opened(tmp_path / "a\0b").__aenter__()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(LedgerError):
+        await opened(tmp_path / "loop").__aenter__()

@@ -1,10 +1,12 @@
 """`orders.run`: many orders, a ledger, and whatever comes in between."""
 
 import gc
+import os
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from spine import others_take_turns
 
 from planet_async import (
+    AmazonS3,
     ApiKey,
     BadRequest,
     Config,
@@ -28,6 +31,7 @@ from planet_async import (
     Request,
     Response,
     SceneProduct,
+    SentinelHub,
     TransportTimeout,
     UnsettledCreate,
     exactly_once,
@@ -35,8 +39,8 @@ from planet_async import (
 from planet_async.cli.demo import verify_order
 from planet_async.jobs.job import CheckedRequest, Job, QueueGate
 from planet_async.jobs.ledger import Entry, FileLedger, Ledger, Stage, read_entries
-from planet_async.models.orders import OrderCounts, OrderStats
-from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
+from planet_async.models.orders import DownloadedFiles, OrderCounts, OrderStats
+from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.testing import FakeClock, reply
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +107,11 @@ class Service:
             assert not verify_order(folder).problems
 
 
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 @pytest.fixture
 def service(clock: FakeClock, tmp_path: Path) -> Service:
     return Service(clock, tmp_path)
@@ -152,11 +161,11 @@ async def test_a_file_that_is_taken_away_too_soon_fails_its_own_order_only(
     """Somebody collects files as they appear: the others are fetched, and so is this one by the next job."""
     keep, taken = FileLedger.keep, list[Path]()
 
-    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, paths: Sequence[Path]) -> None:
+    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
         if not taken:
-            taken.append(paths[0])
-            paths[0].unlink()
-        await keep(ledger, entry, folder, paths)
+            taken.append(files[0])
+            files[0].unlink()
+        await keep(ledger, entry, folder, files)
 
     monkeypatch.setattr(FileLedger, "keep", taken_before)
     outcomes = await service.run(fields(3))
@@ -190,7 +199,7 @@ async def test_what_failed_is_told_again_and_what_was_refused_is_sent_again(serv
     assert all(entry.stage is Stage.FAILED for entry in entries.values())
     service.simulator.requests.clear()
     again = await service.run(iter(requests))
-    assert service.simulator.requests == {"orders.create": 1}
+    assert service.simulator.requests == {"orders.create": 1, "orders.stats": 1}  # for the date
     assert again.keys() == first.keys() == {failed, "refused", "wrong"}
     assert "no clear pixel" in str(again[failed].error)
     assert "Bad item type" in str(again["refused"].error)
@@ -336,7 +345,7 @@ async def test_killed_at_each_note(
 async def test_what_was_sent_last_may_be_listed_late(service: Service) -> None:
     """Started again in the second in which it was killed, a job waits until its last order must be listed."""
     with anyio.CancelScope() as scope:
-        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+        await service.run(fields(1), transport=Dying(service.simulator, 1, after=True, die=scope.cancel))
     listed_from = service.clock.monotonic() + 9
 
     class Late(Dying):
@@ -352,7 +361,7 @@ async def test_what_was_sent_last_may_be_listed_late(service: Service) -> None:
 async def test_what_cannot_be_settled_is_left_open(service: Service) -> None:
     """Where asking fails too, the request is neither sent again nor given up: the next job asks once more."""
     with anyio.CancelScope() as scope:
-        await service.run(fields(1), transport=Dying(service.simulator, 0, after=True, die=scope.cancel))
+        await service.run(fields(1), transport=Dying(service.simulator, 1, after=True, die=scope.cancel))
     service.simulator.faults.add(Fault(operation="orders.list", status=400))
     outcome = (await service.run(fields(1)))["field 0"]
     assert isinstance(outcome.error, UnsettledCreate)
@@ -531,7 +540,7 @@ async def test_a_ledger_that_cannot_be_written_ends_the_job(
     monkeypatch.setattr(FileLedger, "save", full)
     with pytest.raises(LedgerError, match="the disk is full"):
         await service.run(fields(5))
-    assert not service.simulator.requests
+    assert service.simulator.requests == {"orders.stats": 1}  # for the date
 
 
 async def test_updates_tell_how_it_goes(service: Service) -> None:
@@ -566,14 +575,14 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         await anyio.lowlevel.checkpoint()
         return Order(order_id, OrderState.SUCCESS)
 
-    async def download(_: Order) -> Sequence[Path]:
+    async def download(_: Order) -> DownloadedFiles:
         await anyio.lowlevel.checkpoint()
-        return []
+        return DownloadedFiles()
 
     async def stats() -> OrderStats:
         return OrderStats(OrderCounts(0, 0), OrderCounts(0, 0))
 
-    async def recover(*_: object) -> None:
+    async def nothing(*_: object) -> None:
         return None
 
     job = Job(
@@ -583,11 +592,12 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         QueueGate(stats, clock, Config().schedule),
         clock,
         create=create,
-        recover=recover,
+        recover=nothing,
         claim=lambda _: None,
         release=lambda _: None,
         wait=wait,
         download=download,
+        date=nothing,
         consistency_delay=10,
         max_queued=100,
         concurrency=4,
@@ -604,3 +614,165 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     await job.run(send)
     assert done == 20_000
     assert held[20_000] - held[1_000] < 1_000
+
+
+BUCKET = AmazonS3(
+    bucket="b", aws_region="r", aws_access_key_id="k", aws_secret_access_key="hidden", path_prefix="p"
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [({"delivery": BUCKET}, "amazon_s3 b/p"), ({"hosting": SentinelHub()}, "sentinel_hub")],
+)
+@pytest.mark.parametrize("with_ledger", [True, False])
+async def test_an_order_delivered_elsewhere_is_a_success(
+    service: Service, where: dict[str, Any], place: str, with_ledger: bool
+) -> None:
+    """It has no paths, and says where the files are; a ledger reports it again without a request."""
+    requests = [OrderRequest(f"field {number}", [SCENE], **where) for number in range(2)]
+    options: dict[str, Any] = {} if with_ledger else {"ledger": None}
+    outcomes = await service.run(requests, **options)
+    sent = service.simulator.requests.total()
+    assert len(outcomes) == 2
+    for _ in range(2):
+        for outcome in outcomes.values():
+            delivered = outcome.unwrap()
+            assert (delivered.paths, delivered.unverified, delivered.order.state) == ((), (), "success")
+            assert place in delivered.delivered_to
+            assert "hidden" not in repr(delivered)
+        if not with_ledger:
+            return
+        outcomes = await service.run(requests, **options)
+    assert service.simulator.requests.total() == sent
+    assert {entry.stage for entry in service.entries.values()} == {Stage.DOWNLOADED}
+    assert place in service.entries["field 0"].delivered_to
+
+
+async def test_a_cloud_order_that_failed_is_a_failure(clock: FakeClock, tmp_path: Path) -> None:
+    """It was delivered nowhere."""
+    service = Service(
+        clock, tmp_path, plan=OrderPlan(state="failed", error_hints=["no access to the bucket"])
+    )
+    [outcome] = (await service.run([OrderRequest("field 7", [SCENE], delivery=BUCKET)])).values()
+    assert "no access to the bucket" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": "field 7", "products": []}, fields(1)[0], "field.json", b"", None, 5]
+)
+async def test_one_request_is_no_list_of_them(service: Service, wrong: Any) -> None:
+    """A mapping would be read as its keys: it is an InvalidRequest that says so, and nothing is sent."""
+    async with service.client() as planet:
+        with pytest.raises(InvalidRequest, match="Pass a list"):
+            planet.orders.run(wrong, service.folder)
+    assert not service.simulator.requests
+
+
+@pytest.mark.parametrize("wrong", ["field.json", None, 5, ["name"]])
+async def test_what_is_no_request_is_an_invalid_one(service: Service, wrong: Any) -> None:
+    """In a list it is raised; in an iterator it is the outcome."""
+    with pytest.raises(InvalidRequest):
+        await service.run([wrong])
+    [outcome] = (await service.run(iter([wrong]))).values()
+    assert isinstance(outcome.error, InvalidRequest)
+    assert not service.simulator.requests
+
+
+async def test_files_that_cannot_be_verified_are_named(service: Service) -> None:
+    """In the outcome, in the ledger, and again when the ledger reports the order; or they are an error."""
+
+    def no_digests(call: ServerRequest) -> bool:
+        return call.path.endswith("manifest.json")
+
+    listed = b'{"files": []}'
+    service.simulator.faults.add(Fault(operation="storage.get", when=no_digests, body=listed))
+    first = await service.run(fields(1), require_checksums=True)
+    assert "cannot be verified" in str([outcome.error for outcome in first.values()])
+    for _ in range(2):
+        [outcome] = (await service.run(fields(1))).values()
+        delivered = outcome.unwrap()
+        assert {*delivered.unverified} == {path for path in delivered.paths if path.name != "manifest.json"}
+    files = service.entries["field 0"].files
+    assert {file.unverified for file in files} == {True, False}
+    assert [file.path[-13:] for file in files if not file.unverified] == ["manifest.json"]
+    assert service.placed == names(fields(1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the test looks up open files in /proc")
+async def test_what_the_ledger_calls_downloaded_outlasts_a_power_failure(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file before it has its name, and then each folder, is synchronized before the ledger says so."""
+    events: list[tuple[str, Path]] = []
+    fsync, replace, keep = os.fsync, Path.replace, FileLedger.save
+
+    def noted_fsync(descriptor: int) -> None:
+        events.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        events.append(("name", target))
+        return replace(path, target)
+
+    async def noted_save(ledger: FileLedger, entry: Entry) -> None:
+        if entry.stage is Stage.DOWNLOADED:
+            events.append(("note", service.folder))
+        await keep(ledger, entry)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(FileLedger, "save", noted_save)
+    [outcome] = (await service.run(fields(1))).values()
+    for path in outcome.unwrap().paths:
+        named = events.index(("name", path))
+        assert ("sync", path.with_name(path.name + ".part")) in events[:named]
+        for folder in path.relative_to(service.folder.parent).parents:
+            synced = events.index(("sync", service.folder.parent / folder), named)
+            assert synced < events.index(("note", service.folder))
+
+
+class SetBack(FakeClock):
+    """The clock of a machine that was set, of which the service knows nothing."""
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        self._clock, self._by = clock, timedelta(seconds=seconds)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._by
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def move_on_after(self, seconds: float) -> Any:
+        return self._clock.move_on_after(seconds)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("seconds", [-3600, -300, 300, 3600])
+async def test_a_clock_that_was_set_before_the_restart(
+    clock: FakeClock, tmp_path: Path, seconds: float
+) -> None:
+    """Killed when its order was placed, and started again when the clock was set, a job orders once."""
+    service = Service(clock, tmp_path)
+    with anyio.CancelScope() as scope:
+        network = Dying(service.simulator, 1, after=True, die=scope.cancel)
+        await service.run(fields(1), transport=network)
+    assert service.placed == names(fields(1))
+    clock.advance(200)
+    service.clock = SetBack(clock, seconds)
+    [outcome] = (await service.run(fields(1))).values()
+    assert outcome.error is None
+    assert service.placed == names(fields(1))
+    assert service.entries["field 0"].sent_date is not None
+
+
+async def test_a_service_that_does_not_tell_the_time(service: Service) -> None:
+    """A job begins without it."""
+    service.simulator.faults.add(Fault(operation="orders.stats", status=500))
+    [outcome] = (await service.run(fields(1))).values()
+    assert outcome.error is None
+    assert service.entries["field 0"].sent_date is None

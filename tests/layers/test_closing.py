@@ -71,7 +71,7 @@ async def test_a_closed_client_sends_nothing() -> None:
 async def test_what_a_list_fetches_ahead_ends_with_the_client() -> None:
     """After a `break` and the end of the client no request for the next page is under way."""
     clock = FakeClock()
-    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=1), page_size=2)
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=1))
     body = {
         "name": "x",
         "products": [{"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "visual"}],
@@ -82,7 +82,7 @@ async def test_what_a_list_fetches_ahead_ends_with_the_client() -> None:
         simulator.faults.add(
             Fault(operation="orders.list", hang=True, when=lambda call: "marker" in call.query)
         )
-        async for _ in planet.orders.list():
+        async for _ in planet.orders.list(page_size=2):
             await anyio.wait_all_tasks_blocked()
             break
     before = simulator.requests["orders.list"]

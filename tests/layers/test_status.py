@@ -173,13 +173,72 @@ SHAPES = {
         "name: This field is required.; end_time: Too early.; end_time: Too odd.",
         {"name": ["This field is required."], "end_time": ["Too early.", "Too odd."]},
     ),
-    "HTML": (b"<html>\n<body>502 Bad Gateway</body></html>", "<html>", {}),
+    "Subscriptions": (
+        b'{"error":{"reason":"Request failed schema validation","details":["source: none","b"]}}',
+        "Request failed schema validation; details: source: none; details: b",
+        {"details": ["source: none", "b"]},
+    ),
+    "Subscriptions, indented": (
+        b'{\n  "error": {\n    "reason": "Not now",\n    "details": []\n  }\n}',
+        "Not now",
+        {},
+    ),
+    "details that name their fields": (
+        b'{"error":{"reason":"No","details":[{"field":"source.type","message":"odd"}]}}',
+        "No; source.type: odd",
+        {"source.type": ["odd"]},
+    ),
+    "details by field": (
+        b'{"message":"No","details":{"name":"empty","tools":["odd"]}}',
+        "No; name: empty; tools: odd",
+        {"name": ["empty"], "tools": ["odd"]},
+    ),
+    "details as text": (b'{"code":"x","details":"too large"}', "too large", {}),
+    "OAuth": (
+        b'{"error":"invalid_client","error_description":"Client authentication failed"}',
+        "invalid_client; Client authentication failed",
+        {},
+    ),
+    "Features": (
+        (
+            b'{"errors":[{"code":"invalid-geometry","description":"Self-intersection"}],'
+            b'"description":"The geometry is not valid","alternates_url":"https://api.planet.com/x"}'
+        ),
+        "The geometry is not valid; Self-intersection",
+        {},
+    ),
+    "Destinations": (b'{"code":404,"message":"No such destination"}', "No such destination", {}),
+    "Django, nested": (
+        b'{"geometry":{"type":["Not a polygon."]},"products":[{},{"item_ids":["Required."]}]}',
+        "geometry.type: Not a polygon.; products.item_ids: Required.",
+        {"geometry.type": ["Not a polygon."], "products.item_ids": ["Required."]},
+    ),
+    "Django, no field": (b'{"non_field_errors":["Expected a dictionary."]}', "Expected a dictionary.", {}),
+    "validation": (
+        b'{"detail":[{"loc":["body","items",0],"msg":"field required","type":"missing"}]}',
+        "body.items.0: field required",
+        {"body.items.0": ["field required"]},
+    ),
+    "RFC 9457": (
+        b'{"type":"about:blank","title":"Bad","status":400,"errors":[{"pointer":"/a","detail":"odd"}]}',
+        "Bad; /a: odd",
+        {"/a": ["odd"]},
+    ),
+    "errors by field": (b'{"errors":{"name":"empty"}}', "name: empty", {"name": ["empty"]}),
+    "the path of the request": (b'{"status":404,"error":"Not Found","path":"/x"}', "Not Found", {}),
+    "a message beside the request": (b'{"message":"No","products":[{"item_ids":["a"]}]}', "No", {}),
+    "HTML": (b"<html>\n<body>502 Bad <b>Gateway</b></body></html>", "502 Bad Gateway", {}),
+    "HTML, a title": (b"<html><title>502 Bad Gateway</title><h1>502</h1>", "502 Bad Gateway", {}),
+    "XML": (b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>", "AccessDenied No", {}),
     "text": (b"max rate reached: retry-in 200ms\nsorry", "max rate reached: retry-in 200ms", {}),
     "quota": (b"Quota check failed - Insufficient quota", "Quota check failed - Insufficient quota", {}),
     "truncated": (b'{"general":[{"mess', '{"general":[{"mess', {}),
+    "truncated, indented": (b'{\n  "general": [\n    {', '{ "general": [ {', {}),
     "empty": (b"", "(no text)", {}),
     "blank": (b" \n ", "(no text)", {}),
-    "a list": (b'["no"]', '["no"]', {}),
+    "a list": (b'["no", "never"]', "no; never", {}),
+    "a list of messages": (b'[{"message":"no"}]', "no", {}),
+    "a text": (b'"no"', "no", {}),
     "null": (b"null", "null", {}),
     "no text": (b"\xff\xfe\x00", "\ufffd\ufffd\x00", {}),
     "nothing known": (b'{"status": 7}', '{"status": 7}', {}),
@@ -193,7 +252,9 @@ def test_every_known_shape_of_error_is_understood(name: str) -> None:
     assert parse_error_body(body) == (message, fields)
 
 
-KEYS = st.sampled_from(["field", "general", "message", "error", "detail", "reason", "x"])
+KEYS = st.sampled_from(
+    ["field", "general", "message", "error", "errors", "detail", "details", "reason", "loc", "path", "x"]
+)
 JSON = st.recursive(
     st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)
 )

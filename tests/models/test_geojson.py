@@ -60,7 +60,7 @@ class Row:
 class Tuple(NamedTuple):
     """As a row of ``GeoDataFrame.itertuples()``."""
 
-    row: int
+    Index: int
     geometry: object
 
 

@@ -375,7 +375,7 @@ def test_a_subscription_becomes_a_request() -> None:
     assert sent(attrs.evolve(SubscriptionRequest.of(found), name="y")) == {**expected, "name": "y"}
 
 
-def test_what_is_blacked_out_is_refused() -> None:
+def test_a_redacted_secret_is_refused() -> None:
     """The stand-in for a secret is found wherever it is, and each place is named."""
     body = {
         "a": [{"b": "<REDACTED>"}, "x"],
@@ -384,7 +384,7 @@ def test_what_is_blacked_out_is_refused() -> None:
     }
     with pytest.raises(InvalidRequest) as caught:
         refuse_redacted(body)
-    assert str(caught.value).startswith("$.a[0].b, $.c: the API has blacked this out")
+    assert str(caught.value).startswith("$.a[0].b, $.c: the API has redacted this")
     refuse_redacted({"a": ["x", {"b": "REDACTED"}]})
 
 

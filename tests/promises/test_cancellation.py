@@ -430,3 +430,37 @@ async def test_over_real_sockets_no_connection_stays_taken(
                             pass
 
             assert await steps_over_loopback(lambda: REACHED[name](scene), check) > 0
+
+
+CALLBACKS: Mapping[str, Callable[[Scene, Callable[[object], None]], Awaitable[object]]] = {
+    "download": lambda scene, raises: scene.planet.orders.download(scene.order, scene.to(), progress=raises),
+    "report": lambda scene, raises: scene.planet.reports.download(scene.report, scene.to(), progress=raises),
+    "run": lambda scene, raises: anext(scene.planet.orders.run([ORDER], scene.to(), progress=raises)),
+    "run, update": lambda scene, raises: anext(
+        scene.planet.orders.run([ORDER], scene.to(), on_update=raises)
+    ),
+    "wait": lambda scene, raises: scene.planet.orders.wait(scene.order.id, on_update=raises),
+}
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, KeyError])
+@pytest.mark.parametrize("name", CALLBACKS)
+async def test_what_a_callback_raises_comes_out_as_it_is(
+    name: str, kind: type[BaseException], tmp_path: Path
+) -> None:
+    """Not in a group: what should end the program can be caught where the call was made."""
+
+    def raises(_: object) -> None:
+        raise kind("stop")
+
+    simulator = simulated(clock := FakeClock())
+    async with Planet(
+        Config(rates={}), credentials=ApiKey("any"), transport=simulator, clock=clock
+    ) as planet:
+        scene = await Scene.prepared(planet, tmp_path)
+        caught: list[type[BaseException]] = []
+        try:
+            await CALLBACKS[name](scene, raises)
+        except BaseException as error:  # noqa: BLE001 - it is the finding
+            caught.append(type(error))
+        assert caught == [kind]

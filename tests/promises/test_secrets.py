@@ -17,7 +17,9 @@ import attrs
 import pytest
 from anyio.abc import SocketStream
 from every_call import CALLS, DELIVERED_ORDER, DELIVERY_SECRET, S3, Scene, simulated
+from rich.pretty import pretty_repr
 
+import planet_async
 from planet_async import (
     AmazonS3,
     ApiKey,
@@ -45,6 +47,7 @@ from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 from planet_async.transports import TransportName
 
+PACKAGE = Path(planet_async.__file__).parent
 KEY = "PLAKexample0123456789secret"
 BASIC = b64encode(f"{KEY}:".encode()).decode()
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJl"
@@ -67,6 +70,21 @@ def texts_of(error: BaseException) -> Iterator[str]:
         yield from (
             repr(getattr(one, name)) for name in ("message", "body", "field_errors") if hasattr(one, name)
         )
+        seen += [cause for cause in (one.__cause__, one.__context__) if cause not in seen]
+
+
+def locals_of(error: BaseException) -> Iterator[str]:
+    """Yield what Sentry and Rich show of our frames, which print the locals of each."""
+    seen: list[BaseException | None] = [error]
+    for one in seen:
+        if one is None:
+            continue
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
+                for name, value in frame.f_locals.items():
+                    where = f"{frame.f_code.co_qualname}: {name} = "
+                    yield where + repr(value)
+                    yield where + pretty_repr(value, max_string=80, max_depth=5)
         seen += [cause for cause in (one.__cause__, one.__context__) if cause not in seen]
 
 

@@ -1,5 +1,6 @@
 """Subscriptions: each method against the simulator, or against answers written down."""
 
+import csv
 import math
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -631,6 +632,22 @@ def test_any_csv_in_any_pieces(table: list[list[str]], sizes: list[int], line_en
         start, turn = start + size, turn + 1
     rows += list(parser.feed(b"", final=True))
     assert rows == [dict(zip(header, row, strict=True)) for row in table]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@pytest.mark.parametrize("long", ["x" * 300_000, 'a "b", c\r\nd' * 20_000, '"' * 150_000, "ä\n" * 200_000])
+async def test_a_cell_of_any_length(long: str, end: str) -> None:
+    """Python's csv module refuses cells above 131,072 characters; its limit is not ours to change."""
+    limit = csv.field_size_limit()
+    quoted = long.replace('"', '""')
+    text = f'id,errors,plain,last{end or chr(10)}1,"{quoted}",{"y" * 200_000},{end}'
+    _, planet = answering(reply(body=text))
+    rows = [row async for row in planet.subscriptions.results_csv(UNKNOWN)]
+    assert rows == [{"id": "1", "errors": long, "plain": "y" * 200_000, "last": ""}]
+    assert csv.field_size_limit() == limit
+    _, planet = answering(reply(body=f'id,errors\n1,"{quoted}"x\n'))
+    with pytest.raises(DecodeError, match="',' expected after"):
+        await anext(planet.subscriptions.results_csv(UNKNOWN))
 
 
 @pytest.mark.parametrize("start", [b"a,b\n", b'a,b\n"\n'], ids=["a line", "a quoted cell"])

@@ -64,7 +64,7 @@ class Caller:
         return await self("GET", redirect.headers["location"], headers=headers)
 
     async def listed(self, *params: tuple[str, str]) -> list[str]:
-        """Walk a list, and give the names of the orders."""
+        """Follow all pages of a list, and return the names of the orders."""
         names: list[str] = []
         reply = await self("GET", ORDERS, *params)
         while True:

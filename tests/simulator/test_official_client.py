@@ -1,4 +1,4 @@
-"""A stranger's word on the simulator: Planet's own client runs the main job against it, over HTTP.
+"""The simulator checked by code that is not ours: Planet's own client runs the main job on it, over HTTP.
 
 The client is pointed at the simulator by its base URL, and its limiter, which sleeps, is replaced by one
 without limits.  So is its address of the product bundles.
@@ -64,7 +64,7 @@ async def finished(client: Any, order_request: Any) -> str:
     order = await client.create_order(order_request)
     states: list[str] = []
     assert order["state"] == "queued"
-    # No delay between its looks: the order takes 0.15 s.
+    # No delay between its polls: the order takes 0.15 s.
     assert await client.wait(order["id"], delay=0, max_attempts=0, callback=states.append) == "success"
     assert states == sorted(states, key=["queued", "running", "success"].index)
     return str(order["id"])
@@ -88,7 +88,7 @@ async def test_the_main_job(client: Any, tmp_path: Path, archive: dict[str, Any]
     }
 
 
-async def test_its_validation_is_one(client: Any, tmp_path: Path) -> None:
+async def test_its_checksum_validation_passes(client: Any, tmp_path: Path) -> None:
     """The client's validation does fail when a byte is wrong."""
     order_id = await finished(client, request("main"))
     paths = await client.download_order(order_id, directory=tmp_path)
@@ -135,7 +135,7 @@ async def test_cancelling_and_counting(client: Any) -> None:
     }
 
 
-async def test_errors_are_those_it_knows(client: Any, simulator: Simulator) -> None:
+async def test_errors_are_recognised(client: Any, simulator: Simulator) -> None:
     """A missing order, a refused request and a wrong key are the client's own errors."""
     with pytest.raises(MissingResource, match="Could not load order ID"):
         await client.get_order("b0cb3448-0a74-11eb-92a1-a3d779bb08e0")
@@ -146,6 +146,6 @@ async def test_errors_are_those_it_knows(client: Any, simulator: Simulator) -> N
         await client.aggregated_order_stats()
     simulator.faults.clear()
     async with Session(auth=Auth.from_key("wrong")) as session:
-        stranger = OrdersClient(session, base_url=f"{simulator.base_url}/compute/ops")
+        client = OrdersClient(session, base_url=f"{simulator.base_url}/compute/ops")
         with pytest.raises(APIError, match="API key"):
-            await stranger.aggregated_order_stats()
+            await client.aggregated_order_stats()

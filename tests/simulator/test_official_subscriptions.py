@@ -1,4 +1,4 @@
-"""A stranger's word on the simulated Subscriptions API: Planet's own client runs against it, over HTTP.
+"""The simulated Subscriptions API checked by code that is not ours: Planet's own client, over HTTP.
 
 Requests are plain dicts, since the client's helpers fetch the product bundles from the real Planet.
 """
@@ -118,7 +118,7 @@ async def test_suspend_and_reactivate(client: Any) -> None:
 
 
 async def test_results_in_both_forms(client: Any, simulator: Simulator) -> None:
-    """All results come across pages, once; with a filter only those; and as CSV with upper-case words."""
+    """All results are listed once across pages, with a filter only those; the CSV has upper-case words."""
     made = (await client.create_subscription(variable("lake")))["id"]
     results = [each async for each in client.get_results(made, limit=0)]
     assert len({each["id"] for each in results}) == len(results) == 11
@@ -165,7 +165,7 @@ async def test_bulk_creation(client: Any) -> None:
         ),
     ],
 )
-async def test_errors_are_those_it_knows(client: Any, request_: dict[str, Any], says: str) -> None:
+async def test_errors_are_recognised(client: Any, request_: dict[str, Any], says: str) -> None:
     """A refused request and an unknown subscription are the client's own errors."""
     with pytest.raises(BadQuery, match=says):
         await client.create_subscription(request_)

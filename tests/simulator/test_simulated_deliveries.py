@@ -82,7 +82,7 @@ async def test_scenes_come_file_by_file_with_a_manifest(call: Caller, clock: Fak
 
 
 async def test_an_item_in_two_bundles_comes_once(call: Caller, clock: FakeClock) -> None:
-    """Two products of one item share its metadata file; no name comes twice."""
+    """Two products of one item share its metadata file; no name is listed twice."""
     [product] = scenes()["products"]
     both = [product, product | {"product_bundle": "visual"}]
     names = [result["name"] for result in await done(call, clock, {"name": "n", "products": both})]
@@ -90,7 +90,7 @@ async def test_an_item_in_two_bundles_comes_once(call: Caller, clock: FakeClock)
 
 
 async def test_basemaps_come_as_quads(call: Caller, clock: FakeClock) -> None:
-    """A basemap order brings its quads, those asked for or those of the geometry."""
+    """A basemap order delivers the quads requested, or those of the geometry."""
     named = await done(call, clock, basemaps())
     assert [result["name"] for result in named if "quad" in result["name"]] == [
         f"global_monthly_2026_05_mosaic/{quad}_quad.tif" for quad in ("1-2", "1-3")
@@ -101,7 +101,7 @@ async def test_basemaps_come_as_quads(call: Caller, clock: FakeClock) -> None:
 
 
 async def test_a_composite_is_one_image(call: Caller, clock: FakeClock) -> None:
-    """The composite tool leaves one image and one mask, beside the metadata of the items."""
+    """The composite tool makes one image and one mask; the metadata of the items remain."""
     results = await done(call, clock, scenes(items=["a", "b"], tools=[{"composite": {}}]))
     names = [result["name"] for result in results]
     assert names == [
@@ -118,7 +118,7 @@ async def test_a_composite_is_one_image(call: Caller, clock: FakeClock) -> None:
     [({"archive_filename": "{{name}}-{{order_id}}.zip"}, "farm-{id}.zip"), ({}, "farm_{id}.zip")],
 )
 async def test_a_single_archive(call: Caller, clock: FakeClock, filename: dict[str, str], name: str) -> None:
-    """A single archive is a real zip, named as asked; members lie under files/, with a manifest."""
+    """A single archive is a valid zip with the requested name; members are under files/, with a manifest."""
     order = scenes(delivery={"archive_type": "zip", "single_archive": True, **filename})
     results = await done(call, clock, order)
     [order_id] = call.simulator.orders
@@ -134,10 +134,22 @@ async def test_a_single_archive(call: Caller, clock: FakeClock, filename: dict[s
 
 
 async def test_an_archive_for_each_item(call: Caller, clock: FakeClock) -> None:
-    """Without `single_archive` each item has an archive of its own; a composite too."""
-    order = scenes(items=["a", "b"], delivery={"archive_type": "zip"}, tools=[{"composite": {}}])
+    """With a file name and without `single_archive` each item has an archive of its own; a composite too."""
+    delivery = {"archive_type": "zip", "single_archive": False, "archive_filename": "{{name}}.zip"}
+    order = scenes(items=["a", "b"], delivery=delivery, tools=[{"composite": {}}])
     names = [result["name"] for result in await done(call, clock, order)]
     assert names == ["a.zip", "b.zip", "composite.zip", "manifest.json"]
+
+
+@pytest.mark.parametrize("delivery", [{}, {"single_archive": False}, {"archive_filename": ""}])
+async def test_the_type_of_an_archive_alone_makes_none(
+    call: Caller, clock: FakeClock, delivery: dict[str, Any]
+) -> None:
+    """With `archive_type` only the files are not zipped, as users report of the real API."""
+    order = scenes(delivery={"archive_type": "zip", **delivery})
+    names = [result["name"] for result in await done(call, clock, order)]
+    assert len(names) == 5
+    assert not any(name.endswith(".zip") for name in names)
 
 
 async def test_a_cloud_delivery_has_no_links(call: Caller, clock: FakeClock) -> None:
@@ -164,7 +176,7 @@ async def test_a_partial_order_lacks_its_last_item(clock: FakeClock) -> None:
     assert len(await done(call, clock, scenes())) == 5
 
 
-async def test_odd_names_survive_the_way(call: Caller, clock: FakeClock) -> None:
+async def test_odd_names_are_served(call: Caller, clock: FakeClock) -> None:
     """An item id with spaces, percent signs or letters beyond ASCII is served under its own name."""
     results = await done(call, clock, scenes(items=["ä b%20?#+"]))
     files = await fetched(call, results)
@@ -187,7 +199,7 @@ async def test_large_files_are_never_held_whole(clock: FakeClock) -> None:
     await response.aclose()
 
 
-async def test_the_work_on_large_files_does_not_hold_the_loop(clock: FakeClock) -> None:
+async def test_work_on_large_files_does_not_block_the_event_loop(clock: FakeClock) -> None:
     """A manifest over a megabyte and more is made in a thread, and is right."""
     call = Caller(Simulator(clock=clock, limits=Limits.unlimited(), file_bytes=1_000_000))
     results = await done(call, clock, scenes())
@@ -208,7 +220,7 @@ async def test_a_link_leads_to_another_origin(call: Caller, clock: FakeClock) ->
 
 
 async def test_links_expire_and_are_renewed(call: Caller, clock: FakeClock) -> None:
-    """A link holds an hour, at the API (401) and at the storage (403); asking again gives a fresh one."""
+    """A link is valid for an hour, at the API (401) and at the storage (403); a new request renews it."""
     order_id = (await call.create())["id"]
     clock.advance(60)
     [*_, manifest] = (await call.order(order_id))["_links"]["results"]
@@ -225,12 +237,12 @@ async def test_links_expire_and_are_renewed(call: Caller, clock: FakeClock) -> N
 
 @pytest.mark.parametrize("token", ["", "AAA.BBB.CCC", "x"])
 async def test_unknown_tokens(call: Caller, token: str) -> None:
-    """A token that was never given is 404, with or without the slash in the path."""
+    """An unknown token is 404, with or without the slash in the path."""
     for path in ("/compute/ops/download/", "/compute/ops/download"):
         assert (await call("GET", path, ("token", token))).status == 404
 
 
-async def test_a_forged_link_opens_nothing(call: Caller, clock: FakeClock) -> None:
+async def test_a_forged_link_is_refused(call: Caller, clock: FakeClock) -> None:
     """Neither another file nor a later expiry can be put into a signed link."""
     [first, *_, manifest] = await done(call, clock, scenes())
     forged = manifest["location"].replace(".4.", ".0.")
@@ -272,7 +284,7 @@ async def raster(call: Caller, clock: FakeClock) -> tuple[str, bytes]:
     ],
 )
 async def test_ranges(call: Caller, raster: tuple[str, bytes], asked: str, start: int, stop: int) -> None:
-    """A range gives 206, exactly the bytes asked for, and says which they are."""
+    """A range returns 206, exactly the bytes requested, and says which they are."""
     location, whole = raster
     part = await call("GET", location, headers={"Range": asked})
     assert (part.status, part.body) == (206, whole[start:stop])
@@ -289,13 +301,13 @@ async def test_ranges_that_hold_nothing(call: Caller, raster: tuple[str, bytes],
 
 @pytest.mark.parametrize("asked", ["bytes=-", "lines=1-2", "bytes=0-1,4-5", "bytes=a-b"])
 async def test_ranges_that_are_not_understood(call: Caller, raster: tuple[str, bytes], asked: str) -> None:
-    """A range of another kind is ignored: the whole file comes."""
+    """A range of another kind is ignored: the whole file is sent."""
     reply = await call("GET", raster[0], headers={"range": asked})
     assert (reply.status, reply.body) == (200, raster[1])
 
 
-async def test_if_range_protects_from_mixing_two_files(call: Caller, raster: tuple[str, bytes]) -> None:
-    """With the ETag of the file, If-Range gives the part; with another one, the whole."""
+async def test_if_range_prevents_mixing_two_files(call: Caller, raster: tuple[str, bytes]) -> None:
+    """With the ETag of the file, If-Range returns the part; with another one, the whole file."""
     location, whole = raster
     etag = (await call("GET", location)).headers["etag"]
     part = await call("GET", location, headers={"range": "bytes=9-", "if-range": etag})
@@ -305,7 +317,7 @@ async def test_if_range_protects_from_mixing_two_files(call: Caller, raster: tup
 
 
 async def test_head_and_other_methods_of_the_storage(call: Caller, raster: tuple[str, bytes]) -> None:
-    """HEAD tells size and ETag without the body; anything but HEAD and GET is 405."""
+    """HEAD returns size and ETag without the body; anything but HEAD and GET is 405."""
     location, whole = raster
     head = await call("HEAD", location)
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(whole)))
@@ -409,7 +421,7 @@ def test_blocks_of_a_content_differ() -> None:
 
 
 def test_checksums_of_a_content() -> None:
-    """The checksums are those of the bytes, each time they are asked for."""
+    """The checksums are those of the bytes, each time."""
     content = Content(b"head", Pixels(b"seed", 70_000))
     whole = b"".join(content.chunks())
     for _ in range(2):

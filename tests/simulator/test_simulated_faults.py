@@ -41,7 +41,7 @@ async def test_connections_break(
 
 
 async def test_a_hang_takes_a_minute(call: Caller, clock: FakeClock) -> None:
-    """In process a request that hangs is given up after 60 s of the simulator's clock."""
+    """In this process a request that hangs times out after 60 s of the simulator's clock."""
     call.simulator.faults.add(Fault(hang=True))
     with pytest.raises(TransportTimeout):
         await call("GET", STATS)
@@ -49,7 +49,7 @@ async def test_a_hang_takes_a_minute(call: Caller, clock: FakeClock) -> None:
 
 
 async def test_a_cut_body_breaks_while_it_is_read(call: Caller) -> None:
-    """A streamed body that is cut gives what came before, then raises."""
+    """A streamed body that is cut yields what was sent before, then raises."""
     call.simulator.faults.add(Fault(cut=5))
     request = Request("GET", call.simulator.base_url + STATS, headers=CREDENTIAL, stream=True)
     response = await call.simulator.send(request)
@@ -73,8 +73,8 @@ async def test_a_cut_can_fall_anywhere(call: Caller, cut: int) -> None:
             await call("GET", STATS)
 
 
-async def test_any_answer_can_be_given(call: Caller) -> None:
-    """A status with headers and a body is answered as given; the order is made only with `after`."""
+async def test_any_response_can_be_sent(call: Caller) -> None:
+    """A status with headers and a body is sent as set; the order is created only with `after`."""
     call.simulator.faults.add(Fault(status=503, headers={"Retry-After": "2"}, body=b"<html>", times=1))
     reply = await call("POST", ORDERS, json=scenes())
     assert (reply.status, reply.headers["retry-after"], reply.body) == (503, "2", b"<html>")
@@ -85,8 +85,8 @@ async def test_any_answer_can_be_given(call: Caller) -> None:
     assert call.simulator.responses == {("orders.create", 503): 1, ("orders.create", 502): 1}
 
 
-async def test_the_real_answer_can_be_spoilt(call: Caller) -> None:
-    """Without a status the real answer comes, with headers added and another body."""
+async def test_the_real_response_can_be_replaced(call: Caller) -> None:
+    """Without a status the real response is sent, with headers added and another body."""
     call.simulator.faults.add(Fault(body=b"{tru", headers={"X-Cache": "stale"}))
     reply = await call("POST", ORDERS, json=scenes())
     assert (reply.status, reply.body, reply.headers["x-cache"]) == (202, b"{tru", "stale")
@@ -94,8 +94,8 @@ async def test_the_real_answer_can_be_spoilt(call: Caller) -> None:
     assert len(call.simulator.orders) == 1
 
 
-async def test_a_part_of_a_file_can_be_spoilt(call: Caller, clock: FakeClock) -> None:
-    """Another body in the place of a range is the whole body given."""
+async def test_a_part_of_a_file_can_be_replaced(call: Caller, clock: FakeClock) -> None:
+    """A body that replaces a range is sent whole."""
     order_id = (await call.create())["id"]
     clock.advance(60)
     location = (await call.order(order_id))["_links"]["results"][0]["location"]
@@ -126,8 +126,8 @@ async def test_slowness(call: Caller, clock: FakeClock, after: bool) -> None:
         (Fault(status=500, probability=0.0), ""),
     ],
 )
-async def test_a_fault_hits_whom_it_fits(call: Caller, fault: Fault, hit: str) -> None:
-    """A fault happens to the requests that fit all it says, as often as it says, and to no other."""
+async def test_a_fault_happens_to_the_requests_it_matches(call: Caller, fault: Fault, hit: str) -> None:
+    """A fault happens to the requests that match all of its fields, as often as it says, and to no other."""
     call.simulator.faults.add(fault)
     requests = {"create": ("POST", ORDERS), "stats": ("GET", STATS), "get": ("GET", f"{ORDERS}/x")}
     found = [
@@ -138,7 +138,7 @@ async def test_a_fault_hits_whom_it_fits(call: Caller, fault: Fault, hit: str) -
     assert found == hit.split()
 
 
-async def test_the_first_fault_that_fits_happens(call: Caller) -> None:
+async def test_the_first_fault_that_matches_happens(call: Caller) -> None:
     """Faults are tried in the order added; `clear` ends all."""
     call.simulator.faults.add(Fault(status=501, times=1))
     call.simulator.faults.add(Fault(status=502))
@@ -169,7 +169,7 @@ async def test_a_body_can_be_slow(call: Caller, clock: FakeClock) -> None:
 
 
 async def test_the_length_can_be_missing(call: Caller) -> None:
-    """Without a Content-Length a cut looks like the end: the client gets a part, and no error."""
+    """Without a Content-Length a cut is taken for the end: the client reads a part, and no error."""
     call.simulator.faults.add(Fault(no_length=True, cut=10))
     reply = await call("GET", STATS)
     assert (reply.status, len(reply.body)) == (200, 10)
@@ -184,7 +184,7 @@ def test_impossible_faults(wrong: dict[str, float]) -> None:
 
 
 async def test_the_documented_rates(clock: FakeClock) -> None:
-    """Three gets a second pass, the next is a 429 that says when to come back; each operation has its own."""
+    """Three gets a second pass, the next is a 429 with the time to wait; each operation has its own rate."""
     call = Caller(Simulator(clock=clock))
     path = f"{ORDERS}/x"
     assert [(await call("GET", path)).status for _ in range(4)] == [404, 404, 404, 429]
@@ -250,7 +250,7 @@ async def test_our_client_keeps_to_two_windows(clock: FakeClock, rates: Rates, r
     assert simulator.responses["tasking.list", 429] == refused
 
 
-async def test_without_rates_the_minute_is_noticed(clock: FakeClock) -> None:
+async def test_without_rates_the_minute_limit_is_reached(clock: FakeClock) -> None:
     """A client that keeps to the second alone is refused by the minute."""
     simulator = Simulator(clock=clock)
     config = Config(rates={"tasking": (Window(40),)}, retry_for=0.001)

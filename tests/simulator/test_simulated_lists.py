@@ -72,7 +72,7 @@ async def five(call: Caller, clock: FakeClock) -> Caller:
     ],
 )
 async def test_filters_and_sorting(five: Caller, params: dict[str, str], names: str) -> None:
-    """Each filter and each order of sorting gives exactly the orders it should."""
+    """Each filter and each sorting returns exactly the orders it should."""
     found = await five.listed(*params.items())
     assert [name.removesuffix(" field") for name in found] == names.split()
 
@@ -134,7 +134,7 @@ async def test_wrong_values_are_refused(call: Caller, name: str, value: str) -> 
 
 
 async def test_the_page_size_is_bounded_and_has_a_default(clock: FakeClock) -> None:
-    """Without `page_size` a page has as many orders as the simulator was told; 500 is the most."""
+    """Without `page_size` a page has the simulator's default number of orders; 500 is the maximum."""
     call = Caller(Simulator(clock=clock, limits=Limits.unlimited(), page_size=3))
     for _ in range(5):
         await call.create()
@@ -211,7 +211,7 @@ def test_pages_give_each_order_once_and_sorted(
 
 
 @pytest.mark.parametrize("sort_by", ["", "name DESC", "created_on DESC"])
-async def test_new_orders_do_not_disturb_a_walk(call: Caller, sort_by: str) -> None:
+async def test_new_orders_do_not_disturb_paging(call: Caller, sort_by: str) -> None:
     """Orders that are created between two pages, at the same moment, repeat nothing and hide nothing."""
     for number in range(7):
         await call.create(scenes(f"m{number}"))
@@ -228,7 +228,7 @@ async def test_new_orders_do_not_disturb_a_walk(call: Caller, sort_by: str) -> N
     assert found == [f"m{number}" for number in reversed(range(7))]
 
 
-async def test_a_marker_belongs_to_its_sorting(call: Caller) -> None:
+async def test_a_page_marker_belongs_to_its_sorting(call: Caller) -> None:
     """A page marker that is taken to a list sorted by other fields is refused, not misread."""
     for _ in range(3):
         await call.create()

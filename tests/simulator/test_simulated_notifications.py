@@ -1,4 +1,4 @@
-"""The calls that the simulator makes to webhooks: when, what, and each once."""
+"""The notifications that the simulator sends to webhooks: when, what, and each once."""
 
 import base64
 from collections import Counter
@@ -26,8 +26,8 @@ def said(simulator: Simulator) -> list[Any]:
     return [msgspec.json.decode(request.body or b"") for request in simulator.notifications()]
 
 
-async def test_an_order_tells_of_each_item_as_it_comes(call: Caller, clock: FakeClock) -> None:
-    """Without `per_order` there is one call for each file, when it is there, in the documented shape."""
+async def test_an_order_notifies_of_each_item_when_it_is_delivered(call: Caller, clock: FakeClock) -> None:
+    """Without `per_order` there is one notification for each file, when it is delivered, as documented."""
     order = await call.create(scenes(items=("a1", "b2"), notifications=hook()))
     clock.advance(20)
     early = said(call.simulator)
@@ -42,8 +42,8 @@ async def test_an_order_tells_of_each_item_as_it_comes(call: Caller, clock: Fake
     assert said(call.simulator) == []
 
 
-async def test_an_order_tells_once_of_all(call: Caller, clock: FakeClock) -> None:
-    """With `per_order` there is one call, at the end; a location is relative, and leads to the file."""
+async def test_an_order_notifies_once_with_per_order(call: Caller, clock: FakeClock) -> None:
+    """With `per_order` there is one notification, at the end; its locations are relative."""
     order = await call.create(scenes(notifications=hook(per_order=True)))
     clock.advance(34)
     assert call.simulator.notifications() == []
@@ -72,11 +72,11 @@ async def test_a_cloud_delivery_has_no_locations(call: Caller, clock: FakeClock)
     assert {(item.location, item.expires_at) for item in items} == {(None, None)}
 
 
-async def test_orders_that_have_nothing_to_tell(clock: FakeClock) -> None:
-    """No webhook, no call; a failed order has no items; of a cancelled one nothing is said."""
+async def test_orders_that_send_no_notification(clock: FakeClock) -> None:
+    """Without a webhook there is none; a failed order has no items; a cancelled one sends none."""
     simulator = Simulator(clock=clock, limits=Limits.unlimited(), plan=OrderPlan(state="failed"))
     call = Caller(simulator)
-    for notifications in ({"email": True}, {"webhook": None}, {"webhook": "x"}, {}, hook()):
+    for notifications in ({"email": True}, {"webhook": None}, {}, hook()):
         await call.create(scenes(notifications=notifications))
     failed = await call.create(scenes(notifications=hook(per_order=True)))
     cancelled = await call.create(scenes(notifications=hook(per_order=True)))
@@ -85,8 +85,8 @@ async def test_orders_that_have_nothing_to_tell(clock: FakeClock) -> None:
     assert said(simulator) == [{"order_id": failed["id"], "items": []}]
 
 
-async def test_what_happens_at_the_moment_of_a_look_is_told_at_the_next(clock: FakeClock) -> None:
-    """An order that ends just after a look, in the same microsecond, is not lost."""
+async def test_a_change_at_the_moment_of_a_check_is_found_by_the_next(clock: FakeClock) -> None:
+    """An order that ends just after a check, in the same microsecond, is not lost."""
     plan = OrderPlan(queue_seconds=0, run_seconds=0)
     simulator = Simulator(clock=clock, limits=Limits.unlimited(), plan=plan)
     for _ in range(2):
@@ -94,7 +94,7 @@ async def test_what_happens_at_the_moment_of_a_look_is_told_at_the_next(clock: F
         assert [body["order_id"] for body in said(simulator)] == [order["id"]]
 
 
-async def test_credentials_of_the_address_go_into_a_header(call: Caller, clock: FakeClock) -> None:
+async def test_credentials_in_the_url_become_a_header(call: Caller, clock: FakeClock) -> None:
     """A user and password in the URL become Basic credentials, decoded."""
     await call.create(scenes(notifications=hook("https://planet:p%40ss@example.com/h?a=1", per_order=True)))
     clock.advance(35)
@@ -114,19 +114,19 @@ async def test_credentials_of_the_address_go_into_a_header(call: Caller, clock: 
         ),
     ],
 )
-async def test_a_subscription_tells_its_topics(
+async def test_a_subscription_notifies_of_its_topics(
     topics: list[str], expected: dict[str, int], clock: FakeClock
 ) -> None:
-    """Each change of status and each result is told once, to who asked for its topic."""
+    """Each change of status and each result is sent once, if its topic was requested."""
     plan = evolve(SubscriptionPlan(), failed=2)
     simulator = Simulator(clock=clock, limits=Limits.unlimited(), subscription_plan=plan)
     call = Caller(simulator)
     created = await call("POST", "/subscriptions/v1", json=catalog(notifications=hook(topics=topics)))
-    told: Counter[str | None] = Counter()
+    sent: Counter[str | None] = Counter()
     for _ in range(80):
         for request in simulator.notifications():
             event = parse_subscription_notification(request.body or b"")
             assert event.subscription_id == created.json["id"]
-            told[event.topic] += 1
+            sent[event.topic] += 1
         clock.advance(1)
-    assert told == expected
+    assert sent == expected

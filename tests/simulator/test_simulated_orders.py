@@ -39,8 +39,8 @@ async def test_a_new_order_looks_as_recorded(call: Caller, samples: Path) -> Non
     assert order["_links"] == {"_self": f"https://api.planet.com{ORDERS}/{order['id']}"}
 
 
-async def test_everything_asked_for_is_echoed_but_the_secrets(call: Caller) -> None:
-    """All documented fields come back, unknown ones do not, secrets are blackened, null counts as absent."""
+async def test_the_request_is_echoed_without_its_secrets(call: Caller) -> None:
+    """Documented fields are returned, unknown ones are not, secrets are redacted, null counts as absent."""
     delivery = {
         "archive_type": "zip",
         "amazon_s3": {
@@ -86,7 +86,7 @@ async def test_states_move_at_their_own_moment(call: Caller, clock: FakeClock) -
 
 
 async def test_results_grow_while_the_order_runs(call: Caller, clock: FakeClock) -> None:
-    """Queued there are none; running they come one by one, a pending one ahead; the manifest is the last."""
+    """A queued order has none; a running one has more and more, the last one pending; then the manifest."""
     order_id = (await call.create())["id"]
     assert "results" not in (await call.order(order_id))["_links"]
     seen = []
@@ -103,8 +103,8 @@ async def test_results_grow_while_the_order_runs(call: Caller, clock: FakeClock)
     assert results[-1]["name"] == f"{order_id}/manifest.json"
 
 
-async def test_a_plan_decides_over_each_order(clock: FakeClock) -> None:
-    """A callable plan sees the request and its number, and gives times, end and hints; inf is for ever."""
+async def test_a_plan_can_decide_by_order(clock: FakeClock) -> None:
+    """A callable plan gets the request and its number, and returns times, end and hints; inf is for ever."""
 
     def plan(order: Mapping[str, Any], number: int) -> OrderPlan:
         match order["name"]:
@@ -135,7 +135,7 @@ async def test_a_plan_decides_over_each_order(clock: FakeClock) -> None:
 
 
 async def test_order_of_no_seconds_is_done_at_once(clock: FakeClock) -> None:
-    """With no time in the queue and none to run, an order is done at the next look, and listed once."""
+    """With no time in the queue and none to run, an order is done at the next request, and listed once."""
     plan = OrderPlan(queue_seconds=0, run_seconds=0)
     call = Caller(Simulator(clock=clock, limits=Limits.unlimited(), plan=plan))
     created = await call.create()
@@ -157,7 +157,7 @@ async def test_seconds_need_not_be_whole(clock: FakeClock) -> None:
 
 
 async def test_cancel_takes_a_queued_order_only(call: Caller, clock: FakeClock) -> None:
-    """PUT gives the cancelled order once; then, or when it runs, 409; it stays cancelled."""
+    """PUT returns the cancelled order once; then, or when it runs, 409; it stays cancelled."""
     first, second = (await call.create())["id"], (await call.create())["id"]
     clock.advance(1)
     cancelled = await call("PUT", f"{ORDERS}/{first}")
@@ -181,7 +181,7 @@ async def test_unknown_orders(call: Caller) -> None:
 
 
 async def test_bulk_cancel_of_some(call: Caller, clock: FakeClock) -> None:
-    """The bulk answer counts what was cancelled, and names the others with the reason."""
+    """The bulk response counts what was cancelled, and names the others with the reason."""
     running = (await call.create())["id"]
     clock.advance(6)
     queued, unknown = (await call.create())["id"], str(uuid4())
@@ -240,7 +240,7 @@ async def test_stats_count_the_active_orders(call: Caller, clock: FakeClock) -> 
 
 
 async def test_full_queue_refuses_orders(clock: FakeClock) -> None:
-    """With `max_queued` orders in the queue, create answers 409, until some run."""
+    """With `max_queued` orders in the queue, create responds 409, until some run."""
     call = Caller(Simulator(clock=clock, limits=Limits.unlimited(), max_queued=2))
     await call.create()
     await call.create()
@@ -252,11 +252,11 @@ async def test_full_queue_refuses_orders(clock: FakeClock) -> None:
 
 
 async def test_hosting_adds_its_ids_when_done(call: Caller, clock: FakeClock) -> None:
-    """A hosted order has no links; its collection and configuration ids come with its success, and stay."""
+    """A hosted order has no links; its collection and configuration ids appear with its success, and stay."""
     hosted = scenes(hosting={"sentinel_hub": {"create_configuration": True}})
-    given = scenes(hosting={"sentinel_hub": {"collection_id": "c-1"}})
+    requested = scenes(hosting={"sentinel_hub": {"collection_id": "c-1"}})
     created = await call.create(hosted)
-    kept = (await call.create(given))["id"]
+    kept = (await call.create(requested))["id"]
     assert created["hosting"] == {"sentinel_hub": {"create_configuration": True}}
     clock.advance(60)
     done = await call.order(created["id"])
@@ -311,14 +311,14 @@ async def test_a_set_key_is_compared(authorization: str, status: int) -> None:
     ("authorization", "status"),
     [("Basic eDo=", 200), ("api-key x", 200), ("Bearer x", 200), ("Bearer ", 401), ("Digest x", 401)],
 )
-async def test_any_credential_will_do_without_a_key(authorization: str, status: int) -> None:
+async def test_any_credential_is_accepted_without_a_key(authorization: str, status: int) -> None:
     """Without an `api_key` there must be a credential of a known form, whatever it is."""
     reply = await Caller(Simulator())("GET", STATS, headers={"authorization": authorization})
     assert reply.status == status
 
 
-async def test_what_was_asked_is_counted(call: Caller) -> None:
-    """`requests` counts by operation what arrived, `answers` also by status."""
+async def test_requests_and_responses_are_counted(call: Caller) -> None:
+    """`requests` counts by operation what arrived, `responses` also by status."""
     await call.create()
     await call("POST", ORDERS, json={})
     await call("GET", ORDERS, headers={})
@@ -330,14 +330,14 @@ async def test_what_was_asked_is_counted(call: Caller) -> None:
     }
 
 
-async def test_a_request_to_another_host_finds_nobody(simulator: Simulator) -> None:
+async def test_a_request_to_another_host_cannot_connect(simulator: Simulator) -> None:
     """In process a request to a third origin fails as a connection that cannot be made."""
     with pytest.raises(ConnectError, match=r"elsewhere\.example"):
         await simulator.send(Request("GET", "https://elsewhere.example/compute/ops/orders/v2"))
 
 
 async def test_a_streamed_response_counts_as_open(simulator: Simulator) -> None:
-    """`open_responses` counts what nobody has read or closed; what is not streamed comes read."""
+    """`open_responses` counts responses that are not closed; those not streamed are read at once."""
     url = simulator.base_url + ORDERS
     await simulator.send(Request("GET", url, headers=CREDENTIAL))
     assert simulator.open_responses == 0
@@ -349,7 +349,7 @@ async def test_a_streamed_response_counts_as_open(simulator: Simulator) -> None:
 
 
 async def test_same_seed_same_ids() -> None:
-    """Two simulators with one seed give the same ids, with another seed others."""
+    """Two simulators with one seed make the same ids, with another seed others."""
     callers = [Caller(Simulator(seed=seed)) for seed in (1, 1, 2)]
     first, second, other = [(await caller.create(basemaps()))["id"] for caller in callers]
     assert first == second != other

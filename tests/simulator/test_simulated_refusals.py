@@ -1,4 +1,4 @@
-"""What the simulator does not accept as an order, and what it says of it."""
+"""Which orders the simulator refuses, and how."""
 
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ pytestmark = pytest.mark.anyio
 
 AOI = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 PRODUCT = {"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "analytic_udm2"}
+ZIP = {"archive_type": "zip", "single_archive": True}
+AZURE = {"account": "a", "container": "c", "sas_token": "sv=1"}
 S3 = {"bucket": "b", "aws_region": "r", "aws_access_key_id": "k", "aws_secret_access_key": "s"}
 
 
@@ -54,16 +56,20 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (product(item_type="invalid"), "Products", "Bad item type 'invalid' for bundle type 'analytic_udm2'"),
         ({"name": "n", "products": many(501)}, "Products", "501 items"),
         (
-            {"name": "n", "products": many(51, "SkySatCollect"), "delivery": {"archive_type": "zip"}},
+            {"name": "n", "products": many(51, "SkySatCollect"), "delivery": ZIP},
             "Products",
             "51 items",
         ),
         (scenes(source_type="maps"), "SourceType", "'maps'"),
         (scenes(source_type=["scenes"]), "SourceType", "scenes"),
         (scenes(order_type="half"), "OrderType", "'half'"),
-        (scenes(subscription_id="7"), "SubscriptionID", "integer"),
-        (scenes(notifications=[]), "Notifications", "object"),
-        (scenes(metadata="stac"), "Metadata", "object"),
+        (scenes(subscription_id="7"), "SubscriptionID", "subscription_id"),
+        (scenes(notifications=[]), "Notifications", "notifications"),
+        (scenes(notifications={"email": "yes"}), "Notifications", "notifications"),
+        (scenes(notifications={"webhook": "https://example.com"}), "Notifications", "notifications"),
+        (scenes(notifications={"webhook": {"per_order": True}}), "Notifications", "notifications"),
+        (scenes(notifications={"webhook": {"url": "https://x", "per_order": 1}}), "Notifications", "Bad"),
+        (scenes(metadata="stac"), "Metadata", "metadata"),
         (scenes(tools={}), "Tools", "array"),
         (scenes(tools=["clip"]), "Tools", "exactly one key"),
         (scenes(tools=[{}]), "Tools", "exactly one key"),
@@ -78,6 +84,18 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (scenes(tools=[{"harmonize": {}}]), "Tools", "target_sensor"),
         (scenes(tools=[{"bandmath": {"pixel_type": "8U"}}]), "Tools", "b1"),
         (scenes(tools=[{"file_format": {}}]), "Tools", "format"),
+        (scenes(tools=[{"file_format": {"format": "JPEG"}}]), "Tools", "'JPEG'"),
+        (scenes(tools=[{"reproject": {"projection": "EPSG:4326", "kernel": "best"}}]), "Tools", "'best'"),
+        (scenes(tools=[{"reproject": {"projection": "EPSG:4326", "resolution": 0}}]), "Tools", "resolution"),
+        (scenes(tools=[{"bandmath": {"b1": "b1", "b3": "b2"}}]), "Tools", "gaps"),
+        (scenes(tools=[{"bandmath": {"b1": "b1", "pixel_type": "64R"}}]), "Tools", "pixel_type"),
+        (scenes(tools=[{"composite": {"group_by": "date"}}]), "Tools", "group_by"),
+        (scenes(tools=[{"harmonize": {"target_sensor": "Landsat"}}]), "Tools", "target_sensor"),
+        (scenes(tools=[{"tile": {"tile_size": "big"}}]), "Tools", "tile_size"),
+        (scenes(tools=[{"toar": {"scale_factor": -1}}]), "Tools", "scale_factor"),
+        (scenes(tools=[{"clip": {"aoi": {"type": "Point", "coordinates": [0, 0]}}}]), "Tools", "aoi"),
+        (scenes(tools=[{"clip": {"aoi": {"type": "Polygon", "coordinates": []}}}]), "Tools", "aoi"),
+        (scenes(tools=[{"clip": {"aoi": {"type": "ref", "content": "my/field"}}}]), "Tools", "aoi"),
         (scenes(delivery={"amazon_s3": S3}, hosting={"sentinel_hub": {}}), "Hosting", "exclude"),
         (scenes(hosting={}), "Hosting", "sentinel_hub"),
         (scenes(hosting="sentinel_hub"), "Hosting", "sentinel_hub"),
@@ -93,6 +111,20 @@ def many(count: int, item_type: str = "PSScene") -> list[dict[str, Any]]:
         (scenes(delivery={"amazon_s3": S3 | {"bucket": ""}}), "Delivery", "bucket"),
         (scenes(delivery={"amazon_s3": S3, "planet_folders": {}}), "Delivery", "Only one"),
         (scenes(delivery={"destination": {}}), "Delivery", "ref"),
+        (scenes(delivery={"destination": {"ref": "mine"}}), "Delivery", "ref"),
+        (scenes(delivery={"single_archive": "yes"}), "Delivery", "single_archive"),
+        (scenes(delivery={"layout": {"format": "flat"}}), "Delivery", "layout"),
+        (scenes(delivery={"amazon_s3": S3 | {"bucket": 7}}), "Delivery", "bucket"),
+        (scenes(delivery={"amazon_s3": S3 | {"aws_access_key_id": "<REDACTED>"}}), "Delivery", "credentials"),
+        (scenes(delivery={"azure_blob_storage": AZURE | {"sas_token": "?sv=1"}}), "Delivery", "sas_token"),
+        (
+            scenes(
+                metadata={"stac": {}},
+                delivery={"google_earth_engine": {"project": "p", "collection": "c"}},
+            ),
+            "Metadata",
+            "google_earth_engine",
+        ),
         (quads(quad_ids=["1-2"]), "Products", "Mosaic name empty"),
         (quads(mosaic_name="m"), "Products", "Exactly one"),
         (quads(mosaic_name="m", quad_ids=["1-2"], geometry=AOI), "Products", "Exactly one"),
@@ -112,8 +144,8 @@ async def test_bad_orders_are_refused(call: Caller, order: object, field: str, w
     assert not call.simulator.orders
 
 
-async def test_the_recorded_refusals_are_given_in_their_words(call: Caller, samples: Path) -> None:
-    """Where a body of the real API was recorded, the simulator's is the same to the letter."""
+async def test_recorded_errors_are_reproduced_exactly(call: Caller, samples: Path) -> None:
+    """Where a body of the real API was recorded, the simulator's is exactly the same."""
     errors = msgspec.json.decode((samples / "orders" / "errors.json").read_bytes())
     bad_type = await call("POST", ORDERS, json=product(item_type="invalid", product_bundle="analytic"))
     assert bad_type.json == errors["400_bad_item_type"]
@@ -123,8 +155,8 @@ async def test_the_recorded_refusals_are_given_in_their_words(call: Caller, samp
     assert (await call("PUT", f"{ORDERS}/{unknown}")).json == errors["404_cancel"]
 
 
-async def test_all_problems_are_told_at_once(call: Caller) -> None:
-    """An order that is wrong in several fields hears of all of them."""
+async def test_all_problems_are_reported_at_once(call: Caller) -> None:
+    """An order that is wrong in several fields is refused with all of them."""
     reply = await call("POST", ORDERS, json=scenes("", order_type="half", tools=[{"clip": {}}, {"x": {}}]))
     assert reply.json["field"].keys() == {"Name", "OrderType", "Tools"}
     assert len(reply.json["field"]["Tools"]) == 2
@@ -132,7 +164,7 @@ async def test_all_problems_are_told_at_once(call: Caller) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff"])
 @pytest.mark.parametrize("path", [ORDERS, "/compute/ops/bulk/orders/v2/cancel"])
-async def test_bodies_that_are_no_object(call: Caller, path: str, body: bytes) -> None:
+async def test_bodies_that_are_not_objects(call: Caller, path: str, body: bytes) -> None:
     """What is not a JSON object is a 400 in the documented shape."""
     reply = await call("POST", path, body=body)
     assert reply.status == 400
@@ -146,9 +178,15 @@ async def test_bodies_that_are_no_object(call: Caller, path: str, body: bytes) -
         product(item_type="SkySatCollect", product_bundle="visual,pansharpened_udm2"),
         {"name": "n", "products": many(500)},
         {"name": "n", "products": many(51, "SkySatCollect")},
-        {"name": "n", "products": many(50, "SkySatCollect"), "delivery": {"archive_type": "zip"}},
+        {"name": "n", "products": many(50, "SkySatCollect"), "delivery": ZIP},
         scenes(tools=[{"clip": {"aoi": AOI}}, {"composite": {}}, {"toar": {}}, {"cloud_filter": {}}]),
         scenes(delivery={"planet_folders": {}}),
+        scenes(delivery={"azure_blob_storage": AZURE}),
+        scenes(tools=[{"reproject": {"projection": "EPSG:4326", "kernel": "cubic", "resolution": 3.5}}]),
+        scenes(tools=[{"bandmath": {"b1": "b1/b2", "b2": "b3", "pixel_type": "32R"}}]),
+        scenes(tools=[{"clip": {"aoi": {"type": "ref", "content": "pl:features/my/fields/7"}}}]),
+        scenes(hosting={"sentinel_hub": {"collection_id": "c", "create_configuration": False}}),
+        scenes(notifications={"email": True, "webhook": {"url": "https://example.com", "per_order": False}}),
         scenes(delivery={"google_earth_engine": {"project": "p", "collection": "c"}}),
         basemaps(tools=[{"clip": {}}, {"merge": {}}]),
         quads(mosaic_name="m", geometry=AOI),
@@ -181,8 +219,8 @@ FIELDS = ["name", "products", "source_type", "order_type", "subscription_id", "t
 @given(
     st.dictionaries(st.sampled_from([*FIELDS, "notifications", "metadata"]), JSON, max_size=4), st.booleans()
 )
-def test_nonsense_is_answered(changes: dict[str, Any], of_basemaps: bool) -> None:
-    """Whatever JSON comes as an order, the answer is a 202 that can be looked at when done, or a 400."""
+def test_random_orders_are_accepted_or_refused(changes: dict[str, Any], of_basemaps: bool) -> None:
+    """Whatever JSON is sent as an order, the response is a 202 for an order that ends, or a 400."""
 
     async def sent() -> None:
         clock = FakeClock()

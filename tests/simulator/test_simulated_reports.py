@@ -67,8 +67,8 @@ async def test_each_day_and_each_whole_month_has_its_reports(call: Caller) -> No
     assert len(set(ids(await call("GET", REPORTS)))) == 164
 
 
-async def test_a_new_report_comes_up_at_midnight(clock: FakeClock) -> None:
-    """Not a second before the day has ended; and the new ones come last."""
+async def test_a_new_report_appears_at_midnight(clock: FakeClock) -> None:
+    """Not a second before the day has ended; and the new ones are the last."""
     call = caller(clock, ReportPlan(days=0))
     clock.advance(86_399)
     assert ids(await call("GET", REPORTS)) == []
@@ -96,13 +96,13 @@ async def test_a_new_report_comes_up_at_midnight(clock: FakeClock) -> None:
     ],
 )
 async def test_filters(call: Caller, params: Sequence[tuple[str, str]], count: int) -> None:
-    """Each filter gives the reports it should; both days are inclusive."""
+    """Each filter returns the reports it should; both days are inclusive."""
     assert len(ids(await call("GET", REPORTS, *params))) == count
 
 
 @pytest.mark.parametrize("start", [[], [("offset", "30")]])
 async def test_pages(call: Caller, start: list[tuple[str, str]]) -> None:
-    """Following `_next` gives every report once; the last page has none, and the filters are kept."""
+    """Following `_next` returns every report once; the last page has none, and the filters are kept."""
     wanted = ids(await call("GET", REPORTS, ("plan_id", "1"), *start))
     found: list[str] = []
     reply = await call("GET", REPORTS, ("plan_id", "1"), ("page_size", "17"), *start)
@@ -141,20 +141,20 @@ async def test_wrong_values_are_refused(call: Caller, name: str, value: str) -> 
 
 
 @pytest.mark.parametrize("path", ["", "5", "5/1"])
-async def test_only_administrators_are_let_in(clock: FakeClock, path: str) -> None:
+async def test_only_administrators_may_read_reports(clock: FakeClock, path: str) -> None:
     """403 in the words of the documentation; 401 without any key."""
     call = caller(clock, ReportPlan(administrator=False))
     assert refused(await call("GET", REPORTS + path)) == (403, {"reason": " Forbidden"})
     assert (await call("GET", REPORTS + path, headers={})).status == 401
 
 
-async def test_another_organization_is_out_of_reach(call: Caller) -> None:
+async def test_another_organization_is_forbidden(call: Caller) -> None:
     """Its reports are not shown, and not called missing."""
     assert refused(await call("GET", REPORTS, ("org_id", "8"))) == (403, {"reason": " Forbidden"})
 
 
 @pytest.mark.parametrize("path", ["5", "5/1", "{id}/0", "{id}/4", "{id}/01", "{id}/x"])
-async def test_what_is_not_there(call: Caller, path: str) -> None:
+async def test_unknown_reports(call: Caller, path: str) -> None:
     """Unknown reports and parts are 404."""
     known = ids(await call("GET", REPORTS))[0]
     assert (await call("GET", REPORTS + path.replace("{id}", known))).status == 404
@@ -182,7 +182,7 @@ async def test_contents(clock: FakeClock, packed: bool, kind: str) -> None:
 
 
 async def test_a_report_of_nothing_has_no_parts(clock: FakeClock) -> None:
-    """A plan that nobody used has reports all the same."""
+    """A plan without usage has reports all the same."""
     call = caller(clock, ReportPlan(rows=0))
     report = (await call("GET", REPORTS)).json["reports"][0]
     assert (report["num_rows"], report["contents"]) == (0, [])

@@ -45,7 +45,7 @@ def location_of_a_file(client: httpx.Client) -> str:
 
 
 def test_the_links_lead_to_the_sockets(client: httpx.Client, simulator: Simulator) -> None:
-    """Over HTTP all links are of the bound ports, of which the storage has its own; a file comes in parts."""
+    """Over HTTP all links lead to the bound ports, the storage has its own; a file can be read in parts."""
     location = location_of_a_file(client)
     assert urlsplit(location).netloc != urlsplit(simulator.base_url).netloc
     assert location.startswith(simulator.storage_url)
@@ -59,7 +59,7 @@ def test_the_links_lead_to_the_sockets(client: httpx.Client, simulator: Simulato
     assert httpx.get(location, headers=CREDENTIAL).status_code == 400
 
 
-def test_the_addresses_are_lent(simulator: Simulator) -> None:
+def test_the_addresses_are_restored_after_serving(simulator: Simulator) -> None:
     """While it is served the simulator has the addresses of the sockets, then its own again."""
     with serve(simulator) as url:
         assert simulator.base_url == url
@@ -125,7 +125,7 @@ def test_connections_really_break(
     client: httpx.Client, simulator: Simulator, fault: Fault, error: type[Exception], orders: int
 ) -> None:
     """A dropped connection is one, a cut body ends early, a hanging request is silent; the next one works."""
-    # Never lifted: a client that gives up early may do so before the server has taken up its request.
+    # Never removed: a client that times out may do so before the server has read its request.
     simulator.faults.add(evolve(fault, operation="orders.create"))
     with pytest.raises((error, httpx.ReadError)):
         client.post(ORDERS, json=scenes(), timeout=0.05 if error is httpx.ReadTimeout else 5)
@@ -141,7 +141,7 @@ def test_a_body_of_unknown_length_ends_early(client: httpx.Client, simulator: Si
 
 
 def test_a_body_is_sent_slowly(client: httpx.Client, simulator: Simulator) -> None:
-    """The bytes come one by one, with the pauses in between."""
+    """The bytes are sent one by one, with pauses in between."""
     simulator.faults.add(Fault(operation="orders.stats", bytes_per_second=1000))
     with client.stream("GET", STATS) as response:
         assert response.status_code == 200
@@ -149,7 +149,7 @@ def test_a_body_is_sent_slowly(client: httpx.Client, simulator: Simulator) -> No
     assert client.get(STATS).status_code == 200
 
 
-def test_a_large_file_is_cut_where_told() -> None:
+def test_a_large_file_is_cut_at_the_byte() -> None:
     """All the bytes before the cut arrive, and not one more."""
     large = Simulator(limits=Limits.unlimited(), plan=AT_ONCE, file_bytes=1_000_000)
     large.faults.add(Fault(operation="storage.get", cut=300_001))
@@ -167,7 +167,7 @@ def _drain(chunks: Iterator[bytes], into: bytearray) -> None:
         into += chunk
 
 
-def test_who_stops_reading_is_not_served_on() -> None:
+def test_a_client_that_stops_reading_is_not_served_further() -> None:
     """A client that hangs up in the middle of a large file costs nothing more, and the server goes on."""
     large = Simulator(limits=Limits.unlimited(), plan=AT_ONCE, file_bytes=200_000_000)
     with serve(large) as url, httpx.Client(base_url=url, headers=CREDENTIAL, trust_env=False) as client:
@@ -213,7 +213,7 @@ def test_stopping_is_clean(simulator: Simulator, busy: Fault, caplog: pytest.Log
 
 
 def test_an_error_inside_passes_through(simulator: Simulator) -> None:
-    """What is raised in the block of `serve` comes out of it, and the server has stopped."""
+    """What is raised in the block of `serve` is raised from it, and the server has stopped."""
     urls = []
 
     def served() -> None:
@@ -227,7 +227,7 @@ def test_an_error_inside_passes_through(simulator: Simulator) -> None:
         httpx.get(urls[0])
 
 
-def test_a_taken_port_is_told(simulator: Simulator) -> None:
+def test_a_port_in_use_is_an_error(simulator: Simulator) -> None:
     """A port in use is an error that names it; no socket stays open."""
     with serve(simulator) as url:
         port = urlsplit(url).port or 0
@@ -298,7 +298,7 @@ async def test_the_application_on_any_server(simulator: Simulator) -> None:
 
 
 @pytest.mark.anyio
-async def test_nothing_is_made_for_nobody() -> None:
+async def test_nothing_is_made_after_a_disconnection() -> None:
     """When the connection has closed no more of a file is made."""
     simulator = Simulator(limits=Limits.unlimited(), plan=AT_ONCE, file_bytes=10_000_000)
     call = Caller(simulator)
@@ -312,7 +312,7 @@ async def test_nothing_is_made_for_nobody() -> None:
 
 @pytest.mark.anyio
 async def test_other_protocols_are_refused(simulator: Simulator) -> None:
-    """A scope other than HTTP is refused in the way that tells a server to go on without."""
+    """A scope other than HTTP is refused in the way that lets a server continue without it."""
     with pytest.raises(NotImplementedError, match="websocket"):
         await App(simulator)({"type": "websocket"}, _nothing, _never)
 

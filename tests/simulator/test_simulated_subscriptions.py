@@ -47,8 +47,13 @@ async def names(call: Caller, *params: tuple[str, str]) -> list[str]:
 
 
 def says(reply: Reply, status: int, text: str) -> bool:
-    """Tell whether it is a refusal in the form of this API, with that text."""
-    return reply.status == status and reply.json["code"] == 0 and text in reply.json["message"]
+    """Return whether it is a refusal in a form of this API, with that text."""
+    if "error" in reply.json:
+        found = reply.json["error"]
+        said = found["reason"] == "Request failed schema validation" and text in " ".join(found["details"])
+    else:
+        said = reply.json["code"] == 0 and text in reply.json["message"]
+    return reply.status == status and bool(said)
 
 
 def with_source(**parameters: Any) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def with_source(**parameters: Any) -> dict[str, Any]:
 
 
 async def test_statuses_follow_the_clock(call: Caller, clock: FakeClock, simulator: Simulator) -> None:
-    """A subscription moves at its own moments, whether anybody looks or not."""
+    """A subscription changes at its own moments, whether it is polled or not."""
     made = await created(call, variable())
     seen = []
     for seconds in (0, 4, 1, 5, 59, 1):
@@ -75,7 +80,7 @@ async def test_statuses_follow_the_clock(call: Caller, clock: FakeClock, simulat
 
 
 async def test_a_suspension_takes_no_time(call: Caller, clock: FakeClock) -> None:
-    """The status goes on where it stopped, and results come later by as much."""
+    """The status continues where it stopped, and results are later by as much."""
     made = await created(call, variable())
     clock.advance(3)
     assert (await call("POST", f"{API}/{made}/suspend", json={"details": "why"})).json[
@@ -198,7 +203,7 @@ async def test_filters(call: Caller, clock: FakeClock) -> None:
     ],
 )
 async def test_sorting_across_pages(call: Caller, clock: FakeClock, sort_by: str, expected: str) -> None:
-    """Any page size gives the same list, in the order that is asked for; what never ends comes last."""
+    """Any page size returns the same list, in the requested order; what never ends is the last."""
     ends = {"b": "2027-01-01T00:00:00Z", "a": "-", "c": "-", "d": "2028-01-01T00:00:00Z"}
     for name in "dacb":
         await created(call, {**with_source(end_time=ends[name]), "name": name})
@@ -232,17 +237,21 @@ async def test_a_wrong_parameter_is_refused(call: Caller, param: tuple[str, str]
 
 
 async def test_update_and_patch(call: Caller, clock: FakeClock) -> None:
-    """PUT replaces all but the notifications, and answers with what was; PATCH changes fields."""
-    told = {"webhook": {"url": "https://hook.example", "topics": ["status.all"]}}
-    made = await created(call, catalog(notifications=told, tools=[{"type": "clip", "parameters": {}}]))
+    """PUT replaces all but the notifications, and returns the old one; PATCH changes fields."""
+    notifications = {"webhook": {"url": "https://hook.example", "topics": ["status.all"]}}
+    made = await created(
+        call, catalog(notifications=notifications, tools=[{"type": "clip", "parameters": {}}])
+    )
     clock.advance(1)
     reply = await call("PUT", f"{API}/{made}", json=catalog("new"))
     assert (reply.status, reply.json["name"]) == (200, "field")
     found = await shown(call, made)
-    assert (found["name"], found["notifications"]) == ("new", told)
+    assert (found["name"], found["notifications"]) == ("new", notifications)
     assert "tools" not in found
     assert found["updated"] == "2026-01-01T00:00:01Z"
-    assert says(await call("PUT", f"{API}/{made}", json=catalog(notifications=told)), 400, "notifications")
+    assert says(
+        await call("PUT", f"{API}/{made}", json=catalog(notifications=notifications)), 400, "notifications"
+    )
     patched = (await call("PATCH", f"{API}/{made}", json={"name": "newer"})).json
     assert patched == {**found, "name": "newer"}
     assert says(await call("PATCH", f"{API}/{made}", json={}), 400, "name is required")
@@ -280,7 +289,7 @@ async def test_what_cannot_be_changed(call: Caller, clock: FakeClock) -> None:
 
 
 async def test_results_grow(call: Caller, clock: FakeClock) -> None:
-    """Results come one after the other, and each goes through its steps."""
+    """Results appear one after the other, and each has its steps."""
     made = await created(call, catalog())
     path = f"{API}/{made}/results"
     seen = []
@@ -385,14 +394,14 @@ TYPED = {"type": "clip", "parameters": {}}
         (with_source(asset_types=[]), "asset_types is required"),
         (with_source(geometry={"type": "Point"}), "geometry must be"),
         (with_source(geometry=None), "geometry must be"),
-        (with_source(publishing_stages=["draft"]), "publishing stage"),
+        (with_source(publishing_stages=["draft"]), "publishing_stages"),
         (with_source(start_time="-"), "start_time is required"),
         (with_source(start_time=5), "start_time is no RFC 3339"),
         (with_source(end_time="2025-01-01T00:00:00Z"), "ends before"),
         ({"name": "x", "source": {"parameters": {"geometry": POLYGON}}}, "id is required"),
         (catalog(delivery=None), "delivery or hosting is required"),
         (catalog(hosting=HUB), "exclude each other"),
-        (catalog(delivery={}), "delivery must have a type"),
+        (catalog(delivery={}), "delivery or hosting is required"),
         (catalog(delivery={"type": "pigeon", "parameters": {}}), "bad delivery type"),
         (catalog(delivery={"type": "planet_folders", "parameters": {}}), "bad delivery type"),
         (catalog(delivery={**GOOGLE, "parameters": {"bucket": "b"}}), "needs credentials"),
@@ -409,6 +418,22 @@ TYPED = {"type": "clip", "parameters": {}}
         (catalog(tools=[{"type": "composite", "parameters": {}}]), "bad tool composite"),
         (catalog(tools=[{"type": "reproject", "parameters": {}}]), "reproject needs projection"),
         (catalog(tools=[TYPED, {"type": "toar", "parameters": {}}]), "toar must not come after clip"),
+        (
+            catalog(tools=[{"type": "reproject", "parameters": {"projection": "x", "kernel": "best"}}]),
+            "kernel",
+        ),
+        (catalog(tools=[{"type": "cloud_filter", "parameters": {"clear_percent": 90}}]), "clear_percent"),
+        (catalog(tools=[{"type": "clip", "parameters": {"aoi": {"type": "Point"}}}]), "aoi"),
+        (catalog(hosting={}, delivery=None), "hosting must have a type"),
+        (
+            catalog(delivery={**GOOGLE, "parameters": {"bucket": "b", "credentials": "<REDACTED>"}}),
+            "credentials",
+        ),
+        (with_source(time_range_type="ordered"), "time_range_type"),
+        (with_source(geometry_relation="touches"), "geometry_relation"),
+        (with_source(rrule="FREQ=DAILY"), "rrule"),
+        (with_source(geometry={"type": "ref", "content": "fields/7"}), "geometry must be"),
+        (with_source(geometry={"type": "Polygon", "coordinates": [[[0, 0]] * 1501]}), "1500 vertices"),
         (catalog(notifications=5), "notifications.webhook"),
         (catalog(notifications={"webhook": {"url": "https://x", "topics": []}}), "notifications.webhook"),
     ],
@@ -441,3 +466,39 @@ async def test_credentials_faults_and_slashes(call: Caller, simulator: Simulator
     simulator.faults.add(Fault(operation="subscriptions.list", status=503, times=1))
     assert [(await call("GET", API)).status for _ in range(2)] == [503, 200]
     assert (await call("DELETE", f"{API}/{UNKNOWN}")).status == 405
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        catalog(delivery=None, hosting={"type": "sentinel_hub"}),
+        catalog(
+            delivery=None,
+            hosting={
+                "type": "sentinel_hub",
+                "parameters": {"collection_id": "c", "create_configuration": False},
+            },
+        ),
+        variable(delivery={}),
+        variable(delivery=None, hosting=None, tools=None, notifications=None),
+        catalog(tools=[{"type": "cloud_filter", "parameters": {"clear_percent": {"gte": 90}}}]),
+        with_source(
+            rrule="FREQ=MONTHLY;BYMONTH=3,4", time_range_type="published", geometry_relation="within"
+        ),
+    ],
+)
+async def test_accepted_requests(call: Caller, clock: FakeClock, request_: dict[str, Any]) -> None:
+    """What public scripts and notebooks send is accepted, and can be read while it runs."""
+    made = await created(call, request_)
+    clock.advance(15)
+    found = await shown(call, made)
+    assert found["status"] == "running"
+    assert ("hosting" in found) == bool(request_.get("hosting"))
+    assert "delivery" not in found or found["delivery"]
+
+
+async def test_a_refusal_of_a_request_lists_all_problems(call: Caller) -> None:
+    """A request that fails the schema is refused with a reason and details, as recorded."""
+    reply = await call("POST", API, json={"name": "", "source": {"parameters": {}}})
+    assert reply.json["error"]["reason"] == "Request failed schema validation"
+    assert len(reply.json["error"]["details"]) > 2

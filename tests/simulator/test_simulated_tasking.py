@@ -150,7 +150,7 @@ async def four(call: Caller, clock: FakeClock) -> Caller:
     ],
 )
 async def test_filters_and_ordering(four: Caller, params: dict[str, str], expected: str) -> None:
-    """Each filter and each ordering gives exactly the orders it should; all filters hold at once."""
+    """Each filter and each ordering returns exactly the orders it should; all filters apply together."""
     found = await names(four, *params.items())
     assert [name.removesuffix(" field") for name in found] == expected.split()
 
@@ -166,7 +166,7 @@ async def test_filters_and_ordering(four: Caller, params: dict[str, str], expect
         ("geometry__intersects", "5"),
     ],
 )
-async def test_filters_that_are_none(four: Caller, name: str, value: str) -> None:
+async def test_invalid_filters(four: Caller, name: str, value: str) -> None:
     """A value that cannot be read is a 400 about that filter."""
     reply = await four("GET", ORDERS, (name, value))
     assert (reply.status, list(reply.json)) == (400, [name])
@@ -189,7 +189,7 @@ async def test_a_page_looks_as_documented(four: Caller) -> None:
 @given(count=st.integers(0, 30), limit=st.integers(1, 12), offset=st.integers(0, 35), filtered=st.booleans())
 @settings(max_examples=40, deadline=None)
 async def test_pages_make_up_the_list(count: int, limit: int, offset: int, filtered: bool) -> None:
-    """Following the links gives every order behind the offset once, in order, and `count` is right."""
+    """Following the links returns every order behind the offset once, in order, and `count` is right."""
     call = caller(FakeClock())
     for number in range(count):
         await create(call, f"{number:03}")
@@ -206,7 +206,7 @@ async def test_pages_make_up_the_list(count: int, limit: int, offset: int, filte
 
 
 async def test_the_largest_page(clock: FakeClock) -> None:
-    """More than the most at a time are not given, and the default is the simulator's."""
+    """A page has no more than the maximum, and the default is the simulator's."""
     call = caller(clock, page_size=3)
     for _ in range(5):
         await create(call)
@@ -226,6 +226,8 @@ async def test_the_largest_page(clock: FakeClock) -> None:
         ({"geometry": {"type": "Point", "coordinates": ["a", "b"]}}, "geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": []}}, "geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": [[[0, 0]] * 3001]}}, "geometry"),
+        ({"geometry": {"type": "LineString", "coordinates": [[10, 48], [10, 48.05]]}}, "geometry"),
+        ({"geometry": {"type": "LineString", "coordinates": [[10, 48], [10, 49.1]]}}, "geometry"),
         ({"geometry": 5}, "geometry"),
         ({"scheduling_type": "SOON"}, "scheduling_type"),
         ({"order_type": "SMELL"}, "order_type"),
@@ -244,7 +246,7 @@ async def test_orders_that_are_refused(call: Caller, changed: dict[str, Any], fi
 
 
 @pytest.mark.parametrize("path", [ORDERS, f"{TASKING}/bulk/", f"{WINDOWS}/search/", f"{TASKING}/pricing/"])
-async def test_bodies_that_are_none(call: Caller, path: str) -> None:
+async def test_invalid_bodies(call: Caller, path: str) -> None:
     """What is no JSON, and what is no object."""
     assert (await call("POST", path, body=b"{")).json == {"detail": "JSON parse error"}
     reply = await call("POST", path, body=b"5")
@@ -264,7 +266,7 @@ async def test_bodies_that_are_none(call: Caller, path: str) -> None:
         ("GET", f"{WINDOWS}/search/{UNKNOWN}"),
     ],
 )
-async def test_what_there_is_not(call: Caller, method: str, path: str) -> None:
+async def test_unknown_resources(call: Caller, method: str, path: str) -> None:
     """404, everywhere the same."""
     await create(call)
     reply = await call(method, path, body=b"{}" if method == "PUT" else None)
@@ -273,7 +275,7 @@ async def test_what_there_is_not(call: Caller, method: str, path: str) -> None:
 
 
 async def test_editing(call: Caller, clock: FakeClock) -> None:
-    """The fields can be edited in their statuses; the answer has only those that can be."""
+    """The fields can be edited in their statuses; the response has only those that can be."""
     order_id = (await create(call))["id"]
     start = {"start_time": "2026-01-05T00:00:00Z"}
     assert (await call("PUT", ORDERS + order_id, json=start)).json == {
@@ -362,6 +364,16 @@ async def test_searches(clock: FakeClock, how: Any) -> None:
     assert (stale.status, list(stale.json)) == (400, ["imaging_window"])
 
 
+async def test_searches_look_a_week_ahead(call: Caller) -> None:
+    """A search that ends more than seven days from now is refused, one that ends within them is not."""
+    body = {"geometry": POINT, "pl_number": "PL-1", "product": "p"}
+    for day, status in (("07", 201), ("09", 400)):
+        end = {"end_time": f"2026-01-{day}T00:00:00Z"}
+        reply = await call("POST", f"{WINDOWS}/search/", json=body | end)
+        assert reply.status == status
+        assert ("end_time" in reply.json) == (status == 400)
+
+
 async def test_searches_that_fail_or_are_refused(clock: FakeClock) -> None:
     """A failure has its code and words; a refusal its fields."""
     call = caller(clock, search_plan=SearchPlan(error_code="E1", error_message="no", seconds=0))
@@ -401,7 +413,7 @@ async def test_prices_look_as_documented(clock: FakeClock, samples: Path) -> Non
 
 
 async def test_bulk_jobs(call: Caller, clock: FakeClock) -> None:
-    """An empty answer and a Location; pending, running, complete; what is wrong with one fails only that."""
+    """An empty response and a Location; pending, running, complete; an invalid order fails alone."""
     far = asked(geometry={"type": "Point", "coordinates": [181, 40]})
     body = {"id": UNKNOWN, "order_payloads": [asked("a"), far, 5, asked("b")]}
     reply = await call("POST", f"{TASKING}/bulk/", json=body)

@@ -1,0 +1,106 @@
+"""Every option of every command: repeated, it is either taken each time, or refused."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from cli.commanded import Run
+from planet_async.cli.app import app
+from planet_async.services import filters
+from planet_async.simulator import Simulator
+
+RequestFile = Callable[..., Path]
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each command and group, with the words that call it."""
+    yield path, command
+    for name, inside in getattr(command, "commands", {}).items():
+        yield from commands(inside, *path, name)
+
+
+def options() -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    for path, command in commands(typer.main.get_command(app)):
+        for parameter in command.get_params(typer.Context(command)):
+            if parameter.param_type_name == "option":
+                yield path, command, parameter
+
+
+ALL = [pytest.param(*each, id=" ".join((*each[0], each[2].opts[0]))) for each in options()]
+
+
+def test_the_walk_finds_the_options() -> None:
+    """The other tests are about something."""
+    names = {each[2].opts[0] for each in options()}
+    assert {"--base-url", "--state", "--to", "--csv", "--storage-port", "--filter", "--json"} <= names
+    assert len(ALL) > 100
+
+
+@pytest.mark.parametrize(("path", "command", "option"), ALL)
+def test_a_repeated_option_is_never_dropped(
+    path: tuple[str, ...], command: Any, option: Any, run: Run
+) -> None:
+    """Both values are taken, or it is wrong usage; the last one never wins without a word."""
+    one, two = (["1"], ["2"]) if not option.is_flag else ([], [])
+    args = [option.opts[0], *one, (option.secondary_opts or option.opts)[-1], *two]
+    if option.multiple:
+        values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
+        assert values[option.name] == ["1", "2"]
+        return
+    ran = run(*path, *args)
+    assert ran.code == 2
+    assert "passed more than once" in " ".join(ran.err.split())
+
+
+@pytest.mark.usefixtures("base_url")
+def test_repeated_filters_are_all_sent(run: Run, request_file: RequestFile) -> None:
+    """`--source-type` twice lists both; `--sort-by` twice sorts by both."""
+    mosaic = request_file("mosaic", products=[{"mosaic_name": "m1", "quad_ids": ["1-2"]}])
+    run("orders", "create", request_file("farm"), mosaic)
+    sort = ("--sort-by", "source_type", "--sort-by", "name DESC")
+    both = run("orders", "list", "--source-type", "scenes", "--source-type", "basemaps", *sort[2:])
+    assert [order["name"] for order in both.json_lines] == ["mosaic", "farm"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "path", "named"),
+    [
+        (filters.OrderFilters, ("orders", "list"), {}),
+        (filters.SubscriptionFilters, ("subscriptions", "list"), {}),
+        (filters.ResultFilters, ("subscriptions", "results"), {}),
+        (filters.ReportFilters, ("reports", "list"), {}),
+        (filters.TaskingFilters, ("tasking", "list"), None),
+        (filters.CaptureFilters, ("tasking", "captures"), None),
+    ],
+)
+def test_every_filter_of_a_list_is_an_option(
+    declared: type, path: tuple[str, ...], named: dict[str, str] | None
+) -> None:
+    """By its own name, or where the API has dozens, by `--filter NAME=VALUE`."""
+    names = {option.opts[0] for words, _, option in options() if words == path}
+    missing = {
+        name
+        for name in declared.__annotations__
+        if f"--{name.replace('__', '-').replace('_', '-')}" not in names
+    }
+    assert not missing if named is not None else "--filter" in names
+
+
+@pytest.mark.usefixtures("base_url")
+def test_filters_by_name(run: Run, simulator: Simulator) -> None:
+    """`--filter` takes texts, times and geometries; what is no filter, or a wrong one, is wrong usage."""
+    for value in ("pl_number=PL-1", "start_time__gte=2026-01-01T00:00:00Z", "status__in=PENDING,FULFILLED"):
+        assert run("tasking", "list", "--filter", value).code == 0
+    point = 'geometry__intersects={"type": "Point", "coordinates": [18, -33]}'
+    assert run("tasking", "list", "--filter", point).code == 0
+    requests = dict(simulator.requests)
+    for value in ("pl_number", "pl_number=", "geometry__intersects={", "start_time__gte=soon", "limit=3"):
+        ran = run("tasking", "list", "--filter", value)
+        assert ran.code == 2, value
+        assert ran.err
+    twice = run("tasking", "list", "--filter", "pl_number=a", "--filter", "pl_number=b")
+    assert twice.code == 2
+    assert simulator.requests == requests

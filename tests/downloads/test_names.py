@@ -1,0 +1,166 @@
+"""File names of the service: kept where possible, escaped or cut where not, refused where dangerous."""
+
+import logging
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from described import ORDER_ID, described, manifest
+
+from planet_async import (
+    ApiKey,
+    Archive,
+    ChecksumMismatch,
+    InvalidRequest,
+    OrderRequest,
+    Planet,
+    SceneProduct,
+    UnsafeName,
+)
+from planet_async.downloads.remote_file import safe_path
+from planet_async.simulator import OrderPlan, Simulator
+from planet_async.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+LEGAL = [
+    "圃場\u30007.zip",
+    "no\u00a0break.tif",
+    "zero\u200dwidth.tif",
+    "soft\u00adhyphen.tif",
+    "line\u2028separator.tif",
+    "right\u200fto left.tif",
+    "private\ue000use.tif",
+    "not assigned \U000e0100.tif",
+    "family \U0001f468\u200d\U0001f469\u200d\U0001f467.tif",
+    " leading and trailing ",
+    ".hidden",
+    "...",
+    "-rf",
+    "~root",
+    "a:b?*<>|\"'.tif",
+    "100%25.tif",
+    "COM1",
+]
+ESCAPED = ["tab\there.tif", "new\nline.tif", "bell\x07", "\x1b[31mred.tif", "next\x85line", "back\\slash.tif"]
+
+
+@pytest.mark.parametrize("name", LEGAL)
+async def test_legal_names_are_kept(name: str, tmp_path: Path) -> None:
+    """Whatever alphabet, space or invisible character is in a name: what the file system takes is kept."""
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
+    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
+    paths = await planet.orders.download(ORDER_ID, tmp_path)
+    assert tmp_path / ORDER_ID / name in paths
+    assert (tmp_path / ORDER_ID / name).read_bytes() == b"right"
+    assert not paths.unverified
+    assert not paths.renamed
+
+
+@pytest.mark.parametrize("name", ESCAPED)
+async def test_control_characters_are_escaped(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a terminal would obey, or another system split, is percent-encoded, and the result says so."""
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
+    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
+    with caplog.at_level(logging.WARNING):
+        paths = await planet.orders.download(ORDER_ID, tmp_path)
+    [(path, original)] = paths.renamed.items()
+    assert path in paths
+    assert path.read_bytes() == b"right"
+    assert path.name.isprintable()
+    assert (unquote(path.name), original) == (name, names[1])
+    assert not paths.unverified
+    assert path.name in caplog.text
+
+
+def test_escaping_can_be_undone(tmp_path: Path) -> None:
+    """Two names do not become one: a percent sign is escaped, too, where there is something to escape."""
+    assert safe_path(tmp_path, "50%\t").name == "50%25%09"
+    assert safe_path(tmp_path, "50%").name == "50%"
+    assert unquote(safe_path(tmp_path, "a%09b\tc").name) == "a%09b\tc"
+    assert safe_path(tmp_path, "lone \ud800 surrogate").name == "lone %ED%A0%80 surrogate"
+
+
+@pytest.mark.parametrize("length", [*range(240, 258), 300, 5000])
+@pytest.mark.parametrize("letter", ["n", "圃"])
+async def test_long_names(length: int, letter: str, tmp_path: Path) -> None:
+    """A name as long as a file system takes is kept, though the part needs a longer one; others are cut."""
+    name = letter * ((length - 4) // len(letter.encode()))
+    name += "n" * (length - 4 - len(name.encode())) + ".tif"
+    assert len(name.encode()) == length
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
+    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
+    paths = await planet.orders.download(ORDER_ID, tmp_path)
+    [path] = [path for path in paths if path.suffix == ".tif"]
+    assert path.read_bytes() == b"right"
+    assert (path.name == name) == (length <= 255)
+    assert paths.renamed == ({} if length <= 255 else {path: names[1]})
+    assert not paths.unverified
+    assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == 2
+    assert await planet.orders.download(ORDER_ID, tmp_path) == paths
+
+
+async def test_long_names_that_begin_alike(tmp_path: Path) -> None:
+    """They stay two files, also while they arrive."""
+    long = {"n" * 300 + end: end.encode() for end in ("1.tif", "2.tif")}
+    just = {"m" * 250 + end: end.encode() for end in ("1", "2")}
+    names = {f"{ORDER_ID}/{name}": content for name, content in {**long, **just}.items()}
+    _, planet = described((f"{ORDER_ID}/manifest.json", manifest(**long, **just)), *names.items())
+    paths = await planet.orders.download(ORDER_ID, tmp_path)
+    assert {path.read_bytes() for path in paths[-4:]} >= {b"1.tif", b"2.tif"}
+    assert len({*paths}) == 5
+    assert sorted(paths.renamed.values()) == sorted(f"{ORDER_ID}/{name}" for name in long)
+
+
+async def test_long_names_are_resumed(tmp_path: Path) -> None:
+    """The shortened part is found again, by its name."""
+    name = "n" * 255
+    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
+    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"wrong"))
+    with pytest.raises(ChecksumMismatch):
+        await planet.orders.download(ORDER_ID, tmp_path)
+    assert not [*tmp_path.rglob("*.part*")]
+
+
+async def test_an_archive_named_after_its_order(clock: FakeClock, tmp_path: Path) -> None:
+    """A paid order whose archive has a legal name, whatever it is, can be downloaded by `run`."""
+    simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1))
+    scene = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
+    delivery = Archive(single_archive=True, archive_filename="{{name}}.zip")
+    requests = [OrderRequest(name, [scene], delivery=delivery) for name in ("圃場\u30007", "n" * 251)]
+    async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
+        outcomes = [outcome.unwrap() async for outcome in planet.orders.run(requests, tmp_path)]
+    names = {path.name for outcome in outcomes for path in outcome.paths}
+    assert names == {"圃場\u30007.zip", "n" * 251 + ".zip", "manifest.json"}
+
+
+async def test_a_dangerous_name_costs_its_own_file_only(tmp_path: Path) -> None:
+    """The others are downloaded."""
+    _, planet = described((f"{ORDER_ID}/../../x", b"evil"), (f"{ORDER_ID}/a", b"a"))
+    with pytest.raises(UnsafeName, match="outside"):
+        await planet.orders.download(ORDER_ID, tmp_path / "data")
+    assert (tmp_path / "data" / ORDER_ID / "a").read_bytes() == b"a"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("to", ["a\0b", Path("a\0b"), "a\ud800b", b"bytes", 5, None, ["a"]])
+async def test_a_folder_that_can_be_none(to: object, planet: Planet) -> None:
+    """It is an InvalidRequest before anything is sent, in each method that writes files."""
+    with pytest.raises(InvalidRequest, match="to: "):
+        await planet.orders.download(ORDER_ID, to)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="to: "):
+        planet.orders.run([], to)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="to: "):
+        await planet.reports.download("1", to)  # type: ignore[arg-type]
+
+
+async def test_a_folder_may_be_anything_with_a_path(tmp_path: Path) -> None:
+    """An `os.DirEntry`, say."""
+    (tmp_path / "data").mkdir()
+    _, planet = described((f"{ORDER_ID}/a", b"a"))
+    with os.scandir(tmp_path) as entries:
+        [entry] = entries
+    assert await planet.orders.download(ORDER_ID, entry) == [tmp_path / "data" / ORDER_ID / "a"]  # type: ignore[arg-type]

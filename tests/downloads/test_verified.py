@@ -1,0 +1,281 @@
+"""What is there and right is kept, what is promised comes, and what cannot be verified is named."""
+
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from described import BASE, ORDER_ID, described, manifest
+
+from planet_async import ApiKey, ChecksumMismatch, DownloadError, Planet, Report, Request, Response
+from planet_async.testing import FakeClock, FakeTransport, reply
+
+pytestmark = pytest.mark.anyio
+
+MANIFEST = f"{ORDER_ID}/manifest.json"
+A, B = f"{ORDER_ID}/a.tif", f"{ORDER_ID}/b.tif"
+
+
+def sent(transport: FakeTransport) -> Counter[str]:
+    return Counter(request.url.removeprefix(BASE) for request in transport.requests)
+
+
+def with_digests(digests: Any, path: str = "a.tif") -> bytes:
+    return json.dumps({"files": [{"path": path, "size": 5, "digests": digests}]}).encode()
+
+
+def storage(
+    contents: Mapping[str, tuple[bytes, dict[str, str]]], on_read: Callable[[str], None] = lambda _: None
+) -> Planet:
+    """Return a client of an order of these files, which the storage sends with these headers."""
+    results = [{"name": name, "delivery": "success", "location": f"{BASE}{name}"} for name in contents]
+    order = {"id": ORDER_ID, "state": "success", "_links": {"results": results}}
+
+    def answer(request: Request) -> Response:
+        name = request.url.removeprefix(BASE)
+        if name not in contents:
+            return reply(json=order)
+        content, headers = contents[name]
+
+        async def chunks() -> Any:
+            on_read(name)
+            yield content
+
+        return Response(200, headers, chunks())
+
+    return Planet(credentials=ApiKey("any"), transport=FakeTransport(answer), clock=FakeClock())
+
+
+async def test_missing_files_are_an_error(tmp_path: Path) -> None:
+    """The manifest lists a file that is not offered: the others are downloaded, and the error names it."""
+    _, planet = described((MANIFEST, manifest(**{"a.tif": b"a", "b.tif": b"b"})), (A, b"a"))
+    with pytest.raises(DownloadError, match=r"1 of the files of its manifest.* b\.tif"):
+        await planet.orders.download(ORDER_ID, tmp_path)
+    assert (tmp_path / A).read_bytes() == b"a"
+
+
+async def test_many_missing_files_are_counted(tmp_path: Path) -> None:
+    """A few are named."""
+    listed = {f"{number}.tif": b"x" for number in range(400)}
+    _, planet = described((MANIFEST, manifest(**listed)), (f"{ORDER_ID}/7.tif", b"x"))
+    with pytest.raises(DownloadError, match=r"offers 399 .*: 0\.tif, 1\.tif, 2\.tif, \.\.\."):
+        await planet.orders.download(ORDER_ID, tmp_path)
+
+
+async def test_a_result_without_a_link_is_not_missing(tmp_path: Path) -> None:
+    """Of a partial order; the API says itself that it could not be delivered."""
+    files = {MANIFEST: manifest(**{"a.tif": b"a", "b.tif": b"b"}), A: b"a"}
+    results = [{"name": name, "delivery": "success", "location": f"{BASE}{name}"} for name in files]
+    results.append({"name": B, "delivery": "failed"})
+    _, planet = described(*files.items(), state="partial", _links={"results": results})
+    assert len(await planet.orders.download(ORDER_ID, tmp_path)) == 2
+
+
+async def test_a_file_that_no_manifest_lists_does_not_fail_for_ever(tmp_path: Path) -> None:
+    """One of two such files fails once: the next call fetches it, and keeps the other, the same content."""
+    listed = (MANIFEST, manifest(**{"c.tif": b"c"})), (f"{ORDER_ID}/c.tif", b"c")
+    transport, planet = described(*listed, (A, b"a"), (B, b"b"))
+    paths = await planet.orders.download(ORDER_ID, tmp_path)
+    assert paths.unverified == (tmp_path / A, tmp_path / B)
+    (tmp_path / B).unlink()
+    for overwrite in (False, True):
+        assert await planet.orders.download(ORDER_ID, tmp_path, overwrite=overwrite) == paths
+        assert [(tmp_path / name).read_bytes() for name in (A, B)] == [b"a", b"b"]
+    assert not [*tmp_path.rglob("*.part")]
+    assert transport.open_responses == 0
+
+
+async def test_another_file_than_the_servers_is_not_replaced(tmp_path: Path) -> None:
+    """Without a checksum, content that differs is the user's: an error, until `overwrite` replaces it."""
+    for mine in (b"mine", b"longer than the server's"):
+        _, planet = described((A, b"hers"))
+        path = tmp_path / A
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(mine)
+        with pytest.raises(DownloadError, match="exists and is not the file to download"):
+            await planet.orders.download(ORDER_ID, tmp_path)
+        assert path.read_bytes() == mine
+        assert [file.name for file in path.parent.iterdir()] == ["a.tif"]
+        await planet.orders.download(ORDER_ID, tmp_path, overwrite=True)
+        assert path.read_bytes() == b"hers"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_size_and_etag_spare_the_content(overwrite: bool, tmp_path: Path) -> None:
+    """A storage whose ETag is the MD5 need not send what is there; another size is known without reading."""
+    read = Counter[str]()
+
+    def on_read(name: str) -> None:
+        read[name] += 1
+
+    def client(content: bytes, **headers: str) -> Planet:
+        return storage({A: (content, {"content-length": str(len(content)), **headers})}, on_read)
+
+    etag = f'"{hashlib.md5(b"right").hexdigest()}"'
+    await client(b"right", etag=etag).orders.download(ORDER_ID, tmp_path)
+    await client(b"right", etag=etag).orders.download(ORDER_ID, tmp_path, overwrite=overwrite)
+    assert read[A] == 1
+    await client(b"right", etag='"another"').orders.download(ORDER_ID, tmp_path, overwrite=overwrite)
+    assert read[A] == 2
+    if not overwrite:
+        with pytest.raises(DownloadError, match="exists"):
+            await client(b"longer").orders.download(ORDER_ID, tmp_path)
+        assert read[A] == 2
+    assert (tmp_path / A).read_bytes() == b"right"
+
+
+async def test_overwrite_fetches_nothing_that_is_right(tmp_path: Path) -> None:
+    """All files right: the manifest alone is fetched; one wrong: that one is."""
+    files = (MANIFEST, manifest(**{"a.tif": b"a", "b.tif": b"b"})), (A, b"a"), (B, b"b")
+    transport, planet = described(*files)
+    await planet.orders.download(ORDER_ID, tmp_path)
+    await planet.orders.download(ORDER_ID, tmp_path, overwrite=True)
+    assert (sent(transport)[MANIFEST], sent(transport)[A], sent(transport)[B]) == (2, 1, 1)
+    (tmp_path / B).write_bytes(b"?")
+    await planet.orders.download(ORDER_ID, tmp_path, overwrite=True)
+    assert (sent(transport)[A], sent(transport)[B]) == (1, 2)
+    assert (tmp_path / B).read_bytes() == b"b"
+
+
+async def test_a_good_file_behind_a_link_is_right(tmp_path: Path) -> None:
+    """The user moved it to another disk: with a checksum or without, it is kept, and the link stays."""
+    for number, files in enumerate([[(A, b"a")], [(MANIFEST, manifest(**{"a.tif": b"a"})), (A, b"a")]]):
+        elsewhere, data = tmp_path / f"elsewhere {number}", tmp_path / f"data {number}"
+        elsewhere.write_bytes(b"a")
+        (data / ORDER_ID).mkdir(parents=True)
+        (data / A).symlink_to(elsewhere)
+        _, planet = described(*files)
+        for overwrite in (False, True):
+            assert data / A in await planet.orders.download(ORDER_ID, data, overwrite=overwrite)
+            assert (data / A).read_bytes() == b"a"
+        elsewhere.write_bytes(b"?")
+        with pytest.raises(DownloadError, match="exists"):
+            await planet.orders.download(ORDER_ID, data)
+        await planet.orders.download(ORDER_ID, data, overwrite=True)
+        assert (data / A).read_bytes() == b"a"
+
+
+@pytest.mark.parametrize(("name", "same"), [("x/b", "x//b"), ("x/b", "x/./b"), ("b", "./b"), ("b", "b")])
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_two_names_of_one_file(name: str, same: str, is_listed: bool, tmp_path: Path) -> None:
+    """They are one file: with the checksum of the manifest, or without one where the content is the same."""
+    files = [(f"{ORDER_ID}/{name}", b"b"), (f"{ORDER_ID}/{same}", b"b")]
+    if is_listed:
+        files.append((MANIFEST, manifest(**{name: b"b"})))
+    _, planet = described(*files)
+    paths = await planet.orders.download(ORDER_ID, tmp_path)
+    assert len(paths) == 1 + is_listed
+    assert (tmp_path / ORDER_ID / name).read_bytes() == b"b"
+
+
+async def test_a_report_is_downloaded_twice(tmp_path: Path) -> None:
+    """The same bytes are no error; others are, until `overwrite`."""
+    contents = [b"a,b\n1,2\n"]
+    report = Report("77", contents=("https://storage.example/part",), num_rows=1)
+
+    def client(**headers: str) -> Planet:
+        def answer(_: Request) -> Response:
+            return reply(body=contents[0], headers={"content-type": "text/csv", **headers})
+
+        return Planet(credentials=ApiKey("any"), transport=FakeTransport(answer), clock=FakeClock())
+
+    first = await client().reports.download(report, tmp_path)
+    assert await client().reports.download(report, tmp_path) == first
+    assert await client().reports.download(report, tmp_path, overwrite=True) == first
+    for changed in (b"a,b\n1,3\n", b"a,b\n1,2\n3,4\n"):
+        contents[0] = changed
+        with pytest.raises(DownloadError, match="exists and is not the file"):
+            await client().reports.download(report, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["77_0.csv"]
+    assert await client().reports.download(report, tmp_path, overwrite=True) == first
+    assert first[0].read_bytes() == contents[0]
+
+
+HASHES = [
+    {name: hashlib.new(name, b"right").hexdigest()} for name in ("sha512", "sha384", "sha256", "sha1", "md5")
+]
+COMPARED = [
+    *HASHES,
+    *({name.upper(): digest.upper()} for each in HASHES for name, digest in each.items()),
+    {"SHA-256": hashlib.sha256(b"right").hexdigest()},
+    {"crc32": f"{zlib.crc32(b'right'):08x}"},
+    {"crc": f"{zlib.crc32(b'right'):08X}"},
+    {"sha256": None, "md5": hashlib.md5(b"right").hexdigest()},
+    {"sha256": "", "sha512": hashlib.sha512(b"right").hexdigest()},
+    {"blake9": "0", "md5": hashlib.md5(b"right").hexdigest()},
+]
+
+
+@pytest.mark.parametrize("digests", COMPARED, ids=str)
+async def test_every_digest_that_can_be_compared_is(digests: dict[str, str], tmp_path: Path) -> None:
+    """In any case, by any algorithm that Python has: what differs is refused, what is right is verified."""
+    _, planet = described((MANIFEST, with_digests(digests)), (A, b"wrong"))
+    with pytest.raises(ChecksumMismatch):
+        await planet.orders.download(ORDER_ID, tmp_path / "1")
+    _, planet = described((MANIFEST, with_digests(digests)), (A, b"right"))
+    paths = await planet.orders.download(ORDER_ID, tmp_path / "2", require_checksums=True)
+    assert paths.unverified == ()
+    assert [*paths.checksums] == [tmp_path / "2" / A]
+
+
+@pytest.mark.parametrize("path", ["./a.tif", "/a.tif", ".//a.tif", f"{ORDER_ID}/a.tif", "x/../a.tif"])
+@pytest.mark.parametrize("name", [A, f"{ORDER_ID}/./a.tif", f"{ORDER_ID}//a.tif", "a.tif", "./a.tif"])
+async def test_paths_are_compared_normalised(path: str, name: str, tmp_path: Path) -> None:
+    """However the manifest and the results write the path of a file, it is verified."""
+    _, planet = described((MANIFEST, with_digests(HASHES[0], path)), (name, b"wrong"))
+    with pytest.raises(ChecksumMismatch):
+        await planet.orders.download(ORDER_ID, tmp_path)
+
+
+async def test_unicode_paths_are_compared_normalised(tmp_path: Path) -> None:
+    """One says é with one character, the other with two."""
+    _, planet = described((MANIFEST, with_digests(HASHES[0], "e\u0301")), (f"{ORDER_ID}/\u00e9", b"wrong"))
+    with pytest.raises(ChecksumMismatch):
+        await planet.orders.download(ORDER_ID, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        *(
+            with_digests(digests)
+            for digests in ({}, None, {"sha256": ""}, {"blake9": "00"}, {"md5": "x" * 32})
+        ),
+        with_digests({"sha256": 5}),
+        with_digests("sha256"),
+        json.dumps({"files": [{"path": "a.tif"}]}).encode(),
+        json.dumps({"files": []}).encode(),
+        None,
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_verified_is_named(listed: bytes | None, tmp_path: Path) -> None:
+    """In the result, by path; with `require_checksums` it is an error, and is not fetched."""
+    files = [(A, b"right")] if listed is None else [(MANIFEST, listed), (A, b"right")]
+    transport, planet = described(*files)
+    paths = await planet.orders.download(ORDER_ID, tmp_path / "1")
+    assert paths.unverified == (tmp_path / "1" / A,)
+    before = sent(transport)[A]
+    with pytest.raises(DownloadError, match=r"a\.tif cannot be verified"):
+        await planet.orders.download(ORDER_ID, tmp_path / "2", require_checksums=True)
+    assert sent(transport)[A] == before
+    assert not (tmp_path / "2" / A).exists()
+
+
+async def test_what_can_be_verified_comes_though_checksums_are_required(tmp_path: Path) -> None:
+    """The error names the one file that cannot be."""
+    _, planet = described((MANIFEST, manifest(**{"a.tif": b"a"})), (A, b"a"), (B, b"b"))
+    with pytest.raises(DownloadError, match=r"b\.tif cannot be verified"):
+        await planet.orders.download(ORDER_ID, tmp_path, require_checksums=True)
+    assert (tmp_path / A).read_bytes() == b"a"
+
+
+async def test_a_manifest_beside_the_folder_of_its_order(tmp_path: Path) -> None:
+    """Recorded results lack the order's folder: they are verified all the same."""
+    _, planet = described(("manifest.json", manifest(**{"a.tif": b"right"})), ("a.tif", b"right"))
+    paths = await planet.orders.download(ORDER_ID, tmp_path, require_checksums=True)
+    assert paths == [tmp_path / "a.tif", tmp_path / "manifest.json"]
