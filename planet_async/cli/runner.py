@@ -11,18 +11,25 @@ import re
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import anyio
-import attrs
 import typer
 from attrs import evolve, field, frozen
 
-from planet_async import Config, InvalidRequest, MissingCredentials, Paginator, Planet, PlanetError
+from planet_async import (
+    Config,
+    InvalidRequest,
+    MissingCredentials,
+    Paginator,
+    Planet,
+    PlanetError,
+    UnknownKeyWarning,
+)
 from planet_async.cli.output import (
     View,
     about,
@@ -193,8 +200,6 @@ def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[Input
                 problems.append(problem)
         if problems:
             raise ExceptionGroup("requests", problems)
-    for request in found:
-        _warn_unknown_fields(request, model)
     return found
 
 
@@ -288,10 +293,14 @@ def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[s
         raise _wrong(where, f"$: expected an object, got {kind(document)}")
     try:
         refuse_redacted(document)
-        if model is not None:
-            checked_body(model, document)
+        with warnings.catch_warnings(record=True) as unknown_keys:
+            warnings.simplefilter("always", UnknownKeyWarning)
+            if model is not None:
+                checked_body(model, document)
     except InvalidRequest as error:
         raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
+    for warning in unknown_keys:
+        print_error(f"{where}: {warning.message}")
     return document
 
 
@@ -351,14 +360,6 @@ def _ids_on_stdin() -> Iterator[str]:
         if not isinstance(found, str):
             raise _wrong(f"standard input:{line}", "there is no id")
         yield found
-
-
-def _warn_unknown_fields(request: InputRequest, model: type[Any] | None) -> None:
-    """Warn of fields that may be misspelt; the API may know more of them than this version does."""
-    known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
-    for key in sorted(request.body.keys() - known):
-        alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
-        print_error(f"{request.where}: `{key}` is not a known field{alike}; it is sent as it is")
 
 
 def _wrong(where: str, problem: str) -> InvalidRequest:
