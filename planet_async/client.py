@@ -124,10 +124,10 @@ class Planet:
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
         self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
-        self.orders = Orders(self._api)
-        self.reports = Reports(self._api)
-        self.subscriptions = Subscriptions(self._api)
-        self.tasking = Tasking(self._api)
+        self.orders: Orders = Orders(self._api)
+        self.reports: Reports = Reports(self._api)
+        self.subscriptions: Subscriptions = Subscriptions(self._api)
+        self.tasking: Tasking = Tasking(self._api)
 
     async def request(
         self,

@@ -83,7 +83,7 @@ _NOISE_SECONDS = 5.0
 _LONG_NAME = 90  # characters; services that cut names keep at least so many
 _LEAST_CUT = 20
 
-logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async")
 
 
 class Created(Protocol):
@@ -562,7 +562,7 @@ class CreateRegistry:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.lookups = anyio.Semaphore(_LOOKUPS_AT_ONCE, fast_acquire=True)
+        self.lookups: anyio.Semaphore = anyio.Semaphore(_LOOKUPS_AT_ONCE, fast_acquire=True)
         self._clock = clock
         self._lookups_left = _INITIAL_LOOKUPS
         self._names: dict[str, NameLock] = {}
