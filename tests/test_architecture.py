@@ -123,6 +123,7 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.reports",
     "cli.subscriptions",
     "cli.tasking",
+    "downloads.segments",
     "services._bulk_cancel",
     "services._order_files",
     "simulator.orders",

@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.http import SecretBytes
 from planet_async.models.geometry import AREAS, GEOMETRIES, GEOMETRY_NAMES, to_geojson, unwrapped
 from planet_async.models.json import kind, parsed_object
 from planet_async.redaction import add_secret_fields
@@ -148,15 +149,9 @@ class Resource(Record):
 
 
 def _restored(cls: type[Resource], values: Mapping[str, Any], json: bytes, listed: bool) -> Resource:
-    return keep_json(cls(**values), json, listed=listed)
-
-
-def keep_json(record: T, json: bytes, *, listed: bool) -> T:
-    """Return the record; if it is a Resource, it keeps what it was decoded from."""
-    if isinstance(record, Resource):
-        object.__setattr__(record, "_json", json)
-        if listed:
-            object.__setattr__(record, "_listed", True)
+    record = cls(**values)
+    object.__setattr__(record, "_json", json)
+    object.__setattr__(record, "_listed", listed)
     return record
 
 
@@ -350,7 +345,7 @@ def to_json(value: object) -> bytes:
     """
     plain = _plain_whole(value)
     try:
-        return msgspec.json.encode(plain)
+        return SecretBytes(msgspec.json.encode(plain))
     except UnicodeEncodeError:
         problem = "a text contains half a character (a lone surrogate), which cannot be sent"
     except ValueError:

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
+from planet_async.models.bulk import BulkFailure, BulkResult
 from planet_async.models.codec import decode, to_json
 from planet_async.models.order_request import OrderRequest, SceneProduct
 from planet_async.models.orders import (
     BulkCancelReply,
-    CancelFailure,
-    CancelResult,
     DownloadedOrder,
     Manifest,
     Order,
@@ -383,7 +382,7 @@ def test_a_huge_odd_field_costs_no_order() -> None:
         decode(Order, (BODIES / "order_success.json").read_bytes()),
         Order(id="a", state=OrderState.QUEUED),
         OrderCounts(1, 2),
-        CancelResult(1, (CancelFailure("a", "b"),)),
+        BulkResult(1, (BulkFailure("a", "b"),)),
         DownloadedOrder(Order(id="a", state=OrderState.SUCCESS), (Path("a/b.tif"),)),
         PricingFailure("no"),
         OrderRequest("x", [SceneProduct(["a"], "b", "c")], tools=[Merge()]),

@@ -60,7 +60,7 @@ class Row:
 class Tuple(NamedTuple):
     """As a row of ``GeoDataFrame.itertuples()``."""
 
-    index: int
+    Index: int
     geometry: object
 
 
