@@ -112,7 +112,7 @@ def test_a_create_that_gets_no_response_is_not_silent(
     ran = run("orders", "create", request_file())
     assert (ran.code, ran.out) == (1, "")
     first, *_, last = ran.err.splitlines()
-    assert "500" in first
+    assert first.startswith("planet-async: looking up whether the order was created: orders.create: 500")
     assert "500" in last
 
 
