@@ -261,6 +261,7 @@ class ExactlyOnce(Generic[T]):
         self, name: "NameLock", lost: UnconfirmedCreate[T], send: Callable[[], Awaitable[T]]
     ) -> T:
         for losses in count():
+            logger.info("looking up whether the %s was created: %s", self._kind.noun, lost.cause)
             try:
                 found = await self._look_up(name, lost, _LOOKUP_TIMES if losses == 0 else _LOOKUP_TIMES[-1:])
                 if found is not None:
