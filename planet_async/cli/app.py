@@ -4,7 +4,6 @@ import inspect
 import io
 import ssl
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from planet_async import Config, InvalidRequest, UnknownKeyWarning, __version__
+from planet_async import Config, InvalidRequest, __version__
 from planet_async.cli import ledger, orders, reports, simulate, subscriptions, tasking
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Connection
@@ -223,6 +222,4 @@ def start(args: Sequence[str] | None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a letter gets its code instead of an error.
             stream.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownKeyWarning)  # the runner has reported them
-        app(args=args, prog_name="planet-async")
+    app(args=args, prog_name="planet-async")

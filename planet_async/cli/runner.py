@@ -76,9 +76,23 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting(), log_lines():
+    with reporting(), log_lines(), _warning_lines():
         if not run_async(do):
             raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _warning_lines() -> Iterator[None]:
+    """Write what the library warns of on a line each."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print_error(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.simplefilter("ignore", UnknownKeyWarning)  # printed when the request was read
+        warnings.showwarning = show
+        yield
 
 
 class Interrupted(KeyboardInterrupt):
@@ -164,6 +178,7 @@ def _give_up_stdout() -> None:
 
 STDIN = "-"
 _NOTHING_SENT = "Nothing was sent."
+_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -174,6 +189,7 @@ class InputRequest:
     file: str
     line: int = 1
     is_alone: bool = True
+    warnings: Sequence[str] = ()
 
     @property
     def where(self) -> str:
@@ -181,11 +197,14 @@ class InputRequest:
         return self.file if self.is_alone else f"{self.file}:{self.line}"
 
 
-def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[InputRequest]:
+def read_requests(
+    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] = _NOTHING
+) -> list[InputRequest]:
     """Read and check all requests, or end the command with a line for each that is wrong.
 
     A source is a file, ``-`` for standard input, or the JSON itself. It holds one or several objects: in an
-    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted.
+    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted. The fields
+    of `also` are added to each.
     """
     found: list[InputRequest] = []
     problems: list[Exception] = []
@@ -193,13 +212,16 @@ def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[Input
         _check_stdin(sources)
         for number, source in enumerate(sources, start=1):
             try:
-                found += _requests_in(source, number, model)
+                found += _requests_in(source, number, model, also)
             except ExceptionGroup as group:
                 problems += group.exceptions
             except InvalidRequest as problem:
                 problems.append(problem)
         if problems:
             raise ExceptionGroup("requests", problems)
+    for request in found:
+        for warning in request.warnings:
+            print_error(f"{request.where}: {warning}")
     return found
 
 
@@ -254,7 +276,9 @@ def _check_stdin(sources: Sequence[str]) -> None:
         raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
 
 
-def _requests_in(source: str, number: int, model: type[Any] | None) -> list[InputRequest]:
+def _requests_in(
+    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any]
+) -> list[InputRequest]:
     inline = source.strip()
     if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
         file, content = f"argument {number}", source.encode(errors="surrogateescape")
@@ -266,10 +290,15 @@ def _requests_in(source: str, number: int, model: type[Any] | None) -> list[Inpu
         raise _wrong(file, "holds no request")
     requests: list[InputRequest] = []
     problems: list[InvalidRequest] = []
-    for line, document in documents:
+    for line, found in documents:
+        document = {**found, **also} if isinstance(found, dict) else found
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
-            requests.append(evolve(request, body=_checked(document, request.where, model)))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UnknownKeyWarning)
+                body = _checked(document, request.where, model)
+            texts = [str(warning.message) for warning in caught]
+            requests.append(evolve(request, body=body, warnings=texts))
         except InvalidRequest as problem:
             problems.append(problem)
     if problems:
@@ -293,14 +322,10 @@ def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[s
         raise _wrong(where, f"$: expected an object, got {kind(document)}")
     try:
         refuse_redacted(document)
-        with warnings.catch_warnings(record=True) as unknown_keys:
-            warnings.simplefilter("always", UnknownKeyWarning)
-            if model is not None:
-                checked_body(model, document)
+        if model is not None:
+            checked_body(model, document)
     except InvalidRequest as error:
         raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
-    for warning in unknown_keys:
-        print_error(f"{where}: {warning.message}")
     return document
 
 
@@ -441,10 +466,14 @@ def create_each(
     create: Callable[[Planet, Mapping[str, Any]], Awaitable[R]],
     view: View[R],
     *,
+    also: Mapping[str, Any] = _NOTHING,
     listing: str,
     json: bool,
 ) -> None:
-    """Create something for each request; `listing` is the command that lists such things."""
+    """Create something for each request; `listing` is the command that lists such things.
+
+    `also` are fields that all requests have besides their own.
+    """
 
     def interrupted(request: InputRequest) -> str:
         name = shlex.quote(clean(request.body.get("name", "")))
@@ -452,7 +481,7 @@ def create_each(
 
     act_on_each(
         context,
-        read_requests(sources, model),
+        read_requests(sources, model, also),
         lambda planet, request: create(planet, request.body),
         view,
         name=lambda request: request.where,
