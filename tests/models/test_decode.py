@@ -358,7 +358,7 @@ MILLIONS = b"[" + b"{}," * 2_000_000 + b"{}]"
     ids=["a list", "a required field", "an optional field", "a million fields"],
 )
 def test_a_huge_useless_answer_is_not_built(body: bytes, says: str) -> None:
-    """The error needs a copy or two of the body at most: nothing of it becomes an object, which takes more."""
+    """The error needs a copy or two of the body at most: nothing of it becomes an object."""
     tracemalloc.start()
     try:
         with pytest.raises(DecodeError) as caught:
