@@ -277,7 +277,7 @@ class Tasking:
         order_id: str | UUID,
         *,
         timeout: float | None = None,
-        on_update: Callable[[TaskingOrder], None] | None = None,
+        on_update: Callable[[TaskingOrder], object] | None = None,
     ) -> TaskingOrder:
         """Wait until an order is finished, and return it.
 
