@@ -89,22 +89,22 @@ def _secrets_of_url(url: str) -> Iterator[str]:
         yield from (part, unquote(part))
 
 
-def credential_of(signed: Request, unsigned: Request | None = None) -> tuple[str, ...]:
-    """Return what is secret in a signed request: what was added to its headers and its address.
-
-    Of an Authorization, that is also the part after its scheme, and what Basic encodes.
-    """
-    found = [signed.headers.get("authorization", "")]
-    if unsigned is not None:
-        found += set(signed.headers.values()).difference(unsigned.headers.values())
-        if signed.url != unsigned.url:
-            found += [value for _, value in parse_qsl(urlsplit(signed.url).query)]
-    scheme, _, value = signed.headers.get("authorization", "").partition(" ")
-    found += [value, value.rstrip("=")]
+def secrets_of_authorization(authorization: str) -> tuple[str, ...]:
+    """Return what is secret in an Authorization: all of it, the part after its scheme, what Basic encodes."""
+    scheme, _, value = authorization.partition(" ")
+    found = [authorization, value, value.rstrip("=")]
     if scheme.lower() == "basic":
         with suppress(ValueError):
             found += b64decode(value).decode().split(":")
     return tuple(map(SecretStr, found))
+
+
+def secrets_of_signature(signed: Request, unsigned: Request) -> tuple[str, ...]:
+    """Return what is secret in a signed request: what was added to its headers and to its address."""
+    found = set(signed.headers.values()).difference(unsigned.headers.values())
+    if signed.url != unsigned.url:
+        found.update(value for _, value in parse_qsl(urlsplit(signed.url).query))
+    return (*map(SecretStr, found), *secrets_of_authorization(signed.headers.get("authorization", "")))
 
 
 # What is shown
