@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError, InvalidRequest, PagingError, type_name
-from planet_async.http import Request, Response, SecretBytes, Transport, http_date, link_target, origin
+from planet_async.http import Request, Response, Transport, http_date, link_target, origin
 from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
 
 T = TypeVar("T")
@@ -282,7 +282,7 @@ _identify = msgspec.json.Decoder(_Identified).decode
 async def _read_page(
     response: Response, request: Request, page_format: PageFormat, decode: Callable[[msgspec.Raw, Request], T]
 ) -> Page[T]:
-    body = SecretBytes(await response.read())
+    body = await response.read()
     try:
         content = _decode_body(body)
     except DECODE_ERRORS as error:

@@ -89,23 +89,22 @@ def _secrets_of_url(url: str) -> Iterator[str]:
         yield from (part, unquote(part))
 
 
-def credential_of(signed: Request, unsigned: Request | None = None) -> tuple[str, ...]:
-    """Return what is secret in a signed request: what was added to its headers and its address.
-
-    Of an Authorization, that is also the part after its scheme, and what Basic encodes.
-    """
-    before = unsigned.headers if unsigned is not None else {}
-    found = [value for name, value in signed.headers.items() if before.get(name) != value]
-    if unsigned is None:
-        found = [signed.headers.get("authorization", "")]
-    elif signed.url != unsigned.url:
-        found += [value for _, value in parse_qsl(urlsplit(signed.url).query)]
-    scheme, _, value = signed.headers.get("authorization", "").partition(" ")
-    found += [value, value.rstrip("=")]
+def secrets_of_authorization(authorization: str) -> tuple[str, ...]:
+    """Return what is secret in an Authorization: all of it, the part after its scheme, what Basic encodes."""
+    scheme, _, value = authorization.partition(" ")
+    found = [authorization, value, value.rstrip("=")]
     if scheme.lower() == "basic":
         with suppress(ValueError):
             found += b64decode(value).decode().split(":")
     return tuple(map(SecretStr, found))
+
+
+def secrets_of_signature(signed: Request, unsigned: Request) -> tuple[str, ...]:
+    """Return what is secret in a signed request: what was added to its headers and to its address."""
+    found = set(signed.headers.values()).difference(unsigned.headers.values())
+    if signed.url != unsigned.url:
+        found.update(value for _, value in parse_qsl(urlsplit(signed.url).query))
+    return (*map(SecretStr, found), *secrets_of_authorization(signed.headers.get("authorization", "")))
 
 
 # What is shown
@@ -113,8 +112,7 @@ def credential_of(signed: Request, unsigned: Request | None = None) -> tuple[str
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return the text with dots in place of each secret, however servers and gateways write it."""
-    found = [secret for secret in secrets if len(secret) >= _SHORTEST and _may_have(text, secret)]
-    forms = {form for secret in found for form in _forms(secret)}
+    forms = {form for secret in _possible(secrets, text) for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, "...")
     return text
@@ -127,15 +125,18 @@ def redact_response(response: Response, secrets: Sequence[str]) -> Response:
     what it was sent.
     """
     response.secrets = tuple(secrets)
-    values = "\n".join(response.headers.values())
-    if any(_may_have(values, secret) for secret in secrets):
+    if _possible(secrets, "\n".join(response.headers.values())):
         response.headers = {name: redact(value, secrets) for name, value in response.headers.items()}
     return response
 
 
-def _may_have(text: str, secret: str) -> bool:
-    """Return False where no form of a secret is in a text: letters and digits are the same in all of them."""
-    return max(_ALPHANUMERIC.findall(secret), key=len, default="") in text
+def _possible(secrets: Iterable[str], text: str) -> list[str]:
+    """Return the secrets of which a form may be in a text: letters and digits are the same in all forms."""
+    return [
+        secret
+        for secret in secrets
+        if len(secret) >= _SHORTEST and max(_ALPHANUMERIC.findall(secret), key=len, default="") in text
+    ]
 
 
 def _forms(secret: str) -> Iterator[str]:

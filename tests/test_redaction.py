@@ -15,7 +15,7 @@ from spine import API
 from planet_async import TaskingOrderRequest
 from planet_async.http import Request
 from planet_async.models.delivery import DELIVERIES, Delivery
-from planet_async.redaction import SECRET, credential_of, is_secret, redact, secrets_in
+from planet_async.redaction import SECRET, is_secret, redact, secrets_in, secrets_of_authorization
 from planet_async.simulator import catalog
 
 KEYS = (
@@ -66,7 +66,9 @@ def test_a_key_without_its_padding_is_masked() -> None:
     assert basic.endswith("=")
     request = Request("GET", API, headers={"authorization": f"Basic {basic}"})
     for said in (basic, basic.rstrip("="), "PLAKexample0123456789"):
-        assert said.rstrip("=") not in redact(f"[{said}]", credential_of(request))
+        assert said.rstrip("=") not in redact(
+            f"[{said}]", secrets_of_authorization(request.headers["authorization"])
+        )
 
 
 WEBHOOK = (

@@ -12,7 +12,7 @@ from attrs import Attribute, field, frozen
 from planet_async.clock import Clock
 from planet_async.errors import InvalidRequest, MissingCredentials, PlanetError, type_name
 from planet_async.http import Request, Response, SecretStr, Transport, origin
-from planet_async.redaction import credential_of, redact_response
+from planet_async.redaction import redact_response, secrets_of_authorization
 
 
 class Credentials(Protocol):
@@ -28,23 +28,21 @@ class Credentials(Protocol):
         ...
 
 
-async def send_signed(network: Transport, request: Request, authorization: str) -> Response:
-    """Send a request with that Authorization."""
-    signed = request.with_headers({"authorization": authorization})
-    return redact_response(await network.send(signed), credential_of(signed))
-
-
-class _Signed:
+class Signed:
     """A transport that sends all requests with one Authorization."""
 
     def __init__(self, network: Transport, authorization: str) -> None:
         self._network = network
-        self._authorization = authorization
+        self._headers = {"authorization": SecretStr(authorization)}
+        self._secrets = secrets_of_authorization(authorization)
 
     async def send(self, request: Request) -> Response:
-        return await send_signed(self._network, request, self._authorization)
+        """Send, signed."""
+        response = await self._network.send(request.with_headers(self._headers))
+        return redact_response(response, self._secrets)
 
     async def aclose(self) -> None:
+        """Close the network."""
         await self._network.aclose()
 
 
@@ -106,7 +104,7 @@ class ApiKey:
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that sends the key with each request."""
-        return _Signed(network, self.authorization())
+        return Signed(network, self.authorization())
 
 
 @frozen
@@ -121,7 +119,7 @@ class BearerToken:
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that sends the token with each request."""
-        return _Signed(network, self.authorization())
+        return Signed(network, self.authorization())
 
 
 class Auth:

@@ -13,7 +13,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from planet_async._loops import PerLoop
-from planet_async.auth.credentials import send_signed, stripped
+from planet_async.auth.credentials import Signed, stripped
 from planet_async.clock import Clock
 from planet_async.errors import (
     DecodeError,
@@ -121,7 +121,7 @@ class ClientCredentials:
             "POST",
             self.token_url,
             headers=_HEADERS,
-            body=body.encode(),
+            body=SecretBytes(body.encode()),
             repeatable=True,
             operation="oauth.token",
         )
@@ -129,7 +129,7 @@ class ClientCredentials:
 
 @frozen(eq=False)
 class _Token:
-    authorization: str = field(repr=False)
+    signed: Signed
     renew_at: float
 
 
@@ -148,13 +148,13 @@ class _Renewing:
     async def send(self, request: Request) -> Response:
         token = await self._valid_token()
         queued_for.set("")
-        response = await send_signed(self._network, request, token.authorization)
+        response = await token.signed.send(request)
         if response.status != _UNAUTHORIZED:
             return response
         await response.aclose()
         token = await self._valid_token(refused=token)
         queued_for.set("")
-        return await send_signed(self._network, request, token.authorization)
+        return await token.signed.send(request)
 
     async def aclose(self) -> None:
         await self._network.aclose()
@@ -187,7 +187,9 @@ class _Renewing:
             response = await self._network.send(request)
             body = await _start_of_body(response)
             if response.status < _FIRST_REFUSAL:
-                return _parse_token(body, request, asked_at)
+                text, life = _parse_token(body, request)
+                early = min(_EARLY, life * _EARLY_SHARE)
+                return _Token(Signed(self._network, f"Bearer {text}"), asked_at + life - early)
             failure: PlanetError = self._refusal(response, body, request)
         except PlanetError as error:
             failure = type(error)(f"no token: {self._safe(error.message)}", request=request, hint=error.hint)
@@ -234,7 +236,7 @@ class _TokenResponse(msgspec.Struct):
     expires_in: float | None = None
 
 
-def _parse_token(body: bytes, request: Request, asked_at: float) -> _Token:
+def _parse_token(body: bytes, request: Request) -> tuple[SecretStr, float]:
     try:
         found = msgspec.json.decode(body, type=_TokenResponse, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -244,8 +246,7 @@ def _parse_token(body: bytes, request: Request, asked_at: float) -> _Token:
         raise DecodeError("the access token holds characters that none has", request=request)
     if found.token_type.lower() != "bearer":
         raise DecodeError("the token is not of the type Bearer", request=request)
-    life = inf if found.expires_in is None else found.expires_in
-    return _Token(SecretStr(f"Bearer {text}"), asked_at + life - min(_EARLY, life * _EARLY_SHARE))
+    return SecretStr(text), inf if found.expires_in is None else found.expires_in
 
 
 def _description(text: str) -> str:

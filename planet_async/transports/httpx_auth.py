@@ -12,8 +12,8 @@ from attrs import evolve
 
 from planet_async._loops import PerLoop
 from planet_async.errors import ConnectError, InvalidRequest, PlanetError
-from planet_async.http import Request, Response, Transport
-from planet_async.redaction import credential_of, redact_response
+from planet_async.http import Request, Response, SecretStr, Transport
+from planet_async.redaction import redact_response, secrets_of_signature
 
 _SET_BY_CLIENT = frozenset({"host", "content-length"})
 _NETWORK_ERRORS = (OSError, httpx.TransportError)  # the errors of `requests` are OSErrors
@@ -44,7 +44,7 @@ class AuthFlow:
                     )
                 sent = _signed(request, outgoing) if outgoing is plain else await _own_request(outgoing)
                 response = await self._network.send(sent)
-                redact_response(response, credential_of(sent, request))
+                redact_response(response, secrets_of_signature(sent, request))
                 answer = await self._answer(response, outgoing)
                 outgoing = await self._step(flow, answer, request)
                 if outgoing is None:
@@ -123,7 +123,8 @@ def _theirs(request: Request) -> httpx.Request:
 
 
 def _headers(outgoing: httpx.Request) -> dict[str, str]:
-    return {name: value for name, value in outgoing.headers.items() if name not in _SET_BY_CLIENT}
+    items = outgoing.headers.items()
+    return {name: SecretStr(value) for name, value in items if name not in _SET_BY_CLIENT}
 
 
 def _signed(request: Request, outgoing: httpx.Request) -> Request:

@@ -200,7 +200,8 @@ async def test_a_server_that_repeats_all_it_was_sent(
     assert len(errors) > 40
     for error in errors:
         assert_hidden([*texts_of(error)], SIGNATURE)
-        assert_hidden([*locals_of(error)])
+        if spoil not in {"text", "json"}:  # a response that repeats them is what it is
+            assert_hidden([*locals_of(error)])
         assert isinstance(error, PlanetError)
         assert error.request is None or error.request.body is None
     assert_hidden([caplog.text], SIGNATURE)
