@@ -127,7 +127,7 @@ class UnconfirmedCreate(Generic[T]):
     sent again.
     """
 
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
     sent: float
     failed: float
     cause: PlanetError | None = None
@@ -402,7 +402,7 @@ class ExactlyOnce(Generic[T]):
 
     async def _read(self, name: "NameLock", lost: UnconfirmedCreate[T], pages: Pages[T]) -> Lookup[T]:
         lookup: Lookup[T] | None = None
-        first = last = None
+        known, first, last = self._registry(), None, None
         is_sorted = True
         number = 0
         async for page in pages:
@@ -414,7 +414,7 @@ class ExactlyOnce(Generic[T]):
                 created = self._kind.created(one)
                 is_sorted = is_sorted and created is not None and (last is None or created <= last)
                 first, last = first or created, created
-                if created is None or created >= lookup.period.possible:
+                if one.id not in known and (created is None or created >= lookup.period.possible):
                     self._consider(name, lost, one, lookup)
             if is_sorted and first and last and last < min(first, lookup.period.possible):
                 break  # all further ones are too old, where the list is seen to be sorted
@@ -425,7 +425,7 @@ class ExactlyOnce(Generic[T]):
 
     def _consider(self, name: "NameLock", lost: UnconfirmedCreate[T], one: T, lookup: Lookup[T]) -> None:
         """Add a resource to what a lookup has found, if it may be what was created."""
-        if one.id in self._registry() or one.id in lost.older:
+        if one.id in lost.older:
             return
         likeness, created = self._match(lost, one), self._kind.created(one)
         if likeness is Match.NONE and not self._may_be_renamed(lost, one, lookup.period):

@@ -65,6 +65,8 @@ class Account:
         self.dates = True
         self.backwards = False
         self.extra = b""
+        self.endless: tuple[str, ...] = ()  # lists whose pages lead on for ever
+        self.endless_item = b""
         self.looking = Counter[str]()
         self.most_looks_at_one = 0
         self.unfiltered = 0
@@ -139,6 +141,8 @@ class Account:
         if (error := self.trouble(request.operation, request)) is not None:
             raise error
         query = dict(parse_qsl(urlsplit(request.url).query))
+        if request.operation in self.endless:
+            return self._endless_page(request, query)
         self.unfiltered += query.get("ended") == "0"
         beyond = int(query.get("beyond", -1))
         everything = list(self.things.values())
@@ -158,6 +162,13 @@ class Account:
         body = b'{"_links":%b,"orders":[%b]}' % (msgspec.json.encode(links), b",".join(things))
         date = format_datetime(_START + timedelta(seconds=int(self.server_time(now))), usegmt=True)
         return Response(200, {"date": date} if self.dates else {}, body, url=request.url)
+
+    def _endless_page(self, request: Request, query: dict[str, str]) -> Response:
+        number = int(query.get("page", 0)) + 1
+        links = msgspec.json.encode({"next": f"?{urlencode({**query, 'page': number})}"})
+        body = b'{"_links":%b,"orders":[%b]}' % (links, self.endless_item)
+        date = format_datetime(_START + timedelta(seconds=int(self.clock.monotonic())), usegmt=True)
+        return Response(200, {"date": date}, body, url=request.url)
 
     def _wanted(self, name: str, query: dict[str, str], now: float) -> Callable[[Thing], bool]:
         """Give the filter of a list; things change when they end, and never else."""

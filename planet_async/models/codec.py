@@ -20,7 +20,7 @@ import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.http import Request
+from planet_async.http import Request, SecretBytes
 from planet_async.models.base import Record, RequestModel, Resource, rfc3339
 from planet_async.models.base import to_json as to_json  # noqa: PLC0414
 from planet_async.models.base import to_mapping as to_mapping  # noqa: PLC0414
@@ -85,7 +85,9 @@ def decode(
     Raises:
         DecodeError: it is not a JSON object, or a required field is missing or does not fit.
     """
-    json = bytes(data)  # a copy of the slice: one order that is kept does not keep the whole page
+    # A copy of the slice: one order that is kept does not keep the whole page.
+    json: bytes = SecretBytes(data)
+    data = json
     found: T | None = None
     try:  # noqa: SIM105 - suppress() takes half as long as all of the decoding
         found = _fast_path(cls)(json)  # type: ignore[arg-type]  # a class is hashable

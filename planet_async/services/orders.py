@@ -125,7 +125,9 @@ class Orders:
         Raises:
             UnsettledCreate: whether it was placed cannot be found out.
         """
-        return await self._place(checked_body(OrderRequest, request))
+        body = checked_body(OrderRequest, request)
+        del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
+        return await self._place(body)
 
     async def _place(self, body: bytes) -> Order:
         post = self._api.request("POST", _ORDERS, "orders.create", body=body)
@@ -203,7 +205,7 @@ class Orders:
         order_id: str | UUID,
         *,
         timeout: float | None = None,
-        on_update: Callable[[Order], None] | None = None,
+        on_update: Callable[[Order], object] | None = None,
     ) -> Order:
         """Wait until an order is finished, and return it as `get` does.
 
@@ -373,7 +375,8 @@ class Orders:
 
         Yields:
             One outcome for each request; an error of one stops no other.  Its id is that of the order, or the
-            name in the request where no order was placed.
+            name in the request where no order was placed.  An order that was delivered to a cloud, or is
+            hosted, is a success without paths, and says where it was `delivered_to`.
 
         Raises:
             LedgerError: the ledger is in use, or cannot be used.

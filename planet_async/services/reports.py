@@ -243,12 +243,8 @@ def _server_name(disposition: str) -> str:
         is_plain = safe_path(Path(), name) == Path(name)
     except UnsafeName:
         return ""
-    hidden = name.startswith(".")
-    return (
-        ""
-        if hidden or not is_plain or "/" in name or len(name.encode(errors="replace")) > _LONGEST_NAME
-        else name
-    )
+    is_plain = is_plain and "/" not in name and not name.startswith(".")
+    return name if is_plain and len(name.encode(errors="replace")) <= _LONGEST_NAME else ""
 
 
 def _while_it_arrives(name: str) -> set[str]:

@@ -29,7 +29,7 @@ from uuid import UUID
 from planet_async._loops import PerLoop
 from planet_async.errors import Conflict, InvalidRequest, PagingError, PlanetError, StatusUnreachable
 from planet_async.exactly_once import ResourceKind
-from planet_async.http import Request, Response, origin
+from planet_async.http import Request, Response, SecretBytes, origin
 from planet_async.models.bulk import BulkResult
 from planet_async.models.codec import checked_body, decode, to_json, to_mapping
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
@@ -132,6 +132,7 @@ class Subscriptions:
             UnsettledCreate: whether it was created cannot be found out.
         """
         body = checked_body(SubscriptionRequest, request)
+        del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
         post = self._api.request("POST", _SUBSCRIPTIONS, "subscriptions.create", body=body)
         return await self._creating.create(body, partial(self._api.fetch, Subscription, post))
 
@@ -145,11 +146,12 @@ class Subscriptions:
         so the list grows.
         """
         bodies = [checked_body(SubscriptionRequest, request) for request in many("requests", requests)]
+        del requests  # see `create`
         if not bodies:
             return Paginator(
                 _NoSubscriptions(), Request("GET", ""), SUBSCRIPTIONS_PAGES, partial(decode, Subscription)
             )
-        body = b'{"subscriptions":[%b]}' % b",".join(bodies)
+        body = SecretBytes(b'{"subscriptions":[%b]}' % b",".join(bodies))
         post = self._api.request("POST", f"{_SUBSCRIPTIONS}/bulk", "subscriptions.create_bulk", body=body)
         link = (await self._api.fetch(BulkReply, post)).list_link
         first = self._api.request(
@@ -212,6 +214,7 @@ class Subscriptions:
         body = checked_body(SubscriptionRequest, request)
         if to_mapping(request).get("notifications") is not None:
             raise InvalidRequest("the API takes no notifications in an update; nothing was sent")
+        del request  # see `create`
         await self._api.send(self._api.request("PUT", path, "subscriptions.update", body=body))
         return await self._changed_one(subscription_id)
 
@@ -246,7 +249,7 @@ class Subscriptions:
         status: SubscriptionStatus | str,
         *,
         timeout: float | None = None,
-        on_update: Callable[[Subscription], None] | None = None,
+        on_update: Callable[[Subscription], object] | None = None,
     ) -> Subscription:
         """Wait until a subscription has that status, and return it.
 

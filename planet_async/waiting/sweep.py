@@ -30,6 +30,8 @@ FEW = 5  # so many ids are cheaper polled one by one
 _OVERLAP = timedelta(seconds=10)  # how late a change may show up in the lists
 _FATAL = (Unauthorized, Forbidden, ClientClosed)
 _MOST_FAILURES = 3  # in a row, until everything is polled one by one
+_MOST_IN_VAIN = 100  # pages of changes that show nothing that is waited for, until the list is left
+_MOST_RECONCILED = 1_000  # the same, of a reconciliation
 _MOST_POWERS = 64
 
 # A millisecond or two of work, since other tasks need the event loop, too:
@@ -40,6 +42,7 @@ _ENTRIES_AT_ONCE = 500
 _PAUSE = 1.5  # of `first`: between sweeps while something ends
 _LONGEST_PAUSE = 0.4  # of `longest`: between sweeps while nothing does
 _QUIET = 3  # sweeps in which nothing ends, before the pauses grow
+_LONGEST_SWEEP = 10.0  # of `longest`: until a list of changes that has not ended is left
 _RECONCILE_EVERY = 10.0  # of `longest`: from one reconciliation to the next, at least
 _SHARE = 10  # sweeps for each request of a reconciliation
 
@@ -179,7 +182,8 @@ class Sweep(Generic[T]):
         before, items = len(missing), [*islice(cursor.items, _ITEMS_AT_ONCE)]
         for item in items:
             missing.discard(item.id)
-            cursor.has_news |= self._registry.deliver(item.id, item, listed=True)
+            if self._registry.deliver(item.id, item, listed=True):
+                cursor.ends += 1
         cursor.found += before - len(missing)
         if len(items) < _ITEMS_AT_ONCE:
             self._delivering = None
@@ -189,10 +193,14 @@ class Sweep(Generic[T]):
                 self._end_page_of_reconciliation(self._reconciliation)
 
     def _end_page_of_changes(self, cursor: "PageCursor[T]") -> None:
-        if cursor.ended and cursor.date is not None and self._since is not None:
+        too_long = self._clock.monotonic() > self._due + _LONGEST_SWEEP * self._schedule.longest
+        if not cursor.ended and (too_long or cursor.pages - cursor.ends >= _MOST_IN_VAIN):
+            error = PagingError(f"the list of changes has not ended after {cursor.pages} pages")
+            self._set_back(error, refused=False)
+        elif cursor.ended and cursor.date is not None and self._since is not None:
             now = self._clock.monotonic()
             before, self._since = self._since, cursor.date - _OVERLAP
-            self._quiet = 0 if cursor.has_news else self._quiet + 1
+            self._quiet = 0 if cursor.ends else self._quiet + 1
             self._due = now + self._pause()
             if self._since < before:
                 # The server's clock was set back, perhaps just after the sweep before this one.
@@ -235,7 +243,7 @@ class Sweep(Generic[T]):
             self._allowed_from = self._clock.monotonic() + self._schedule.longest
             logger.info("%s; waiting goes on without that list for %g s", error, self._schedule.longest)
         unfound = [] if self._reconciliation is None else [*self._reconciliation.missing]
-        if refused or self._failures >= _MOST_FAILURES:
+        if refused or self._failures >= _MOST_FAILURES or isinstance(error, PagingError):
             unfound = [*self._registry.entries]
             self.start_over()
         self._reconciliation = self._changes = None
@@ -291,7 +299,7 @@ class Reconciliation(Generic[T]):
         """Take account of a page that was delivered; return whether it was the last."""
         self.pages += 1
         self._in_vain += self.cursor.found == 0
-        if not self.cursor.ended and self._in_vain < len(self.missing):
+        if not self.cursor.ended and self._in_vain < min(len(self.missing), _MOST_RECONCILED):
             return False
         if not self._reads_finished:
             self.is_whole = self.cursor.ended
@@ -306,7 +314,7 @@ class PageCursor(Generic[T]):
     """A list read a page at a time, each perhaps by another task; a page that failed can be fetched again.
 
     `items` are those of the last page that have not been delivered, and `found` how many missing ids it has
-    shown; `has_news`: something ended on any page.  `date` is the server's time of the first page.
+    shown; `ends` is how many waits have ended by any page.  `date` is the server's time of the first page.
     """
 
     def __init__(self, paginator: Paginator[T]) -> None:
@@ -315,7 +323,7 @@ class PageCursor(Generic[T]):
         self._followed = set[str]()
         self.items: Iterator[T] = iter(())
         self.found = 0
-        self.has_news = False
+        self.ends = 0
         self.date: datetime | None = None
         self.pages = 0
         self.ended = False

@@ -1,6 +1,7 @@
 """Waiting for one id, or for many with no task for each."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from inspect import isawaitable
 from itertools import islice
 from math import inf
 from typing import TypeVar
@@ -35,7 +36,7 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
         finished: Callable[[T], bool],
         *,
         timeout: float | None = None,
-        on_update: Callable[[T], None] | None = None,
+        on_update: Callable[[T], object] | None = None,
         just_seen: bool = False,
     ) -> None:
         self._ids = iter(ids)
@@ -62,7 +63,9 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
                 with self._poller.clock.move_on_after(left):
                     await self._poller.progress(self)
             while self._on_update is not None and self.updates:
-                self._on_update(self.updates.popleft())
+                returned = self._on_update(self.updates.popleft())
+                if isawaitable(returned):
+                    await returned
         self._yielded += 1
         if not self._yielded % _AT_ONCE:  # a hundred thousand may have ended at once
             await anyio.lowlevel.checkpoint()
@@ -103,10 +106,10 @@ async def wait_for(
     finished: Callable[[T], bool],
     *,
     timeout: float | None = None,
-    on_update: Callable[[T], None] | None = None,
+    on_update: Callable[[T], object] | None = None,
     just_seen: bool = False,
 ) -> T:
-    """Wait for one id; `on_update` is called with what was seen whenever that has changed."""
+    """Wait for one id; `on_update`, which may be async, is called when what was seen has changed."""
     waiter = WaitForMany(poller, [id_], finished, timeout=timeout, on_update=on_update, just_seen=just_seen)
     try:
         return (await anext(waiter)).unwrap()

@@ -220,6 +220,21 @@ async def test_a_broken_link_costs_a_moment() -> None:
     assert max((await account.delays(account.things)).values()) <= 100
 
 
+@pytest.mark.parametrize(
+    "operations", [("changed",), ("unfinished", "finished"), ("changed", "unfinished", "finished")]
+)
+@pytest.mark.parametrize("shown", [b"", b'{"id":"t0","state":"running"}'], ids=["nothing", "the same"])
+async def test_lists_without_an_end(operations: tuple[str, ...], shown: bytes) -> None:
+    """A list whose pages lead on and on is left; all that ends is noticed all the same."""
+    account = Account(FakeClock(), [*spread(50, 30, 300), Thing("long", 900)])
+    account.endless = operations
+    account.endless_item = shown
+    delays = await account.delays(account.things)
+    assert len(delays) == 51
+    assert max(delays.values()) <= EVENTUALLY
+    assert account.lists <= 2_000
+
+
 async def test_lists_that_fail_fail_nobody() -> None:
     """During an outage of the lists the looks go on; afterwards the lists answer for all again."""
     clock = FakeClock()

@@ -97,6 +97,22 @@ async def test_an_update_is_told_when_it_is_one() -> None:
     assert seen == ["running", "done"]
 
 
+async def test_an_asynchronous_update_is_awaited() -> None:
+    """`on_update` may be a coroutine function; one that returns something else is fine, too."""
+    clock = FakeClock()
+    seen: list[tuple[str, float]] = []
+
+    async def note(thing: Thing) -> None:
+        await clock.sleep(1)
+        seen.append((thing, clock.monotonic()))
+
+    things = Things(clock, {"a": 20})
+    assert await wait_for(things.shared(), "a", _done, on_update=note) == "done"
+    assert [state for state, _ in seen] == ["running", "done"]
+    assert seen[-1][1] == clock.monotonic()
+    assert await wait_for(things.shared(), "a", _done, on_update=len) == "done"
+
+
 @pytest.mark.parametrize("timeout", [0.0005, 1, 10, 15])
 async def test_waiting_for_one_ends_in_time(timeout: float) -> None:
     """WaitTimeout, a TimeoutError too, comes no later than asked, says the id and that it goes on."""
