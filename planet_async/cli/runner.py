@@ -21,7 +21,15 @@ import anyio
 import typer
 from attrs import evolve, field, frozen
 
-from planet_async import Config, InvalidRequest, MissingCredentials, Paginator, Planet, PlanetError
+from planet_async import (
+    Config,
+    InvalidRequest,
+    MissingCredentials,
+    Paginator,
+    Planet,
+    PlanetError,
+    UnknownKeyWarning,
+)
 from planet_async.cli.output import (
     View,
     about,
@@ -82,7 +90,7 @@ def _warning_lines() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.filterwarnings("ignore", message=r"\$")  # of a request: printed when it was read
+        warnings.simplefilter("ignore", UnknownKeyWarning)  # printed when the request was read
         warnings.showwarning = show
         yield
 
@@ -287,7 +295,7 @@ def _requests_in(
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
             with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+                warnings.simplefilter("always", UnknownKeyWarning)
                 body = _checked(document, request.where, model)
             texts = [str(warning.message) for warning in caught]
             requests.append(evolve(request, body=body, warnings=texts))

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_orig
 import attrs
 import msgspec
 
-from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.errors import DecodeError, InvalidRequest, UnknownKeyWarning
 from planet_async.http import Request, SecretBytes
 from planet_async.models.base import Record, RequestModel, Resource, rfc3339
 from planet_async.models.base import to_json as to_json  # noqa: PLC0414
@@ -193,8 +193,8 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
 
     A mapping is sent as it is, with the fields that are unknown here; but null means that a field is not
     given, a geometry is taken out of the Feature around it, times are written as RFC 3339, and what the API
-    needs is added.  A key that is probably misspelt is warned of.  What the API has redacted is refused: it
-    would take the place of the secret.
+    needs is added.  An UnknownKeyWarning names a key that is probably misspelt.  What the API has redacted is
+    refused: it would take the place of the secret.
 
     Args:
         cls: The class of the request.
@@ -226,7 +226,7 @@ def _checked(cls: type[T], body: dict[str, Any], where: str) -> T:
         wrong = "; ".join(check.problems)
         raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
     for warning in check.warnings:
-        warnings.warn(warning, stacklevel=4)  # Python shows each text once
+        warnings.warn(warning, UnknownKeyWarning, stacklevel=4)  # Python shows each text once
     return found
 
 
