@@ -218,7 +218,7 @@ class Orders:
         id_, timeout = checked_id(order_id), seconds("timeout", timeout)
         deadline = self._api.clock.monotonic() + timeout if timeout else inf
         order = await wait_for(self._waits.here(), id_, _is_finished, timeout=timeout, on_update=on_update)
-        if "results" in order.links:
+        if not order.is_listed:
             return order
         with self._api.clock.move_on_after(deadline - self._api.clock.monotonic()):
             return await self.get(id_)

@@ -60,7 +60,7 @@ def simulated(**plan: Any) -> tuple[Simulator, Planet]:
 
 
 def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    transport = FakeTransport(answers)
+    transport = FakeTransport(answers)  # type: ignore[arg-type]
     return transport, Planet(
         Config(rates={}), credentials=ApiKey("any"), transport=transport, clock=FakeClock()
     )
@@ -379,7 +379,7 @@ async def test_parts_that_are_called_alike_do_not_meet(tmp_path: Path) -> None:
 
 
 async def test_a_report_may_be_downloaded_twice(tmp_path: Path) -> None:
-    """Files that are there and right are kept, whichever way they are asked for again; others are an error."""
+    """Files that are there and right are kept, however they are requested again; others are an error."""
     simulator, planet = simulated(rows=25, part_rows=10)
     found = await monthly(planet)
     paths = await planet.reports.download(found, tmp_path)
