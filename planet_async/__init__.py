@@ -63,6 +63,7 @@ from planet_async.errors import WaitTimeout as WaitTimeout
 from planet_async.http import Request as Request
 from planet_async.http import Response as Response
 from planet_async.http import Transport as Transport
+from planet_async.jobs.job import OrderRequestLike as OrderRequestLike
 from planet_async.models.bulk import BulkFailure as BulkFailure
 from planet_async.models.bulk import BulkResult as BulkResult
 from planet_async.models.bulk import FailureReason as FailureReason

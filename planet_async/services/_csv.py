@@ -116,11 +116,10 @@ class CsvRows(AsyncIterator[Row]):
     def __init__(
         self, open_: Callable[[], Awaitable[Response]], request: Request, *, needed: str | None = None
     ) -> None:
-        self._parser = parser = CsvParser(request, needed=needed)
+        # `produce` must not refer to self, which could not be dropped otherwise while it runs.
+        parser = self._parser = CsvParser(request, needed=needed)
 
-        async def produce(
-            send: Send[list[Row]],
-        ) -> None:  # without self, which could not be dropped otherwise
+        async def produce(send: Send[list[Row]]) -> None:
             async def parse(chunk: bytes, *, final: bool = False) -> None:
                 rows: list[Row] = []
                 try:
@@ -142,7 +141,7 @@ class CsvRows(AsyncIterator[Row]):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The names of the columns."""
+        """The names of the columns, in their order."""
         return self._parser.columns
 
     async def __anext__(self) -> Row:

@@ -49,6 +49,11 @@ def checked_id(value: object, noun: str = "order") -> str:
     return text.lower()
 
 
+def any_id(value: object) -> str:
+    """Return an id of any form in lower case, as that of a notification; InvalidRequest unless it is text."""
+    return text("an id", str(value) if isinstance(value, UUID) else value).lower()
+
+
 def checked_ids(values: Iterable[str | UUID], noun: str = "order") -> Iterator[str]:
     """Yield ids as `checked_id` returns them, each checked when it is asked for.
 

@@ -49,6 +49,7 @@ from planet_async.services._api import Api
 from planet_async.services._bulk_cancel import cancel_each, cancel_request
 from planet_async.services._order_files import download_order, open_result
 from planet_async.services._query import (
+    any_id,
     checked_id,
     checked_ids,
     filter_params,
@@ -217,7 +218,7 @@ class Orders:
         id_, timeout = checked_id(order_id), seconds("timeout", timeout)
         deadline = self._api.clock.monotonic() + timeout if timeout else inf
         order = await wait_for(self._waits.here(), id_, _is_finished, timeout=timeout, on_update=on_update)
-        if "results" in order.links:
+        if not order.is_listed:
             return order
         with self._api.clock.move_on_after(deadline - self._api.clock.monotonic()):
             return await self.get(id_)
@@ -250,7 +251,11 @@ class Orders:
 
         No request is sent where nothing waits for it.  Call it in the event loop of the waits.
         """
-        self._waits.here().poll_now(str(order_id).lower())
+        self._waits.here().poll_now(any_id(order_id))
+
+    async def _service_date(self) -> datetime | None:
+        response = await self._api.send(self._api.request("GET", _STATS, "orders.stats"))
+        return http_date(response.headers.get("date"))
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[Order]:
         state = _FINAL if ended else None
@@ -318,10 +323,6 @@ class Orders:
             require_checksums=require_checksums,
             progress=progress,
         )
-
-    async def _service_date(self) -> datetime | None:
-        response = await self._api.send(self._api.request("GET", _STATS, operation="orders.stats"))
-        return http_date(response.headers.get("date"))
 
     def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
         """Open one file of an order for reading, without a copy on disk; its checksum is not compared.

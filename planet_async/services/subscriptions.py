@@ -48,6 +48,7 @@ from planet_async.redaction import refuse_redacted
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows, Row
 from planet_async.services._query import (
+    any_id,
     checked_id,
     checked_ids,
     filter_params,
@@ -300,7 +301,7 @@ class Subscriptions:
 
         No request is sent where nothing waits for it.  Call it in the event loop of the waits.
         """
-        self._waits.here().poll_now(str(subscription_id).lower())
+        self._waits.here().poll_now(any_id(subscription_id))
 
     async def suspend(self, subscription_id: str | UUID, *, details: str | None = None) -> Subscription:
         """Halt a subscription until it is reactivated, and return it; `details` say why.  Beta."""

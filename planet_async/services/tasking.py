@@ -67,6 +67,7 @@ from planet_async.paging import Paginator
 from planet_async.services._api import Api
 from planet_async.services._query import (
     Params,
+    any_id,
     checked_id,
     checked_ids,
     joined,
@@ -316,7 +317,7 @@ class Tasking:
 
         No request is sent where nothing waits for it.  Call it in the event loop of the waits.
         """
-        self._waits.here().poll_now(str(order_id).lower())
+        self._waits.here().poll_now(any_id(order_id))
 
     def _changed(self, since: datetime, ended: bool) -> Paginator[TaskingOrder]:
         status = _FINAL if ended else None

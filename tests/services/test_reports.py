@@ -378,6 +378,25 @@ async def test_parts_that_are_called_alike_do_not_meet(tmp_path: Path) -> None:
     assert transport.open_responses == 0
 
 
+async def test_a_report_may_be_downloaded_twice(tmp_path: Path) -> None:
+    """Files that are there and right are kept, however they are requested again; others are an error."""
+    simulator, planet = simulated(rows=25, part_rows=10)
+    found = await monthly(planet)
+    paths = await planet.reports.download(found, tmp_path)
+    before = {path: (path.stat().st_ino, path.read_bytes()) for path in paths}
+    for options in ({}, {"overwrite": True}, {"concurrency": 1}):
+        assert await planet.reports.download(found.report_id, tmp_path, **options) == paths
+    assert {path: (path.stat().st_ino, path.read_bytes()) for path in paths} == before
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    size = paths[1].stat().st_size
+    paths[1].write_bytes(b"x" * size)
+    with pytest.raises(DownloadError, match="overwrite=True"):
+        await planet.reports.download(found, tmp_path)
+    assert await planet.reports.download(found, tmp_path, overwrite=True) == paths
+    assert {path: path.read_bytes() for path in paths} == {path: body for path, (_, body) in before.items()}
+    assert simulator.open_responses == 0
+
+
 async def test_a_file_in_the_way_is_an_error_unless_overwrite(tmp_path: Path) -> None:
     """There is no checksum to know it by."""
     (tmp_path / "usage.csv").write_text("mine")

@@ -227,7 +227,8 @@ async def test_an_order_of_a_list_can_be_downloaded(tmp_path: Path) -> None:
     async with client(simulator, clock) as planet:
         outcomes = [outcome async for outcome in planet.orders.wait_many(ids)]
         order = outcomes[0].unwrap()
-        assert not order.results
+        with pytest.raises(InvalidRequest, match=r"orders\.get"):
+            _ = order.results
         assert await planet.orders.download(order, tmp_path)
 
 
