@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from side_by_side import Figures, SimulatedPlanet, measured, print_ratios, run_client, simulated_planet
 
@@ -36,17 +37,24 @@ def _requests(count: int) -> list[dict[str, Any]]:
     ]
 
 
-async def ours(url: str, count: int, limited: bool) -> Figures:
+async def ours(url: str, count: int, limited: bool, *, ledger: str | None = None) -> Figures:
     """The job with planet_async."""
     from planet_async import ApiKey, Config, Planet
 
     config = Config(base_url=url) if limited else Config(base_url=url, rates={})
     files = 0
     with tempfile.TemporaryDirectory() as folder:
+        path = ledger and str(Path(folder, ledger))
         async with Planet(config, credentials=ApiKey("any")) as planet:
-            async for outcome in planet.orders.run(_requests(count), to=folder):
+            async for outcome in planet.orders.run(_requests(count), to=folder, ledger=path):
                 files += len(outcome.unwrap().paths)
     return {"files": files}
+
+
+async def without_fsync(url: str, count: int, limited: bool) -> Figures:
+    """The job with a ledger, which does not wait until its files would outlast a power failure."""
+    with mock.patch("os.fsync"):
+        return await ours(url, count, limited, ledger="job.ledger")
 
 
 async def official(url: str, count: int, limited: bool) -> Figures:
@@ -73,6 +81,8 @@ async def official(url: str, count: int, limited: bool) -> Figures:
 
 _CLIENTS: dict[str, Callable[[str, int, bool], Coroutine[Any, Any, Figures]]] = {
     "planet_async": ours,
+    "with a ledger": partial(ours, ledger="job.ledger"),
+    "without fsync": without_fsync,
     "planet 3.7.0": official,
 }
 

@@ -56,6 +56,7 @@ from planet_async.errors import TooManyRequests as TooManyRequests
 from planet_async.errors import TransportError as TransportError
 from planet_async.errors import TransportTimeout as TransportTimeout
 from planet_async.errors import Unauthorized as Unauthorized
+from planet_async.errors import UnknownKeyWarning as UnknownKeyWarning
 from planet_async.errors import UnsafeName as UnsafeName
 from planet_async.errors import UnsettledCreate as UnsettledCreate
 from planet_async.errors import WaitTimeout as WaitTimeout

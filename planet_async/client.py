@@ -16,7 +16,7 @@ from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.errors import InvalidRequest, type_name
-from planet_async.http import Response, Transport, without_query
+from planet_async.http import Response, Transport, link_target, without_query
 from planet_async.layers.closing import ClientClock, CloseGuard, Shutdown
 from planet_async.layers.compression import Decompress
 from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
@@ -160,10 +160,13 @@ class Planet:
         path = str(path)
         if not path.startswith("/") and "://" not in path:
             raise InvalidRequest(f"a path begins with a slash: {path!r}")
+        url = path if "://" in path else self._api.config.base_url + path
         body = None if json is None else to_json(json)
         operation = f"{_api_of(path)}.request"
         return await self._api.send(
-            self._api.request(str(method).upper(), path, operation, params=_query(params), body=body)
+            self._api.request(
+                str(method).upper(), link_target(url, url), operation, params=_query(params), body=body
+            )
         )
 
     def with_options(self, **options: typing.Unpack[Options]) -> "Planet":

@@ -208,7 +208,8 @@ class Config:
         max_downloads: How many streamed bodies, of downloads and of `open()`, may be open at once. They are
             counted apart from `max_connections`, so that `get` and `create` go through at once while files
             arrive.
-        max_body_bytes: How long a response may be; downloads and CSV are not limited.
+        max_body_bytes: How long the body of a response may be, decompressed. The body may also become at most
+            a hundred times as long by decompression, beyond 4 MiB. Downloads and CSV are not limited.
         max_attempts: How often a request may be sent in all, whatever it failed with, 429 included; 1 means
             that nothing is sent again. The default outlasts half a minute of trouble on average, and the 429s
             that several processes with one key cause each other. A create whose response was lost is sent
@@ -241,7 +242,7 @@ class Config:
     trust_env: bool = field(default=True, validator=_boolean)
     max_connections: int = field(default=16, validator=_count)
     max_downloads: int = field(default=16, validator=_count)
-    max_body_bytes: int = field(default=256 << 20, validator=_count)
+    max_body_bytes: int = field(default=64 << 20, validator=_count)
     max_attempts: int = field(default=8, validator=_count_or_infinite)
     first_backoff: float = field(default=0.5, validator=_positive)
     longest_backoff: float = field(default=30.0, validator=_positive)

@@ -278,6 +278,10 @@ class UnsafeName(DownloadError):
     """The server named a file that would be written outside the target folder."""
 
 
+class UnknownKeyWarning(UserWarning):
+    """A key of a request is unknown here and resembles a known one; it is sent as it is."""
+
+
 _BY_STATUS: Mapping[int, type[StatusError]] = {
     400: BadRequest,
     401: Unauthorized,

@@ -127,7 +127,7 @@ class UnconfirmedCreate(Generic[T]):
     sent again.
     """
 
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
     sent: float
     failed: float
     cause: PlanetError | None = None

@@ -8,6 +8,7 @@ two differ, the links are followed one by one.
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
+from numbers import Integral
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -46,10 +47,10 @@ class OffsetPaginator(Paginator[T]):
         decode: Callable[[msgspec.Raw, Request], T],
         concurrency: int = 1,
     ) -> None:
-        if concurrency < 1:
-            raise InvalidRequest(f"concurrency must be at least 1, not {concurrency}")
+        if not isinstance(concurrency, Integral) or int(concurrency) < 1:
+            raise InvalidRequest(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
         super().__init__(transport, first, page_format, decode, unique=True)
-        self._concurrency = concurrency
+        self._concurrency: int = int(concurrency)
 
     async def _walk(self, iteration: Iteration[T]) -> None:
         page = await self._fetch(self._first)

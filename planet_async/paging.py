@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from itertools import compress
+from operator import index
 from typing import Any, Generic, TypeVar
 
 import anyio.lowlevel
@@ -11,8 +12,8 @@ import msgspec
 from attrs import define, evolve, field, frozen
 
 from planet_async._tasks import BackgroundIterator, Send
-from planet_async.errors import DecodeError, PagingError
-from planet_async.http import Request, Response, Transport, http_date, link_target, origin
+from planet_async.errors import DecodeError, InvalidRequest, PagingError, type_name
+from planet_async.http import Request, Response, SecretBytes, Transport, http_date, link_target, origin
 from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
 
 T = TypeVar("T")
@@ -125,7 +126,15 @@ class Paginator(Generic[T]):
         return self._stream()
 
     async def collect(self, limit: int | None = None) -> list[T]:
-        """Return the items, at most `limit` of them, as a list; no page beyond those is requested."""
+        """Return the items, at most `limit` of them, as a list; no page beyond those is requested.
+
+        Raises:
+            InvalidRequest: the limit is no whole number.
+        """
+        try:
+            limit = None if limit is None else index(limit)
+        except TypeError:
+            raise InvalidRequest(f"limit must be a whole number, not {type_name(limit)}") from None
         found: list[T] = []
         if limit is None or limit > 0:
             async with aclosing(_Items(self._stream(limit))) as items:
@@ -273,7 +282,7 @@ _identify = msgspec.json.Decoder(_Identified).decode
 async def _read_page(
     response: Response, request: Request, page_format: PageFormat, decode: Callable[[msgspec.Raw, Request], T]
 ) -> Page[T]:
-    body = await response.read()
+    body = SecretBytes(await response.read())
     try:
         content = _decode_body(body)
     except DECODE_ERRORS as error:

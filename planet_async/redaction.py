@@ -179,12 +179,13 @@ def redacted(body: Any) -> Any:
     return [redacted(item) for item in body] if isinstance(body, list) else body
 
 
-def refuse_redacted(body: Mapping[str, object]) -> None:
+def refuse_redacted(body: Mapping[str, object], where: str = "") -> None:
     """Raise InvalidRequest where the API's placeholder would be sent in place of a secret."""
     found = list(_placeholders(body, "$"))
     if found:
+        prefix = f"{where}: " if where else ""
         raise InvalidRequest(
-            f"{', '.join(found)}: the API has redacted this ({REDACTED}); nothing was sent",
+            f"{prefix}{', '.join(found)}: the API has redacted this ({REDACTED}); nothing was sent",
             hint="Replace it with the secret, or remove this part.",
         )
 

@@ -301,6 +301,7 @@ def parse_order_notification(body: bytes) -> OrderEvent:
     Raises:
         DecodeError: it names no order.
     """
+    _check_body(body)
     names = _decoded_names(body)
     order_id = _decoded_text(names.order_id) or _decoded_text(names.id)
     order_id = order_id or _folder(_decoded_text(names.name))
@@ -317,6 +318,7 @@ def parse_subscription_notification(body: bytes) -> SubscriptionEvent:
     Raises:
         DecodeError: it names no subscription.
     """
+    _check_body(body)
     parsed = parsed_object(body)
     objects = _objects(parsed)
     subscription_id = next(_ids(objects), None)
@@ -327,6 +329,11 @@ def parse_subscription_notification(body: bytes) -> SubscriptionEvent:
     object.__setattr__(event, "_json", bytes(body))
     object.__setattr__(event, "_parsed", parsed)
     return event
+
+
+def _check_body(body: object) -> None:
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise InvalidRequest(f"the body of a notification must be bytes, not {type_name(body)}")
 
 
 class _Names(msgspec.Struct):

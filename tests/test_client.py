@@ -269,6 +269,15 @@ async def test_an_endpoint_without_a_method_can_be_asked() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("base", ["", API])
+async def test_a_path_with_spaces_and_letters_is_encoded(base: str) -> None:
+    """As browsers do; what is encoded stays as it is."""
+    transport = FakeTransport([reply()])
+    await client(transport).request("GET", f"{base}/a b/größe?x=%2F y")
+    assert transport.requests[0].url == f"{API}/a%20b/gr%C3%B6%C3%9Fe?x=%2F%20y"
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("as_pairs", [False, True])
 async def test_parameters_are_written_as_the_api_reads_them(as_pairs: bool) -> None:
     """None is left out, True is "true", a list repeats its parameter, a time is RFC 3339 in UTC."""

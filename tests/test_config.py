@@ -3,6 +3,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +97,14 @@ def test_a_value_of_a_wrong_type_is_refused(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(InvalidRequest, match=name.replace("base_url", "base URL")):
         Config(**options)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """They come out of calculations, and mean what they say."""
+    config = Config(max_attempts=np.int64(3), retry_for=np.float64(2.5))  # type: ignore[arg-type]
+    assert (config.max_attempts, config.retry_for) == (3, 2.5)
+    with pytest.raises(InvalidRequest, match="max_attempts"):
+        Config(max_attempts=np.int64(0))  # type: ignore[arg-type]
 
 
 SECRET = "s3cr3t-of-the-proxy"

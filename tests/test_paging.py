@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 
 import anyio
 import msgspec
+import numpy as np
 import pytest
 from attrs import frozen
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from spine import API, Stuck, budget, cancelled_at_each_step, others_take_turns, settle
 
 from planet_async.config import Config
-from planet_async.errors import ConnectionLost, DecodeError, NotFound, PagingError
+from planet_async.errors import ConnectionLost, DecodeError, InvalidRequest, NotFound, PagingError
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
@@ -447,3 +448,28 @@ async def test_a_page_that_fails_leaves_no_garbage() -> None:
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+async def test_a_list_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though each page has something new and each link is another one: there is a bound on pages."""
+    monkeypatch.setattr("planet_async.paging._MOST_PAGES", 50)
+
+    def answer(request: Request) -> Response:
+        number = int(request.url.partition("page=")[2] or 0)
+        return reply(json={"orders": [number], "_links": {"next": f"{LIST}?page={number + 1}"}})
+
+    transport = FakeTransport(answer)
+    with pytest.raises(PagingError, match="has not ended after 50 pages"):
+        await paginator(transport).collect()
+    assert len(transport.requests) == 51
+    assert await paginator(transport).collect(limit=20) == [*range(20)]
+
+
+@pytest.mark.parametrize("limit", ["5", 2.5, [1]])
+async def test_a_limit_is_a_whole_number(limit: Any) -> None:
+    """Refused before anything is sent; those of NumPy are whole numbers, too."""
+    transport = book([[1, 2], [3]])
+    with pytest.raises(InvalidRequest, match="limit must be a whole number"):
+        await paginator(transport).collect(limit=limit)
+    assert transport.requests == []
+    assert await paginator(transport).collect(limit=np.int64(2)) == [1, 2]  # type: ignore[arg-type]

@@ -3,13 +3,14 @@
 import pickle
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planet_async import DecodeError, OrderEvent, SubscriptionEvent
+from planet_async import DecodeError, InvalidRequest, OrderEvent, SubscriptionEvent
 from planet_async import parse_order_notification as parse_order
 from planet_async import parse_subscription_notification as parse_subscription
 
@@ -146,3 +147,11 @@ def test_any_body_is_an_event_or_a_decode_error(body: bytes) -> None:
         assert isinstance(told, SubscriptionEvent)
         assert told.subscription_id
         assert isinstance(told.raw, dict)
+
+
+@pytest.mark.parametrize("body", [None, 7, "text", {"order_id": "x"}])
+def test_a_body_is_bytes(body: Any) -> None:
+    """Something else is an InvalidRequest, never a bare TypeError."""
+    for parse in (parse_order, parse_subscription):
+        with pytest.raises(InvalidRequest, match="must be bytes"):
+            parse(body)

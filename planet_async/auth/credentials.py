@@ -64,6 +64,11 @@ def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
         raise InvalidRequest(f"the {attribute.name} holds characters that no {attribute.name} has")
 
 
+def _known_scheme(_: object, __: "Attribute[str]", value: object) -> None:
+    if value not in ("basic", "api-key"):
+        raise InvalidRequest('the scheme must be "basic" or "api-key"')
+
+
 @frozen
 class ApiKey:
     """The API key of a Planet account.
@@ -76,7 +81,7 @@ class ApiKey:
     """
 
     key: str = field(repr=False, converter=stripped, validator=_sendable)
-    scheme: Literal["basic", "api-key"] = "basic"
+    scheme: Literal["basic", "api-key"] = field(default="basic", validator=_known_scheme)
 
     @classmethod
     def from_env(cls) -> Self:

@@ -117,12 +117,29 @@ _order_id = uuid_of("order")
 OrderId = Annotated[
     str, typer.Argument(metavar="ID", help="The id of an order; - reads it from standard input.")
 ]
+RequireChecksums = Annotated[
+    bool, typer.Option("--require-checksums", help="Make a file without a checksum an error.")
+]
 OrderIds = Annotated[
     list[str], typer.Argument(metavar="ID", help="The ids of orders; - reads them from standard input.")
 ]
 
 
-def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+def create(
+    context: typer.Context,
+    requests: Requests,
+    *,
+    hosting: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Host all orders here: sentinel_hub.")
+    ] = None,
+    collection_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
+    ] = None,
+    create_configuration: Annotated[
+        bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Place orders from JSON requests.
 
     All requests are checked before the first order is placed.
@@ -131,12 +148,17 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
 
     [dim]jq -c .requests[] plan.json | planet-async orders create -[/]
     """
+    if not hosting and (collection_id or create_configuration):
+        raise typer.BadParameter("--collection-id and --create-configuration need --hosting")
+    options = {"collection_id": collection_id, "create_configuration": create_configuration or None}
+    block = {name: value for name, value in options.items() if value is not None}
     create_each(
         context,
         requests,
         OrderRequest,
         lambda planet, body: planet.orders.create(body),
         VIEW,
+        also={"hosting": {hosting: block}} if hosting else {},
         listing="orders list --name",
         json=json,
     )
@@ -294,12 +316,14 @@ def run(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    require_checksums: RequireChecksums = False,
     json: Json = False,
 ) -> None:
     """Place orders, wait for them, and download each as soon as it is finished.
 
-    All requests are checked before the first order is placed. The checksums of all files are verified. With
-    a ledger, the same command resumes the job after any interruption: nothing is ordered twice.
+    All requests are checked before the first order is placed. Files are verified; a warning names those
+    without a checksum. An order that is delivered to a cloud or hosted is done when it is finished. With a
+    ledger, the same command resumes the job after any interruption: nothing is ordered twice.
 
     [dim]planet-async orders run farm.json coast.json --to data --ledger fields.ledger[/]
     """
@@ -320,6 +344,7 @@ def run(
                 to,
                 ledger=ledger,
                 overwrite=overwrite,
+                require_checksums=require_checksums,
                 progress=display.receive,
                 on_update=update,
             )
@@ -333,9 +358,15 @@ def run(
 
 
 def download(
-    context: typer.Context, order_ids: OrderIds, to: Folder, overwrite: Overwrite = False, json: Json = False
+    context: typer.Context,
+    order_ids: OrderIds,
+    *,
+    to: Folder,
+    overwrite: Overwrite = False,
+    require_checksums: RequireChecksums = False,
+    json: Json = False,
 ) -> None:
-    """Download the files of finished orders, and verify their checksums.
+    """Download the files of finished orders, and verify them; a warning names those without a checksum.
 
     Files that are already there are kept: run it again to fetch what is missing.
 
@@ -350,10 +381,18 @@ def download(
             order: Order | None = None
             try:
                 order = await planet.orders.get(order_id)
-                paths = await planet.orders.download(order, to, overwrite=overwrite, progress=display.receive)
-                results.add(order_id, order, paths=paths)
+                files = await planet.orders.download(
+                    order,
+                    to,
+                    overwrite=overwrite,
+                    require_checksums=require_checksums,
+                    progress=display.receive,
+                )
+                for path, original in files.renamed.items():
+                    print_error(f"{original!r} is kept as {path}")
+                results.add(order_id, order, DownloadedOrder(order, (*files,), files.unverified))
             except PlanetError as error:
-                results.add(order_id, order, paths=(), error=error)
+                results.add(order_id, order, error=error, has_files=True)
             finally:
                 display.forget(order_id)
             downloading.advance(display.received)
@@ -381,18 +420,35 @@ class OrderResults:
         self,
         id_: str | None,
         order: Order | None,
+        downloaded: DownloadedOrder | None = None,
         *,
         request: InputRequest | None = None,
-        paths: Sequence[Path] | None = None,
         error: PlanetError | None = None,
+        has_files: bool = False,
     ) -> None:
-        """Add what became of an order, or of the request for one, as far as it is known."""
+        """Add what became of an order, or of the request for one, as far as it is known.
+
+        Args:
+            id_: The id of the order, if there is one.
+            order: The order, as far as it is known.
+            downloaded: Its files, or where it was delivered to.
+            request: What it was placed from.
+            error: Why it has no files, or was not placed.
+            has_files: Whether the command downloads, so that an order without files is shown as such.
+        """
         name = order.name if order else str(request.body["name"]) if request else ""
         document: dict[str, Any] = {"id": id_, "name": name, "state": order and order.state}
         if request is not None:
             document |= {"file": request.file, "line": request.line}
+        paths = downloaded.paths if downloaded else () if has_files else None
+        shown: object = None if paths is None else len(paths)
         if paths is not None:
             document["paths"] = [str(path) for path in paths]
+        if downloaded and downloaded.delivered_to:
+            shown = document["delivered_to"] = downloaded.delivered_to
+        if downloaded and downloaded.unverified:
+            document["unverified"] = [str(path) for path in downloaded.unverified]
+            print_error(f"order {id_}: {_unverified(downloaded.unverified)}")
         document |= {"error_hints": order.error_hints if order else (), "error": error and one_line(error)}
         problem = None
         if error is not None:
@@ -402,7 +458,7 @@ class OrderResults:
             problem = f"order {order.id} is {order.state}: {hints}"
         if problem is not None and request is not None:
             problem = about(request.where, problem)
-        row = (id_ or "-", order.state if order else "?", None if paths is None else len(paths), name)
+        row = (id_ or "-", order.state if order else "?", shown, name)
         self._results.add(document, row, problem)
         if id_ is not None:
             self.ids.add(id_)
@@ -410,6 +466,16 @@ class OrderResults:
     def finish(self) -> bool:
         """Print what is left to print; return whether all went well."""
         return self._results.finish()
+
+
+_MOST_NAMED = 5
+
+
+def _unverified(paths: Sequence[Path]) -> str:
+    """Return a warning that names some of the files which could not be verified."""
+    names = ", ".join(map(str, paths[:_MOST_NAMED]))
+    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
+    return f"not verified, since the manifest has no checksum to compare with: {names}{more}"
 
 
 class JobProgress:
@@ -452,9 +518,10 @@ class JobProgress:
         results.add(
             order.id if order else None,
             order,
+            outcome.value,
             request=requests[0] if len(requests) == 1 else None,
-            paths=() if outcome.error else outcome.unwrap().paths,
             error=outcome.error,
+            has_files=True,
         )
 
 

@@ -11,18 +11,25 @@ import re
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import anyio
-import attrs
 import typer
 from attrs import evolve, field, frozen
 
-from planet_async import Config, InvalidRequest, MissingCredentials, Paginator, Planet, PlanetError
+from planet_async import (
+    Config,
+    InvalidRequest,
+    MissingCredentials,
+    Paginator,
+    Planet,
+    PlanetError,
+    UnknownKeyWarning,
+)
 from planet_async.cli.output import (
     View,
     about,
@@ -69,9 +76,23 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting(), log_lines():
+    with reporting(), log_lines(), _warning_lines():
         if not run_async(do):
             raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _warning_lines() -> Iterator[None]:
+    """Write what the library warns of on a line each."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print_error(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.simplefilter("ignore", UnknownKeyWarning)  # printed when the request was read
+        warnings.showwarning = show
+        yield
 
 
 class Interrupted(KeyboardInterrupt):
@@ -157,6 +178,7 @@ def _give_up_stdout() -> None:
 
 STDIN = "-"
 _NOTHING_SENT = "Nothing was sent."
+_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -167,6 +189,7 @@ class InputRequest:
     file: str
     line: int = 1
     is_alone: bool = True
+    warnings: Sequence[str] = ()
 
     @property
     def where(self) -> str:
@@ -174,11 +197,14 @@ class InputRequest:
         return self.file if self.is_alone else f"{self.file}:{self.line}"
 
 
-def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[InputRequest]:
+def read_requests(
+    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] = _NOTHING
+) -> list[InputRequest]:
     """Read and check all requests, or end the command with a line for each that is wrong.
 
     A source is a file, ``-`` for standard input, or the JSON itself. It holds one or several objects: in an
-    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted.
+    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted. The fields
+    of `also` are added to each.
     """
     found: list[InputRequest] = []
     problems: list[Exception] = []
@@ -186,7 +212,7 @@ def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[Input
         _check_stdin(sources)
         for number, source in enumerate(sources, start=1):
             try:
-                found += _requests_in(source, number, model)
+                found += _requests_in(source, number, model, also)
             except ExceptionGroup as group:
                 problems += group.exceptions
             except InvalidRequest as problem:
@@ -194,7 +220,8 @@ def read_requests(sources: Sequence[str], model: type[Any] | None) -> list[Input
         if problems:
             raise ExceptionGroup("requests", problems)
     for request in found:
-        _warn_unknown_fields(request, model)
+        for warning in request.warnings:
+            print_error(f"{request.where}: {warning}")
     return found
 
 
@@ -249,7 +276,9 @@ def _check_stdin(sources: Sequence[str]) -> None:
         raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
 
 
-def _requests_in(source: str, number: int, model: type[Any] | None) -> list[InputRequest]:
+def _requests_in(
+    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any]
+) -> list[InputRequest]:
     inline = source.strip()
     if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
         file, content = f"argument {number}", source.encode(errors="surrogateescape")
@@ -261,10 +290,15 @@ def _requests_in(source: str, number: int, model: type[Any] | None) -> list[Inpu
         raise _wrong(file, "holds no request")
     requests: list[InputRequest] = []
     problems: list[InvalidRequest] = []
-    for line, document in documents:
+    for line, found in documents:
+        document = {**found, **also} if isinstance(found, dict) else found
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
-            requests.append(evolve(request, body=_checked(document, request.where, model)))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UnknownKeyWarning)
+                body = _checked(document, request.where, model)
+            texts = [str(warning.message) for warning in caught]
+            requests.append(evolve(request, body=body, warnings=texts))
         except InvalidRequest as problem:
             problems.append(problem)
     if problems:
@@ -353,14 +387,6 @@ def _ids_on_stdin() -> Iterator[str]:
         yield found
 
 
-def _warn_unknown_fields(request: InputRequest, model: type[Any] | None) -> None:
-    """Warn of fields that may be misspelt; the API may know more of them than this version does."""
-    known = [field.name for field in attrs.fields(model)] if model is not None else list(request.body)
-    for key in sorted(request.body.keys() - known):
-        alike = "".join(f" (`{name}`?)" for name in get_close_matches(key, known, n=1))
-        print_error(f"{request.where}: `{key}` is not a known field{alike}; it is sent as it is")
-
-
 def _wrong(where: str, problem: str) -> InvalidRequest:
     return InvalidRequest(f"{where}: {problem}", hint=_NOTHING_SENT)
 
@@ -440,10 +466,14 @@ def create_each(
     create: Callable[[Planet, Mapping[str, Any]], Awaitable[R]],
     view: View[R],
     *,
+    also: Mapping[str, Any] = _NOTHING,
     listing: str,
     json: bool,
 ) -> None:
-    """Create something for each request; `listing` is the command that lists such things."""
+    """Create something for each request; `listing` is the command that lists such things.
+
+    `also` are fields that all requests have besides their own.
+    """
 
     def interrupted(request: InputRequest) -> str:
         name = shlex.quote(clean(request.body.get("name", "")))
@@ -451,7 +481,7 @@ def create_each(
 
     act_on_each(
         context,
-        read_requests(sources, model),
+        read_requests(sources, model, also),
         lambda planet, request: create(planet, request.body),
         view,
         name=lambda request: request.where,

@@ -1,5 +1,6 @@
 """The command `planet-async simulate`: a Planet in memory, served on this machine."""
 
+import socket
 from contextlib import aclosing
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def simulate(
 
     async def serve() -> bool:
         require_server()
+        for number, option in ((port, "--port"), (storage_port, "--storage-port")):
+            _require_free(host, number, option)
         from planet_async.simulator.server import serving  # noqa: PLC0415 - needs the extra
         from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415 - takes a moment to load
 
@@ -74,6 +77,16 @@ def simulate(
             run_async(serve)
         except KeyboardInterrupt:  # the normal end, as are SIGTERM and SIGHUP
             return
+
+
+def _require_free(host: str, port: int, option: str) -> None:
+    """Raise a PlanetError that names the option, where a port cannot be listened on."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise PlanetError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint=f"Choose another {option}."
+        ) from None
 
 
 @frozen

@@ -60,7 +60,7 @@ OrderRequestLike = OrderRequest | Mapping[str, Any]
 _CREATES = 8  # requests placed concurrently
 _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond those at the service
 _CLOCK_MARGIN = 60.0  # seconds that this machine's clock may have been set by since a job was killed
-_DATE_MARGIN = 5.0  # seconds: the service's dates are whole seconds, and take their time to arrive
+_DATE_MARGIN = 60.0  # seconds by which the clocks of the service's machines may differ
 _DATE_TIMEOUT = 30.0  # seconds
 _RECENT = 1_000.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
 _CHECKED_AT_CALL = 10  # requests; one with a large area takes a millisecond or more
@@ -111,8 +111,6 @@ class Job:
     _downloading: anyio.Semaphore = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        if min(self.max_queued, self.concurrency) < 1:
-            raise InvalidRequest("max_queued and concurrency must be at least 1")
         self._service_clock = ServiceClock(self.date, self.clock)
         self._listed_at = self.clock.monotonic() + self.consistency_delay
         self._creating = anyio.Semaphore(_CREATES)
@@ -208,22 +206,23 @@ class Job:
             return None
         # What an earlier job sent in its last moment may not be listed yet.
         await self.clock.sleep(self._listed_at - self.clock.monotonic())
-        date = await self._service_clock.now()
-        if date is not None and entry.sent_date is not None:
-            seconds = max(0.0, date - entry.sent_date) + _DATE_MARGIN
-        else:
-            seconds = max(0.0, self.clock.now().timestamp() - entry.sent) + _CLOCK_MARGIN
+        elapsed = self.clock.now().timestamp() - entry.sent
+        margin, now = _CLOCK_MARGIN, await self._service_clock.ask()
+        if now is not None and entry.sent_date is not None:
+            elapsed, margin = now - entry.sent_date, _DATE_MARGIN
+        elif now is not None:
+            elapsed = max(elapsed, now - entry.sent)  # this machine's clock was set back since, or is slow
+        seconds = max(0.0, elapsed) + margin
         return await self.recover(body, seconds, await self.ledger.ids(name=entry.name))
 
     async def _create(self, entry: Entry, body: bytes) -> Order:
         while True:
             seen = await self.queue.wait()
-            if self.ledger.is_lasting:
-                entry.sent_date = await self._service_clock.now()
             entry.stage, entry.sent = Stage.SENDING, self.clock.now().timestamp()
+            entry.sent_date = self._service_clock.now()
             await self._save(entry)
             try:
-                return await self.create(body)
+                order = await self.create(body)
             except Conflict as refusal:
                 entry.stage = Stage.INTENDED
                 await self._save(entry)
@@ -232,6 +231,9 @@ class Job:
                 if not error.may_have_acted:
                     entry.stage = Stage.FAILED
                 raise
+            else:
+                self._service_clock.note(order.created_on)
+                return order
 
     async def _finish(self, entry: Entry, send: Send[Outcome[DownloadedOrder]], just_seen: bool) -> None:
         try:
@@ -286,25 +288,32 @@ def _known_order(entry: Entry) -> Order:
 
 
 class ServiceClock:
-    """The time by the service's clock, asked for once: this machine's may be set while no job runs."""
+    """The time by the service's clock, which nobody sets while no job runs, as this machine's can be."""
 
     def __init__(self, date: Callable[[], Awaitable[datetime | None]], clock: Clock) -> None:
         self._date = date
         self._clock = clock
         self._asking = anyio.Lock()
+        self._is_asked = False
         self._offset: float | None = None  # of the service's clock to the monotonic one
-        self._is_known = False
 
-    async def now(self) -> float | None:
-        """Return the seconds since 1970, None where the service does not tell."""
-        async with self._asking:
-            if not self._is_known:
-                date = None
-                with suppress(PlanetError), self._clock.move_on_after(_DATE_TIMEOUT):
-                    date = await self._date()
-                self._offset = None if date is None else date.timestamp() - self._clock.monotonic()
-                self._is_known = True
+    def note(self, date: datetime | None) -> None:
+        """Take a time that the service has just sent for its time now."""
+        if date is not None:
+            self._offset = date.timestamp() - self._clock.monotonic()
+
+    def now(self) -> float | None:
+        """Return the seconds since 1970, None where the service has not yet told."""
         return None if self._offset is None else self._offset + self._clock.monotonic()
+
+    async def ask(self) -> float | None:
+        """Return the same; ask the service first, once."""
+        async with self._asking:
+            if not self._is_asked:
+                self._is_asked = True
+                with suppress(PlanetError), self._clock.move_on_after(_DATE_TIMEOUT):
+                    self.note(await self._date())
+        return self.now()
 
 
 class QueueGate:

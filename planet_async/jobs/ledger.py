@@ -88,7 +88,7 @@ class KeptFile:
 class Entry:
     """One request and what became of it; times are seconds since 1970.
 
-    `sent` is by the clock of this machine, `sent_date` by that of the service, None where it did not tell.
+    `sent` is by the clock of this machine, `sent_date` by that of the service, None where it had not told.
     `delivered_to` is the cloud or the host of an order that has no files to download.
     """
 
@@ -109,8 +109,6 @@ class Entry:
 
 class Ledger:
     """What a job notes and looks up, open inside `async with`; this one keeps nothing."""
-
-    is_lasting = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,8 +144,6 @@ class FileLedger(Ledger):
 
     What several tasks want written at the same time goes to the disk in one transaction.
     """
-
-    is_lasting = True
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path

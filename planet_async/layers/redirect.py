@@ -12,7 +12,7 @@ _MOST_REDIRECTS = 5
 
 
 class FollowRedirects:
-    """Follows at most five redirects of GET and HEAD, and none that `check_link` refuses.
+    """Follows at most five redirects of GET and HEAD, and none that `link_refusal` refuses.
 
     The redirect of another method is returned as it is: following it would lose the body.  `Auth` is below
     this layer and decides for each request by its origin whether it carries the credential.
@@ -34,26 +34,14 @@ class FollowRedirects:
             if redirects > _MOST_REDIRECTS:
                 raise _not_followed(f"more than {_MOST_REDIRECTS} redirects", request)
             target = link_target(request.url, location)
-            check_link(request.url, target, request, "a redirect")
+            if reason := link_refusal(request.url, target):
+                raise _not_followed(f"refused to follow a redirect {reason}", request)
             headers = {name: value for name, value in request.headers.items() if name != "authorization"}
             # The location has its own query. A Range header holds for the target as well.
             request = evolve(request, url=target, params=(), headers=headers)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-
-def check_link(base: str, target: str, request: Request, what: str = "a link") -> None:
-    """Raise TransportError where a link of a server, or a redirect, must not be followed.
-
-    Args:
-        base: Where the link is from.
-        target: Where it leads.
-        request: The request of the error.
-        what: What the error calls it.
-    """
-    if reason := link_refusal(base, target):
-        raise _not_followed(f"refused to follow {what} {reason}", request)
 
 
 def _not_followed(message: str, request: Request) -> TransportError:

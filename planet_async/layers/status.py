@@ -56,7 +56,7 @@ class RaiseForStatus:
     """Raises refusals as errors, and reads every body that is not streamed.
 
     So a body that breaks off is met inside `Retry`.  A body longer than `max_body_bytes` is BodyTooLarge; one
-    that brings less than 1,000 bytes in a minute is TransportTimeout, streamed or not.  `elapsed` of an error
+    that brings less than 1,000 bytes a minute is TransportTimeout, streamed or not.  `elapsed` of an error
     is how many seconds passed here.
     """
 
@@ -96,7 +96,7 @@ class RaiseForStatus:
 
 
 class SteadyBody(AsyncIterator[bytes]):
-    """A body that raises TransportTimeout when it brings less than 1,000 bytes in 60 seconds.
+    """A body that raises TransportTimeout when it brings less than 1,000 bytes a minute.
 
     A timeout for silence alone would wait for ever for a server that sends a byte now and then.  Only the
     time spent waiting for the server counts, not that of a slow reader.
@@ -115,9 +115,9 @@ class SteadyBody(AsyncIterator[bytes]):
         self._waited += self._clock.monotonic() - began
         self._received += len(chunk)
         if self._waited >= _SLOW_SECONDS:
-            if self._received < _LEAST_BYTES:
+            if self._received < _LEAST_BYTES * self._waited / _SLOW_SECONDS:
                 raise TransportTimeout(
-                    f"less than {_LEAST_BYTES:,} bytes came in {self._waited:.0f} s", request=self._request
+                    f"only {self._received:,} bytes came in {self._waited:.0f} s", request=self._request
                 )
             self._waited, self._received = 0.0, 0
         return chunk

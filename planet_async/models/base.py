@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest
+from planet_async.http import SecretBytes
 from planet_async.models.geometry import AREAS, GEOMETRIES, GEOMETRY_NAMES, to_geojson, unwrapped
 from planet_async.models.json import kind, parsed_object
 from planet_async.redaction import add_secret_fields
@@ -344,7 +345,7 @@ def to_json(value: object) -> bytes:
     """
     plain = _plain_whole(value)
     try:
-        return msgspec.json.encode(plain)
+        return SecretBytes(msgspec.json.encode(plain))
     except UnicodeEncodeError:
         problem = "a text contains half a character (a lone surrogate), which cannot be sent"
     except ValueError:

@@ -19,14 +19,14 @@ from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_orig
 import attrs
 import msgspec
 
-from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.http import Request
+from planet_async.errors import DecodeError, InvalidRequest, UnknownKeyWarning
+from planet_async.http import Request, SecretBytes
 from planet_async.models.base import Record, RequestModel, Resource, rfc3339
 from planet_async.models.base import to_json as to_json  # noqa: PLC0414
 from planet_async.models.base import to_mapping as to_mapping  # noqa: PLC0414
 from planet_async.models.geometry import GEOMETRIES, to_geojson
 from planet_async.models.json import DECODE_ERRORS, kind, not_an_object
-from planet_async.redaction import is_secret, without_tokens
+from planet_async.redaction import REDACTED, is_secret, refuse_redacted, without_tokens
 
 T = TypeVar("T")
 M = TypeVar("M", bound=RequestModel)
@@ -85,7 +85,9 @@ def decode(
     Raises:
         DecodeError: it is not a JSON object, or a required field is missing or does not fit.
     """
-    json = bytes(data)  # a copy of the slice: one order that is kept does not keep the whole page
+    # A copy of the slice: one order that is kept does not keep the whole page.
+    json: bytes = SecretBytes(data)
+    data = json
     found: T | None = None
     try:  # noqa: SIM105 - suppress() takes half as long as all of the decoding
         found = _fast_path(cls)(json)  # type: ignore[arg-type]  # a class is hashable
@@ -191,7 +193,8 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
 
     A mapping is sent as it is, with the fields that are unknown here; but null means that a field is not
     given, a geometry is taken out of the Feature around it, times are written as RFC 3339, and what the API
-    needs is added.  A key that is probably misspelt is warned of.
+    needs is added.  An UnknownKeyWarning names a key that is probably misspelt.  What the API has redacted is
+    refused: it would take the place of the secret.
 
     Args:
         cls: The class of the request.
@@ -205,7 +208,10 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
         raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
     body = to_mapping(request)
     _checked(cls, body, where)
-    return to_json(body)
+    encoded = to_json(body)
+    if REDACTED.encode() in encoded:
+        refuse_redacted(body, where)
+    return encoded
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:
@@ -220,7 +226,7 @@ def _checked(cls: type[T], body: dict[str, Any], where: str) -> T:
         wrong = "; ".join(check.problems)
         raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
     for warning in check.warnings:
-        warnings.warn(warning, stacklevel=4)  # Python shows each text once
+        warnings.warn(warning, UnknownKeyWarning, stacklevel=4)  # Python shows each text once
     return found
 
 

@@ -9,10 +9,10 @@ from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
+from planet_async.errors import DownloadError
 from planet_async.exactly_once import Created, ExactlyOnce, ResourceKind, create_registry
-from planet_async.http import Request, Response, Transport, origin
+from planet_async.http import Request, Response, Transport, link_refusal, origin
 from planet_async.layers.compression import ACCEPTED
-from planet_async.layers.redirect import check_link
 from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
 from planet_async.paging import TASKING_PAGES, PageFormat, Paginator
@@ -56,14 +56,16 @@ class Api:
         self._waits = waits
 
     def request(self, method: str, path: str, operation: str, **parts: Unpack[RequestParts]) -> Request:
-        """Make a request to a path, or to a URL that the API gave, by the rule for redirects."""
+        """Make a request to a path, or to an absolute URL; links to files follow the rule for redirects."""
         url = path if "://" in path else self.config.base_url + path
         headers = _STREAM_HEADERS if parts.get("stream") else _HEADERS
         if parts.get("body") is not None:
             headers = _HEADERS_WITH_BODY
         request = Request(method, url, headers=headers, operation=operation, **parts)
-        if "://" in path:
-            check_link(self.config.base_url, url, request)
+        if parts.get("stream") and (reason := link_refusal(self.config.base_url, url)):
+            raise DownloadError(
+                f"refused to follow a link {reason}", request=request, hint="Nothing was sent."
+            )
         return request
 
     async def send(self, request: Request) -> Response:

@@ -23,9 +23,19 @@ Params = tuple[tuple[str, str], ...]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _USER = re.compile(r"all|[0-9]+", re.ASCII)
+_LONGEST_SHOWN = 100  # characters
 _LARGEST = 2**63 - 1
 _OPEN_END = ".."
 _EXAMPLE = "such as 2026-01-31T00:00:00Z"
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - such as a number of too many digits; or it is the caller's own
+        return type_name(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 # --- Ids and numbers
@@ -33,9 +43,9 @@ _EXAMPLE = "such as 2026-01-31T00:00:00Z"
 
 def checked_id(value: object, noun: str = "order") -> str:
     """Return the id as the API writes it, in lower case; InvalidRequest unless it is a UUID."""
-    text = str(value) if isinstance(value, str | UUID) else repr(value)
+    text = str(value) if isinstance(value, str | UUID) else ""
     if not _UUID.fullmatch(text):
-        raise InvalidRequest(f"{text[:100]!r} is no {noun} id: a UUID was expected; nothing was sent")
+        raise InvalidRequest(f"{shown(value)} is no {noun} id: a UUID was expected; nothing was sent")
     return text.lower()
 
 
@@ -73,7 +83,7 @@ def path(name: str, value: object) -> Path:
             return found
     except (TypeError, ValueError):  # a UnicodeEncodeError is one
         pass
-    raise InvalidRequest(f"{name} must be the path of a file or folder, not {value!r}"[:500])
+    raise InvalidRequest(f"{name} must be the path of a file or folder, not {shown(value)}")
 
 
 def whole(name: str, value: object, *, least: int = 1) -> int:
@@ -83,7 +93,7 @@ def whole(name: str, value: object, *, least: int = 1) -> int:
     except TypeError:
         number = None
     if number is None:
-        raise InvalidRequest(f"{name} must be a whole number, not {value!r}"[:500])
+        raise InvalidRequest(f"{name} must be a whole number, not {shown(value)}")
     if abs(number) > _LARGEST:
         raise InvalidRequest(f"{name} is too large a number")
     if number < least:
@@ -105,7 +115,7 @@ def seconds(name: str, value: object) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isnan(number) or number < 0:
-        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {value!r}"[:500])
+        raise InvalidRequest(f"{name} must be a number of seconds, at least 0, not {shown(value)}")
     return number
 
 
@@ -190,7 +200,7 @@ def user(value: int | str | None) -> str | None:
         return None
     if isinstance(value, str):
         if not _USER.fullmatch(value):
-            raise InvalidRequest(f"user_id must be a number or 'all', not {value[:100]!r}; nothing was sent")
+            raise InvalidRequest(f"user_id must be a number or 'all', not {shown(value)}; nothing was sent")
         return value
     return str(whole("user_id", value))
 
@@ -201,7 +211,7 @@ def text(name: str, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest(f"{name}: {value[:100]!r} is no valid Unicode") from None
+        raise InvalidRequest(f"{name}: {shown(value)} is no valid Unicode") from None
     return str(value)
 
 
@@ -222,7 +232,7 @@ def _not_empty(name: str, texts: list[str]) -> list[str]:
 
 def _flag(name: str, value: object) -> str:
     if not isinstance(value, bool):
-        raise InvalidRequest(f"{name} must be True or False, not {value!r}")
+        raise InvalidRequest(f"{name} must be True or False, not {shown(value)}")
     return "true" if value else "false"
 
 
@@ -241,7 +251,7 @@ def _interval(name: str, value: object) -> str | Sequence[str]:
         case str():
             ends = value.split("/")
             if len(ends) > 2 or ends == [_OPEN_END, _OPEN_END]:  # noqa: PLR2004 - an interval has two ends
-                raise InvalidRequest(f"{name}: {value[:100]!r} is no instant and no interval (start/end)")
+                raise InvalidRequest(f"{name}: {shown(value)} is no instant and no interval (start/end)")
             if len(ends) == 1:
                 return _moment(name, value)
             return _between(name, [None if end == _OPEN_END else _time(name, end) for end in ends])
@@ -252,7 +262,7 @@ def _interval(name: str, value: object) -> str | Sequence[str]:
         case (datetime() | None, datetime() | None):
             return _between(name, [None if end is None else _time(name, end) for end in value])
     raise InvalidRequest(
-        f"{name}: expected a time or a pair of times, got {value!r}"[:500],
+        f"{name}: expected a time or a pair of times, got {shown(value)}",
         hint="An interval is a pair of datetimes, or a text with / between its start and end.",
     )
 
@@ -266,7 +276,7 @@ def _between(name: str, ends: Sequence[datetime | None]) -> str:
 
 def _moment(name: str, value: object) -> str:
     if isinstance(value, str) and "/" in value:
-        raise InvalidRequest(f"{name}: {value[:100]!r} is an interval; the API compares with an instant")
+        raise InvalidRequest(f"{name}: {shown(value)} is an interval; the API compares with an instant")
     return _rfc_3339(_time(name, value))
 
 
@@ -278,9 +288,9 @@ def _time(name: str, value: object) -> datetime:
         try:
             time = datetime.fromisoformat(value)
         except ValueError:
-            raise InvalidRequest(f"{name}: {value[:100]!r} is no time {_EXAMPLE}") from None
+            raise InvalidRequest(f"{name}: {shown(value)} is no time {_EXAMPLE}") from None
     if not isinstance(time, datetime):
-        raise InvalidRequest(f"{name}: expected a time, got {value!r}"[:500])
+        raise InvalidRequest(f"{name}: expected a time, got {shown(value)}")
     if time.utcoffset() is None:
         raise InvalidRequest(f"{name}: {value!s} has no time zone", hint=hint)
     try:
@@ -301,7 +311,7 @@ def _day(name: str, value: object) -> str:
     except ValueError:
         day = None
     if not isinstance(day, date):
-        raise InvalidRequest(f"{name}: {value!r} is no day like 2026-05-01"[:500])
+        raise InvalidRequest(f"{name}: {shown(value)} is no day like 2026-05-01")
     return day.isoformat()
 
 

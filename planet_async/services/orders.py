@@ -79,6 +79,7 @@ class Orders:
 
     - An id is a text or a `UUID`; a request is an `OrderRequest` or a mapping with the API's own names, which
       is checked and sent as it is, fields unknown here included.
+    - A secret that the API has redacted (``"<REDACTED>"``) is refused: it would replace the real one.
     - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update`, which may be async,
       is called with what is waited for whenever it has changed.
     - Bulk methods called without ids send no request.
@@ -123,7 +124,9 @@ class Orders:
         Raises:
             UnsettledCreate: whether it was placed cannot be found out.
         """
-        return await self._place(checked_body(OrderRequest, request))
+        body = checked_body(OrderRequest, request)
+        del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
+        return await self._place(body)
 
     async def _place(self, body: bytes) -> Order:
         post = self._api.request("POST", _ORDERS, "orders.create", body=body)
@@ -371,7 +374,8 @@ class Orders:
 
         Yields:
             One outcome for each request; an error of one stops no other.  Its id is that of the order, or the
-            name in the request where no order was placed.
+            name in the request where no order was placed.  An order that was delivered to a cloud, or is
+            hosted, is a success without paths, and says where it was `delivered_to`.
 
         Raises:
             LedgerError: the ledger is in use, or cannot be used.

@@ -38,7 +38,7 @@ from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
-from planet_async.services._query import filter_params, optional_whole, params, path, whole
+from planet_async.services._query import filter_params, optional_whole, params, path, shown, whole
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -243,12 +243,8 @@ def _server_name(disposition: str) -> str:
         is_plain = safe_path(Path(), name) == Path(name)
     except UnsafeName:
         return ""
-    hidden = name.startswith(".")
-    return (
-        ""
-        if hidden or not is_plain or "/" in name or len(name.encode(errors="replace")) > _LONGEST_NAME
-        else name
-    )
+    is_plain = is_plain and "/" not in name and not name.startswith(".")
+    return name if is_plain and len(name.encode(errors="replace")) <= _LONGEST_NAME else ""
 
 
 def _while_it_arrives(name: str) -> set[str]:
@@ -273,5 +269,5 @@ class _Opened:
 def _checked_id(value: object) -> str:
     text = value if isinstance(value, str) else str(whole("a report id", value, least=0))
     if not _ID.fullmatch(text):
-        raise InvalidRequest(f"{text[:100]!r} is no report id; nothing was sent")
+        raise InvalidRequest(f"{shown(value)} is no report id; nothing was sent")
     return text

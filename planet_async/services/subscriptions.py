@@ -29,7 +29,7 @@ from uuid import UUID
 from planet_async._loops import PerLoop
 from planet_async.errors import Conflict, InvalidRequest, PagingError, PlanetError, StatusUnreachable
 from planet_async.exactly_once import ResourceKind
-from planet_async.http import Request, Response, origin
+from planet_async.http import Request, Response, SecretBytes, origin
 from planet_async.models.bulk import BulkResult
 from planet_async.models.codec import checked_body, decode, to_json, to_mapping
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
@@ -54,6 +54,7 @@ from planet_async.services._query import (
     many,
     params,
     seconds,
+    shown,
     text,
     user,
     whole,
@@ -83,7 +84,7 @@ class Subscriptions:
 
     - An id is a text or a `UUID`; a request is a `SubscriptionRequest` or a mapping with the API's own
       names, which is checked and sent as it is, fields unknown here included.
-    - A secret that the API has blacked out (``"<REDACTED>"``) is refused: it would replace the real one.
+    - A secret that the API has redacted (``"<REDACTED>"``) is refused: it would replace the real one.
     - A changed subscription is requested again, since the responses to changes show what was before.
     - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update`, which may be async,
       is called with what is waited for whenever it has changed.
@@ -129,7 +130,8 @@ class Subscriptions:
         Raises:
             UnsettledCreate: whether it was created cannot be found out.
         """
-        body = _checked(request)
+        body = checked_body(SubscriptionRequest, request)
+        del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
         post = self._api.request("POST", _SUBSCRIPTIONS, "subscriptions.create", body=body)
         return await self._creating.create(body, partial(self._api.fetch, Subscription, post))
 
@@ -142,12 +144,13 @@ class Subscriptions:
         (``"pl:features/my/fields"``): a subscription for each feature.  They are created after the response,
         so the list grows.
         """
-        bodies = [_checked(request) for request in many("requests", requests)]
+        bodies = [checked_body(SubscriptionRequest, request) for request in many("requests", requests)]
+        del requests  # see `create`
         if not bodies:
             return Paginator(
                 _NoSubscriptions(), Request("GET", ""), SUBSCRIPTIONS_PAGES, partial(decode, Subscription)
             )
-        body = b'{"subscriptions":[%b]}' % b",".join(bodies)
+        body = SecretBytes(b'{"subscriptions":[%b]}' % b",".join(bodies))
         post = self._api.request("POST", f"{_SUBSCRIPTIONS}/bulk", "subscriptions.create_bulk", body=body)
         link = (await self._api.fetch(BulkReply, post)).list_link
         first = self._api.request(
@@ -207,9 +210,10 @@ class Subscriptions:
         path = _path(subscription_id)
         if isinstance(request, Subscription):
             request = {name: request.raw[name] for name in UPDATED if request.raw.get(name) is not None}
-        body = _checked(request)
+        body = checked_body(SubscriptionRequest, request)
         if to_mapping(request).get("notifications") is not None:
             raise InvalidRequest("the API takes no notifications in an update; nothing was sent")
+        del request  # see `create`
         await self._api.send(self._api.request("PUT", path, "subscriptions.update", body=body))
         return await self._changed_one(subscription_id)
 
@@ -429,7 +433,7 @@ class Subscriptions:
         self, action: str, user_id: int | str | None, body: Mapping[str, str] = _NO_DETAILS
     ) -> None:
         if user_id is not None and (not isinstance(user_id, str) or user_id != "all"):
-            raise InvalidRequest(f"user_id must be 'all' here, or be left out, not {user_id!r}")
+            raise InvalidRequest(f"user_id must be 'all' here, or be left out, not {shown(user_id)}")
         content = to_json(body) if body else None
         path, operation = f"{_SUBSCRIPTIONS}/{action}", f"subscriptions.{action}_many"
         query = params(user_id=user(user_id))
@@ -489,7 +493,7 @@ def _with_status(wanted: SubscriptionStatus, outcome: Outcome[Subscription]) -> 
 
 def _status(value: SubscriptionStatus | str) -> SubscriptionStatus:
     if not text("status", value):
-        raise InvalidRequest(f"{value!r} is no status of a subscription"[:500])
+        raise InvalidRequest(f"{shown(value)} is no status of a subscription")
     return SubscriptionStatus(value)
 
 
@@ -499,12 +503,6 @@ def _path(subscription_id: str | UUID) -> str:
 
 def _details(details: str | None) -> Mapping[str, str]:
     return {} if details is None else {"details": text("details", details)}
-
-
-def _checked(request: SubscriptionRequest | Mapping[str, Any]) -> bytes:
-    body = checked_body(SubscriptionRequest, request)
-    refuse_redacted(to_mapping(request))
-    return body
 
 
 def _as_requested(subscription: Subscription) -> Mapping[str, Any]:

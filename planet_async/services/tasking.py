@@ -40,7 +40,7 @@ from planet_async.errors import (
     PlanetError,
 )
 from planet_async.exactly_once import ResourceKind
-from planet_async.http import Request, Response
+from planet_async.http import Request, Response, SecretBytes
 from planet_async.models.codec import checked_body, to_json
 from planet_async.models.tasking import (
     BulkJob,
@@ -177,7 +177,7 @@ class Tasking:
             raise InvalidRequest(
                 f"{len(bodies)} orders are more than the {_MOST_ORDERS} of one bulk job; nothing was sent"
             )
-        body = b'{"id":%b,"order_payloads":[%b]}' % (to_json(job_id), b",".join(bodies))
+        body = SecretBytes(b'{"id":%b,"order_payloads":[%b]}' % (to_json(job_id), b",".join(bodies)))
         try:
             await self._api.send(self._api.request("POST", _BULK, "tasking.create_bulk", body=body))
         except PlanetError as error:
@@ -453,15 +453,19 @@ def _as_requested(order: TaskingOrder) -> Mapping[str, Any]:
     return {**order.raw, "geometry": order.raw.get("original_geometry") or order.raw.get("geometry")}
 
 
-async def _search_id(request: Request, response: Response) -> str:
-    """Return the id of a new search: from the body, else the last part of the path in ``Location``."""
-    body = await response.read()
+def _id_in(body: bytes) -> str:
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None  # older responses have no body
-    in_body = found.get("id") if isinstance(found, dict) else None
-    if isinstance(in_body, str) and in_body:
+        return ""  # older responses have no body
+    id_ = found.get("id") if isinstance(found, dict) else None
+    return id_ if isinstance(id_, str) else ""
+
+
+async def _search_id(request: Request, response: Response) -> str:
+    """Return the id of a new search: from the body, else the last part of the path in ``Location``."""
+    body = SecretBytes(await response.read())
+    if in_body := _id_in(body):
         return in_body
     try:
         place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]

@@ -3,8 +3,9 @@
 import base64
 import binascii
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -15,6 +16,7 @@ from planet_async.simulator.http import ServerRequest
 
 USER_ID = 1  # the only user of the only organization
 
+T = TypeVar("T")
 Get = Callable[[Any], Any]
 Test = Callable[[Any], bool]
 Filter = Callable[[Sequence[str]], Test]
@@ -70,14 +72,6 @@ def of_user(values: Sequence[str]) -> Test:
     if values[-1] != "all" and not (values[-1].isascii() and values[-1].isdigit()):
         raise ValueError(f"{values[-1]!r} is not all or a number")
     return lambda _: values[-1] in {"all", str(USER_ID)}
-
-
-class InvalidQuery(Exception):
-    """Parameters with values that they cannot have."""
-
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__(*problems)
-        self.problems = problems
 
 
 class Resource(Protocol):
@@ -149,7 +143,6 @@ class Query:
     """A request for one page of a list: which resources, in which order, from where, and how many."""
 
     tests: Sequence[Test]
-    intervals: Mapping[str, Interval]
     sorting: Sorting
     size: int
     marker: Place | None
@@ -172,7 +165,10 @@ class Query:
 
 @frozen(kw_only=True)
 class ListRules:
-    """The tables of one list.  `defaults` are values of parameters that are not in the query."""
+    """The tables of one list.  `defaults` are values of parameters that are not in the query.
+
+    What is wrong with a query is collected by parameter, in a dictionary that is passed in.
+    """
 
     filters: Mapping[str, Filter]
     sorts: Mapping[str, tuple[Get, type]] = field(factory=dict)
@@ -181,7 +177,7 @@ class ListRules:
     defaults: Mapping[str, str] = field(factory=dict)
 
     def tests(self, request: ServerRequest, problems: dict[str, str]) -> list[Test]:
-        """Return the tests of the filters in the query; add to `problems` what is wrong with them."""
+        """Return the tests of the filters in the query."""
         tests = []
         for name, make in self.filters.items():
             values = request.params.get(name) or ([self.defaults[name]] if name in self.defaults else [])
@@ -193,47 +189,24 @@ class ListRules:
                 problems[name] = str(error)
         return tests
 
-    def query(self, request: ServerRequest, page_size: int, order: ListOrder = "requested") -> Query:
-        """Return the request for a page; InvalidQuery where a parameter cannot have its value."""
-        problems: dict[str, str] = {}
+    def query(
+        self, request: ServerRequest, problems: dict[str, str], page_size: int, order: ListOrder
+    ) -> Query:
+        """Return the request for a page; only valid where there are no `problems`."""
         tests = self.tests(request, problems)
-
-        def read(name: str, parse: Callable[[str], Any], default: Any) -> Any:
-            try:
-                return parse(request.param(name)) if request.param(name) else default
-            except ValueError as error:
-                problems[name] = str(error)
-                return default
-
+        read = partial(read_parameter, request, problems)
         fields = read("sort_by", self._sort_fields, self.newest)
         if order == "oldest":
             fields = tuple((name, False) for name, _ in self.newest)
         sorting = _SHUFFLED if order == "shuffled" else Sorting(fields, self.sorts)
         marker = read("page_marker", sorting.read_marker, None)
-        size = page_size
-        try:
-            size = self.page_size(request, page_size)
-        except InvalidQuery as invalid:
-            problems.update(invalid.problems)
-        intervals = {
-            name: Interval.parse(request.param(name))
-            for name in ("created_on", "last_modified")
-            if request.param(name) and name in self.filters and name not in problems
-        }
-        if problems:
-            raise InvalidQuery(problems)
-        return Query(tests, intervals, sorting, size, marker)
+        size = read("page_size", self.page_size, page_size) or page_size  # what 0 means is not known [L]
+        return Query(tests, sorting, size, marker)
 
-    def page_size(self, request: ServerRequest, default: int) -> int:
-        text = request.param("page_size")
-        try:
-            size = int(text) if text else default
-        except ValueError as error:
-            raise InvalidQuery({"page_size": str(error)}) from None
-        if text and size not in self.page_sizes:
-            bounds = f"from {self.page_sizes[0]} to {self.page_sizes[-1]}"
-            raise InvalidQuery({"page_size": f"the page size must be {bounds}"})
-        return size or default  # what 0 means is not known [L]
+    def page_size(self, text: str) -> int:
+        if int(text) not in self.page_sizes:
+            raise ValueError(f"the page size must be from {self.page_sizes[0]} to {self.page_sizes[-1]}")
+        return int(text)
 
     def _sort_fields(self, text: str) -> tuple[tuple[str, bool], ...]:
         """Read ``name,state DESC``."""
@@ -244,6 +217,21 @@ class ListRules:
                 raise ValueError(f"{part.strip()!r} is not a field to sort by")
             fields.append((name, direction.strip().upper() == "DESC"))
         return tuple(fields)
+
+
+def read_parameter(
+    request: ServerRequest,
+    problems: dict[str, str],
+    name: str,
+    parse: Callable[[str], T],
+    default: T,
+) -> T:
+    """Return a parameter of the query, or the default; add to `problems` what is wrong with it."""
+    try:
+        return parse(request.param(name)) if request.param(name) else default
+    except ValueError as error:
+        problems[name] = str(error)
+        return default
 
 
 def shuffled(resource_id: str) -> int:

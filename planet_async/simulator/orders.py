@@ -20,7 +20,6 @@ from planet_async.simulator.http import (
     message,
 )
 from planet_async.simulator.lists import (
-    InvalidQuery,
     ListRules,
     Query,
     contains,
@@ -115,12 +114,13 @@ class OrdersApi:
     def list_orders(self, request: ServerRequest) -> ServerResponse:
         """List orders, newest first by default; without their results [H]."""
         self._advance()
-        try:
-            query = _LIST.query(request, self._page_size, self._context.list_order)
-        except InvalidQuery as invalid:
-            problems = {name: [text] for name, text in invalid.problems.items()}
-            return field_errors(problems, "Unable to list orders")
-        page, marker = self._page(query)
+        problems: dict[str, str] = {}
+        query = _LIST.query(request, problems, self._page_size, self._context.list_order)
+        if problems:
+            return field_errors({name: [text] for name, text in problems.items()}, "Unable to list orders")
+        text = request.param("last_modified")
+        modified = Interval.parse(text) if text else Interval()
+        page, marker = self._page(query, modified)
         url = self._context.base_url + ORDERS
         links = {"_self": f"{url}?{request.query}" if request.query else url}
         if marker is not None:
@@ -128,14 +128,13 @@ class OrdersApi:
         orders = b",".join([self.json.render(order) for order in page])
         return json_response(b'{"_links":%b,"orders":[%b]}' % (msgspec.json.encode(links), orders))
 
-    def _page(self, query: Query) -> tuple[list[Order], str | None]:
+    def _page(self, query: Query, modified: Interval) -> tuple[list[Order], str | None]:
         """Return a page; the store keeps the orders sorted by either time."""
         sorting, marker = query.sorting, query.marker
         found: Iterable[Order]
         if by_time := sorting.is_by("last_modified"):
             beyond = None if marker is None else (int(marker[0]), int(marker[1]))
-            interval = query.intervals.get("last_modified", Interval())
-            found = self.store.by_modification(interval, descending=sorting.descending, beyond=beyond)
+            found = self.store.by_modification(modified, descending=sorting.descending, beyond=beyond)
         elif by_time := sorting.is_by("created_on"):
             number = None if marker is None else int(marker[1])
             found = self.store.by_creation(descending=sorting.descending, beyond=number)

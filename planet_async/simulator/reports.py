@@ -13,7 +13,7 @@ from attrs import field, frozen, validators
 
 from planet_async.simulator.context import Context
 from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_response
-from planet_async.simulator.lists import Filter, InvalidQuery, ListRules, Test, one_of
+from planet_async.simulator.lists import Filter, ListRules, Test, one_of, read_parameter
 
 REPORTS = "/reports/v1/"
 
@@ -119,12 +119,8 @@ class ReportsApi:
         self._check_administrator()
         problems: dict[str, str] = {}
         tests = _LIST.tests(request, problems)
-        try:
-            size = _LIST.page_size(request, self._page_size)
-            offset = int(request.param("offset") or 0)
-        except (InvalidQuery, ValueError):
-            problems["page_size"] = ""
-            size = offset = 0
+        size = read_parameter(request, problems, "page_size", _LIST.page_size, self._page_size)
+        offset = read_parameter(request, problems, "offset", int, 0)
         if problems or offset < 0:
             raise Refused(_error(400, "Invalid Type"))
         if int(request.param("org_id") or self._plan.org_id) != self._plan.org_id:

@@ -71,7 +71,7 @@ def _is_area(value: Any) -> bool:
         return False
     if value.get("type") == "ref":
         return str(value.get("content")).startswith("pl:features/")
-    return value.get("type") in {"Polygon", "MultiPolygon"} and _vertices(value.get("coordinates")) > 0
+    return value.get("type") in ("Polygon", "MultiPolygon") and _vertices(value.get("coordinates")) > 0
 
 
 def _vertices(coordinates: object) -> int:
@@ -327,7 +327,7 @@ def subscription_problems(body: Json, *, keeps_delivery: bool = False) -> Iterat
         yield "tools are supported for the catalog only"
     yield from _subscription_tool_problems(body.get("tools", []))
     notifications = body.get("notifications", {})
-    webhook = notifications.get("webhook", {}) if isinstance(notifications, dict) else 0
+    webhook = (notifications.get("webhook") or {}) if isinstance(notifications, dict) else 0
     if not isinstance(webhook, dict):
         yield "notifications.webhook must be an object"
     elif webhook and not (_is_text(webhook.get("url")) and _is_texts(webhook.get("topics"))):
@@ -361,7 +361,9 @@ def _catalog_problems(parameters: Json) -> Iterator[str]:
 
 
 def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Iterator[str]:
-    delivery, hosting = body.get("delivery") or None, body.get("hosting")  # an empty one is none
+    delivery, hosting = body.get("delivery"), body.get("hosting")
+    if delivery == {}:  # as a published notebook sends it
+        delivery = None
     if delivery is not None and hosting is not None:
         yield "delivery and hosting exclude each other"
     if catalog and delivery is None and hosting is None:
@@ -390,7 +392,8 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
         return
     for tool in tools:  # a clip without an area clips to the geometry of the source
         yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
-        if _vertices(tool["parameters"].get("aoi", {}).get("coordinates")) > MAX_SUBSCRIBED_VERTICES:
+        area = tool["parameters"].get("aoi")
+        if _is_area(area) and _vertices(area.get("coordinates")) > MAX_SUBSCRIBED_VERTICES:
             yield f"clip has more than {MAX_SUBSCRIBED_VERTICES} vertices"
     for first, second in pairwise(names):
         if SUBSCRIPTION_TOOLS[second] < SUBSCRIPTION_TOOLS[first]:
@@ -467,7 +470,7 @@ def time_problems(body: Json) -> Problems:
 def geometry_problem(geometry: object, shapes: Collection[str]) -> str:
     if geometry is None:
         return _REQUIRED
-    if not isinstance(geometry, dict) or geometry.get("type") not in shapes:
+    if not isinstance(geometry, dict) or geometry.get("type") not in tuple(shapes):
         return f"Expected one of {', '.join(shapes)}."
     points: Any = geometry.get("coordinates")
     for _ in range(_SHAPES[geometry["type"]] - 1):

@@ -16,20 +16,19 @@ from planet_async.simulator.http import (
     json_response,
 )
 from planet_async.simulator.lists import (
-    InvalidQuery,
     ListRules,
     contains,
     equal,
     is_set,
     of_user,
     one_of,
+    read_parameter,
     within,
 )
 from planet_async.simulator.rules import subscription_problems
 from planet_async.simulator.subscription_store import (
     SUBSCRIPTIONS,
     Plan,
-    Result,
     Subscription,
     SubscriptionPlan,
     SubscriptionStore,
@@ -140,10 +139,9 @@ class SubscriptionsApi:
     def list_subscriptions(self, request: ServerRequest) -> ServerResponse:
         """List subscriptions, newest first by default [H]."""
         self._advance()
-        try:
-            query = _LIST.query(request, self._page_size, self._context.list_order)
-        except InvalidQuery as invalid:
-            raise Refused(_invalid(invalid)) from None
+        problems: dict[str, str] = {}
+        query = _LIST.query(request, problems, self._page_size, self._context.list_order)
+        _check_query(problems)
         page, marker = query.page(each for each in self.store.all() if self._context.is_listed(each.created))
         items = [subscription.json(self._context) for subscription in page]
         return self._page(request, SUBSCRIPTIONS, "subscriptions", items, marker)
@@ -174,7 +172,7 @@ class SubscriptionsApi:
 
     def get(self, request: ServerRequest, subscription_id: str) -> ServerResponse:
         self._advance()
-        _tests(request, _USER)
+        _check_user(request)
         return json_response(self._find(subscription_id).json(self._context))
 
     def update(self, request: ServerRequest, subscription_id: str) -> ServerResponse:
@@ -221,32 +219,23 @@ class SubscriptionsApi:
         """List the results, the oldest first [L], or write all of them as CSV [H, M]."""
         now = self._advance()
         subscription = self._find(subscription_id)
-        tests = _tests(request, _RESULTS)
+        problems: dict[str, str] = {}
+        tests = _RESULTS.tests(request, problems)
+        size = read_parameter(request, problems, "page_size", _RESULTS.page_size, 0) or self._page_size
+        beyond = read_parameter(request, problems, "page_marker", parse, -1)
+        _check_query(problems)
         found = (each for each in subscription.results(now) if all(test(each) for test in tests))
         if request.param("format") == "csv":
             return ServerResponse(200, {"content-type": "text/csv"}, csv_of(subscription, found))
-        page, marker = self._page_of_results(request, found)
+        page = list(islice((each for each in found if each.created > beyond), size + 1))
+        marker = render(page[size - 1].created) if len(page) > size else None  # a time [H]
         path = f"{SUBSCRIPTIONS}/{subscription_id}/results"
-        return self._page(request, path, "results", [result.json() for result in page], marker)
-
-    def _page_of_results(
-        self, request: ServerRequest, results: Iterable[Result]
-    ) -> tuple[list[Result], str | None]:
-        """Return a page and the marker of the next one: a time [H]."""
-        try:
-            size = _RESULTS.page_size(request, self._page_size)
-            beyond = parse(request.param("page_marker")) if request.param("page_marker") else -1
-        except InvalidQuery as invalid:
-            raise Refused(_invalid(invalid)) from None
-        except ValueError as problem:
-            raise Refused(error(400, f"page_marker: {problem}")) from None
-        page = list(islice((each for each in results if each.created > beyond), size + 1))
-        return page[:size], render(page[size - 1].created) if len(page) > size else None
+        return self._page(request, path, "results", [result.json() for result in page[:size]], marker)
 
     def summary(self, request: ServerRequest) -> ServerResponse:
         """Count the subscriptions; the invalid ones are not counted [M]."""
         self._advance()
-        _tests(request, _USER)
+        _check_user(request)
         counts = Counter(subscription.status for subscription in self.store.all())
         return json_response({"subscriptions": {status: counts[status] for status in _COUNTED}})
 
@@ -302,7 +291,7 @@ class SubscriptionsApi:
     def _act_on_many(self, request: ServerRequest, act: Act) -> ServerResponse:
         """Act on the subscriptions with these ids, or all [M]; the others are left as they are [L]."""
         now = self._advance()
-        _tests(request, _USER)
+        _check_user(request)
         ids = _details(request).get("subscription_ids")
         if ids is not None and (not isinstance(ids, list) or not ids):
             raise Refused(error(400, "subscription_ids must be a list of ids"))
@@ -327,17 +316,15 @@ def error(status: int, text: str) -> ServerResponse:
     return json_response({"code": 0, "message": text}, status)
 
 
-def _invalid(invalid: InvalidQuery) -> ServerResponse:
-    name, text = next(iter(invalid.problems.items()))
-    return error(400, f"{name}: {text}")
+def _check_query(problems: Mapping[str, str]) -> None:
+    for name, text in problems.items():
+        raise Refused(error(400, f"{name}: {text}"))
 
 
-def _tests(request: ServerRequest, rules: ListRules) -> list[Callable[[Any], bool]]:
+def _check_user(request: ServerRequest) -> None:
     problems: dict[str, str] = {}
-    tests = rules.tests(request, problems)
-    if problems:
-        raise Refused(_invalid(InvalidQuery(problems)))
-    return tests
+    _USER.tests(request, problems)
+    _check_query(problems)
 
 
 def _check(body: Mapping[str, Any], *, keeps_delivery: bool = False) -> None:

@@ -43,6 +43,7 @@ KEEP_ALIVE_SECONDS = 15.0
 _FIRST_SERVER_ERROR = 500
 _MOST_CAUSES = 100  # errors can be each other's cause
 _NETWORK_ERRORS = (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+_LONG_BODY = 1 << 20  # bytes; Planet documents 1 MB as the most, for tasking
 _METHOD = re.compile(r"[A-Z]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 # With labels longer than DNS has them, clients fail with errors that may mean anything.
@@ -340,6 +341,9 @@ def broken_off(error: Exception, request: Request, *of_network: type[Exception])
     if not isinstance(error, (*of_network, *_NETWORK_ERRORS)):
         what = f"the HTTP client failed ({name})"
         hint = "If a hook or a transport of yours raised it: it is not shown, since it may be secret."
+    elif not hint and len(request.body or b"") >= _LONG_BODY:
+        # A server that hangs up at once after a 413 takes it back: its reset discards what was not read yet.
+        hint = f"The body has {len(request.body or b''):,} bytes: the server may not accept as much."
     return ConnectionLost(what, request=request, hint=hint)
 
 

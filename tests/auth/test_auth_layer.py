@@ -1,6 +1,10 @@
+import json
+from urllib.parse import quote, quote_plus
+
 import pytest
 from spine import API, KEY, get
 
+from planet_async import DecodeError, Planet
 from planet_async.auth.credentials import ApiKey, Auth, BearerToken
 from planet_async.clock import Clock
 from planet_async.errors import MissingCredentials
@@ -110,3 +114,29 @@ async def test_closing_closes_what_is_inside() -> None:
     network = FakeTransport([])
     await Auth(network, ApiKey(KEY), API, FakeClock()).aclose()
     assert network.closed
+
+
+@pytest.mark.parametrize("credentials", [ApiKey(KEY), ApiKey(KEY, scheme="api-key"), BearerToken(KEY)])
+@pytest.mark.parametrize(
+    "header", ["content-type", "content-encoding", "location", "x-request-id", "content-disposition", "date"]
+)
+async def test_what_a_header_repeats_is_redacted(credentials: ApiKey | BearerToken, header: str) -> None:
+    """Errors quote some headers, and users log them: none has the credential, however it is written."""
+    sent = credentials.authorization()
+    forms = [sent, sent.partition(" ")[2], KEY, f"{KEY}:", quote(sent), quote_plus(sent), json.dumps(sent)]
+    for form in forms:
+        network = FakeTransport([reply(headers={header: f"a; b={form}", "etag": "kept"})])
+        response = await Auth(network, credentials, API, FakeClock()).send(get())
+        assert KEY not in response.headers[header]
+        assert sent.partition(" ")[2].rstrip("=") not in response.headers[header]
+        assert response.headers["etag"] == "kept"
+        await response.aclose()
+
+
+async def test_a_content_type_with_the_credential_is_not_quoted() -> None:
+    """The error says what came, with dots in place of the key."""
+    network = FakeTransport(lambda r: reply(headers={"content-type": r.headers["authorization"]}, body="<x>"))
+    planet = Planet(credentials=ApiKey(KEY, scheme="api-key"), transport=network, clock=FakeClock())
+    with pytest.raises(DecodeError, match="it came as") as caught:
+        await planet.orders.get("7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11")
+    assert KEY[:10] not in f"{caught.value} {caught.value!r}"

@@ -20,9 +20,10 @@ GOOD = {"name": "a", "products": [{"item_ids": ["x"], "item_type": "PSScene", "p
 @pytest.mark.usefixtures("base_url")
 def test_a_field_that_may_be_misspelt_is_told_of(run: Run, request_file: RequestFile) -> None:
     """It is sent, since the API may know it; but an order that is not clipped costs as much."""
-    ran = run("orders", "create", request_file(tool=[{"clip": {}}]))
+    ran = run("orders", "create", request_file(tool=[{"clip": {}}], notifications={"webhook_url": "x"}))
     assert (ran.code, ran.json["name"]) == (0, "farm")
-    assert "farm.json: `tool` is not a known field (`tools`?); it is sent as it is" in ran.err
+    assert "farm.json: $: 'tool' is not known here, and sent as it is: is 'tools' meant?" in ran.err
+    assert ran.err.count("farm.json: $.notifications: 'webhook_url' is not known here") == 1
 
 
 @pytest.mark.parametrize(

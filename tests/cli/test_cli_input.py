@@ -189,3 +189,19 @@ def test_an_order_with_redacted_secrets_is_not_ordered_again(run: Run, simulator
         assert "<REDACTED>" in ran.err
         assert "Nothing was sent" in ran.err
     assert simulator.requests["orders.create"] == 1
+
+
+def test_orders_are_hosted_by_options(run: Run, simulator: Simulator) -> None:
+    """`--hosting` adds to each request what would be written by hand; a wrong one is wrong input."""
+    ran = run(
+        "orders", "create", json.dumps([ONE, TWO]), "--hosting", "sentinel_hub", "--collection-id", UNKNOWN
+    )
+    assert ran.code == 0
+    assert [order["hosting"] for order in ran.json_lines] == [
+        {"sentinel_hub": {"collection_id": UNKNOWN}}
+    ] * 2
+    requests = dict(simulator.requests)
+    assert run("orders", "create", json.dumps(ONE), "--collection-id", UNKNOWN).code == 2
+    both = ("--hosting", "sentinel_hub", "--collection-id", UNKNOWN, "--create-configuration")
+    assert run("orders", "create", json.dumps(ONE), *both).code == 2
+    assert simulator.requests == requests

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cli.commanded import Run
-from planet_async.simulator import Fault, Simulator
+from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
+from planet_async.simulator.server import serve
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
 RequestFile = Callable[..., Path]
@@ -224,6 +225,50 @@ def test_corrupt_download(run: Run, request_file: RequestFile, tmp_path: Path, s
     assert ran.code == 1
     assert "should have 4096 bytes" in ran.err
     assert not list((tmp_path / "data").rglob("*.tif*"))
+
+
+def test_what_cannot_be_verified_is_a_warning(
+    run: Run, on_terminal: Run, request_file: RequestFile, tmp_path: Path
+) -> None:
+    """A file without a checksum in the manifest is named; `--require-checksums` makes it an error."""
+    unverifiable = Simulator(
+        limits=Limits.unlimited(),
+        plan=OrderPlan(queue_seconds=0, run_seconds=0, manifest="missing_entry"),
+        api_key="secret-key",
+    )
+    with serve(unverifiable) as url:
+        ran = run("--base-url", url, "orders", "run", request_file(), "--to", tmp_path / "a")
+        order_id, unverified = ran.json["id"], ran.json["unverified"]
+        assert ran.code == 0
+        assert f"order {order_id}: not verified" in ran.err
+        assert unverified
+        assert all(path in ran.err for path in unverified)
+        download = ("--base-url", url, "orders", "download", order_id, "--to", tmp_path / "b")
+        assert "not verified" in on_terminal(*download).err
+        strict = run(*download[:-1], tmp_path / "c", "--require-checksums")
+        assert strict.code == 1
+        assert "checksum" in strict.json["error"]
+        again = ("orders", "run", request_file("again"), "--to", tmp_path / "d", "--require-checksums")
+        assert run("--base-url", url, *again).code == 1
+
+
+def test_an_order_delivered_elsewhere_is_a_success(
+    run: Run, on_terminal: Run, request_file: RequestFile, tmp_path: Path
+) -> None:
+    """Delivered to a cloud or hosted, it has no files here: its line says where they are; exit code 0."""
+    keys = {"aws_access_key_id": "AKIA" + "x" * 16, "aws_secret_access_key": "s" * 40}
+    s3 = request_file("s3", delivery={"amazon_s3": {"bucket": "fields", "aws_region": "us-east-1", **keys}})
+    hosted = request_file("hosted", hosting={"sentinel_hub": {}})
+    job = ("orders", "run", s3, hosted, "--to", tmp_path, "--ledger", tmp_path / "x.ledger")
+    for _ in range(2):
+        ran = run(*job)
+        assert ran.code == 0
+        found = {each["name"]: each for each in ran.json_lines}
+        assert [found[name]["paths"] for name in ("s3", "hosted")] == [[], []]
+        assert "amazon_s3" in found["s3"]["delivered_to"]
+        assert "sentinel_hub" in found["hosted"]["delivered_to"]
+        assert found["s3"]["error"] is None
+    assert "amazon_s3" in on_terminal(*job).out
 
 
 def test_large_files_have_bars(

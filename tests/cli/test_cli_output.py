@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import planet_async
 from cli.commanded import Run, Terminal
 from planet_async import Config, Planet, PlanetError
-from planet_async.cli.output import LogLines, one_line
+from planet_async.cli.output import LogLines, one_line, print_table
 from planet_async.simulator import Fault, Simulator
 
 
@@ -41,6 +42,18 @@ def test_a_person_sees_that_it_is_tried_again(run: Run, on_terminal: Run, simula
     logger = logging.getLogger("planet_async")
     assert not any(isinstance(handler, LogLines) for handler in logger.handlers)
     assert logger.level == logging.NOTSET
+
+
+def test_a_warning_is_one_line(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library warns of is said as errors are, without a place in its code."""
+
+    def open_planet(_: object) -> Planet:
+        warnings.warn("two orders have this name", stacklevel=1)
+        return Planet(Config(base_url=base_url))
+
+    monkeypatch.setattr("planet_async.cli.runner.open_planet", open_planet)
+    ran = run("orders", "stats")
+    assert (ran.code, ran.err) == (0, "planet-async: two orders have this name\n")
 
 
 def test_many_attempts_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +97,19 @@ def test_hints_name_the_options_of_the_command(
     ran = run(*download)
     assert ran.code == 1
     assert "Pass --overwrite to replace it" in ran.err
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_tables_stay_whole(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids and words are never broken, and nothing vanishes; on a narrow terminal lines run over its edge."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11", "completed", 1234567, "a name of several words")]
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    print_table(("id", "status", "number", "name"), rows)
+    shown = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).split())
+    for word in ("id status number name", rows[0][0], "completed", "1,234,567", "several"):
+        assert word in shown
 
 
 def _strings(node: ast.AST) -> str:

@@ -281,11 +281,13 @@ def test_simulate_in_the_background_of_a_script() -> None:
         assert server.wait(PATIENCE) == 0
 
 
-def test_a_port_that_is_taken(base_url: str, run: Run) -> None:
-    """A port that is in use is one line."""
-    ran = run("simulate", "--port", base_url.rpartition(":")[2])
+@pytest.mark.parametrize(("option", "other"), [("--port", "--storage-port"), ("--storage-port", "--port")])
+def test_a_port_that_is_taken(option: str, other: str, base_url: str, run: Run) -> None:
+    """A port that is in use is one line, which names the option."""
+    ran = run("simulate", option, base_url.rpartition(":")[2], other, 0)
     assert ran.code == 1
     assert "cannot listen on 127.0.0.1:" in ran.err
+    assert f"Choose another {option}." in ran.err
 
 
 def test_a_pipe_that_closes_early(base_url: str, request_file: RequestFile) -> None:

@@ -34,6 +34,7 @@ from planet_async import (
     Progress,
     SceneProduct,
     SentinelHub,
+    TransportTimeout,
     UnsafeName,
 )
 from planet_async.downloads.remote_file import safe_path
@@ -85,7 +86,7 @@ async def test_an_order_of_a_list_is_looked_up(planet: Planet, tmp_path: Path) -
     await finished(planet)
     listed = await planet.orders.list().first()
     assert listed is not None
-    assert not listed.results
+    assert listed.is_listed
     assert await planet.orders.download(listed, tmp_path)
 
 
@@ -764,3 +765,28 @@ async def test_no_limit_at_all_will_do(planet: Planet, tmp_path: Path) -> None:
     without = planet.with_options(max_body_bytes=sys.maxsize)
     await without.orders.download(order, tmp_path)
     assert check_against_manifest(tmp_path, order)
+
+
+async def test_a_storage_that_trickles_has_an_end(
+    planet: Planet, simulator: Simulator, clock: FakeClock, tmp_path: Path
+) -> None:
+    """A file at three bytes a second is an error within minutes, and the other files come."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, bytes_per_second=3.0))
+    began = clock.monotonic()
+    with pytest.raises(TransportTimeout):
+        await planet.orders.download(order, tmp_path)
+    assert clock.monotonic() - began < 900
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".part"]
+    assert len(files) == len(order.results) - 1
+    simulator.faults.clear()
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)
+
+
+async def test_a_slow_storage_is_waited_for(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """A hundred bytes a second are few, and are more than a connection must bring."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(operation="storage.get", when=is_udm2, bytes_per_second=100.0))
+    await planet.orders.download(order, tmp_path)
+    check_against_manifest(tmp_path, order)

@@ -149,11 +149,11 @@ async def test_a_dangerous_name_costs_its_own_file_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("to", ["a\0b", Path("a\0b"), "a\ud800b", b"bytes", 5, None, ["a"]])
 async def test_a_folder_that_can_be_none(to: object, planet: Planet) -> None:
     """It is an InvalidRequest before anything is sent, in each method that writes files."""
-    with pytest.raises(InvalidRequest, match="to: "):
+    with pytest.raises(InvalidRequest, match="to must be"):
         await planet.orders.download(ORDER_ID, to)  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest, match="to: "):
+    with pytest.raises(InvalidRequest, match="to must be"):
         planet.orders.run([], to)  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest, match="to: "):
+    with pytest.raises(InvalidRequest, match="to must be"):
         await planet.reports.download("1", to)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,9 @@
 import gzip
+import sys
 import tracemalloc
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from spine import get
 
@@ -10,6 +12,11 @@ from planet_async.errors import DecodeError, PlanetError
 from planet_async.layers.compression import ACCEPTED, Decompress
 from planet_async.layers.status import RaiseForStatus
 from planet_async.testing import FakeClock, FakeTransport, reply
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +94,29 @@ async def test_a_bomb_is_stopped_at_the_limit() -> None:
     finally:
         tracemalloc.stop()
     assert network.open_responses == 0
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_a_body_becomes_at_most_a_hundred_times_as_long(encoding: str) -> None:
+    """Some KB that become 90 MB of JSON are an error before they fill the memory, whatever `max_body_bytes`.
+
+    JSON that repeats itself as lists do is read.
+    """
+    compress = gzip.compress if encoding == "gzip" else zstd.compress
+    bomb = compress(b"[" + b"{}," * (30 << 20) + b"{}]")
+    assert len(bomb) < 300_000
+    network = FakeTransport([reply(body=bomb, headers={"content-encoding": encoding})])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodeError, match="more than 100 times as long"):
+            await RaiseForStatus(Decompress(network), FakeClock(), 256 << 20).send(get())
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+    page = msgspec.json.encode([{"id": str(number), "products": ["a" * 200]} for number in range(30_000)])
+    network = FakeTransport([reply(body=compress(page), headers={"content-encoding": encoding})])
+    response = await RaiseForStatus(Decompress(network), FakeClock()).send(get())
+    assert await response.read() == page
 
 
 async def test_json_is_asked_for_packed_and_files_as_they_are() -> None:

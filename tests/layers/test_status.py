@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,6 +12,7 @@ from spine import API, cancelled_at_each_step, get, post
 
 from planet_async.errors import (
     BadRequest,
+    BodyTooLarge,
     Conflict,
     ConnectionLost,
     Forbidden,
@@ -20,9 +21,11 @@ from planet_async.errors import (
     ServerError,
     StatusError,
     TooManyRequests,
+    TransportTimeout,
     Unauthorized,
 )
 from planet_async.http import Response
+from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.status import RaiseForStatus, parse_error_body, status_error
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -144,6 +147,62 @@ async def test_an_error_keeps_2000_characters() -> None:
     error = await refused(reply(500, body="ä" * 5000))
     assert error.body == "ä" * 2000
     assert len(str(error)) < 400
+
+
+class Slow(AsyncIterator[bytes]):
+    """A body that brings `size` bytes every so many seconds, without end."""
+
+    def __init__(self, clock: FakeClock, size: int, seconds: float) -> None:
+        self._clock = clock
+        self._size = size
+        self._seconds = seconds
+
+    async def __anext__(self) -> bytes:
+        await self._clock.sleep(self._seconds)
+        return b"x" * self._size
+
+
+def slowly(clock: FakeClock, size: int, seconds: float, *, status: int = 200) -> Response:
+    headers = {"location": f"{API}/x"} if status == 302 else {}
+    return Response(status, headers, Slow(clock, size, seconds))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("size", "seconds"), [(1, 0.3), (15, 1), (0, 5), (900, 59)])
+async def test_a_body_that_trickles_is_a_timeout(size: int, seconds: float, stream: bool) -> None:
+    """Less than 1,000 bytes a minute, be it JSON or a file: no such response is awaited for ever."""
+    clock = FakeClock()
+    network = FakeTransport([slowly(clock, size, seconds)])
+    with pytest.raises(TransportTimeout, match=r"only [\d,]+ bytes came in \d+ s") as caught:
+        await (await RaiseForStatus(network, clock).send(get(stream=stream))).read()
+    assert 60 <= clock.monotonic() < 121
+    assert caught.value.transient
+
+
+async def test_a_slow_body_that_moves_is_read() -> None:
+    """Twenty bytes a second are slow, and no reason to give up; nor is a reader that takes its time."""
+    clock = FakeClock()
+    network = FakeTransport([slowly(clock, 20, 1), slowly(clock, 20, 1)])
+    with pytest.raises(BodyTooLarge):
+        await RaiseForStatus(network, clock, 20_000).send(get())
+    assert clock.monotonic() > 900
+    response = await RaiseForStatus(network, clock).send(get(stream=True))
+    chunks = response.chunks()
+    for _ in range(10):
+        await anext(chunks)
+        await clock.sleep(600)
+    await response.aclose()
+
+
+@pytest.mark.parametrize("status", [302, 404, 503])
+async def test_the_body_of_a_refusal_or_redirect_is_read_for_seconds(status: int) -> None:
+    """What has come by then is shown; the status counts."""
+    clock = FakeClock()
+    network = FakeTransport([slowly(clock, 2, 1, status=status), reply(404, body="gone")])
+    with pytest.raises(StatusError) as caught:
+        await RaiseForStatus(FollowRedirects(network, clock), clock).send(get())
+    assert caught.value.body in ({"gone"} if status == 302 else {"x" * 8, "x" * 10})
+    assert clock.monotonic() <= 5
 
 
 SHAPES = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planet_async import ApiKey, Planet
-from planet_async.errors import InvalidRequest
+from planet_async.errors import InvalidRequest, UnknownKeyWarning
 from planet_async.models.codec import checked_body
 from planet_async.models.delivery import AmazonS3, Archive
 from planet_async.models.order_request import OrderRequest, SceneProduct, SentinelHub
@@ -258,18 +258,18 @@ def test_intervals_are_checked(end: Any, says: str) -> None:
 def test_a_misspelt_key_is_warned_of(body: Mapping[str, object], warning: str) -> None:
     """The API ignores it without a word; so it is sent as it is, and the closest name is shown."""
     pattern = warning.replace("$", r"\$").replace("[", r"\[").replace("]", r"\]").replace("?", r"\?")
-    with pytest.warns(UserWarning, match=pattern):
+    with pytest.warns(UnknownKeyWarning, match=pattern):
         found = order(**body)
     assert {**found, **body} == found
 
 
 def test_misspelt_keys_of_subscriptions_and_tasking_orders() -> None:
     """The same in the other two APIs, in parameters and in types."""
-    with pytest.warns(UserWarning, match=r"\$\.source\.parameters: 'rule' .* 'rrule'"):
+    with pytest.warns(UnknownKeyWarning, match=r"\$\.source\.parameters: 'rule' .* 'rrule'"):
         sent(SubscriptionRequest, catalog(rule="x"))
-    with pytest.warns(UserWarning, match=r"\$\.hosting\.type: 'sentinel_hubb'"):
+    with pytest.warns(UnknownKeyWarning, match=r"\$\.hosting\.type: 'sentinel_hubb'"):
         sent(SubscriptionRequest, {**catalog(), "hosting": {"type": "sentinel_hubb"}})
-    with pytest.warns(UserWarning, match=r"\$: 'starttime' .* 'start_time'"):
+    with pytest.warns(UnknownKeyWarning, match=r"\$: 'starttime' .* 'start_time'"):
         sent(TaskingOrderRequest, {"name": "x", "geometry": POINT, "starttime": START})
 
 

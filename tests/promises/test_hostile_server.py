@@ -1,7 +1,7 @@
 """A broken or hostile server: whatever it sends, a call ends, in little memory, with a PlanetError."""
 
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ from planet_async.errors import (
     InvalidRequest,
     PlanetError,
     ServerError,
+    TransportError,
     TransportTimeout,
 )
 from planet_async.http import Request, Response
@@ -364,6 +365,51 @@ async def test_the_link_of_a_file_is_encoded_as_browsers_do(link: str, target: s
     _, tif, _, csv = (request.url for request in network.requests)
     assert tif == urljoin(f"{API}/compute/ops/download/", target)
     assert csv == urljoin(f"{API}/reports/v1/", target)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://storage.example/a.tif?sig=x",
+        "http://api.planet.com/compute/ops/download/?token=x",
+        "https://127.0.0.1:8080/x",
+        "https://169.254.169.254/latest/meta-data",
+        "https://localhost/x",
+        "//[::ffff:10.0.0.1]/x",
+        "https://metadata.google.internal/x",
+        "file:///etc/passwd",
+    ],
+)
+async def test_no_link_leads_to_plain_http_or_an_internal_address(link: str, tmp_path: Path) -> None:
+    """Of files, reports, redirects and next pages: nothing is sent there."""
+    result = {"name": "a.tif", "delivery": "success", "location": link}
+    links = {"results": [result], "next": link, "_next": link}
+    body = {"id": ID, "state": "success", "report_id": "r", "contents": [link], "num_rows": 1}
+    lists: dict[str, object] = {"orders": [], "reports": []}
+
+    def answer(request: Request) -> Response:
+        if request.url.endswith("/redirected"):
+            return reply(302, headers={"location": link})
+        return reply(json={**body, **lists, "_links": links})
+
+    network = FakeTransport(answer)
+    async with client(network) as planet:
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: planet.orders.download(ID, tmp_path / "order"),
+            lambda: planet.reports.download("r", tmp_path / "report"),
+            lambda: planet.orders.list().collect(),
+            lambda: planet.reports.list().collect(),
+            lambda: planet.request("GET", "/redirected"),
+        ]
+        for call in calls:
+            with pytest.raises((DownloadError, PagingError, TransportError)) as caught:
+                await call()
+            assert "sig=" not in str(caught.value)
+            assert "token=" not in str(caught.value)
+        with pytest.raises(DownloadError, match="refused to follow a link"):
+            async with planet.reports.open("r"):
+                pass
+    assert all(request.url.startswith(f"{API}/") for request in network.requests)
 
 
 # Over real sockets: what never finishes.

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planet_async.simulator import Limits, Simulator
+from planet_async.simulator.catalog import NEEDED
 from planet_async.testing import FakeClock
 from simulator.simulated import ORDERS, Caller, basemaps, scenes
 
@@ -205,13 +206,28 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=2)
         | st.dictionaries(
-            st.sampled_from(["item_ids", "clip", "sentinel_hub", "destination", "geometry"]),
+            st.sampled_from(["item_ids", "clip", "sentinel_hub", "destination", "geometry", "type", "aoi"]),
             inner,
             max_size=2,
         )
     ),
     max_leaves=6,
 )
+SUBSCRIPTION: dict[str, Any] = {
+    "name": "n",
+    "source": {
+        "parameters": {
+            "item_types": ["PSScene"],
+            "asset_types": ["ortho_visual"],
+            "geometry": AOI,
+            "start_time": "2026-01-01T00:00:00Z",
+        }
+    },
+    "hosting": {"type": "sentinel_hub"},
+}
+SUBSCRIPTION_FIELDS = ["name", "source", "delivery", "hosting", "tools", "notifications"]
+PARAMETERS = ["id", "item_types", "geometry", "start_time", "end_time", "rrule", "filter"]
+TASKING_FIELDS = ["name", "geometry", "start_time", "end_time", "scheduling_type", "sat_elevation_angle_min"]
 FIELDS = ["name", "products", "source_type", "order_type", "subscription_id", "tools", "delivery", "hosting"]
 
 
@@ -232,5 +248,49 @@ def test_random_orders_are_accepted_or_refused(changes: dict[str, Any], of_basem
             clock.advance(60)
             assert (await call.order(reply.json["id"]))["state"] == "success"
             assert await call.listed(("source_type", "all")) == [reply.json["name"]]
+
+    anyio.run(sent)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(SUBSCRIPTION_FIELDS), JSON, max_size=3),
+    st.dictionaries(st.sampled_from(PARAMETERS), JSON, max_size=3),
+    st.dictionaries(st.sampled_from([*NEEDED, "cloud_filter"]), JSON, max_size=3),
+)
+def test_random_subscriptions_are_accepted_or_refused(
+    changes: dict[str, Any], parameters: dict[str, Any], tools: dict[str, Any]
+) -> None:
+    """Whatever JSON is sent as a subscription, the response is a 200 for one that can be read, or a 400."""
+
+    async def sent() -> None:
+        clock = FakeClock()
+        call = Caller(Simulator(clock=clock, limits=Limits.unlimited()))
+        source = {"parameters": SUBSCRIPTION["source"]["parameters"] | parameters}
+        listed = [{"type": name, "parameters": value} for name, value in tools.items()]
+        body = SUBSCRIPTION | {"source": source, "tools": listed} | changes
+        reply = await call("POST", "/subscriptions/v1", json=body)
+        assert reply.status in {200, 400}, reply.body
+        if reply.status == 200:
+            clock.advance(1000)
+            assert (await call("GET", f"/subscriptions/v1/{reply.json['id']}")).json["status"] == "completed"
+            assert len((await call("GET", "/subscriptions/v1")).json["subscriptions"]) == 1
+
+    anyio.run(sent)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(TASKING_FIELDS), JSON, max_size=3))
+def test_random_tasking_orders_are_accepted_or_refused(changes: dict[str, Any]) -> None:
+    """Whatever JSON is sent as a tasking order, the response is a 201 for one that can be read, or a 400."""
+
+    async def sent() -> None:
+        call = Caller(Simulator(limits=Limits.unlimited()))
+        body = {"name": "n", "geometry": {"type": "Point", "coordinates": [1, 2]}} | changes
+        reply = await call("POST", "/tasking/v2/orders/", json=body)
+        assert reply.status in {201, 400}, reply.body
+        if reply.status == 201:
+            assert (await call("GET", f"/tasking/v2/orders/{reply.json['id']}")).status == 200
+            assert (await call("GET", "/tasking/v2/orders/", ("name", reply.json["name"]))).json["count"] == 1
 
     anyio.run(sent)
