@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ _UNDELIVERED = 1_000  # orders that may be finished and not downloaded, beyond t
 _CLOCK_MARGIN = 60.0  # seconds that this machine's clock may have been set by since a job was killed
 _DATE_MARGIN = 60.0  # seconds by which the clocks of the service's machines may differ
 _DATE_TIMEOUT = 30.0  # seconds
-_RECENT = 120.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
+_RECENT = 1_000.0  # seconds: an order noted longer ago cannot be taken for one that is sent now
 _CHECKED_AT_CALL = 10  # requests; one with a large area takes a millisecond or more
 _FORCED_AFTER = 20  # polls of the queue, after which an order is sent whatever they showed
 _MAX_UNANSWERED = 6  # polls of the queue in a row without a response
@@ -101,7 +102,7 @@ class Job:
     consistency_delay: float
     max_queued: int
     concurrency: int
-    on_update: Callable[[Order], None] | None = None
+    on_update: Callable[[Order], object] | None = None
     _service_clock: "ServiceClock" = field(init=False)
     _listed_at: float = field(init=False)  # when an order of an earlier job must be in the lists
     _creating: anyio.Semaphore = field(init=False)
@@ -165,7 +166,7 @@ class Job:
             return None
         order = _known_order(entry)
         if entry.stage is Stage.FAILED:
-            self._report(order)
+            await self._report(order)
             message = (entry.error or "").rstrip(".")
             return Outcome(
                 order.id, error=PlanetError(message, hint="An earlier job with this ledger met it.")
@@ -173,7 +174,7 @@ class Job:
         if not await run_in_thread(are_there, entry.files, self.folder):
             entry.files = ()
             return None
-        self._report(order)
+        await self._report(order)
         paths = tuple(self.folder / file.path for file in entry.files)
         unverified = tuple(self.folder / file.path for file in entry.files if file.unverified)
         return Outcome(order.id, DownloadedOrder(order, paths, unverified, entry.delivered_to))
@@ -182,7 +183,7 @@ class Job:
         """Make sure that there is one order for the entry; return the outcome where there is none."""
         await self._queued.acquire()
         if entry.order_id is not None:
-            self._report(_known_order(entry))
+            await self._report(_known_order(entry))
             return None
         try:
             order = await self._recover(entry, body) or await self._create(entry, body)
@@ -197,7 +198,7 @@ class Job:
         except BaseException:
             self.release(order.id)  # the next job may be in this very process
             raise
-        self._report(order)
+        await self._report(order)
         return None
 
     async def _recover(self, entry: Entry, body: bytes) -> Order | None:
@@ -255,7 +256,7 @@ class Job:
         else:
             entry.stage = Stage.FINISHED
             await self._save(entry)
-        self._report(order)
+        await self._report(order)
         try:
             async with self._downloading:
                 files = await self.download(order)
@@ -275,9 +276,11 @@ class Job:
         await self.ledger.save(entry)
         return Outcome(entry.order_id or entry.name, error=error)
 
-    def _report(self, order: Order) -> None:
+    async def _report(self, order: Order) -> None:
         if self.on_update is not None:
-            self.on_update(order)
+            returned = self.on_update(order)
+            if isawaitable(returned):
+                await returned
 
 
 def _known_order(entry: Entry) -> Order:

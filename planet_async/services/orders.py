@@ -81,8 +81,8 @@ class Orders:
     - An id is a text or a `UUID`; a request is an `OrderRequest` or a mapping with the API's own names, which
       is checked and sent as it is, fields unknown here included.
     - A secret that the API has redacted (``"<REDACTED>"``) is refused: it would replace the real one.
-    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update` is called with what is
-      waited for whenever it has changed.
+    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update`, which may be async,
+      is called with what is waited for whenever it has changed.
     - Bulk methods called without ids send no request.
 
     Raises:
@@ -346,7 +346,7 @@ class Orders:
         concurrency: int = 4,
         max_queued: int = 10_000,
         progress: ProgressCallback | None = None,
-        on_update: Callable[[Order], None] | None = None,
+        on_update: Callable[[Order], object] | None = None,
     ) -> AsyncIterator[Outcome[DownloadedOrder]]:
         """Place orders, wait for them, and download each below `to`; yield them as they are done.
 

@@ -88,8 +88,8 @@ class Subscriptions:
       names, which is checked and sent as it is, fields unknown here included.
     - A secret that the API has redacted (``"<REDACTED>"``) is refused: it would replace the real one.
     - A changed subscription is requested again, since the responses to changes show what was before.
-    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update` is called with what is
-      waited for whenever it has changed.
+    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update`, which may be async,
+      is called with what is waited for whenever it has changed.
     - Bulk methods called without ids or requests send no request.
     - `user_id` is a number, or ``"all"`` for the organization; for administrators.
 

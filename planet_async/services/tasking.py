@@ -105,8 +105,8 @@ class Tasking:
 
     - An id is a text or a `UUID`; a request is a record such as `TaskingOrderRequest`, or a mapping with the
       API's own names, which is checked and sent as it is, fields unknown here included.
-    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update` is called with what is
-      waited for whenever it has changed.
+    - A `timeout` is in seconds; None waits for ever, and 0 asks once.  `on_update`, which may be async,
+      is called with what is waited for whenever it has changed.
     - Bulk methods called without orders send no request.
 
     Raises:

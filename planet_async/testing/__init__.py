@@ -32,7 +32,7 @@ Answer = Response | PlanetError | Callable[[Request], Response]
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _THREAD_SECONDS = 0.001  # how long to let a thread work before checking again
-_ROUNDS = 5  # of the event loop; anyio sleeps a tenth of a second where a task still runs after them
+_ROUNDS = 30  # of the event loop; anyio sleeps a tenth of a second where a task still runs after them
 
 
 def reply(
