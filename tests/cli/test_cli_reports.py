@@ -71,15 +71,18 @@ def test_get(on_terminal: Run, run: Run) -> None:
 
 
 def test_download(run: Run, on_terminal: Run, tmp_path: Path) -> None:
-    """`download` fetches all parts and prints their paths; what is there needs --overwrite."""
+    """`download` fetches all parts and prints their paths; a file that is there and differs needs --overwrite."""
     report_id = run("reports", "list", "--limit", 1).json["report_id"]
     ran = run("reports", "download", report_id, "--to", tmp_path / "usage")
     assert (ran.code, ran.err, ran.json["report_id"]) == (0, "", report_id)
     paths = [Path(path) for path in ran.json["paths"]]
     assert [len(path.read_text().splitlines()) for path in paths] == [21, 6]
     again = run("reports", "download", report_id, "--to", tmp_path / "usage")
-    assert (again.code, again.err.count("\n")) == (1, 1)
-    assert "exists" in again.err
+    assert (again.code, again.json["paths"]) == (0, ran.json["paths"])
+    paths[0].write_text("something else")
+    refused = run("reports", "download", report_id, "--to", tmp_path / "usage")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "exists" in refused.err
     seen = on_terminal("reports", "download", report_id, "--to", tmp_path / "usage", "--overwrite")
     assert seen.code == 0
     assert seen.out.splitlines() == [str(path) for path in paths]
