@@ -71,7 +71,7 @@ def test_get(on_terminal: Run, run: Run) -> None:
 
 
 def test_download(run: Run, on_terminal: Run, tmp_path: Path) -> None:
-    """`download` fetches all parts and prints their paths; a file that is there and differs needs --overwrite."""
+    """`download` fetches all parts and prints their paths; a file that differs needs --overwrite."""
     report_id = run("reports", "list", "--limit", 1).json["report_id"]
     ran = run("reports", "download", report_id, "--to", tmp_path / "usage")
     assert (ran.code, ran.err, ran.json["report_id"]) == (0, "", report_id)
