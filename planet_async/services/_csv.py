@@ -113,20 +113,18 @@ class CsvRows(AsyncIterator[Row]):
     the end where there is none.
     """
 
-    columns: Sequence[str] = ()
-
     def __init__(
         self, open_: Callable[[], Awaitable[Response]], request: Request, *, needed: str | None = None
     ) -> None:
-        async def produce(send: Send[list[Row]]) -> None:
-            parser = CsvParser(request, needed=needed)
+        # The producer does not know this iterator, which could otherwise not be dropped at once.
+        self._parser = parser = CsvParser(request, needed=needed)
 
+        async def produce(send: Send[list[Row]]) -> None:
             async def parse(chunk: bytes, *, final: bool = False) -> None:
                 rows: list[Row] = []
                 try:
                     rows.extend(parser.feed(chunk, final=final))
                 finally:  # also what came before something wrong
-                    self.columns = parser.columns
                     if rows:
                         await send(rows)
 
@@ -140,6 +138,11 @@ class CsvRows(AsyncIterator[Row]):
 
         self._batches: BackgroundIterator[list[Row]] = BackgroundIterator(produce)
         self._rows: Iterator[Row] = iter(())
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns."""
+        return self._parser.columns
 
     async def __anext__(self) -> Row:
         while True:
