@@ -23,7 +23,7 @@ from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.codec import to_json
+from planet_async.models.base import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
@@ -124,10 +124,10 @@ class Planet:
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
         self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
-        self.orders = Orders(self._api)
-        self.reports = Reports(self._api)
-        self.subscriptions = Subscriptions(self._api)
-        self.tasking = Tasking(self._api)
+        self.orders: Orders = Orders(self._api)
+        self.reports: Reports = Reports(self._api)
+        self.subscriptions: Subscriptions = Subscriptions(self._api)
+        self.tasking: Tasking = Tasking(self._api)
 
     async def request(
         self,

@@ -83,7 +83,7 @@ _NOISE_SECONDS = 5.0
 _LONG_NAME = 90  # characters; services that cut names keep at least so many
 _LEAST_CUT = 20
 
-logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async")
 
 
 class Created(Protocol):
@@ -261,6 +261,7 @@ class ExactlyOnce(Generic[T]):
         self, name: "NameLock", lost: UnconfirmedCreate[T], send: Callable[[], Awaitable[T]]
     ) -> T:
         for losses in count():
+            logger.info("looking up whether the %s was created: %s", self._kind.noun, lost.cause)
             try:
                 found = await self._look_up(name, lost, _LOOKUP_TIMES if losses == 0 else _LOOKUP_TIMES[-1:])
                 if found is not None:
@@ -562,7 +563,7 @@ class CreateRegistry:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.lookups = anyio.Semaphore(_LOOKUPS_AT_ONCE, fast_acquire=True)
+        self.lookups: anyio.Semaphore = anyio.Semaphore(_LOOKUPS_AT_ONCE, fast_acquire=True)
         self._clock = clock
         self._lookups_left = _INITIAL_LOOKUPS
         self._names: dict[str, NameLock] = {}

@@ -59,7 +59,7 @@ def _refuse_repeated(command: _Command | _Group, context: Any, args: list[str]) 
             raise typer.BadParameter(f"{parameter.opts[0]} is passed more than once", ctx=context)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="planet-async",
     cls=_Group,
     no_args_is_help=True,

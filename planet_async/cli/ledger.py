@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from attrs import asdict
 
 from planet_async.cli.output import (
     Json,
@@ -91,6 +92,7 @@ def _document(entry: Entry, request: Any) -> dict[str, Any]:
         "state": entry.order_state,
         "error": entry.error and in_command(entry.error),
         "error_type": entry.error_type,
-        "files": [{"path": file.path, "size": file.size, "checksum": file.checksum} for file in entry.files],
+        "delivered_to": entry.delivered_to or None,
+        "files": [asdict(file) for file in entry.files],
         "request": request,
     }

@@ -483,7 +483,7 @@ class JobProgress:
 
     def __init__(self, display: ProgressDisplay, requests: Sequence[InputRequest]) -> None:
         self.orders: dict[str, Order] = {}
-        self.total = len(requests)
+        self.total: int = len(requests)
         self._display = display
         self._requests: dict[str, list[InputRequest]] = {}
         for request in requests:

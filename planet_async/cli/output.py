@@ -302,8 +302,8 @@ class ProgressDisplay:
 
     def __init__(self, *, keep: bool = False) -> None:
         console = stderr()
-        self.bytes = 0
-        self.files = 0
+        self.bytes: int = 0
+        self.files: int = 0
         self._received: dict[str, int] = {}
         self._bars: dict[str, TaskID] = {}
         self._steps = Progress(
@@ -324,7 +324,7 @@ class ProgressDisplay:
             console=console,
         )
         self._live = Live(Group(self._steps, self._files), console=console, transient=not keep)
-        self.is_shown = console.is_terminal and not console.is_dumb_terminal
+        self.is_shown: bool = console.is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> Self:
         if self.is_shown:

@@ -30,8 +30,8 @@ class PartFile:
 
     def __init__(self, target: Path, checksum: Checksum | None) -> None:
         self.target = target
-        self.path = target.with_name(_part_name(target.name))
-        self.size = 0
+        self.path: Path = target.with_name(_part_name(target.name))
+        self.size: int = 0
         self._checksum = checksum
         self._descriptor: int | None = None
 

@@ -128,7 +128,7 @@ class OpenFile:
 
     def __init__(self, name: str, response: Response) -> None:
         self.name = name
-        self.size = announced_length(response.headers)
+        self.size: int | None = announced_length(response.headers)
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:

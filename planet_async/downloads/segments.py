@@ -134,7 +134,7 @@ class Segment:
     def __init__(self, part: Path, number: int, at: int, stop: int) -> None:
         self._part = part
         self._number = number
-        self.at = at
+        self.at: int = at
         self.stop = stop
 
     def write(self, data: bytes) -> None:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -188,7 +188,7 @@ class FileLedger(Ledger):
                 entry.files = await run_in_thread(_synchronized, folder, files)
             except OSError as error:
                 raise DownloadError(
-                    f"a file of the order was removed before the ledger could note it: {error.filename}",
+                    f"a file of the order was removed, or is not safe on the disk: {error}",
                     hint="Move files when the job has ended; start it again for this one.",
                 ) from error
         entry.stage = Stage.DOWNLOADED
@@ -336,8 +336,11 @@ def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
 def _synchronized(folder: Path, files: DownloadedFiles) -> tuple[KeptFile, ...]:
     """Describe the files, when they and their names will outlast a power failure."""
     parents = {parent for path in files for parent in path.parents if parent.is_relative_to(folder)}
-    for changed in (*files, *parents, folder.parent):
-        _synchronize(changed)
+    for file in files:
+        _synchronize(file)
+    for changed in (*parents, folder.parent):
+        with suppress(OSError):  # some file systems synchronize no folders, and some folders cannot be read
+            _synchronize(changed)
     unverified = {*files.unverified}
     return tuple(
         KeptFile(

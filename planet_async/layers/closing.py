@@ -50,7 +50,7 @@ class Shutdown:
     """Whether a client is closed, and what it is doing in each event loop."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._running = PerLoop(_Running)
 
     async def run(self, work: Awaitable[T], request: Request | None = None) -> T:

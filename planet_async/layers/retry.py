@@ -15,7 +15,7 @@ from planet_async.layers.rate_limit import SharedRateLimits
 
 _MOST_DOUBLINGS = 64  # of a pause: a float overflows at 1024, and attempts may be unlimited
 
-logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async")
 
 
 class Retry:

@@ -3,10 +3,8 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from enum import Enum, StrEnum
 from math import isfinite
-from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -17,7 +15,7 @@ import msgspec
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import SecretBytes
 from planet_async.models.geometry import AREAS, GEOMETRIES, GEOMETRY_NAMES, to_geojson, unwrapped
-from planet_async.models.json import kind, parsed_object
+from planet_async.models.json import finite, kind, parsed_object
 from planet_async.redaction import add_secret_fields
 
 T = TypeVar("T")
@@ -389,14 +387,12 @@ def _plain(value: object, path: str) -> object:  # noqa: C901, PLR0911 - one lin
         return dict(_entries(value, path))
     if isinstance(value, str | UUID | PurePath):
         return str(value)
-    if isinstance(value, Integral):  # also numpy's
-        return int(value)
-    if isinstance(value, Real | Decimal):
-        if not isfinite(value):
-            raise InvalidRequest(f"{path}: expected a number, got {value}")
-        return float(value)
-    if hasattr(value, "tolist"):  # an array of numpy
+    if hasattr(value, "tolist"):  # an array or a number of numpy
         return _plain(value.tolist(), path)
+    if (number := finite(value)) is not None:
+        return number
+    if hasattr(value, "__float__"):
+        raise InvalidRequest(f"{path}: expected a number, got {value}")
     if hasattr(value, "__geo_interface__"):
         return _plain(to_geojson(value, where=path), path)
     raise InvalidRequest(f"{path}: expected something that JSON can hold, got {kind(value)}")

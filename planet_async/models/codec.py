@@ -21,9 +21,7 @@ import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest, UnknownKeyWarning
 from planet_async.http import Request, SecretBytes
-from planet_async.models.base import Record, RequestModel, Resource, rfc3339
-from planet_async.models.base import to_json as to_json  # noqa: PLC0414
-from planet_async.models.base import to_mapping as to_mapping  # noqa: PLC0414
+from planet_async.models.base import Record, RequestModel, Resource, rfc3339, to_json, to_mapping
 from planet_async.models.geometry import GEOMETRIES, to_geojson
 from planet_async.models.json import DECODE_ERRORS, kind, not_an_object
 from planet_async.redaction import REDACTED, is_secret, refuse_redacted, without_tokens

@@ -4,12 +4,10 @@ What the API would refuse is refused here, and no more than that: whether rings 
 """
 
 from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal
-from math import isfinite
-from numbers import Real
 from typing import Any
 
 from planet_async.errors import InvalidRequest
+from planet_async.models.json import finite
 from planet_async.models.json import kind as shown
 
 AREAS = frozenset({"Polygon", "MultiPolygon"})
@@ -136,11 +134,10 @@ def _position(value: object, where: str) -> list[float]:
 
 
 def _number(value: object, where: str) -> float:
-    if type(value) is int:
-        return value
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not isfinite(value):
+    found = finite(value)
+    if found is None:
         raise InvalidRequest(f"{where}: expected finite numbers, got {shown(value)}")
-    return float(value)
+    return found
 
 
 def _positions(value: object, where: str) -> list[Any]:

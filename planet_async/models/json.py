@@ -1,6 +1,7 @@
 """From bytes to a JSON object, or to a DecodeError that says what came instead."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -70,6 +71,19 @@ def excerpt(data: bytes, request: Request | None = None) -> str:
     if not text:
         return "it is empty"
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def finite(value: object) -> float | None:
+    """Return a number of any kind, such as numpy's or a Decimal, as a plain one; None for anything else."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        return None
+    if isinstance(value, int):
+        return int(value)
+    try:
+        found = float(value)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return found if isfinite(found) else None
 
 
 def kind(value: object) -> str:

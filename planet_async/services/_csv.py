@@ -116,10 +116,11 @@ class CsvRows(AsyncIterator[Row]):
     def __init__(
         self, open_: Callable[[], Awaitable[Response]], request: Request, *, needed: str | None = None
     ) -> None:
-        # The producer does not know this iterator, which could otherwise not be dropped at once.
         self._parser = parser = CsvParser(request, needed=needed)
 
-        async def produce(send: Send[list[Row]]) -> None:
+        async def produce(
+            send: Send[list[Row]],
+        ) -> None:  # without self, which could not be dropped otherwise
             async def parse(chunk: bytes, *, final: bool = False) -> None:
                 rows: list[Row] = []
                 try:

@@ -43,7 +43,7 @@ _MANIFEST = "manifest.json"
 _FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
 _MAX_NAMES_SHOWN = 3
 
-logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async")
 
 
 async def download_order(

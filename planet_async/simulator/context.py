@@ -59,8 +59,8 @@ class Context:
         list_delay: float = 0.0,
         change_name: Callable[[str], str] = str,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.storage_url = storage_url.rstrip("/")
+        self.base_url: str = base_url.rstrip("/")
+        self.storage_url: str = storage_url.rstrip("/")
         self.link_seconds = link_seconds
         self.list_order = list_order
         self.change_name = change_name

@@ -78,12 +78,12 @@ class Delivery:
     ) -> None:
         self._order_id = order_id
         self._file_bytes = file_bytes
-        self.to_cloud = destination_of(order) is not None or "hosting" in order
+        self.to_cloud: bool = destination_of(order) is not None or "hosting" in order
         made = self._basemaps(order) if order.get("source_type") == "basemaps" else self._scenes(order)
         loose = list({file.path: file for file in made}.values())  # an item may be in two bundles
         lost = _last_item(loose) if partial else ""
         kept = [file for file in loose if file.annotations.get("planet/item_id") != lost]
-        self.heavy = file_bytes * len(kept)
+        self.heavy: int = file_bytes * len(kept)
         files = _archived(order_id, order, kept) if is_zipped(order) else kept
         described = files
         if damaged:
@@ -91,7 +91,7 @@ class Delivery:
         if not self.to_cloud and manifest != "absent":
             files = [*files[: len(files) - missing], _manifest(described, manifest)]
         self.files: Sequence[File] = files
-        self.by_path = {file.path: file for file in files}
+        self.by_path: dict[str, File] = {file.path: file for file in files}
 
     def _scenes(self, order: Mapping[str, Any]) -> Iterator[File]:
         composite = any("composite" in tool for tool in order.get("tools", ()))

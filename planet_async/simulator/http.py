@@ -245,7 +245,7 @@ class Content:
 
     def __init__(self, *parts: Part) -> None:
         self.parts: Sequence[Part] = parts
-        self.size = sum(map(len, parts))
+        self.size: int = sum(map(len, parts))
         # Not functools.cached_property: before Python 3.12 it has one lock for all instances, and a thread
         # that computes one checksum would make the event loop wait for another one.
         self._digests: dict[str, Mapping[str, str]] = {}

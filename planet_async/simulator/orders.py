@@ -87,8 +87,8 @@ class OrdersApi:
         delivery_of: Callable[[str], Delivery],
         address_of: Callable[[str, str, int], str],
     ) -> None:
-        self.store = OrderStore()
-        self.json = OrderJson(context, delivery_of)
+        self.store: OrderStore = OrderStore()
+        self.json: OrderJson = OrderJson(context, delivery_of)
         self._context = context
         self._plan = plan
         self._max_queued = max_queued

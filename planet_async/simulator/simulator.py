@@ -118,10 +118,10 @@ class Simulator:
         seed: int = 0,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.faults = Faults(seed)
+        self.faults: Faults = Faults(seed)
         self.requests: Counter[str] = Counter()
         self.responses: Counter[tuple[str, int]] = Counter()
-        self.open_responses = 0
+        self.open_responses: int = 0
         self._context = Context(
             clock=self.clock,
             base_url=base_url,

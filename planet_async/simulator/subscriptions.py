@@ -109,7 +109,7 @@ class SubscriptionsApi:
     """The operations of the Subscriptions API; nothing runs in between."""
 
     def __init__(self, context: Context, *, plan: Plan, page_size: int) -> None:
-        self.store = SubscriptionStore()
+        self.store: SubscriptionStore = SubscriptionStore()
         self._context = context
         self._plan = plan
         self._page_size = page_size

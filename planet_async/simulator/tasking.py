@@ -63,7 +63,7 @@ class TaskingApi:
     """The operations of the Tasking API; nothing runs in between."""
 
     def __init__(self, context: Context, *, plan: Plan, search_plan: SearchPlan, page_size: int) -> None:
-        self.store = TaskingStore(plan, context)
+        self.store: TaskingStore = TaskingStore(plan, context)
         self._context = context
         self._page_size = page_size
         self._searches = Searches(context, search_plan)

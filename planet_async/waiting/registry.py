@@ -37,7 +37,7 @@ class Waiter(Generic[T]):
     def __init__(
         self, ids: Iterable[str], finished: Callable[[T], bool], *, timeout: float | None, wants_changes: bool
     ) -> None:
-        self.waiting = dict.fromkeys(ids)
+        self.waiting: dict[str, None] = dict.fromkeys(ids)
         self.outcomes: deque[Outcome[T]] | None = None  # even an empty one takes 760 bytes
         self.updates: deque[T] | None = deque() if wants_changes else None
         self._finished = finished
@@ -122,8 +122,8 @@ class WaiterRegistry(Generic[T]):
     def clear(self) -> None:
         """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
-        self.counts = dict.fromkeys(State, 0)
-        self.new = deque[str]()
+        self.counts: dict[State, int] = dict.fromkeys(State, 0)
+        self.new: deque[str] = deque[str]()
         self._later: list[tuple[float, str]] = []  # a heap
 
     @property

@@ -46,7 +46,7 @@ _LONGEST_SWEEP = 10.0  # of `longest`: until a list of changes that has not ende
 _RECONCILE_EVERY = 10.0  # of `longest`: from one reconciliation to the next, at least
 _SHARE = 10  # sweeps for each request of a reconciliation
 
-logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async")
 
 
 class Identified(Protocol):
@@ -277,11 +277,11 @@ class Reconciliation(Generic[T]):
         self._ids: Iterator[Sequence[str]] | None = ids
         self._reads_finished = False
         self._in_vain = 0
-        self.missing = set[str]()
+        self.missing: set[str] = set()
         self.urgent = urgent
-        self.cursor = PageCursor(lists.unfinished())
-        self.pages = 0
-        self.is_whole = False
+        self.cursor: PageCursor[T] = PageCursor(lists.unfinished())
+        self.pages: int = 0
+        self.is_whole: bool = False
 
     @property
     def is_gathering(self) -> bool:
@@ -322,11 +322,11 @@ class PageCursor(Generic[T]):
         self._following: str | None = None
         self._followed = set[str]()
         self.items: Iterator[T] = iter(())
-        self.found = 0
-        self.ends = 0
+        self.found: int = 0
+        self.ends: int = 0
         self.date: datetime | None = None
-        self.pages = 0
-        self.ended = False
+        self.pages: int = 0
+        self.ended: bool = False
 
     async def fetch(self) -> None:
         """Fetch the next page; PagingError where the links go round in a circle."""

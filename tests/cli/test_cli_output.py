@@ -85,6 +85,37 @@ def test_a_pipe_shows_trouble_that_lasts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert pipe.getvalue() == "planet-async: after 6 s\nplanet-async: after 17 s\n"
 
 
+def test_a_create_that_gets_no_response_is_not_silent(
+    base_url: str,
+    run: Run,
+    request_file: Callable[..., Path],
+    *,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where all responses are 500, the lines on the way and the error say so, in a pipe too."""
+
+    def open_planet(_: object) -> Planet:
+        config = Config(
+            base_url=base_url,
+            rates={},
+            first_backoff=0.001,
+            consistency_delay=0.01,
+            max_attempts=3,
+            retry_for=2,
+        )
+        return Planet(config)
+
+    monkeypatch.setattr("planet_async.cli.runner.open_planet", open_planet)
+    monkeypatch.setattr("planet_async.cli.output._PATIENCE_PIPED", 0.0)
+    simulator.faults.add(Fault(status=500))
+    ran = run("orders", "create", request_file())
+    assert (ran.code, ran.out) == (1, "")
+    first, *_, last = ran.err.splitlines()
+    assert first.startswith("planet-async: looking up whether the order was created: orders.create: 500")
+    assert "500" in last
+
+
 @pytest.mark.usefixtures("base_url")
 def test_hints_name_the_options_of_the_command(
     run: Run, request_file: Callable[..., Path], tmp_path: Path

@@ -59,7 +59,7 @@ async def test_a_new_secret_is_shown_nowhere(
     sent: list[bytes] = []
 
     def repeat(request: Request) -> Response:
-        sent.append(request.body or b"")
+        sent.extend([request.body] if request.body else [])
         return reply(400, body=f"no: {WRITTEN[written](SECRET_KEY)}")
 
     request = OrderRequest("x", PRODUCTS, delivery=delivery)

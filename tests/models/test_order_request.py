@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.base import RequestModel
-from planet_async.models.codec import checked_body, from_mapping, to_mapping
+from planet_async.models.base import RequestModel, to_mapping
+from planet_async.models.codec import checked_body, from_mapping
 from planet_async.models.delivery import (
     DELIVERIES,
     AmazonS3,

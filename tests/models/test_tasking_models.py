@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.models.base import RequestModel, Resource
-from planet_async.models.codec import checked_body, decode, from_mapping, to_json
+from planet_async.models.base import RequestModel, Resource, to_json
+from planet_async.models.codec import checked_body, decode, from_mapping
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,

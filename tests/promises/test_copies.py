@@ -87,8 +87,8 @@ from planet_async import (
     parse_order_notification,
     parse_subscription_notification,
 )
-from planet_async.models.base import Resource
-from planet_async.models.codec import decode, to_json
+from planet_async.models.base import Resource, to_json
+from planet_async.models.codec import decode
 
 POINT = {"type": "Point", "coordinates": [40.7, 64.6]}
 AREA = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from planet_async import InvalidRequest, Order, OrderRequest, Planet, TaskingOrderRequest
-from planet_async.models.codec import decode, from_mapping, to_json
+from planet_async.models.base import to_json
+from planet_async.models.codec import decode, from_mapping
 from planet_async.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
