@@ -11,12 +11,12 @@ _STATES = ("queued", "running", "success", "success", "success", "partial", "fai
 
 
 def order_id(number: int) -> str:
-    """Give the id of an order by its number."""
+    """Return the id of an order by its number."""
     return f"{number:08x}-9c41-4a7e-8f0d-6f5f2f6f1a01"
 
 
 def order(number: int, **fields: Any) -> dict[str, Any]:
-    """Give an order."""
+    """Return an order."""
     chance = random.Random(number)
     west, south = round(chance.uniform(-180, 179), 5), round(chance.uniform(-80, 79), 5)
     ring = [[round(west + step / 97, 5), round(south + step / 89, 5)] for step in range(5)]
@@ -63,7 +63,7 @@ def order(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def tasking_order(number: int) -> dict[str, Any]:
-    """Give a tasking order."""
+    """Return a tasking order."""
     point = {"type": "Point", "coordinates": [round(number / 997, 5), 28.4924]}
     return {
         "id": order_id(number),
@@ -86,11 +86,11 @@ def tasking_order(number: int) -> dict[str, Any]:
 
 
 def orders_json(first: int, count: int = PAGE, **fields: Any) -> bytes:
-    """Give the items of a page of orders, as JSON."""
+    """Return the items of a page of orders, as JSON."""
     return msgspec.json.encode([order(number, **fields) for number in range(first, first + count)])
 
 
 def page_json(items: bytes, next_page: str | None) -> Sequence[bytes]:
-    """Give a page of orders in parts, the large one as it is."""
+    """Return a page of orders in parts, the large one as it is."""
     links: Mapping[str, str] = {} if next_page is None else {"next": next_page}
     return b'{"_links":' + msgspec.json.encode(links) + b',"orders":', items, b"}"

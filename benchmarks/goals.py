@@ -92,7 +92,7 @@ def measuring(figures: Figures) -> Generator[None]:
 
 
 def _status(name: str) -> float:
-    """Give a figure of this process in KB; nan where the system does not tell."""
+    """Return a figure of this process in KB; nan where the system does not tell."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(name):
@@ -110,12 +110,12 @@ def interleaved(script: str, names: Sequence[str], rounds: int, *arguments: obje
 
 
 def ratio(rounds: Rounds, key: str, one: str, other: str) -> float:
-    """Give what one client has for each one of the other's, in the median of the rounds."""
+    """Return what one client has for each one of the other's, in the median of the rounds."""
     return statistics.median(a[key] / b[key] for a, b in zip(rounds[one], rounds[other], strict=True))
 
 
 def median(rounds: Rounds, key: str, name: str) -> float:
-    """Give the median of one client."""
+    """Return the median of one client."""
     return statistics.median(figures[key] for figures in rounds[name])
 
 

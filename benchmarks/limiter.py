@@ -39,7 +39,7 @@ async def _queued(get: Callable[[], Awaitable[object]]) -> Figures:
 
 
 def _rate(times: Sequence[float]) -> float:
-    """Give the answers a second, over a whole number of windows once the callers are all in line."""
+    """Return the answers a second, over a whole number of windows once the callers are all in line."""
     count = (len(times) - 1 - _RATE) // _RATE * _RATE
     return count / (times[_RATE + count] - times[_RATE])
 

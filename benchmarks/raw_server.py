@@ -38,7 +38,7 @@ Parts = Sequence[bytes | memoryview]
 
 
 def with_files(count: int, megabytes: int, *, checked: bool) -> str:
-    """Give the id of an order that has so many files, and if `checked` a manifest of their checksums."""
+    """Return the id of an order that has so many files, and if `checked` a manifest of their checksums."""
     return f"{count:08x}-{megabytes:04x}-4000-800{checked:d}-{_WITH_FILES}"
 
 
@@ -143,7 +143,7 @@ class _Site:
         self._known: dict[bytes, Parts] = {}
 
     def answer(self, head: bytes) -> Parts:
-        """Give the answer to a request, in parts."""
+        """Return the answer to a request, in parts."""
         line = head[: head.index(b"\r\n")]
         return self._known.get(line) or self._make(line, head)
 

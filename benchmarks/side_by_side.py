@@ -33,7 +33,7 @@ class SimulatedPlanet:
     _connection: Connection
 
     def counts(self) -> dict[str, int]:
-        """Give the requests by operation since the last call."""
+        """Return the requests by operation since the last call."""
         self._connection.send("counts")
         counts: dict[str, int] = self._connection.recv()
         return counts

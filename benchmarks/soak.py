@@ -83,7 +83,7 @@ async def work_on(url: str, folder: Path) -> None:
 
 
 def _memory() -> int:
-    """Give the resident memory in kB, now; the most there ever was, where the system tells no better."""
+    """Return the resident memory in kB, now; the most there ever was, where the system tells no better."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
     except OSError:

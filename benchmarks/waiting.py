@@ -62,7 +62,7 @@ async def placed(simulator: "Simulator", count: int) -> list[str]:
 
 
 def late(simulator: "Simulator", order_id: str, now: float) -> float:
-    """Give how long ago an order ended."""
+    """Return how long ago an order ended."""
     return now - simulator.orders[order_id].modified / 1_000_000
 
 

@@ -171,7 +171,7 @@ class Account:
         return Response(200, {"date": date}, body, url=request.url)
 
     def _wanted(self, name: str, query: dict[str, str], now: float) -> Callable[[Thing], bool]:
-        """Give the filter of a list; things change when they end, and never else."""
+        """Return the filter of a list; things change when they end, and never else."""
         if name == "changed":
             since = float(query["since"]) - _START.timestamp()
             return lambda thing: (
@@ -181,7 +181,7 @@ class Account:
         return lambda thing: thing.state(now) == state and thing.in_lists(now)
 
     def server_time(self, moment: float) -> float:
-        """Give what the clock of the server shows at a moment of ours."""
+        """Return what the clock of the server shows at a moment of ours."""
         if not self.jumps:  # asked for every thing, again and again
             return moment
         passed = bisect_left(self.jumps, (moment, inf))

@@ -55,7 +55,7 @@ def _tasking_plan(request: Mapping[str, Any], _: int) -> TaskingPlan:
 
 
 def simulated(clock: Clock, **settings: Any) -> Simulator:
-    """Give a simulator on which every call can be made again and again."""
+    """Return a simulator on which every call can be made again and again."""
     return Simulator(
         clock=clock,
         limits=Limits.unlimited(),
@@ -106,7 +106,7 @@ class Scene:
         return cls(planet, folder, order, *parts)
 
     def to(self) -> Path:
-        """Give a new folder to download into."""
+        """Return a new folder to download into."""
         self.downloads += 1
         return self.folder / str(self.downloads)
 

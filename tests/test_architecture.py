@@ -37,7 +37,7 @@ MODULES = {_name(path) for path in FILES}
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Give the modules that a file imports; those of the package without its name."""
+    """Return the modules that a file imports; those of the package without its name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

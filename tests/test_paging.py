@@ -60,7 +60,7 @@ ORDERS = DIALECTS["orders"]
 
 
 def book(pages: Sequence[Sequence[object]], dialect: Dialect = ORDERS) -> FakeTransport:
-    """Give a server with these pages, at LIST, LIST?page=1, and so on."""
+    """Return a server with these pages, at LIST, LIST?page=1, and so on."""
 
     def answer(request: Request) -> Response:
         number = int(request.url.partition("page=")[2] or 0)

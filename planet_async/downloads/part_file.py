@@ -79,7 +79,7 @@ class PartFile:
         )
 
     def accept(self, *, durable: bool) -> None:
-        """Give the file its name; OSError where what is named as the part is another file by now.
+        """Rename the file to its final name; OSError where what is named as the part is another file by now.
 
         If `durable`, a file that has its name after a power failure has its content, too.
         """

@@ -22,7 +22,7 @@ def ledger(tmp_path: Path) -> Path:
 def job(
     base_url: str, run: Run, request_file: RequestFile, tmp_path: Path, ledger: Path
 ) -> tuple[object, ...]:
-    """Give the command of a job that has run: one order is good, one fails, one is refused."""
+    """Return the command of a job that has run: one order is good, one fails, one is refused."""
     files = (request_file("good"), request_file("fails"), request_file("bad", source_type="moon"))
     command = ("--base-url", base_url, "orders", "run", *files, "--to", tmp_path / "data", "--ledger", ledger)
     assert run(*command).code == 1

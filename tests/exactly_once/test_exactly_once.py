@@ -105,7 +105,7 @@ class SkewedClock(FakeClock):
 
 
 def another(simulator: Simulator, clock: FakeClock) -> Planet:
-    """Give the client of another program, which has a clock of its own and shares nothing with this one."""
+    """Return the client of another program, which has a clock of its own and shares nothing with this one."""
     mine = SkewedClock(clock, 0)
     return Planet(Config(), credentials=ApiKey("another"), transport=simulator, clock=mine)
 
@@ -238,7 +238,7 @@ async def test_identical_ones_at_once_get_one_each(case: Case, fault: Fault) -> 
 
 
 def client_of(case: Case, config: Config | None = None, key: ApiKey | None = None) -> Planet:
-    """Give one more client, whose closing leaves the simulator open."""
+    """Return one more client, whose closing leaves the simulator open."""
     shared = Shared(case.simulator, case.clock)
     return Planet(config or Config(), credentials=key or ApiKey("any"), transport=shared, clock=case.clock)
 
@@ -332,7 +332,7 @@ async def test_a_call_out_of_time_does_not_ask(case: Case) -> None:
 
 
 async def failure_of(call: Awaitable[object]) -> PlanetError | None:
-    """Give the error: inside of a task group a failed `pytest.raises` would end the whole run."""
+    """Return the error: inside of a task group a failed `pytest.raises` would end the whole run."""
     try:
         await call
     except PlanetError as error:

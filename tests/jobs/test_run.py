@@ -86,7 +86,7 @@ class Service:
         )
 
     async def run(self, requests: Any, *, transport: Any = None, **options: Any) -> dict[str, Any]:
-        """Give the outcomes by id."""
+        """Return the outcomes by id."""
         async with self.client(transport) as planet:
             job = planet.orders.run(requests, self.folder, **{"ledger": self.ledger, **options})
             async with aclosing(job):  # type: ignore[type-var]

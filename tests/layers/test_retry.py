@@ -54,7 +54,7 @@ def stack(network: Transport, clock: Clock, config: Config | None = None, *, see
 
 
 def in_line(network: Transport, clock: Clock, config: Config) -> Retry:
-    """Give the stack with a rate limiter in it."""
+    """Return the stack with a rate limiter in it."""
     shared = budget(clock, config)
     limited = RateLimit(RaiseForStatus(network, clock), shared)
     return Retry(limited, config, clock, shared, jitter=Random(0))

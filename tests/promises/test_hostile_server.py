@@ -227,7 +227,7 @@ def by_offsets(network: FakeTransport, concurrency: int) -> Paginator[Order]:
 
 
 def page(items: object, link: str | None, total: int | None = None) -> Response:
-    """Give a page in the dialects of Orders and Tasking at once."""
+    """Return a page in the dialects of Orders and Tasking at once."""
     return reply(
         json={"orders": items, "results": items, "_links": {"next": link}, "next": link, "count": total}
     )
@@ -241,7 +241,7 @@ LISTS: dict[str, Lister] = {
 
 
 def endless(items: Callable[[int], list[dict[str, str]]], total: int | None) -> FakeTransport:
-    """Give a server with a link on every page: the items of page n, and how many it says there are in all."""
+    """Return a server with a link on every page: the items of page n, and how many it says there are in all."""
 
     def answer(request: Request) -> Response:
         offset = int(dict(parse_qsl(urlsplit(request.url).query)).get("offset", 0))

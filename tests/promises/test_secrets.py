@@ -237,7 +237,7 @@ async def test_nothing_wrong_at_all(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def logging_in(request: Request) -> Response:
-    """Give tokens, and refuse all else in the words that it was asked with."""
+    """Return tokens, and refuse everything else in the words that it was asked with."""
     if request.url == LOGIN:
         return reply(json={"access_token": TOKEN, "expires_in": 3600})
     return reply(401, json={"message": f"{request.headers['authorization']}: no, {request.headers}"})

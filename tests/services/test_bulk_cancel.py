@@ -34,7 +34,7 @@ RUNNING = OrderPlan(queue_seconds=0, run_seconds=math.inf)
 
 
 def ids_of(first: int, count: int) -> list[str]:
-    """Give ids with letters in them, in order."""
+    """Return ids with letters in them, in order."""
     return [str(UUID(int=0xABCDEF << 100 | number)) for number in range(first, first + count)]
 
 

@@ -39,7 +39,7 @@ def request(name: str = "field 7") -> OrderRequest:
 
 
 def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    """Give a client whose network answers so, in order, and no retries to wait for."""
+    """Return a client whose network answers so, in order, and no retries to wait for."""
     transport = FakeTransport(answers)  # type: ignore[arg-type]
     return transport, Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
 

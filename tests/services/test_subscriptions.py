@@ -62,7 +62,7 @@ def lake(name: str = "lake") -> SubscriptionRequest:
 
 
 def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    """Give a client whose network answers so, in order, and no retries to wait for."""
+    """Return a client whose network answers so, in order, and no retries to wait for."""
     transport = FakeTransport(answers)  # type: ignore[arg-type]
     return transport, Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
 

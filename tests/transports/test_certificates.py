@@ -80,7 +80,7 @@ async def test_an_authority_is_trusted(
 
 
 def hashed(folder: Path, *, others: bool) -> str:
-    """Give the certificates in a folder the names by which OpenSSL looks for them."""
+    """Name the certificates in a folder as OpenSSL looks for them."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not installed")
