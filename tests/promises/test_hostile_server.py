@@ -241,7 +241,7 @@ LISTS: dict[str, Lister] = {
 
 
 def endless(items: Callable[[int], list[dict[str, str]]], total: int | None) -> FakeTransport:
-    """Return a server with a link on every page: the items of page n, and how many it says there are in all."""
+    """Return a server with a link on every page: the items of page n, and how many there are in all."""
 
     def answer(request: Request) -> Response:
         offset = int(dict(parse_qsl(urlsplit(request.url).query)).get("offset", 0))
