@@ -198,6 +198,7 @@ CASES = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(("name", "parameter"), CASES)
 async def test_only_planet_errors(
