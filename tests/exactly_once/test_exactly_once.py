@@ -640,7 +640,6 @@ async def test_a_thousand_creates_are_a_thousand_orders(api: Api, clock: FakeClo
 
 
 @pytest.mark.no_cover
-@pytest.mark.no_cover
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("service", "names"),
