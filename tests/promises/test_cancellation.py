@@ -339,16 +339,16 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     begun, go_on = threading.Event(), threading.Event()
     act = getattr(PartFile, step)
 
-    def slow(part: PartFile, *arguments: object) -> object:
+    def slow(part: PartFile, *arguments: object, **options: object) -> object:
         begun.set()
         go_on.wait(10)
-        return act(part, *arguments)
+        return act(part, *arguments, **options)
 
     monkeypatch.setattr(PartFile, step, slow)
     network = FakeTransport(lambda _: reply(body=b"content"))
     file = RemoteFile("a", Request("GET", "https://storage.example/a"))
     task = asyncio.ensure_future(download(network, file, tmp_path, clock=FakeClock(), max_attempts=5))
-    await asyncio.to_thread(begun.wait)
+    assert await asyncio.to_thread(begun.wait, 10)
     task.cancel()
     await settle()
     assert not task.done(), "a thread was left behind"

@@ -73,7 +73,7 @@ ANSWERS = [
     Answer("GET", f"{ORDERS}?page=2", json={"orders": [{**ORDER, "id": "second"}], "_links": {}}),
     Answer(
         "GET",
-        re.compile(re.escape(ORDERS) + r"(\?(?!page).*)?$"),
+        re.compile(re.escape(ORDERS) + r"(\?(?!page=).*)?$"),
         json={"orders": [ORDER], "_links": {"next": f"{ORDERS}?page=2"}},
     ),
     Answer("GET", f"{API}/download/?token=t", 302, headers={"location": STORAGE}),
