@@ -47,7 +47,7 @@ def standard_stack(network: Transport, config: Config, credentials: Credentials,
 
 
 class _Shared:
-    """What a client and its views have in common."""
+    """The parts that a client shares with its views."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
         self.shutdown = Shutdown()

@@ -61,7 +61,7 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
         "reports": (Window(2),),
     }
 )
-"""What the APIs allow one key: https://docs.planet.com/develop/apis/rate-limiting/"""
+"""The rate limits of one key: https://docs.planet.com/develop/apis/rate-limiting/"""
 
 ClientCert = str | tuple[str, str] | tuple[str, str, str]
 """The path of a PEM file; or of certificate and key; or these and the password of the key."""

@@ -16,7 +16,7 @@ from planet_async.redaction import redact_response, secrets_of_authorization
 
 
 class Credentials(Protocol):
-    """What can sign requests."""
+    """An object that signs requests."""
 
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that signs what it is to send, and sends it with `network`.

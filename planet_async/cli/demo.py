@@ -169,7 +169,7 @@ class Verified:
 
 @define
 class Job:
-    """What is to be done, and in the end what came of it."""
+    """The work of the demo, and its results."""
 
     folder: Path
     orders: int

@@ -410,7 +410,7 @@ _FAILED = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 
 
 class OrderResults:
-    """What became of orders: their state, their files, or the error."""
+    """The results of orders: their state, their files, or the error."""
 
     def __init__(self, json: bool) -> None:
         self.ids: set[str] = set()
@@ -529,7 +529,7 @@ class JobProgress:
 def _saying_how_to_resume(
     progress: JobProgress, results: OrderResults, to: Path, ledger: Path | None
 ) -> Iterator[None]:
-    """Where the job is interrupted, print which orders go on without it."""
+    """If the job is interrupted, print the orders that continue without it."""
     try:
         yield
     except anyio.get_cancelled_exc_class():

@@ -1,4 +1,4 @@
-"""What a command prints: JSON for programs, tables for people, and progress while it works."""
+"""Output of the commands: JSON for programs, tables for people, and progress."""
 
 import csv
 import json

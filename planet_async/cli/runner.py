@@ -547,7 +547,7 @@ async def for_each(
 
 
 class Results:
-    """What became of many things: as JSON a line each as they come, for a person a table at the end."""
+    """Results of many requests: a line of JSON for each as it comes, or a table at the end."""
 
     def __init__(self, columns: Sequence[str], *, json: bool) -> None:
         self._columns = columns
