@@ -87,7 +87,7 @@ logger: logging.Logger = logging.getLogger("planet_async")
 
 
 class Created(Protocol):
-    """What a create returns."""
+    """The result of a create."""
 
     @property
     def id(self) -> str:
@@ -101,7 +101,7 @@ Pages = AsyncIterator[Page[T]]
 
 @frozen
 class ResourceKind(Generic[T]):
-    """What is created, and how to look it up.
+    """A kind of resource, and how to look one up.
 
     `list_by_name` lists those of a name, and `list_created` all that were created from one time to another,
     both newest first.  `created` is when one was created; `changed` when it last changed, which it does
@@ -155,7 +155,7 @@ class Period:
 
 @define
 class Lookup(Generic[T]):
-    """What a lookup has found: the resources that are `exact`ly what was created, and ids that may be it."""
+    """The result of a lookup: the `exact` matches, and the ids of possible ones."""
 
     period: Period
     exact: list[T] = field(factory=list)
@@ -442,7 +442,7 @@ class ExactlyOnce(Generic[T]):
             lookup.candidates.append(one.id)
 
     def _may_be_renamed(self, lost: UnconfirmedCreate[T], one: T, period: Period) -> bool:
-        """Whether it is what was created under a name beyond recognition: like it, at that very moment."""
+        """Return whether it matches apart from its name, and was created at the same moment."""
         shown, created = self._kind.shown(one), self._kind.created(one)
         if lost.cause is None or period.certain is None or created is None:
             return False  # after a crash, all that a job has created then may be like it
@@ -466,7 +466,7 @@ class ExactlyOnce(Generic[T]):
         return Period(max(times) - ago, min([*times, date or times[0]]) - ago - doubt)
 
     def _is_older(self, lost: UnconfirmedCreate[T], one: T) -> bool:
-        """Whether a resource has changed longer after its creation than the create was sent ago."""
+        """Return whether the resource was last changed longer after its creation than the create is old."""
         created = self._kind.created(one)
         changed = None if self._kind.changed is None else self._kind.changed(one)
         if created is None or changed is None:
@@ -514,7 +514,7 @@ def _name_of(body: bytes) -> str:
 
 
 def _is_ambiguous(error: PlanetError) -> bool:
-    """Whether it may exist though no response says so, and there is a client, and time, to look it up."""
+    """Return whether the resource may exist without a response, and can still be looked up."""
     may_exist = error.may_have_acted or isinstance(error, DecodeError)
     return may_exist and not isinstance(error, ClientClosed | DeadlineExceeded)
 
@@ -531,7 +531,7 @@ class NameLock:
 
     @property
     def is_taken(self) -> bool:
-        """Whether one is being settled, so that others wait."""
+        """Return whether a create of this name is being looked up, so that others wait."""
         return self._gate.locked()
 
     @asynccontextmanager
@@ -557,7 +557,7 @@ class NameLock:
 
 
 class CreateRegistry:
-    """What was and is being created of one kind, by all clients of an address in an event loop.
+    """The creates of one kind, of all clients of an address in an event loop.
 
     It also limits the lookups: to some at a time (`lookups`), and to few where none is answered.
     """
@@ -631,7 +631,7 @@ class CreateRegistry:
 
     @property
     def is_past(self) -> bool:
-        """Whether nothing is under way, and what was created is too old to be taken for something else."""
+        """Return whether no create is in progress, and none is recent enough to be confused with another."""
         newest = next(reversed(self._known.values()), None)
         return not self._begun and (newest is None or newest < self._clock.monotonic() - REMEMBERED)
 

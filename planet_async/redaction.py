@@ -1,4 +1,4 @@
-"""What is secret, and how it is kept out of errors, logs, reprs and ledgers.
+"""Secrets, and how they are kept out of errors, logs, reprs and ledgers.
 
 A field whose value is secret is marked where it is declared:
 
@@ -26,7 +26,7 @@ from planet_async.errors import InvalidRequest
 from planet_async.http import Request, Response, SecretStr, without_query
 
 REDACTED = "<REDACTED>"
-"""What the API shows in place of a secret."""
+"""The text that the API shows in place of a secret."""
 
 _MARK = "planet_async.secret"
 SECRET: Mapping[str, str] = {_MARK: "text"}

@@ -337,7 +337,7 @@ def _check_body(body: object) -> None:
 
 
 class _Names(msgspec.Struct):
-    """Where the id of an order may be; all else is skipped, not decoded."""
+    """The fields that may hold the id of an order; all others are skipped, not decoded."""
 
     order_id: msgspec.Raw = msgspec.Raw(b"null")
     id: msgspec.Raw = msgspec.Raw(b"null")

@@ -22,7 +22,7 @@ _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class PartFile:
-    """What has arrived of a file, on disk, with the checksum of it so far.
+    """The part of a file that has arrived, on disk, and its checksum so far.
 
     What an earlier call left is continued where a checksum will show in the end whether it was any good.  One
     process at a time has the file, where the system has locks.
@@ -71,7 +71,7 @@ class PartFile:
 
     @property
     def is_right(self) -> bool:
-        """Whether the bytes have the checksum; true where there is none."""
+        """Return whether the bytes match the checksum; True if there is none."""
         return (
             self._hasher is None
             or self._checksum is None

@@ -68,7 +68,7 @@ class RemoteFile:
 
 
 class Hasher(Protocol):
-    """What computes a digest, as the objects of hashlib do."""
+    """A digest in progress, like the objects of hashlib."""
 
     def update(self, data: bytes, /) -> None:
         """Add bytes."""
@@ -92,7 +92,7 @@ class _Crc32:
 
 @frozen
 class Checksum:
-    """What the bytes of a file must hash to; the digest is in hex."""
+    """The expected digest of a file, in hex."""
 
     algorithm: str
     digest: str

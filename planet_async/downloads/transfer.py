@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @define
 class Transfer:
-    """What one request for a whole file and several for its segments have in common."""
+    """The state shared by one request for a whole file and several for its segments."""
 
     transport: Transport
     file: RemoteFile

@@ -70,7 +70,7 @@ _MAX_UNANSWERED = 6  # polls of the queue in a row without a response
 
 @frozen
 class CheckedRequest:
-    """What is to be ordered: its name, the JSON to send, and what is wrong with it."""
+    """A request of the job: its name, the JSON to send, and the error if it is invalid."""
 
     name: str
     body: bytes

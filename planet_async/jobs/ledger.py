@@ -108,7 +108,7 @@ class Entry:
 
 
 class Ledger:
-    """What a job notes and looks up, open inside `async with`; this one keeps nothing."""
+    """The notes of a job, open inside `async with`; this base class keeps nothing."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -372,7 +372,7 @@ def are_there(files: Sequence[KeptFile], folder: Path) -> bool:
 
 
 class _DamagedError(Exception):
-    """What was read from the ledger is not what was written to it."""
+    """An entry read from the ledger differs from what was written."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What ends when a client is closed: its requests, by `CloseGuard`, and its pauses, by `ClientClock`."""
+"""Closing a client: `CloseGuard` ends its requests, `ClientClock` its pauses."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractContextManager
@@ -47,7 +47,7 @@ class CloseGuard:
 
 
 class Shutdown:
-    """Whether a client is closed, and what it is doing in each event loop."""
+    """The state of closing of a client, and its calls in each event loop."""
 
     def __init__(self) -> None:
         self.closed: bool = False

@@ -88,7 +88,7 @@ class RateLimiter:
 
     @property
     def queued_for(self) -> str:
-        """What a request in this queue waits for, for messages."""
+        """The name of the queue, for messages."""
         slowed_down = ", slowed down after a 429" if self._pace < 1 else ""
         return f"its turn at {self._rates}{slowed_down}"
 

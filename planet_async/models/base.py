@@ -1,4 +1,4 @@
-"""What all records have in common, and how they are written as JSON."""
+"""Base classes of all records, and how they are written as JSON."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -164,22 +164,22 @@ class Deliverable(Resource):
 
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
-        """What is done to each item: in orders objects of one key, in subscriptions with a ``type``."""
+        """The tools: in orders objects of one key, in subscriptions with a ``type``."""
         return self._mappings("tools")
 
     @property
     def delivery(self) -> Mapping[str, Any] | None:
-        """Where it is delivered, and how it is archived; the API redacts the secrets."""
+        """The delivery and archive settings; the API redacts the secrets."""
         return self._mapping("delivery")
 
     @property
     def hosting(self) -> Mapping[str, Any] | None:
-        """Where Planet hosts it."""
+        """The hosting by Planet."""
         return self._mapping("hosting")
 
     @property
     def notifications(self) -> Mapping[str, Any] | None:
-        """Who is notified, and of what."""
+        """The notification settings."""
         return self._mapping("notifications")
 
     @property
@@ -248,7 +248,7 @@ class Named(RequestModel):
 
 @attrs.frozen
 class _Unfit:
-    """What a converter returns for a value that does not fit.
+    """The result of a converter for a value that does not fit.
 
     A converter does not know the field that it converts for; the record does, and raises the error.
     """

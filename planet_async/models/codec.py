@@ -167,7 +167,7 @@ def _from_text(read: Callable[[str], object], raw: msgspec.Raw) -> object:
 
 
 def _at(path: str, error: msgspec.ValidationError) -> str:
-    """Say where in the whole body it is; msgspec's path begins at the field."""
+    """Return the message with the path in the whole body; msgspec's path begins at the field."""
     what, _, below = str(error).partition(" - at `$")
     return f"`{path}{below.rstrip('`')}`: {what[:1].lower()}{what[1:]}"
 

@@ -1,4 +1,4 @@
-"""Where an order is delivered to: archives for download, and the clouds.
+"""Deliveries of an order: archives for download, and clouds.
 
 Without a delivery the files of an order are downloaded one by one.  Planet writes a small file at a cloud
 destination first and deletes it again, so the credential must allow both.  No repr shows a secret.

@@ -13,7 +13,7 @@ from planet_async.models.json import kind as shown
 AREAS = frozenset({"Polygon", "MultiPolygon"})
 GEOMETRIES = AREAS | {"Point", "MultiPoint", "LineString", "MultiLineString", "GeometryCollection"}
 GEOMETRY_NAMES = frozenset({"aoi", "geometry"})
-"""What the API calls a geometry, wherever in a request it stands."""
+"""The API's names for a geometry in a request."""
 
 _REFERENCE = "pl:features/"
 _EXPECTED = "expected a GeoJSON geometry or something with __geo_interface__"

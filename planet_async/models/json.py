@@ -11,7 +11,7 @@ from planet_async.http import Request
 from planet_async.redaction import redact, secrets_in, without_tokens
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a decoder of msgspec raises for a body that it cannot decode."""
+"""The exceptions of msgspec for a body that it cannot decode."""
 
 _SHOWN = 80  # characters of a body in an error
 _NUMBER_SHOWN = 12

@@ -1,4 +1,4 @@
-"""What an order asks for: products, and what is done with them.
+"""Order requests: products, and the tools and delivery applied to them.
 
 See https://docs.planet.com/develop/apis/orders/reference/
 """

@@ -98,7 +98,7 @@ class Order(Deliverable):
 
     @property
     def delivered_to(self) -> str:
-        """Where the files go that are not for download: a cloud with its bucket, or a host; else empty."""
+        """The cloud and bucket, or the host, that has the files; empty if they are for download."""
         places = {name: place for name, place in (self.delivery or {}).items() if name in DELIVERIES}
         hosts = {f"hosting at {name}": place for name, place in (self.hosting or {}).items()}
         return ", ".join(_place(name, place) for name, place in {**places, **hosts}.items())
@@ -134,7 +134,7 @@ class ManifestFile(Resource):
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """What the file shows, such as ``planet/item_id``."""
+        """The annotations, such as ``planet/item_id``."""
         return self._mapping("annotations") or {}
 
 

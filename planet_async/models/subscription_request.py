@@ -1,4 +1,4 @@
-"""What a subscription asks for: a source, and what is done with its items.
+"""Subscription requests: a source, and the tools and delivery applied to its items.
 
 See https://docs.planet.com/develop/apis/subscriptions/reference/
 """

@@ -54,7 +54,7 @@ class Subscription(Deliverable):
 
     @property
     def source(self) -> Mapping[str, Any]:
-        """What is subscribed to: its ``type`` and ``parameters``."""
+        """The source: its ``type`` and ``parameters``."""
         return self._mapping("source") or {}
 
     @property
@@ -87,7 +87,7 @@ class SubscriptionResult(Resource):
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """What the result contains, such as the values of a Planetary Variable."""
+        """The content of the result, such as the values of a Planetary Variable."""
         return self._mapping("properties") or {}
 
     @property
@@ -98,7 +98,7 @@ class SubscriptionResult(Resource):
 
     @property
     def errors(self) -> Mapping[str, Any]:
-        """What went wrong."""
+        """The errors of the result."""
         return self._mapping("errors") or {}
 
 

@@ -35,7 +35,7 @@ _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 
 class RequestParts(TypedDict, total=False):
-    """What a request may have besides its method, path and operation; see `Request`."""
+    """The optional parts of a request; see `Request`."""
 
     params: Params
     body: bytes | None

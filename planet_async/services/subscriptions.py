@@ -478,7 +478,7 @@ class _ResultRows(CsvRows):
 
 
 def _is_decided(wanted: SubscriptionStatus, subscription: Subscription) -> bool:
-    """Whether it has the status, or never will; what has failed can still be cancelled, and nothing else."""
+    """Return whether it has the status or cannot reach it; a failed one can only be cancelled."""
     status = subscription.status
     if status is SubscriptionStatus.FAILED:
         return wanted is not SubscriptionStatus.CANCELLED

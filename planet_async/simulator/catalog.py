@@ -1,4 +1,4 @@
-"""What the simulator sells, which tools it has, and where it delivers: tables, read by the rules.
+"""Products, tools and destinations of the simulator, as tables that the rules read.
 
 The names are Planet's.  The choice of bundles is ours: the real catalogue is longer and changes.
 """

@@ -1,4 +1,4 @@
-"""What the simulated APIs share: the time, their addresses, and the key that signs links.
+"""State shared by the simulated APIs: the time, their addresses, and the key that signs links.
 
 A moment is a number of microseconds since 1970.
 """
@@ -90,7 +90,7 @@ class Context:
 
     @contextmanager
     def at(self, moment: int) -> Iterator[None]:
-        """Let it be that moment: for something that was due in the past."""
+        """Set the time, for something that was due in the past."""
         self._at = moment
         try:
             yield

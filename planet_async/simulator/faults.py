@@ -1,4 +1,4 @@
-"""What goes wrong on demand, and the rate limits."""
+"""Faults on demand, and rate limits."""
 
 import math
 import random
@@ -75,7 +75,7 @@ class Fault:
 
     @property
     def acts(self) -> bool:
-        """Whether the server does what was requested."""
+        """Return whether the server carries the request out."""
         return self.after or not (self.refused or self.drop or self.hang or self.status is not None)
 
     def apply(self, response: ServerResponse | None) -> ServerResponse:

@@ -1,4 +1,4 @@
-"""What an order delivers: its files, their archives, the manifest that lists them, and the storage."""
+"""The files of an order: their archives, the manifest, and the storage."""
 
 import re
 import struct

@@ -57,7 +57,7 @@ class ServerRequest:
 
 @define
 class ServerResponse:
-    """What the server sends; `start` and `stop` select a part of a file.
+    """A response of the server; `start` and `stop` select a part of a file.
 
     `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.  Without
     a Content-Length (`has_length`) the client cannot see that a body was cut.
@@ -86,7 +86,7 @@ class ServerResponse:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the body can be sent at once."""
+        """Return whether the body can be sent at once."""
         return isinstance(self.body, bytes) and self.cut is None and self.bytes_per_second is None
 
     def chunks(self) -> Iterator[bytes]:

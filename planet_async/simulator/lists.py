@@ -75,7 +75,7 @@ def of_user(values: Sequence[str]) -> Test:
 
 
 class Resource(Protocol):
-    """What can be listed: it has a number, in the order of creation, and an id."""
+    """A resource in a list: it has a number, in the order of creation, and an id."""
 
     @property
     def number(self) -> int: ...
@@ -97,7 +97,7 @@ class Sorting:
 
     @property
     def descending(self) -> bool:
-        """Whether the first field is; equal ones are sorted by number as that is."""
+        """Return whether the first field is descending; ties are sorted by number in the same direction."""
         return self.fields[0][1]
 
     def is_by(self, name: str) -> bool:

@@ -37,7 +37,7 @@ def _words(value: str | Sequence[str]) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class OrderPlan:
-    """What becomes of an order.
+    """The course of an order.
 
     ``math.inf`` seconds are for ever.  A ``"partial"`` order lacks its last item.
 
@@ -94,18 +94,18 @@ class Order:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What was requested, without its secrets."""
+        """The request, without its secrets."""
         found: dict[str, Any] = msgspec.json.decode(self.echo)
         return found
 
     @property
     def last_message(self) -> str:
-        """What the API says about the order's progress."""
+        """The API's message about the progress."""
         return _MESSAGES[self.state]
 
     @property
     def error_hints(self) -> Sequence[str]:
-        """What the API says about the order's failure."""
+        """The API's hints about a failure."""
         return self.plan.error_hints if self.state in {"partial", "failed"} else ()
 
 
@@ -205,7 +205,7 @@ Result = dict[str, str]
 
 @frozen
 class Link:
-    """What a download link leads to: a file of an order, and until when."""
+    """The target of a download link: a file of an order, and when the link expires."""
 
     order_id: str
     index: int

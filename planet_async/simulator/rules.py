@@ -1,4 +1,4 @@
-"""What the simulated APIs refuse, as far as it is documented; texts that were not recorded are ours [L]."""
+"""Validation of requests, as far as it is documented; texts that were not recorded are ours [L]."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -41,7 +41,7 @@ _VARIABLE_CSV = (*_CSV, "local_solar_time", "band-1.mean", "band-1.valid_percent
 
 @frozen(kw_only=True)
 class SubscriptionPlan:
-    """What becomes of a subscription, and which results it has.
+    """The course of a subscription, and its results.
 
     ``math.inf`` seconds are for ever.  One that ends ``"invalid"`` does so without running.
 
@@ -163,7 +163,7 @@ class Subscription:
         return True
 
     def reactivate(self, now: int) -> bool:
-        """Let it continue; return False where it is not suspended."""
+        """Reactivate it; return False if it is not suspended."""
         if self.status != "suspended":
             return False
         self._enter(self._active, now, self._spent)

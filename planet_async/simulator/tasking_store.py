@@ -33,12 +33,12 @@ _DEFAULTS: Mapping[str, Any] = {
     "exclusivity_days": 0,
     "imaging_window": None,
 }
-"""What an order shows where the request has nothing [H, recorded]."""
+"""The defaults of an order [H, recorded]."""
 
 
 @frozen(kw_only=True)
 class TaskingPlan:
-    """What becomes of a tasking order.
+    """The course of a tasking order.
 
     It is RECEIVED (an assured one REQUESTED), then PENDING, then IN_PROGRESS, then has its final status; a
     REJECTED one has that after the first.  ``math.inf`` days are for ever.

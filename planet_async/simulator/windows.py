@@ -18,7 +18,7 @@ _STALE_HOURS = 6.0  # windows go out of date quickly; after how long is not know
 
 @frozen(kw_only=True)
 class SearchPlan:
-    """What becomes of a search for imaging windows.
+    """The course of a search for imaging windows.
 
         Simulator(search_plan=SearchPlan(reply="location", error_code="NO_ACCESS", error_message="..."))
 

@@ -28,7 +28,7 @@ from planet_async.errors import PlanetError
 from planet_async.http import NO_HEADERS, Request, Response
 
 Answer = Response | PlanetError | Callable[[Request], Response]
-"""What a `FakeTransport` does with a request: return it, raise it, or call it."""
+"""A response of a `FakeTransport`, an error that it raises, or a function that it calls."""
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _THREAD_SECONDS = 0.001  # how long to let a thread work before checking again

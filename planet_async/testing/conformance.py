@@ -71,7 +71,7 @@ async def eventually(condition: Callable[[], bool], promise: str) -> None:
 
 
 async def settle() -> None:
-    """Let the other tasks run until each waits for something."""
+    """Yield to the other tasks until each waits for something."""
     for _ in range(50):
         await anyio.lowlevel.checkpoint()
 

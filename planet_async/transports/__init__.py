@@ -36,7 +36,7 @@ class AiohttpSession(Protocol):
 
 
 AnyTransport = Transport | TransportName | HttpxClient | AiohttpSession
-"""What `Planet(transport=...)` takes."""
+"""The types that `Planet(transport=...)` accepts."""
 
 _CLIENTS = {
     ("httpx", "AsyncClient"): "httpx",

@@ -1,4 +1,4 @@
-"""What the transports share: clients and their event loops, requests, errors, proxies, certificates, logs."""
+"""Shared parts of the transports: clients per event loop, requests, errors, proxies, certificates, logs."""
 
 import logging
 import os
@@ -96,7 +96,7 @@ class Clients(Generic[C]):
         act: Callable[[C], Awaitable[T]],
         translate: Callable[[Exception], PlanetError],
     ) -> tuple[T, Callable[[], None]]:
-        """Have `act` send with a client as soon as a connection is free.
+        """Call `act` with a client as soon as a connection is free.
 
         Returns:
             What `act` returned, and a function that frees the connection, to be called after the response.
@@ -188,7 +188,7 @@ class Clients(Generic[C]):
 
 @define(eq=False)
 class _Loop(Generic[C]):
-    """What a transport has in one event loop."""
+    """The state of a transport in one event loop."""
 
     gate: "Gate"
     clients: dict[tuple[bool, str | None], C] = field(factory=dict)  # by whether there is TLS, and by proxy
@@ -305,7 +305,7 @@ async def translating(act: Awaitable[T], translate: Callable[[Exception], Planet
 
 @define
 class Progress:
-    """Whether a connection is being made; through a proxy, a CONNECT for it fails like a request."""
+    """Return whether a connection is being made; through a proxy, a CONNECT for it fails like a request."""
 
     is_connecting: bool = False
 

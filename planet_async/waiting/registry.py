@@ -47,7 +47,7 @@ class Waiter(Generic[T]):
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something for the caller to take, or nothing left to wait for."""
+        """Return whether the caller has something to take, or nothing left to wait for."""
         return bool(self.outcomes or self.updates or not self.waiting)
 
     def deliver(self, id_: str, item: T) -> bool:
@@ -128,16 +128,16 @@ class WaiterRegistry(Generic[T]):
 
     @property
     def is_deserted(self) -> bool:
-        """Whether nobody waits."""
+        """Return whether nobody waits."""
         return not self._waiters
 
     @property
     def wants_changes(self) -> bool:
-        """Whether any waiter wants to know of every change."""
+        """Return whether any waiter wants to know of every change."""
         return bool(self._wanting_changes)
 
     def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
-        """Let a waiter wait for these; `listed`: the lists are known to report their changes."""
+        """Add a waiter for these ids; `listed`: the lists are known to report their changes."""
         self._waiters.add(waiter)
         if waiter.updates is not None:
             self._wanting_changes.add(waiter)
@@ -217,7 +217,7 @@ class WaiterRegistry(Generic[T]):
                 self.new.append(id_)
 
     def poll_soon(self, id_: str) -> bool:
-        """Have an id polled before all others; return whether anybody waits for it."""
+        """Poll an id before all others; return whether anybody waits for it."""
         entry = self.entries.get(id_)
         if entry is not None and entry.due != _URGENT:
             entry.due = _URGENT
@@ -225,7 +225,7 @@ class WaiterRegistry(Generic[T]):
         return entry is not None
 
     def schedule(self, id_: str, entry: Entry[T], due: float) -> None:
-        """Have an id that was polled polled again at that moment."""
+        """Schedule the next poll of an id."""
         entry.polls += 1
         if entry.due != _URGENT:  # requested during the poll
             entry.due = due

@@ -54,7 +54,7 @@ class Identified(Protocol):
 
     @property
     def id(self) -> str:
-        """What it is waited for by."""
+        """The id."""
         ...
 
 
@@ -112,12 +112,12 @@ class Sweep(Generic[T]):
 
     @property
     def is_on(self) -> bool:
-        """Whether the lists report on what they have."""
+        """Return whether the lists report changes."""
         return self._since is not None
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is `work` that takes no request."""
+        """Return whether there is `work` that needs no request."""
         gathering = self._reconciliation is not None and self._reconciliation.is_gathering
         return bool(self._unfound) or self._delivering is not None or gathering
 
@@ -130,7 +130,7 @@ class Sweep(Generic[T]):
 
     @property
     def _is_crowded(self) -> bool:
-        """Whether more ids are to be polled than a reconciliation is likely to cost."""
+        """Return whether polling would cost more requests than a reconciliation."""
         return self._registry.counts[State.NEW] > max(FEW, self._reconciled_pages)
 
     def found(self, id_: str) -> None:
@@ -285,7 +285,7 @@ class Reconciliation(Generic[T]):
 
     @property
     def is_gathering(self) -> bool:
-        """Whether some of the ids are still to be added to `missing`."""
+        """Return whether some ids are still to be added to `missing`."""
         return self._ids is not None
 
     def next_ids(self) -> Sequence[str]:
