@@ -385,9 +385,13 @@ def checked_requests(
     Raises:
         InvalidRequest: The first error in a sequence.  In others it is the outcome of that request.
     """
-    if isinstance(requests, OrderRequest | Mapping | str | bytes) or not isinstance(
-        requests, Iterable | AsyncIterable
-    ):
+    is_one = isinstance(requests, OrderRequest | Mapping | str | bytes)
+    if not isinstance(requests, Sequence | AsyncIterable) and not is_one:
+        try:
+            requests = iter(requests)
+        except TypeError:  # also where the class has `__iter__`: numpy's arrays of no dimension
+            is_one = True
+    if is_one:
         raise InvalidRequest(
             f"expected requests to order, got one {type_name(requests)}; nothing was sent",
             hint="Pass a list, also of one request.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy as np
 import pytest
 from spine import others_take_turns
 
@@ -659,7 +660,7 @@ async def test_a_cloud_order_that_failed_is_a_failure(clock: FakeClock, tmp_path
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": "field 7", "products": []}, fields(1)[0], "field.json", b"", None, 5]
+    "wrong", [{"name": "field 7", "products": []}, fields(1)[0], "field.json", b"", None, 5, np.array(1)]
 )
 async def test_one_request_is_no_list_of_them(service: Service, wrong: Any) -> None:
     """A mapping would be read as its keys: it is an InvalidRequest that says so, and nothing is sent."""

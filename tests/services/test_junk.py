@@ -141,7 +141,7 @@ PLAIN: tuple[Any, ...] = (
         np.int64(2),
         np.float64("nan"),
     ),
-    *(np.array([1, 2]), np.bool_(True), np.datetime64("2026-01-01"), SimpleNamespace(id=5)),
+    *(np.array([1, 2]), np.array(1), np.bool_(True), np.datetime64("2026-01-01"), SimpleNamespace(id=5)),
 )
 JUNK: list[Callable[[], Any]] = [
     *(lambda value=value: value for value in (*PLAIN, *MIXED)),
