@@ -216,7 +216,7 @@ async def run_in_thread(
     anyio does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`, and the end
     of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
     The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
-    second Ctrl-C.  Without a `limiter` of its own, a call waits while forty others run.
+    second Ctrl-C.  asyncio has as many of them as CPUs and four, at most 32; further calls wait.
 
     Raises:
         PlanetError: the system has no thread left.
