@@ -79,6 +79,8 @@ _LOOKUPS_PER_SKIP = 0.008  # further ones, for each that was not sent: of many w
 
 _NOISE = 1e-6  # degrees, and shares: services round
 _NEAR = 1e-2
+
+_SHOWN_IDS = 3  # candidates in a message
 _NOISE_SECONDS = 5.0
 _LONG_NAME = 90  # characters; services that cut names keep at least so many
 _LEAST_CUT = 20
@@ -491,7 +493,8 @@ class ExactlyOnce(Generic[T]):
         if lost.cause is not None:
             times = "" if lost.attempts == 1 else f", at the last of {lost.attempts} attempts"
             failed = f"creating it failed ({lost.cause.message}{times})"
-        found = f" ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if ids else ""  # noqa: PLR2004
+        more = ", ..." if ids[_SHOWN_IDS:] else ""
+        found = f" ({', '.join(ids[:_SHOWN_IDS])}{more})" if ids else ""
         error = UnsettledCreate(
             f"the {noun} {lost.name!r} may exist: {failed}, and {why}{found}",
             hint=f"Look at the {noun}s of that name before you create it again.",

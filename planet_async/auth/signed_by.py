@@ -51,6 +51,6 @@ class SignedBy:
     def sign(self, network: Transport, clock: Clock) -> Transport:
         """Return a transport that has the object sign each request."""
         # Imported here so that `import planet_async` loads no network library.
-        from planet_async.transports.httpx_auth import AuthFlow  # noqa: PLC0415
+        from planet_async.transports.httpx_auth import AuthFlow  # noqa: PLC0415 - loads httpx
 
         return AuthFlow(self.auth, network)

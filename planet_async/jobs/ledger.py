@@ -490,7 +490,7 @@ def _verified(database: sqlite3.Connection) -> int:
     if problem != "ok":
         raise _DamagedError(problem)
     last = 0
-    for row in database.execute(f"SELECT {', '.join(_CHECKED)}, checksum FROM entries"):  # noqa: S608
+    for row in database.execute(f"SELECT {', '.join(_CHECKED)}, checksum FROM entries"):  # noqa: S608 - our own column names
         if _checksum(row) != row["checksum"]:
             raise _DamagedError(f"entry {row['number']} is not as it was written")
         last = max(last, row["job"])

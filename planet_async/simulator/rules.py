@@ -451,7 +451,7 @@ def search_problems(body: Json, now: int) -> Problems:
         found["end_time"] = [f"end_time must be within {SEARCH_DAYS} days."]
     if problem := geometry_problem(body.get("geometry"), ("Point", "LineString")):
         found["geometry"] = [problem]
-    elif body["geometry"]["type"] == "LineString" and len(body["geometry"]["coordinates"]) != 2:  # noqa: PLR2004
+    elif body["geometry"]["type"] == "LineString" and len(body["geometry"]["coordinates"]) != 2:  # noqa: PLR2004 - a start and an end
         found["geometry"] = ["A line has two points."]
     for name in ("pl_number", "product"):
         if not _is_text(body.get(name)):
@@ -462,7 +462,7 @@ def search_problems(body: Json, now: int) -> Problems:
 def time_problems(body: Json) -> Problems:
     times = _times(body)
     found = {name: ["Datetime has wrong format."] for name, moment in times.items() if moment is None}
-    if _is_reversed(times) or (len(times) == 2 and len({*times.values()}) == 1 and not found):  # noqa: PLR2004
+    if _is_reversed(times) or (len(times) == 2 and len({*times.values()}) == 1 and not found):  # noqa: PLR2004 - a start and an end
         found["end_time"] = ["end_time must be after start_time."]
     return found
 

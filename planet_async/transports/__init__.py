@@ -68,10 +68,10 @@ def as_transport(transport: AnyTransport, config: Config) -> Transport:
     # Imported here, so that `import planet_async` loads no network library.
     try:
         if library == "aiohttp":
-            from planet_async.transports.aiohttp import AiohttpTransport  # noqa: PLC0415
+            from planet_async.transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - loads aiohttp
 
             return AiohttpTransport(client, config)
-        from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415
+        from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415 - loads httpx
 
         return HttpxTransport(client, config, library=library)
     except ImportError as error:
