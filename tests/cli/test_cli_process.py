@@ -290,16 +290,29 @@ def test_a_port_that_is_taken(option: str, other: str, base_url: str, run: Run) 
     assert f"Choose another {option}." in ran.err
 
 
-def test_a_pipe_that_closes_early(base_url: str, request_file: RequestFile) -> None:
+@pytest.mark.parametrize("words", [["stats"], ["create", "one"]], ids=" ".join)
+def test_a_pipe_that_closes_early(base_url: str, request_file: RequestFile, words: list[str]) -> None:
     """A reader that goes away, such as `head`, ends the command in silence."""
-    environment = {"PL_BASE_URL": base_url}
-    with started("orders", "create", request_file("one"), request_file("two"), **environment) as process:
+    assert closed_early(base_url, [request_file(word) if word == "one" else word for word in words]) == ""
+
+
+def test_a_pipe_that_closes_while_orders_are_created(base_url: str, request_file: RequestFile) -> None:
+    """What is said then is only which order may exist: when the other create ends is a matter of luck."""
+    shown = closed_early(base_url, ["create", request_file("one"), request_file("two")])
+    for line in shown.splitlines():
+        assert "it was being created, and may exist: see `planet-async orders list --name" in line
+
+
+def closed_early(base_url: str, words: list[str | Path]) -> str:
+    """Run a command whose reader goes away at once, which is exit code 1; return what it says of it."""
+    with started("orders", *words, PL_BASE_URL=base_url) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == ""
+        shown = process.stderr.read()
         assert process.wait(PATIENCE) == 1
         process.stdout = None
+    return str(shown)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
