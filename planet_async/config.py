@@ -56,7 +56,11 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
         "orders.download": (Window(5),),
         "orders.stats": (Window(5),),
         "tasking": (Window(40), Window(300, 60.0)),
-        # No limit is documented for these two: a modest guess.
+        "destinations": (Window(3),),
+        # No limit is documented for these: a modest guess.
+        "features": (Window(5),),
+        "basemaps": (Window(5),),
+        "quota": (Window(5),),
         "subscriptions": (Window(5),),
         "reports": (Window(2),),
     }

@@ -22,8 +22,8 @@ from planet_async.layers.status import RaiseForStatus
 from planet_async.models.codec import decode
 from planet_async.models.orders import Order
 from planet_async.paging import (
-    ORDERS_PAGES,
     FEATURES_PAGES,
+    ORDERS_PAGES,
     QUOTA_PAGES,
     REPORTS_PAGES,
     RESULTS_PAGES,
