@@ -281,7 +281,7 @@ def _between(name: str, ends: Sequence[object]) -> str:
 def _moment(name: str, value: object) -> str:
     if isinstance(value, str) and "/" in value:
         raise InvalidRequest(f"{name}: {shown(value)} is an interval; the API compares with an instant")
-    return rfc3339(value, f"{name}: ")
+    return rfc3339(value, f"{name}: {shown(value)}: ")
 
 
 def _day(name: str, value: object) -> str:
