@@ -33,9 +33,9 @@ from planet_async._tasks import open_task_group
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import PlanetError
-from planet_async.outcome import chunks
+from planet_async.outcome import Identified, chunks
 from planet_async.waiting.registry import POLLS_AT_ONCE, State, Waiter, WaiterRegistry
-from planet_async.waiting.sweep import FEW, Identified, ListQueries, Sweep
+from planet_async.waiting.sweep import FEW, ListQueries, Sweep
 
 T = TypeVar("T", bound=Identified)
 Poll = Callable[[str], Awaitable[T]]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import anyio.lowlevel
 from attrs import frozen
@@ -21,7 +21,7 @@ from planet_async.errors import (
     PlanetError,
     Unauthorized,
 )
-from planet_async.outcome import chunks
+from planet_async.outcome import Identified, chunks
 from planet_async.paging import Page, Paginator
 from planet_async.waiting.registry import State, WaiterRegistry
 
@@ -47,15 +47,6 @@ _RECONCILE_EVERY = 10.0  # of `longest`: from one reconciliation to the next, at
 _SHARE = 10  # sweeps for each request of a reconciliation
 
 logger: logging.Logger = logging.getLogger("planet_async")
-
-
-class Identified(Protocol):
-    """Something with an id."""
-
-    @property
-    def id(self) -> str:
-        """The id."""
-        ...
 
 
 T = TypeVar("T", bound=Identified)

@@ -9,10 +9,9 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
-from planet_async.outcome import Outcome, chunks
+from planet_async.outcome import Identified, Outcome, chunks
 from planet_async.waiting.poller import Poller
 from planet_async.waiting.registry import Waiter
-from planet_async.waiting.sweep import Identified
 
 T = TypeVar("T", bound=Identified)
 
