@@ -128,26 +128,26 @@ class _NoRangesError(Exception):
     """The server does not serve ranges of the version that the others are of."""
 
 
+@define(eq=False)
 class Segment:
     """The bytes of a file from `at`, before which all of the segment has arrived, to before `stop`."""
 
-    def __init__(self, part: Path, number: int, at: int, stop: int) -> None:
-        self._part = part
-        self._number = number
-        self.at: int = at
-        self.stop = stop
+    part: Path
+    number: int
+    at: int
+    stop: int
 
     def write(self, data: bytes) -> None:
         """Add bytes where it continues, then note that they are there; what is beyond its end is dropped."""
         left = memoryview(data)[: self.stop - self.at]
-        with self._part.open("r+b", buffering=0) as file:
+        with self.part.open("r+b", buffering=0) as file:
             file.seek(self.at)
             while left:
                 written = file.write(left)
                 self.at += written
                 left = left[written:]
-        with _notes(self._part).open("r+b", buffering=0) as notes:
-            notes.seek(self._number * _NOTE)
+        with _notes(self.part).open("r+b", buffering=0) as notes:
+            notes.seek(self.number * _NOTE)
             notes.write(_PLACE.format(self.at).encode())
 
 

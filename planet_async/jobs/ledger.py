@@ -56,6 +56,8 @@ _CHECKED = (
     *("number", "hash", "job", "name", "stage", "sent", "sent_date", "order_id", "order_state"),
     *("error", "error_type", "changed", "delivered_to", "files"),
 )
+_ASSIGNED = ", ".join(f"{name} = :{name}" for name in (*_CHECKED, "checksum"))
+_SAVE = f"UPDATE entries SET {_ASSIGNED} WHERE number = :number"  # noqa: S608 - our own column names
 
 T = TypeVar("T")
 
@@ -300,13 +302,7 @@ class LedgerFile:
             "files": msgspec.json.encode([astuple(file) for file in entry.files]).decode(),
         }
         row["checksum"] = _checksum(row)
-        self._database.execute(
-            "UPDATE entries SET job = :job, stage = :stage, sent = :sent, sent_date = :sent_date,"
-            " order_id = :order_id, order_state = :order_state, error = :error, error_type = :error_type,"
-            " changed = :changed, delivered_to = :delivered_to, files = :files, checksum = :checksum"
-            " WHERE number = :number",
-            row,
-        )
+        self._database.execute(_SAVE, row)
 
     def ids(self, *, name: str | None = None, since: float = 0.0) -> list[str]:
         """Return the ids of the orders of that name, or of all, noted since then."""
