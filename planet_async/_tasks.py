@@ -76,7 +76,6 @@ class TaskGroup:
 
 @asynccontextmanager
 async def open_task_group() -> AsyncIterator[TaskGroup]:
-    """Open a `TaskGroup`."""
     failure: BaseException | None
     try:
         async with anyio.create_task_group() as inner:

@@ -50,7 +50,7 @@ from planet_async.errors import (
     StatusError,
     UnsettledCreate,
 )
-from planet_async.http import queued_for
+from planet_async.http import origin, queued_for
 from planet_async.models.json import parsed_object
 from planet_async.outcome import Identified
 from planet_async.paging import Page
@@ -134,7 +134,6 @@ class UnconfirmedCreate(Generic[T]):
 
     @property
     def name(self) -> str:
-        """The name that was asked for."""
         return str(self.body.get("name", ""))
 
 
@@ -153,16 +152,16 @@ class Lookup(Generic[T]):
     candidates: list[str] = field(factory=list)
 
 
+@frozen
 class ExactlyOnce(Generic[T]):
     """Creates resources of one kind, each exactly once."""
 
-    def __init__(
-        self, kind: ResourceKind[T], config: Config, clock: Clock, registry: Callable[[], "CreateRegistry"]
-    ) -> None:
-        self._kind = kind
-        self._config = config
-        self._clock = clock
-        self._registry = registry
+    _kind: ResourceKind[T]
+    _config: Config
+    _clock: Clock
+
+    def _registry(self) -> "CreateRegistry":
+        return create_registry(self._clock, origin(self._config.base_url), self._kind.noun)
 
     async def create(self, body: bytes, send: Callable[[], Awaitable[T]]) -> T:
         """Send, and settle what became of it where the response is lost; `send` posts the JSON `body`."""
@@ -587,7 +586,6 @@ class CreateRegistry:
         return id_ in self._known
 
     def add(self, ids: Iterable[str]) -> None:
-        """Note that these have their caller."""
         now = self._clock.monotonic()
         for id_ in ids:
             self._known.pop(id_, None)

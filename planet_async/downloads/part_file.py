@@ -65,7 +65,6 @@ class PartFile:
         self._add(data)
 
     def restart(self) -> None:
-        """Drop what has arrived."""
         os.ftruncate(self._file, 0)
         self.begin()
 
@@ -118,7 +117,6 @@ def _part_name(name: str) -> str:
 
 
 def have_same_content(path: Path, other: Path) -> bool:
-    """Return whether two files have the same bytes."""
     if path.stat().st_size != other.stat().st_size:
         return False
     with path.open("rb") as file, other.open("rb") as other_file:

@@ -64,7 +64,6 @@ class Transfer:
                 request = await self.file.renew(request)
 
     def report(self, received: int, size: int | None) -> None:
-        """Call the progress callback, if there is one."""
         if self.progress is not None:
             self.progress(Progress(self.file.name, received, size))
 

@@ -169,7 +169,6 @@ class FileLedger(Ledger):
                 await run_in_thread(file.close)
 
     async def take(self, name: str, body: bytes) -> Entry:
-        """Return the entry of the next request with that JSON."""
         now = self._now()
         return await self._do(lambda file: file.take(name, body, now), lasting=False)
 
@@ -197,7 +196,6 @@ class FileLedger(Ledger):
         await self.save(entry)
 
     async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
-        """Return the ids of the orders noted in the last seconds."""
         since = 0.0 if seconds is None else self._now() - seconds
         return await self._do(lambda file: file.ids(name=name, since=since), lasting=False)
 
@@ -253,7 +251,6 @@ class LedgerFile:
                 raise
 
     def close(self) -> None:
-        """Release the file."""
         self._database.close()
         self._lock.close()
 
@@ -295,7 +292,6 @@ class LedgerFile:
         return entry
 
     def save(self, entry: Entry) -> None:
-        """Note how an entry stands now."""
         row = {name: getattr(entry, name) for name in _CHECKED if name != "job"}
         row |= {
             "job": self._job,

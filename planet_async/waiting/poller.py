@@ -82,7 +82,6 @@ class Poller(Generic[T]):
         self._wake_leader()
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """Do not wait for these any longer."""
         self._registry.leave(waiter, ids)
 
     def poll_now(self, id_: str) -> None:

@@ -68,11 +68,9 @@ class Waiter(Generic[T]):
         return id_ not in self.waiting
 
     def fail(self, id_: str, error: PlanetError) -> None:
-        """Take the error that ends the wait for this id."""
         self._end(Outcome(id_, error=error))
 
     def time_out(self, id_: str) -> None:
-        """End the wait for this id: there was no more time."""
         after = "" if self._timeout is None else f" after {self._timeout:g} s"
         hint = "It goes on at the service; wait again with the same id."
         self.fail(id_, WaitTimeout(f"{id_} was not finished{after}", hint=hint))
@@ -85,12 +83,10 @@ class Waiter(Generic[T]):
         self.notify()
 
     def notify(self) -> None:
-        """End `sleep`."""
         if self._notified is not None:
             self._notified.set()
 
     async def sleep(self) -> None:
-        """Wait until notified."""
         self._notified = anyio.Event()
         await self._notified.wait()
 
@@ -108,7 +104,6 @@ class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
     due: float = inf
 
     def alive(self) -> list[Waiter[T]]:
-        """Return the waiters that have not been dropped."""
         return [waiter for each in self.waiters if (waiter := each()) is not None]
 
 
@@ -121,11 +116,9 @@ class WaiterRegistry(Generic[T]):
 
     def __init__(self) -> None:
         self._waiters: WeakSet[Waiter[T]] = WeakSet()
-        self._wanting_changes: WeakSet[Waiter[T]] = WeakSet()
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self._queue: list[tuple[float, str]] = []  # a heap
@@ -133,19 +126,16 @@ class WaiterRegistry(Generic[T]):
 
     @property
     def is_deserted(self) -> bool:
-        """Return whether nobody waits."""
         return not self._waiters
 
     @property
     def wants_changes(self) -> bool:
         """Return whether any waiter wants to know of every change."""
-        return bool(self._wanting_changes)
+        return any(waiter.updates is not None for waiter in self._waiters)
 
     def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
         """Add a waiter for these ids; `listed`: the lists are known to report their changes."""
         self._waiters.add(waiter)
-        if waiter.updates is not None:
-            self._wanting_changes.add(waiter)
         alone = (ref(waiter),)
         for id_ in ids:
             entry = self.entries.get(id_)
@@ -162,9 +152,7 @@ class WaiterRegistry(Generic[T]):
                     self.poll_soon(id_)
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """End a waiter's waiting for these."""
         self._waiters.discard(waiter)
-        self._wanting_changes.discard(waiter)
         for id_ in ids:
             entry = self.entries.get(id_)
             if entry is not None:
@@ -183,7 +171,6 @@ class WaiterRegistry(Generic[T]):
         return len(waiting) < len(waiters)
 
     def fail(self, id_: str, error: PlanetError) -> None:
-        """End the waiting for an id with an error."""
         entry = self.entries.get(id_)
         if entry is not None:
             self._keep(id_, entry, [])
@@ -227,7 +214,6 @@ class WaiterRegistry(Generic[T]):
         return entry is not None
 
     def schedule(self, id_: str, entry: Entry[T], due: float) -> None:
-        """Schedule the next poll of an id."""
         entry.polls += 1
         self._poll_from(due, id_, entry)
 
@@ -242,7 +228,6 @@ class WaiterRegistry(Generic[T]):
         heapq.heapify(self._queue)
 
     def next_due(self) -> float:
-        """Return when the next poll is due."""
         while self._queue:
             due, id_ = self._queue[0]
             entry = self.entries.get(id_)
@@ -252,7 +237,6 @@ class WaiterRegistry(Generic[T]):
         return inf
 
     def take_due(self, now: float, most: int = POLLS_AT_ONCE) -> list[str]:
-        """Return some ids that are to be polled now."""
         taken: list[str] = []
         while len(taken) < most and self.next_due() <= now:
             id_ = heapq.heappop(self._queue)[1]

@@ -87,7 +87,6 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
             raise
 
     def leave(self) -> None:
-        """Stop waiting."""
         self._poller.leave(self, self.waiting)
         self.waiting.clear()
 
