@@ -11,13 +11,13 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from planet_async._loops import PerLoop
+from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, link_target, without_query
-from planet_async.layers.closing import ClientClock, CloseGuard, Shutdown
+from planet_async.layers.closing import ClientClock, CloseGuard
 from planet_async.layers.compression import Decompress
 from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
@@ -26,6 +26,7 @@ from planet_async.layers.status import RaiseForStatus
 from planet_async.models.base import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.basemaps import Basemaps
+from planet_async.services.data import Data
 from planet_async.services.destinations import Destinations
 from planet_async.services.features import Features
 from planet_async.services.orders import Orders
@@ -54,7 +55,7 @@ class _Shared:
     """The parts that a client shares with its views."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
-        self.shutdown = Shutdown()
+        self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
         self.limits = SharedRateLimits(credentials, config, clock)
@@ -90,6 +91,7 @@ class Planet:
     One client serves any number of tasks.  Without `async with`, call `aclose()` in the end.
 
     Services:
+        data: Find items of the catalog, and download their assets.
         orders: Order imagery, wait for it, and download it.
         subscriptions: Have imagery delivered as it is published.
         tasking: Have satellites take new images.
@@ -132,6 +134,7 @@ class Planet:
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
         self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
+        self.data: Data = Data(self._api)
         self.orders: Orders = Orders(self._api)
         self.features: Features = Features(self._api)
         self.destinations: Destinations = Destinations(self._api)

@@ -50,6 +50,10 @@ MOSAICS_PAGES = PageFormat("mosaics", ("_links._next",))
 SERIES_PAGES = PageFormat("series", ("_links._next",))
 QUADS_PAGES = PageFormat("items", ("_links._next",))
 QUOTA_PAGES = PageFormat("results", ("meta.next",))
+ITEM_PAGES = PageFormat("features", ("_links._next",))
+SEARCHES_PAGES = PageFormat("searches", ("_links._next",))
+ITEM_TYPES_PAGES = PageFormat("item_types", ("_links._next",))
+ASSET_TYPES_PAGES = PageFormat("asset_types", ("_links._next",))
 
 
 @frozen
@@ -271,8 +275,13 @@ class _Items(AsyncIterator[T]):
 # Reading a page
 
 
+class _Typed(msgspec.Struct, gc=False):
+    item_type: str | None = None
+
+
 class _Identified(msgspec.Struct, gc=False):
     id: str | int | None = None
+    properties: _Typed | None = None
 
 
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -331,7 +340,9 @@ def _next(content: Mapping[str, msgspec.Raw], page_format: PageFormat) -> object
 
 def _id_of(item: msgspec.Raw) -> str | None:
     try:
-        found = _identify(item).id
+        found = _identify(item)
     except DECODE_ERRORS:
         return None  # reported when the item is decoded
-    return None if found is None else str(found)
+    if found.id is None or found.properties is None:
+        return None if found.id is None else str(found.id)
+    return f"{found.properties.item_type}/{found.id}"  # items of two types may have the same id

@@ -20,7 +20,7 @@ EXTRAS = {"trio", "typer", "rich", "uvicorn", "planet"}
 # The client makes these; nobody else calls them.
 NOT_MADE_BY_USERS = {
     *("Orders", "Subscriptions", "Tasking", "Reports", "Features", "Destinations", "Basemaps", "Quota"),
-    *("Paginator", "OffsetPaginator", "Page"),
+    *("Data", "Searches", "SearchResults", "Paginator", "OffsetPaginator", "Page"),
 }
 
 

@@ -4,12 +4,12 @@ See https://docs.planet.com/develop/apis/destinations/
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from attrs import field, frozen
 
 from planet_async.models.base import RequestModel, Resource
-from planet_async.models.codec import Check, NonEmpty, ReadBy, Timestamp, read_mapping
+from planet_async.models.codec import Check, NonEmpty, Timestamp
 from planet_async.models.delivery import (
     AmazonS3,
     AzureBlobStorage,
@@ -95,7 +95,7 @@ class DestinationRequest(RequestModel):
     See https://docs.planet.com/develop/apis/destinations/
     """
 
-    parameters: Annotated[Delivery, ReadBy(read_mapping)] | Mapping[str, Any] = field(repr=keys_only)
+    parameters: Mapping[str, Any] | Delivery = field(repr=keys_only)
     name: str | None = None
     type: str | None = None
 
