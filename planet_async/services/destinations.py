@@ -143,18 +143,19 @@ class Destinations:
         if parameters is not None:
             changes["parameters"] = to_mapping(parameters)
             refuse_redacted(changes)
-        del parameters  # see `create`
         if not changes:
             raise InvalidRequest("an update needs a name or parameters; nothing was sent")
-        return await self._patch(destination, changes, "destinations.update")
+        body = to_json(changes)
+        del parameters, changes  # see `create`
+        return await self._patch(destination, body, "destinations.update")
 
     async def archive(self, destination: CloudDestination | str) -> CloudDestination:
         """Archive a destination, and return it; there is no way to delete one."""
-        return await self._patch(destination, {"archive": True}, "destinations.archive")
+        return await self._patch(destination, b'{"archive":true}', "destinations.archive")
 
     async def unarchive(self, destination: CloudDestination | str) -> CloudDestination:
         """Restore an archived destination, and return it."""
-        return await self._patch(destination, {"archive": False}, "destinations.unarchive")
+        return await self._patch(destination, b'{"archive":false}', "destinations.unarchive")
 
     async def get_default(self) -> CloudDestination:
         """Return the default destination of the organization, to which ``pl:destinations/default`` refers.
@@ -175,16 +176,11 @@ class Destinations:
             await self._api.delete(_DEFAULT, "destinations.unset_default")
 
     async def _patch(
-        self, destination: CloudDestination | str, changes: Mapping[str, object], operation: str
+        self, destination: CloudDestination | str, body: bytes, operation: str
     ) -> CloudDestination:
         # The same values twice are the same as once.
         return await self._api.call(
-            CloudDestination,
-            "PATCH",
-            _path(destination),
-            operation,
-            body=to_json(changes),
-            repeatable=True,
+            CloudDestination, "PATCH", _path(destination), operation, body=body, repeatable=True
         )
 
 
