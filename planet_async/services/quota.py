@@ -50,6 +50,8 @@ _NO_FILTERS: Mapping[str, object] = MappingProxyType({})
 _NEWEST_FIRST = "-created_at"
 _LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)  # in shares of the consistency delay
 
+_Key = tuple[str, ...]
+
 
 class Quota:
     """The quota of an organization, and what is reserved of it: `planet.quota`.
@@ -238,8 +240,8 @@ class Quota:
     async def _settle(self, asked: Mapping[str, Any], sent: float, lost: PlanetError) -> ReservedQuota:
         """Return what a reservation has made whose response was lost, as the list shows it."""
         clock, delay = self._api.clock, self._api.config.consistency_delay
-        wanted, failed = set(asked.get("aoi_refs", ())), clock.monotonic()
-        found: dict[str, Reservation] = {}
+        wanted, failed = [*map(_key, asked.get("aoi_refs", ()))], clock.monotonic()
+        found: dict[_Key, Reservation] = {}
         why = "the list does not show a new reservation for each area"
         for share in _LOOKUP_TIMES:
             try:
@@ -251,28 +253,28 @@ class Quota:
             except PlanetError as error:
                 why = f"looking it up failed, too ({error.message})"
                 continue
-            if wanted and wanted <= found.keys():
+            if wanted and found.keys() >= {*wanted}:
                 self._registry().add(str(each.id) for each in found.values())
-                return ReservedQuota.of(found[ref] for ref in asked["aoi_refs"])
+                return ReservedQuota.of(found[key] for key in wanted)
             why = "the list does not show a new reservation for each area"
         if not wanted:
             why = "which areas the collection had is not known"
         ids = [str(reservation.id) for reservation in found.values()]
         raise _unsettled(f"the reservation ({why})", "`quota.list(sort='-created_at')`", lost, ids) from lost
 
-    async def _made_since(self, sent: float, asked: Mapping[str, Any]) -> dict[str, Reservation]:
-        """Return the reservations of what was asked for that were made since then, by their `aoi_ref`."""
-        found: dict[str, Reservation] = {}
-        wanted, known = set(asked.get("aoi_refs", ())), self._registry()
-        collection = asked.get("collection_id")
+    async def _made_since(self, sent: float, asked: Mapping[str, Any]) -> dict[_Key, Reservation]:
+        """Return the reservations of what was asked for that were made since then, by their area."""
+        found: dict[_Key, Reservation] = {}
+        wanted, known = {*map(_key, asked.get("aoi_refs", ()))}, self._registry()
+        collection = _key(asked.get("collection_id", ""))
         async for page in self.list(sort=_NEWEST_FIRST).pages():
             since = self._service_time(page, sent)
             made = [each for each in page if each.created_at is not None and each.created_at >= since]
             for each in made:
-                ref = each.aoi_ref.partition("#")[0]  # a stored reference may have a version
-                is_asked = ref in wanted if collection is None else ref.startswith(f"{collection}/")
+                key = _key(each.aoi_ref)
+                is_asked = key in wanted or key[:1] == collection
                 if is_asked and each.product_id in {None, asked["product_id"]} and str(each.id) not in known:
-                    found.setdefault(ref, each)
+                    found.setdefault(key, each)
             if len(page) and not made:
                 break  # all further ones are older
         return found
@@ -319,6 +321,14 @@ def _checked(name: str, ref: object) -> str:
     if not found.startswith(REFERENCE):
         raise InvalidRequest(f"{name}: expected references like {REFERENCE}my/..., got {shown(ref)}")
     return found
+
+
+def _key(ref: str) -> _Key:
+    """Return the hashes in a reference, which stay when a title changes; the rest and the version do not.
+
+    ``pl:features/my/fields-Kr7/1-owL#1`` has Kr7 and owL.
+    """
+    return tuple(part.rpartition("-")[2] for part in ref.partition("#")[0].split("/")[2:])
 
 
 def _list_params(
