@@ -272,7 +272,7 @@ class Quota:
             made = [each for each in page if each.created_at is not None and each.created_at >= since]
             for each in made:
                 key = _key(each.aoi_ref)
-                is_asked = key in wanted or key[:1] == collection
+                is_asked = key in wanted or (collection != () and key[:1] == collection)
                 if is_asked and each.product_id in {None, asked["product_id"]} and str(each.id) not in known:
                     found.setdefault(key, each)
             if len(page) and not made:
