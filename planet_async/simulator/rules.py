@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from planet_async.simulator.areas import STRIP_WIDTH_KM, square_kilometres
 from planet_async.simulator.catalog import (
     ASSETS,
     BASEMAP_TOOLS,
@@ -17,9 +18,9 @@ from planet_async.simulator.catalog import (
     SUBSCRIPTION_TOOLS,
     choose_bundle,
     destination_of,
+    is_zipped,
 )
 from planet_async.simulator.context import after, parse
-from planet_async.simulator.tasking_store import STRIP_WIDTH_KM, square_kilometres
 
 Json = Mapping[str, Any]
 Problems = dict[str, list[str]]
@@ -155,14 +156,6 @@ def is_uuid(value: object) -> bool:
 def is_catalog(source: Json) -> bool:
     """Return whether the source of a subscription is the catalog; its type may be left out [H]."""
     return bool(source.get("type", "catalog" if "item_types" in source["parameters"] else "") == "catalog")
-
-
-def is_zipped(order: Json) -> bool:
-    """Return whether files are put into archives: reported not to happen with `archive_type` alone [M]."""
-    delivery = order.get("delivery")
-    if not isinstance(delivery, dict) or "archive_type" not in delivery:
-        return False
-    return bool(delivery.get("single_archive") or delivery.get("archive_filename"))
 
 
 def order_problems(order: Json) -> Problems:
