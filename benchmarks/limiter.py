@@ -1,4 +1,4 @@
-"""Ten thousand callers in line at the rate limiter: how much of the allowed rate they get, and at what cost.
+"""Ten thousand callers queued at the rate limiter: how much of the allowed rate they get, and at what cost.
 
 python benchmarks/limiter.py
 """
@@ -39,7 +39,7 @@ async def _queued(get: Callable[[], Awaitable[object]]) -> Figures:
 
 
 def _rate(times: Sequence[float]) -> float:
-    """Return the answers a second, over a whole number of windows once the callers are all in line."""
+    """Return the responses a second, over a whole number of windows once all callers are queued."""
     count = (len(times) - 1 - _RATE) // _RATE * _RATE
     return count / (times[_RATE + count] - times[_RATE])
 
@@ -69,11 +69,11 @@ def goals(rounds: int) -> Sequence[Goal]:
     """Measure."""
     with raw_server() as url:
         found = interleaved(__file__, list(CLIENTS), rounds, url)
-    print_table(f"{_CALLERS:,} callers in line for {_SECONDS:g} s", found)
+    print_table(f"{_CALLERS:,} callers queued for {_SECONDS:g} s", found)
     rate, cpu = (median(found, key, "planet_async") for key in ("% of the rate", "% of a core"))
     return [
         Goal("10,000 callers queued: share of the allowed rate", rate, least=98, unit="%"),
-        Goal("10,000 callers queued: CPU, line-up included", cpu, most=20, unit="% of a core"),
+        Goal("10,000 callers queued: CPU, queueing included", cpu, most=20, unit="% of a core"),
     ]
 
 
