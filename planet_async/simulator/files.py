@@ -3,7 +3,7 @@
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 from urllib.parse import quote, unquote, urlencode
@@ -39,24 +39,38 @@ _THREAD_BYTES = 256 * 1024  # what can be read in less than a millisecond is rea
 
 @define
 class File:
-    """One file; its content is made when it is first needed, for which `heavy` bytes are read."""
+    """One file; its content is made when it is first needed."""
 
     path: str
     media_type: str
     make: Callable[[], Content] = field(repr=False)
     annotations: Mapping[str, str] = field(factory=dict)
-    heavy: int = 0
+    headers: Mapping[str, str] = field(factory=dict)
     _content: Content | None = field(default=None, init=False, repr=False)
 
     @property
-    def takes_long(self) -> bool:
-        return self._content is None and self.heavy > _THREAD_BYTES
+    def is_made(self) -> bool:
+        return self._content is not None
 
     @property
     def content(self) -> Content:
         if self._content is None:
             self._content = self.make()
         return self._content
+
+
+class Folder:
+    """Files in the storage, by path; `heavy` bytes are read to make the heaviest of them."""
+
+    def __init__(self, files: Iterable[File], heavy: int = 0) -> None:
+        self.files: Sequence[File] = [*files]
+        self.by_path: dict[str, File] = {file.path: file for file in self.files}
+        self.heavy = heavy
+
+
+def raster(seed: str, size: int) -> Content:
+    """Return noise that begins like a little-endian TIFF."""
+    return Content(b"II*\0"[:size], Pixels(seed.encode(), max(0, size - 4)))
 
 
 def deliver(
@@ -68,34 +82,29 @@ def deliver(
     manifest: ManifestKind = "complete",
     missing: int = 0,
     damaged: int = 0,
-) -> dict[str, File]:
-    """Return the files of an order by path, manifest last; a delivery to a cloud has no link to that [L]."""
+) -> Folder:
+    """Return the files of an order, manifest last; a delivery to a cloud has no link to that [L]."""
 
-    def raster(path: str, about: Mapping[str, str]) -> File:
-        def make() -> Content:
-            # It begins like a little-endian TIFF; the rest is noise.
-            seed = f"{order_id}/{path}".encode()
-            return Content(b"II*\0"[:file_bytes], Pixels(seed, max(0, file_bytes - 4)))
+    def image(path: str, about: Mapping[str, str]) -> File:
+        return File(path, "image/tiff", lambda: raster(f"{order_id}/{path}", file_bytes), about)
 
-        return File(path, "image/tiff", make, about)
-
-    made = (_quads if order.get("source_type") == "basemaps" else _scenes)(order, raster)
+    made = (_quads if order.get("source_type") == "basemaps" else _scenes)(order, image)
     loose = list({file.path: file for file in made}.values())  # an item may be in two bundles
     lost = _last_item(loose) if partial else ""
     files = [file for file in loose if file.annotations.get("planet/item_id") != lost]
     heavy = file_bytes * len(files)
     if is_zipped(order):
-        files = _archived(order_id, order, files, heavy)
+        files = _archived(order_id, order, files)
     delivered = [*map(_damaged, files[:damaged]), *files[damaged:]]
     if not is_for_cloud(order) and manifest != "absent":
-        delivered = [*delivered[: len(files) - missing], _manifest(files, manifest, heavy=heavy)]
-    return {file.path: file for file in delivered}
+        delivered = [*delivered[: len(files) - missing], _manifest(files, manifest)]
+    return Folder(delivered, heavy)
 
 
-Raster = Callable[[str, Mapping[str, str]], File]
+Image = Callable[[str, Mapping[str, str]], File]
 
 
-def _scenes(order: Mapping[str, Any], raster: Raster) -> Iterator[File]:
+def _scenes(order: Mapping[str, Any], image: Image) -> Iterator[File]:
     composite = any("composite" in tool for tool in order.get("tools", ()))
     for product in order["products"]:
         item_type = product["item_type"]
@@ -110,19 +119,19 @@ def _scenes(order: Mapping[str, Any], raster: Raster) -> Iterator[File]:
                 if text := _TEXTS.get(asset.rpartition("_")[2]):
                     yield File(start + text[0], text[1], _text(f"{asset} of {item}\n"), described)
                 else:
-                    yield raster(f"{start}.tif", described)
+                    yield image(f"{start}.tif", described)
     if composite:
         # With `group_by: strip_id` there is one for each strip, but the strips are not known here.
-        yield from (raster(path, {}) for path in ("composite.tif", "composite_udm.tif"))
+        yield from (image(path, {}) for path in ("composite.tif", "composite_udm.tif"))
 
 
-def _quads(order: Mapping[str, Any], raster: Raster) -> Iterator[File]:
+def _quads(order: Mapping[str, Any], image: Image) -> Iterator[File]:
     for product in order["products"]:
         mosaic = product["mosaic_name"]
         for quad in product.get("quad_ids", _QUADS):
             about = {"planet/item_id": quad, "planet/item_type": mosaic}
             for asset, ending in (("quad", "quad"), ("udm", "ortho_udm2")):
-                yield raster(f"{mosaic}/{quad}_{ending}.tif", {**about, "planet/asset_type": asset})
+                yield image(f"{mosaic}/{quad}_{ending}.tif", {**about, "planet/asset_type": asset})
 
 
 def _last_item(files: Sequence[File]) -> str:
@@ -146,20 +155,20 @@ def _text(text: str) -> Callable[[], Content]:
     return lambda: Content(text.encode())
 
 
-def _archived(order_id: str, order: Mapping[str, Any], files: Sequence[File], heavy: int) -> list[File]:
+def _archived(order_id: str, order: Mapping[str, Any], files: Sequence[File]) -> list[File]:
     """Put all files into one archive, or those of each item into one of its own."""
     delivery = order["delivery"]
     if delivery.get("single_archive"):
         name = delivery.get("archive_filename") or _ARCHIVE
         name = name.replace("{{name}}", order["name"]).replace("{{order_id}}", order_id)
-        return [_archive(name, files, heavy)]
+        return [_archive(name, files)]
     groups: dict[str, list[File]] = {}
     for file in files:
         groups.setdefault(file.annotations.get("planet/item_id", "composite"), []).append(file)
-    return [_archive(f"{item}.zip", members, heavy) for item, members in groups.items()]
+    return [_archive(f"{item}.zip", members) for item, members in groups.items()]
 
 
-def _archive(name: str, files: Sequence[File], heavy: int) -> File:
+def _archive(name: str, files: Sequence[File]) -> File:
     def make() -> Content:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
@@ -169,7 +178,7 @@ def _archive(name: str, files: Sequence[File], heavy: int) -> File:
                 archive.writestr(zipfile.ZipInfo(path), b"".join(file.content.chunks()))
         return Content(buffer.getvalue())
 
-    return File(name, "application/zip", make, heavy=heavy)
+    return File(name, "application/zip", make)
 
 
 def _damaged(file: File) -> File:
@@ -182,9 +191,7 @@ def _damaged(file: File) -> File:
     return File(file.path, file.media_type, make, file.annotations)
 
 
-def _manifest(
-    files: Sequence[File], kind: ManifestKind = "complete", *, folder: str = "", heavy: int = 0
-) -> File:
+def _manifest(files: Sequence[File], kind: ManifestKind = "complete", folder: str = "") -> File:
     if kind == "dotted_paths":
         folder = "./"
 
@@ -201,7 +208,7 @@ def _manifest(
         ]
         return Content(msgspec.json.encode({"name": "", "files": entries}))
 
-    return File(MANIFEST, "application/json", make, heavy=heavy)
+    return File(MANIFEST, "application/json", make)
 
 
 def _digests(content: Content, kind: ManifestKind) -> Mapping[str, str] | None:
@@ -223,14 +230,17 @@ class Storage:
 
     As cloud storage does, it refuses a signed request that also has an `Authorization` header: that would be
     a credential sent to a stranger.
-
-    Args:
-        find: Returns a file by its folder and its path in there.
     """
 
-    def __init__(self, context: Context, find: Callable[[str, str], File]) -> None:
+    def __init__(self, context: Context, folder_of: Callable[[str], Folder]) -> None:
         self._context = context
-        self._find = find
+        self._folder_of = folder_of
+
+    def address_of(self, folder: str, path: str, expires: int) -> str:
+        """Return the address at which a file is served until a moment."""
+        name = f"/{folder}/{path}"
+        query = urlencode({"expires": expires, "signature": self._context.sign(name, expires)})
+        return f"{self._context.storage_url}{quote(name)}?{query}"
 
     async def respond(self, request: ServerRequest) -> ServerResponse:
         """Respond; what takes long to make is made in a thread."""
@@ -244,18 +254,12 @@ class Storage:
             return _error(403, "SignatureDoesNotMatch")
         if int(expires) <= self._context.now():
             return _error(403, "ExpiredToken")
-        folder, _, name = path[1:].partition("/")
-        file = self._find(folder, name)
-        if file.takes_long:
+        name, _, rest = path[1:].partition("/")
+        folder = self._folder_of(name)
+        file = folder.by_path[rest]
+        if not file.is_made and folder.heavy > _THREAD_BYTES:
             await anyio.to_thread.run_sync(lambda: file.content)
         return _part(request, file, blake2b(path.encode(), digest_size=8).hexdigest())
-
-
-def address_of(context: Context, folder: str, path: str, expires: int) -> str:
-    """Return the address at which the storage serves a file until a moment."""
-    name = f"/{folder}/{path}"
-    query = urlencode({"expires": expires, "signature": context.sign(name, expires)})
-    return f"{context.storage_url}{quote(name)}?{query}"
 
 
 def _error(status: int, code: str, **headers: str) -> ServerResponse:
@@ -267,7 +271,7 @@ def _error(status: int, code: str, **headers: str) -> ServerResponse:
 def _part(request: ServerRequest, file: File, tag: str) -> ServerResponse:
     size = file.content.size
     etag = f'"{tag}"'
-    headers = {"content-type": file.media_type, "accept-ranges": "bytes", "etag": etag}
+    headers = {"content-type": file.media_type, "accept-ranges": "bytes", "etag": etag, **file.headers}
     window = _RANGE.fullmatch(request.headers.get("range", ""))  # others are ignored: RFC 9110, 14.2
     if window is None or window.groups() == ("", "") or request.headers.get("if-range", etag) != etag:
         return ServerResponse(200, headers, file.content)

@@ -10,7 +10,7 @@ from attrs import define, field, frozen, validators
 
 from planet_async.simulator.catalog import ASSETS, is_for_cloud, redacted
 from planet_async.simulator.context import NO_EXPIRY, Context, Interval, after, render, seconds_between
-from planet_async.simulator.files import MANIFESTS, File, ManifestKind, address_of, deliver
+from planet_async.simulator.files import MANIFESTS, Folder, ManifestKind, deliver
 from planet_async.simulator.http import (
     Refused,
     Route,
@@ -63,7 +63,7 @@ _ECHOED = (
     "tools",
 )
 _UNABLE = "Unable to accept order"
-_FILES_KEPT = 256  # of so many orders
+_FOLDERS_KEPT = 256
 
 
 def _words(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -192,13 +192,22 @@ _LIST = ListRules(
 class OrdersApi:
     """The operations of the Orders API."""
 
-    def __init__(self, context: Context, *, plan: Plan, max_queued: int, file_bytes: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        plan: Plan,
+        max_queued: int,
+        file_bytes: int,
+        address_of: Callable[[str, str, int], str],
+    ) -> None:
         self.store: Store[Order] = Store(context)
         self._context = context
         self._plan = plan
         self._max_queued = max_queued
         self._file_bytes = file_bytes
-        self._files = lru_cache(_FILES_KEPT)(self._deliver)
+        self._address_of = address_of
+        self.folder: Callable[[str], Folder] = lru_cache(_FOLDERS_KEPT)(self._deliver)
 
     def routes(self) -> Iterable[Route]:
         return (
@@ -308,7 +317,7 @@ class OrdersApi:
         now, (since, state) = self._context.now(), order.step
         if state != "running" and state not in _DELIVERED:
             return None
-        paths = list(self._files(order.id))
+        paths = list(self.folder(order.id).by_path)
         ready = len(paths)
         if state == "running":
             # How results appear is not documented: here evenly, one pending ahead, the manifest last [L].
@@ -342,14 +351,10 @@ class OrdersApi:
         if int(expires) <= self._context.now():
             return message(401, "The download link has expired")
         order_id, _, index = place.partition(".")
-        path = list(self._files(order_id))[int(index)]
-        return ServerResponse(302, {"location": address_of(self._context, order_id, path, int(expires))})
+        path = self.folder(order_id).files[int(index)].path
+        return ServerResponse(302, {"location": self._address_of(order_id, path, int(expires))})
 
-    def find(self, order_id: str, path: str) -> File:
-        """Return a file of an order."""
-        return self._files(order_id)[path]
-
-    def _deliver(self, order_id: str) -> dict[str, File]:
+    def _deliver(self, order_id: str) -> Folder:
         order = self.store.by_id[order_id]
         return deliver(
             order_id,

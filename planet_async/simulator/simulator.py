@@ -17,8 +17,10 @@ from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.context import Context, ListOrder, after
+from planet_async.simulator.data import AssetPlan, DataApi
+from planet_async.simulator.data import Plan as AssetPlans
 from planet_async.simulator.faults import Faults, Gate, Limits
-from planet_async.simulator.files import Storage
+from planet_async.simulator.files import Folder, Storage
 from planet_async.simulator.http import (
     Dropped,
     Hung,
@@ -81,6 +83,8 @@ class Simulator:
         search_plan: What becomes of searches for imaging windows.
         report_plan: Which usage reports there are.
         subscription_plan: What becomes of subscriptions.
+        asset_plan: What becomes of assets that are activated.
+        catalog_days: For how many days, the last of them 30 December 2025, there are scenes: 43 a day.
         change_name: How the service changes the names of what is created; `NAME_CHANGES` has some.
         database_lag: By how many seconds the times of resources are behind the Date of the responses.
         date_header: Whether responses have a Date.
@@ -107,6 +111,8 @@ class Simulator:
         search_plan: SearchPlan = SearchPlan(),  # noqa: B008 - frozen
         report_plan: ReportPlan = ReportPlan(),  # noqa: B008 - frozen
         subscription_plan: SubscriptionPlans = SubscriptionPlan(),  # noqa: B008 - frozen
+        asset_plan: AssetPlans = AssetPlan(),  # noqa: B008 - frozen
+        catalog_days: int = 120,
         change_name: Callable[[str], str] = str,
         database_lag: float = 0.0,
         date_header: bool = True,
@@ -134,14 +140,20 @@ class Simulator:
         self._date_header = date_header
         self._gate = Gate(limits or Limits())
         self._credentials = None if api_key is None else _credentials(api_key)
-        orders = OrdersApi(self._context, plan=plan, max_queued=max_queued, file_bytes=file_bytes)
+        self._storage = Storage(self._context, self._folder)
+        address_of = self._storage.address_of
+        orders = OrdersApi(
+            self._context, plan=plan, max_queued=max_queued, file_bytes=file_bytes, address_of=address_of
+        )
         tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan)
         reports = ReportsApi(self._context, plan=report_plan)
         subscriptions = SubscriptionsApi(self._context, plan=subscription_plan)
         self._orders, self._tasking, self._subscriptions = orders, tasking.store, subscriptions.store
-        self._storage = Storage(self._context, orders.find)
+        self._data = DataApi(
+            self._context, plan=asset_plan, days=catalog_days, file_bytes=file_bytes, address_of=address_of
+        )
         self._webhooks = Webhooks(orders, self._subscriptions)
-        apis = (orders, tasking, reports, subscriptions)
+        apis = (orders, tasking, reports, subscriptions, self._data)
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do
         self._lock = threading.Lock()
@@ -287,9 +299,12 @@ class Simulator:
             return bool(credential) and scheme.lower() in {"basic", "api-key", "bearer"}
         return (scheme.lower(), credential) in self._credentials
 
+    def _folder(self, name: str) -> Folder:
+        return self._data.folder(name) or self._orders.folder(name)
+
     def _origin(self, request: Request) -> Origin:
         target = origin(request.url)
-        if target == origin(self.base_url):
+        if target in {origin(self.base_url), origin(self._context.tiles_url)}:
             return "api"
         if target == origin(self.storage_url):
             return "storage"
