@@ -42,6 +42,9 @@ def square_kilometres(geometry: Mapping[str, Any]) -> float:
     if geometry["type"] == "LineString":
         kilometres = sum(starmap(_length, pairwise(geometry["coordinates"])))
         return round(kilometres * STRIP_WIDTH_KM, 3)
+    if geometry["type"] == "MultiPolygon":
+        polygons = ({"type": "Polygon", "coordinates": each} for each in geometry["coordinates"])
+        return round(sum(map(square_kilometres, polygons)), 3)
     ring = geometry["coordinates"][0]
     doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
     scale = _KM_PER_DEGREE**2 * math.cos(math.radians(ring[0][1]))

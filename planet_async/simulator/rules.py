@@ -274,10 +274,10 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
         if not isinstance(delivery[name], dict):
             yield f"{name} must be an object"
         else:
-            yield from _destination_problems(name, delivery[name])
+            yield from destination_problems(name, delivery[name])
 
 
-def _destination_problems(name: str, parameters: Json) -> Iterator[str]:
+def destination_problems(name: str, parameters: Json) -> Iterator[str]:
     if missing := [key for key in DESTINATIONS[name] if not _is_text(parameters.get(key))]:
         yield f"{name} needs {', '.join(missing)}"
     elif REDACTED in parameters.values():
@@ -367,7 +367,7 @@ def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Itera
         if delivery["type"] not in DESTINATIONS or delivery["type"] in ORDERS_ONLY:
             yield f"bad delivery type {delivery['type']}"
         else:
-            yield from _destination_problems(delivery["type"], delivery["parameters"])
+            yield from destination_problems(delivery["type"], delivery["parameters"])
     hosted = {"parameters": {}, **hosting} if isinstance(hosting, dict) else hosting  # they are optional
     if hosted is not None and not _is_typed(hosted):
         yield "hosting must have a type"

@@ -19,7 +19,9 @@ from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.context import Context, ListOrder, after
 from planet_async.simulator.data import AssetPlan, DataApi
 from planet_async.simulator.data import Plan as AssetPlans
+from planet_async.simulator.destinations import DestinationsApi
 from planet_async.simulator.faults import Faults, Gate, Limits
+from planet_async.simulator.features import FeaturesApi
 from planet_async.simulator.files import Folder, Storage
 from planet_async.simulator.http import (
     Dropped,
@@ -35,6 +37,7 @@ from planet_async.simulator.http import (
 )
 from planet_async.simulator.orders import Order, OrderPlan, OrdersApi
 from planet_async.simulator.orders import Plan as OrderPlans
+from planet_async.simulator.quota import QuotaApi
 from planet_async.simulator.reports import ReportPlan, ReportsApi
 from planet_async.simulator.subscriptions import Plan as SubscriptionPlans
 from planet_async.simulator.subscriptions import Subscription, SubscriptionPlan, SubscriptionsApi
@@ -85,6 +88,7 @@ class Simulator:
         subscription_plan: What becomes of subscriptions.
         asset_plan: What becomes of assets that are activated.
         catalog_days: For how many days, the last of them 30 December 2025, there are scenes: 43 a day.
+        quota: The square kilometres that can be reserved of each product.
         change_name: How the service changes the names of what is created; `NAME_CHANGES` has some.
         database_lag: By how many seconds the times of resources are behind the Date of the responses.
         date_header: Whether responses have a Date.
@@ -113,6 +117,7 @@ class Simulator:
         subscription_plan: SubscriptionPlans = SubscriptionPlan(),  # noqa: B008 - frozen
         asset_plan: AssetPlans = AssetPlan(),  # noqa: B008 - frozen
         catalog_days: int = 120,
+        quota: float = 100_000.0,
         change_name: Callable[[str], str] = str,
         database_lag: float = 0.0,
         date_header: bool = True,
@@ -147,13 +152,23 @@ class Simulator:
         )
         tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan)
         reports = ReportsApi(self._context, plan=report_plan)
-        subscriptions = SubscriptionsApi(self._context, plan=subscription_plan)
+        features = FeaturesApi(self._context)
+        subscriptions = SubscriptionsApi(
+            self._context, plan=subscription_plan, features_of=features.features_of
+        )
+        quotas = QuotaApi(self._context, features_of=features.features_of, quota=quota)
         self._orders, self._tasking, self._subscriptions = orders, tasking.store, subscriptions.store
         self._data = DataApi(
-            self._context, plan=asset_plan, days=catalog_days, file_bytes=file_bytes, address_of=address_of
+            self._context,
+            plan=asset_plan,
+            days=catalog_days,
+            file_bytes=file_bytes,
+            address_of=address_of,
+            area_of=features.areas_of,
         )
+        destinations = DestinationsApi(self._context)
         self._webhooks = Webhooks(orders, self._subscriptions)
-        apis = (orders, tasking, reports, subscriptions, self._data)
+        apis = (orders, tasking, reports, subscriptions, self._data, features, destinations, quotas)
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do
         self._lock = threading.Lock()

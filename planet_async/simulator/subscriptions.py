@@ -39,6 +39,8 @@ SUBSCRIPTIONS = "/subscriptions/v1"
 
 FinalStatus = Literal["completed", "failed", "invalid"]
 Act = Callable[["Subscription"], bool]
+FeaturesOf = Callable[[object], Mapping[str, dict[str, Any]] | None]
+"""Returns the geometries that a reference leads to, by reference; None where it is not known."""
 
 _ACTIVE = frozenset({"preparing", "pending", "running"})
 _CANCELLABLE = frozenset({"pending", "running", "failed", "suspended"})  # [H]
@@ -46,8 +48,8 @@ _EDITABLE = frozenset({"preparing", "pending", "running", "suspended"})
 _COUNTED = ("preparing", "pending", "running", "completed", "cancelled", "suspended", "failed")
 _SHOWN = ("name", "source", "delivery", "hosting", "tools", "notifications")
 _PUT = ("name", "source", "delivery", "hosting", "tools")
-_FEATURE = [[[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]]  # what every reference leads to
-_FEATURES = 3  # of every collection
+_FEATURE = {"type": "Polygon", "coordinates": [[[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]]}
+_FEATURES = 3  # of a collection that the simulated Features API does not have
 # Which types follow from which ids is not documented: a few that were seen [M].
 _TYPES = {
     "BIOMASS": "biomass_proxy",
@@ -384,10 +386,11 @@ _USER = ListRules(refuse=_bad_parameter, filters={"user_id": of_user}, page_size
 class SubscriptionsApi:
     """The operations of the Subscriptions API."""
 
-    def __init__(self, context: Context, *, plan: Plan) -> None:
+    def __init__(self, context: Context, *, plan: Plan, features_of: FeaturesOf) -> None:
         self.store: Store[Subscription] = Store(context)
         self._context = context
         self._plan = plan
+        self._features_of = features_of
 
     def routes(self) -> Iterable[Route]:
         """Yield the operations; Planet's documentation ends the path with a slash, its client does not."""
@@ -435,8 +438,9 @@ class SubscriptionsApi:
         reference = parameters["geometry"].get("content")
         if not isinstance(reference, str):
             raise Refused(error(400, "the geometry must be a reference to a feature collection"))
-        for number in range(_FEATURES):
-            geometry = {"type": "ref", "content": f"{reference}/{number}"}
+        unknown = [f"{reference}/{number}" for number in range(_FEATURES)]
+        for each in self._features_of(reference) or unknown:
+            geometry = {"type": "ref", "content": each}
             source = {**template["source"], "parameters": {**parameters, "geometry": geometry}}
             self._create({**template, "source": source})
         url = f"{self._context.base_url}{SUBSCRIPTIONS}?geom_ref={reference}"
@@ -531,7 +535,7 @@ class SubscriptionsApi:
             Subscription(
                 number=number,
                 id=self._context.new_id(),
-                body=_completed(body),
+                body=_completed(body, self._features_of),
                 steps=plan.steps(now()),
                 now=now,
                 plan=plan,
@@ -542,7 +546,7 @@ class SubscriptionsApi:
         self, subscription: Subscription, body: Mapping[str, Any], *, keeps_delivery: bool = False
     ) -> None:
         _check(body, keeps_delivery=keeps_delivery)
-        now, edited = self._context.now(), _completed(body)
+        now, edited = self._context.now(), _completed(body, self._features_of)
         if subscription.state not in _EDITABLE:
             raise Refused(error(409, f"A subscription that is {subscription.status} cannot be changed"))
         if problem := _edit_problem(subscription, edited, now):
@@ -603,7 +607,7 @@ def _details(request: ServerRequest) -> dict[str, Any]:
     return _object(request) if request.body and request.body != b"null" else {}
 
 
-def _completed(body: Mapping[str, Any]) -> dict[str, Any]:
+def _completed(body: Mapping[str, Any], features_of: FeaturesOf) -> dict[str, Any]:
     """Return a request as it will be shown: with its type and the defaults, and without secrets."""
     found = {name: body[name] for name in _SHOWN if body.get(name) not in (None, {})}
     parameters = dict(found["source"]["parameters"])
@@ -614,7 +618,7 @@ def _completed(body: Mapping[str, Any]) -> dict[str, Any]:
         parameters.setdefault("time_range_type", "acquired")  # [H, recorded]
     geometry = parameters["geometry"]
     if geometry["type"] == "ref":  # expanded, with the reference added [H, recorded]
-        parameters["geometry"] = {"type": "Polygon", "coordinates": _FEATURE}
+        parameters["geometry"] = next(iter((features_of(geometry["content"]) or {}).values()), _FEATURE)
         parameters["geom_ref"] = geometry.get("content")
     kind = kind or _TYPES.get(str(parameters["id"]).partition("-")[0], "planetary_variable")
     found["source"] = {"type": kind, "parameters": parameters}
