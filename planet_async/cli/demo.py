@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import typer
 from attrs import define, evolve, field, frozen
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +39,6 @@ from planet_async.cli.output import (
     clean,
     print_error,
     print_json,
-    size_text,
     states_text,
     stderr,
     stdout,
@@ -367,7 +367,7 @@ class _Report:
         where = f"in {self.folder}" if self.folder else "in a temporary folder, removed by now"
         for name, number, note in (
             ("Orders", f"{len(self.job.listed):,}", states_text(dict(self._states().most_common()))),
-            ("Files", f"{self.job.downloaded:,}", Text(f"{size_text(self._bytes())}, {where}")),
+            ("Files", f"{self.job.downloaded:,}", Text(f"{decimal(self._bytes())}, {where}")),
             (
                 "Requests",
                 f"{sum(self.requests.values()):,}",
