@@ -20,6 +20,7 @@ Things go wrong on demand:
 """
 
 from planet_async.simulator.context import NAME_CHANGES
+from planet_async.simulator.data import AssetPlan
 from planet_async.simulator.faults import Fault, Faults, Limits
 from planet_async.simulator.http import ServerRequest
 from planet_async.simulator.order_store import Order, OrderPlan
@@ -31,6 +32,7 @@ from planet_async.simulator.windows import SearchPlan
 
 __all__ = [
     "NAME_CHANGES",
+    "AssetPlan",
     "Fault",
     "Faults",
     "Limits",

@@ -73,6 +73,11 @@ class Context:
         self._start = after(_moment(clock.now()), -database_lag) - self.elapsed()
         self._at: int | None = None
 
+    @property
+    def tiles_url(self) -> str:
+        """The address of thumbnails: another origin than that of the API, but where that is a socket."""
+        return self.base_url.replace("//api.planet.com", "//tiles.planet.com")
+
     def now(self) -> int:
         """Return the present moment of the service's database, which all resources are stamped with."""
         return self._start + self.elapsed() if self._at is None else self._at

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 from urllib.parse import quote, unquote, urlencode
@@ -45,6 +45,7 @@ class File:
     media_type: str
     make: Callable[[], Content] = field(repr=False)
     annotations: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict)
     _content: Content | None = field(default=None, init=False, repr=False)
 
     @property
@@ -59,7 +60,16 @@ class File:
         return self._content
 
 
-class Delivery:
+class Folder:
+    """Files in the storage, by path; `heavy` bytes are read to make the heaviest of them."""
+
+    def __init__(self, files: Iterable[File], heavy: int = 0) -> None:
+        self.files: Sequence[File] = [*files]
+        self.by_path: dict[str, File] = {file.path: file for file in self.files}
+        self.heavy = heavy
+
+
+class Delivery(Folder):
     """The files of one order, manifest last; `heavy` bytes are read to make an archive or the manifest.
 
     A delivery to a cloud has no manifest link [L].
@@ -83,15 +93,13 @@ class Delivery:
         loose = list({file.path: file for file in made}.values())  # an item may be in two bundles
         lost = _last_item(loose) if partial else ""
         kept = [file for file in loose if file.annotations.get("planet/item_id") != lost]
-        self.heavy: int = file_bytes * len(kept)
         files = _archived(order_id, order, kept) if is_zipped(order) else kept
         described = files
         if damaged:
             files = [*(_damaged(file) for file in files[:damaged]), *files[damaged:]]
         if not self.to_cloud and manifest != "absent":
             files = [*files[: len(files) - missing], _manifest(described, manifest)]
-        self.files: Sequence[File] = files
-        self.by_path: dict[str, File] = {file.path: file for file in files}
+        super().__init__(files, heavy=file_bytes * len(kept))
 
     def _scenes(self, order: Mapping[str, Any]) -> Iterator[File]:
         composite = any("composite" in tool for tool in order.get("tools", ()))
@@ -123,9 +131,12 @@ class Delivery:
                     yield File(path, "image/tiff", self._pixels(path), {**about, "planet/asset_type": asset})
 
     def _pixels(self, path: str) -> Callable[[], Content]:
-        seed = f"{self._order_id}/{path}".encode()
-        # It begins like a little-endian TIFF; the rest is noise.
-        return lambda: Content(b"II*\0"[: self._file_bytes], Pixels(seed, max(0, self._file_bytes - 4)))
+        return lambda: raster(f"{self._order_id}/{path}", self._file_bytes)
+
+
+def raster(seed: str, size: int) -> Content:
+    """Return noise that begins like a little-endian TIFF."""
+    return Content(b"II*\0"[:size], Pixels(seed.encode(), max(0, size - 4)))
 
 
 def _last_item(files: Sequence[File]) -> str:
@@ -250,12 +261,12 @@ class Storage:
     a credential sent to a stranger.
     """
 
-    def __init__(self, context: Context, delivery_of: Callable[[str], Delivery]) -> None:
+    def __init__(self, context: Context, folder_of: Callable[[str], Folder]) -> None:
         self._context = context
-        self._delivery_of = delivery_of
+        self._folder_of = folder_of
 
-    def address_of(self, order_id: str, path: str, expires: int) -> str:
-        name = f"/{order_id}/{path}"
+    def address_of(self, folder: str, path: str, expires: int) -> str:
+        name = f"/{folder}/{path}"
         query = urlencode({"expires": expires, "signature": self._context.sign(name, expires)})
         return f"{self._context.storage_url}{quote(name)}?{query}"
 
@@ -264,10 +275,10 @@ class Storage:
         path = unquote(request.path)
         if (refusal := self._refusal(request, path)) is not None:
             return refusal
-        order_id, _, name = path[1:].partition("/")
-        delivery = self._delivery_of(order_id)
-        file = delivery.by_path[name]
-        if not file.is_made and delivery.heavy > _THREAD_BYTES:
+        folder_name, _, name = path[1:].partition("/")
+        folder = self._folder_of(folder_name)
+        file = folder.by_path[name]
+        if not file.is_made and folder.heavy > _THREAD_BYTES:
             await anyio.to_thread.run_sync(lambda: file.content)
         return _part(request, file, blake2b(path.encode(), digest_size=8).hexdigest())
 
@@ -293,7 +304,7 @@ def _error(status: int, code: str, **headers: str) -> ServerResponse:
 def _part(request: ServerRequest, file: File, tag: str) -> ServerResponse:
     size = file.content.size
     etag = f'"{tag}"'
-    headers = {"content-type": file.media_type, "accept-ranges": "bytes", "etag": etag}
+    headers = {"content-type": file.media_type, "accept-ranges": "bytes", "etag": etag, **file.headers}
     window = _RANGE.fullmatch(request.headers.get("range", ""))  # others are ignored: RFC 9110, 14.2
     if window is None or window.groups() == ("", "") or request.headers.get("if-range", etag) != etag:
         return ServerResponse(200, headers, file.content)

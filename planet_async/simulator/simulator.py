@@ -17,8 +17,10 @@ from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.context import Context, ListOrder, after
+from planet_async.simulator.data import AssetPlan, DataApi
+from planet_async.simulator.data import Plan as AssetPlans
 from planet_async.simulator.faults import Faults, Gate, Limits
-from planet_async.simulator.files import Delivery, Storage
+from planet_async.simulator.files import Delivery, Folder, Storage
 from planet_async.simulator.http import (
     Dropped,
     Hung,
@@ -84,6 +86,8 @@ class Simulator:
         search_plan: What becomes of searches for imaging windows.
         report_plan: Which usage reports there are.
         subscription_plan: What becomes of subscriptions.
+        asset_plan: What becomes of assets that are activated.
+        catalog_days: For how many days, the last of them 30 December 2025, there are scenes: about 50 a day.
         change_name: How the service changes the names of what is created; `NAME_CHANGES` has some.
         database_lag: By how many seconds the times of resources are behind the Date of the responses.
         date_header: Whether responses have a Date.
@@ -110,6 +114,8 @@ class Simulator:
         search_plan: SearchPlan = SearchPlan(),  # noqa: B008 - frozen
         report_plan: ReportPlan = ReportPlan(),  # noqa: B008 - frozen
         subscription_plan: SubscriptionPlans = SubscriptionPlan(),  # noqa: B008 - frozen
+        asset_plan: AssetPlans = AssetPlan(),  # noqa: B008 - frozen
+        catalog_days: int = 120,
         change_name: Callable[[str], str] = str,
         database_lag: float = 0.0,
         date_header: bool = True,
@@ -137,8 +143,8 @@ class Simulator:
         self._gate = Gate(limits or Limits())
         self._credentials = None if api_key is None else _credentials(api_key)
         self._file_bytes = file_bytes
-        delivery_of = lru_cache(_DELIVERIES_KEPT)(self._delivery)
-        self._storage = Storage(self._context, delivery_of)
+        self._delivery_of = delivery_of = lru_cache(_DELIVERIES_KEPT)(self._delivery)
+        self._storage = Storage(self._context, lru_cache(_DELIVERIES_KEPT)(self._folder))
         orders = OrdersApi(
             self._context,
             plan=plan,
@@ -150,10 +156,17 @@ class Simulator:
         tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan, page_size=page_size)
         reports = ReportsApi(self._context, plan=report_plan, page_size=page_size)
         subscriptions = SubscriptionsApi(self._context, plan=subscription_plan, page_size=page_size)
+        self._data = DataApi(
+            self._context,
+            plan=asset_plan,
+            days=catalog_days,
+            file_bytes=file_bytes,
+            address_of=self._storage.address_of,
+        )
         self._orders, self._subscriptions = orders.store, subscriptions.store
         self._tasking = tasking.store
         self._webhooks = Webhooks(self._orders, orders.json, self._subscriptions)
-        apis = (orders, tasking, reports, subscriptions)
+        apis = (orders, tasking, reports, subscriptions, self._data)
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[
             tuple[int, int, Callable[[], ServerResponse]]
@@ -304,6 +317,9 @@ class Simulator:
             return bool(credential) and scheme.lower() in {"basic", "api-key", "bearer"}
         return (scheme.lower(), credential) in self._credentials
 
+    def _folder(self, name: str) -> Folder:
+        return self._data.folder(name) or self._delivery_of(name)
+
     def _delivery(self, order_id: str) -> Delivery:
         order = self._orders.by_id[order_id]
         return Delivery(
@@ -318,7 +334,7 @@ class Simulator:
 
     def _origin(self, request: Request) -> Origin:
         target = origin(request.url)
-        if target == origin(self.base_url):
+        if target in {origin(self.base_url), origin(self._context.tiles_url)}:
             return "api"
         if target == origin(self.storage_url):
             return "storage"
