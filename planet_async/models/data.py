@@ -6,7 +6,7 @@ See https://docs.planet.com/develop/apis/data/
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
@@ -19,8 +19,8 @@ from planet_async.models.base import (
     optional_texts,
 )
 from planet_async.models.base import geometry as converted_geometry
-from planet_async.models.codec import Check, NonEmpty, ReadBy, Timestamp, decode_part
-from planet_async.models.data_filter import AndFilter, AnyFilter
+from planet_async.models.codec import NonEmpty, Timestamp, decode_part, read_by
+from planet_async.models.data_filter import AndFilter, Filter, read_filter
 from planet_async.models.geometry import to_geojson
 
 # --- Items
@@ -251,13 +251,6 @@ def _area(value: object) -> Mapping[str, Any] | None:
     return _references(value) if _is_list_of_references(value) else converted_geometry(value)
 
 
-def _read_area(value: object, path: str, check: Check) -> object:
-    found = _area(value)
-    if not isinstance(found, Mapping):
-        check.problems.append(f"{path}{getattr(found, 'problem', '')}")
-    return found
-
-
 @frozen
 class SearchRequest(RequestModel):
     """A search.
@@ -286,10 +279,8 @@ class SearchRequest(RequestModel):
     )
 
     item_types: tuple[str, ...] = field(converter=_item_types)
-    filter: AnyFilter | Mapping[str, Any] | None = None
-    geometry: Annotated[Mapping[str, Any], ReadBy(_read_area)] | None = field(
-        default=None, converter=_area, kw_only=True
-    )
+    filter: Filter | Mapping[str, Any] | None = field(default=None, metadata=read_by(read_filter))
+    geometry: Mapping[str, Any] | None = field(default=None, converter=_area, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
     asset_types: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     daily_email: bool | None = field(default=None, kw_only=True)

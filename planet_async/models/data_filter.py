@@ -5,14 +5,14 @@ See https://docs.planet.com/develop/apis/data/items/
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import RequestModel, items, rfc3339, texts, unfit
 from planet_async.models.base import geometry as converted_geometry
-from planet_async.models.codec import Check, ReadBy, drop_nulls, geometry_of
+from planet_async.models.codec import Check, drop_nulls, read_by
 from planet_async.models.geometry import GEOMETRIES
 from planet_async.models.json import finite, kind
 
@@ -57,7 +57,8 @@ def _parts(value: "Filter | Mapping[str, Any]", cls: "type[AndFilter | OrFilter]
 # --- Filters that hold others
 
 
-def _read_filter(value: object, path: str, check: Check) -> object:
+def read_filter(value: object, path: str, check: Check) -> object:
+    """Read the JSON of a filter; one of a kind that is unknown here stays as it is."""
     if not check.is_object(value, path):
         return value
     drop_nulls(value)
@@ -65,7 +66,7 @@ def _read_filter(value: object, path: str, check: Check) -> object:
     if not isinstance(name, str) or not name:
         check.expected("a text, the type of the filter", name, f"{path}.type")
     elif name in _FILTERS:
-        return check.read_fields(value, _FILTERS[name], path)
+        return check.read(value, _FILTERS[name], path)
     else:
         check.spelling([name], _FILTERS, f"{path}.type")
     return value
@@ -73,11 +74,8 @@ def _read_filter(value: object, path: str, check: Check) -> object:
 
 def _read_one_filter(value: object, path: str, check: Check) -> object:
     if isinstance(value, list) and len(value) == 1:  # as older pages of Planet wrote it
-        return _read_filter(value[0], f"{path}[0]", check)
-    return _read_filter(value, path, check)
-
-
-AnyFilter = Annotated[Filter, ReadBy(_read_filter)]
+        return read_filter(value[0], f"{path}[0]", check)
+    return read_filter(value, path, check)
 
 
 def _filters(value: Iterable[Filter | Mapping[str, Any]]) -> tuple[Filter | Mapping[str, Any], ...]:
@@ -99,14 +97,16 @@ def _filter(value: Filter | Mapping[str, Any]) -> Filter | Mapping[str, Any]:
 class AndFilter(Filter):
     """Items that pass all of these filters; without any, all items."""
 
-    config: tuple[AnyFilter | Mapping[str, Any], ...] = field(default=(), converter=_filters)
+    config: tuple[Filter | Mapping[str, Any], ...] = field(
+        default=(), converter=_filters, metadata=read_by(read_filter)
+    )
 
 
 @frozen
 class OrFilter(Filter):
     """Items that pass at least one of these filters."""
 
-    config: tuple[AnyFilter | Mapping[str, Any], ...] = field(converter=_filters)
+    config: tuple[Filter | Mapping[str, Any], ...] = field(converter=_filters, metadata=read_by(read_filter))
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         return _not_empty(self.config, "filter")
@@ -116,7 +116,7 @@ class OrFilter(Filter):
 class NotFilter(Filter):
     """Items that do not pass this filter."""
 
-    config: Annotated[Filter, ReadBy(_read_one_filter)] | Mapping[str, Any] = field(converter=_filter)
+    config: Filter | Mapping[str, Any] = field(converter=_filter, metadata=read_by(_read_one_filter))
 
 
 # --- Ranges
@@ -150,17 +150,6 @@ def _rfc3339(value: object) -> str:
     return rfc3339(value)
 
 
-def _read_instant(value: object, path: str, check: Check) -> object:
-    try:
-        return _rfc3339(value)
-    except InvalidRequest as error:
-        check.problems.append(f"{path}: {error.message}")
-        return value
-
-
-_Instant = Annotated[str, ReadBy(_read_instant)]
-
-
 @frozen(kw_only=True)
 class NumberRange(RequestModel):
     """The numbers above `gt` or from `gte` on, and below `lt` or up to `lte`; one end may be open."""
@@ -180,10 +169,10 @@ class NumberRange(RequestModel):
 class DateRange(RequestModel):
     """The times after `gt` or from `gte` on, and before `lt` or up to `lte`; one end may be open."""
 
-    gt: _Instant | None = field(default=None, converter=_instant)
-    gte: _Instant | None = field(default=None, converter=_instant)
-    lt: _Instant | None = field(default=None, converter=_instant)
-    lte: _Instant | None = field(default=None, converter=_instant)
+    gt: str | None = field(default=None, converter=_instant)
+    gte: str | None = field(default=None, converter=_instant)
+    lt: str | None = field(default=None, converter=_instant)
+    lte: str | None = field(default=None, converter=_instant)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         lower = [datetime.fromisoformat(each) for each in (self.gt, self.gte) if each]
@@ -332,7 +321,7 @@ class GeometryFilter(Filter):
     Planet goes into the `geometry` of the search instead.
     """
 
-    config: Annotated[Mapping[str, Any], geometry_of(_SEARCHABLE)] = field(converter=converted_geometry)
+    config: Mapping[str, Any] = field(converter=converted_geometry)
     relation: str | None = None
     field_name: str | None = field(default=None, kw_only=True)
 
