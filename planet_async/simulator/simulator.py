@@ -16,6 +16,7 @@ import anyio.lowlevel
 from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
+from planet_async.simulator.basemaps import BasemapsApi
 from planet_async.simulator.context import Context, ListOrder, after
 from planet_async.simulator.data import AssetPlan, DataApi
 from planet_async.simulator.data import Plan as AssetPlans
@@ -163,10 +164,16 @@ class Simulator:
             file_bytes=file_bytes,
             address_of=self._storage.address_of,
         )
+        self._basemaps = BasemapsApi(
+            self._context,
+            days=catalog_days,
+            file_bytes=file_bytes,
+            address_of=self._storage.address_of,
+        )
         self._orders, self._subscriptions = orders.store, subscriptions.store
         self._tasking = tasking.store
         self._webhooks = Webhooks(self._orders, orders.json, self._subscriptions)
-        apis = (orders, tasking, reports, subscriptions, self._data)
+        apis = (orders, tasking, reports, subscriptions, self._data, self._basemaps)
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[
             tuple[int, int, Callable[[], ServerResponse]]
@@ -318,7 +325,7 @@ class Simulator:
         return (scheme.lower(), credential) in self._credentials
 
     def _folder(self, name: str) -> Folder:
-        return self._data.folder(name) or self._delivery_of(name)
+        return self._data.folder(name) or self._basemaps.folder(name) or self._delivery_of(name)
 
     def _delivery(self, order_id: str) -> Delivery:
         order = self._orders.by_id[order_id]
