@@ -120,7 +120,7 @@ def test_list_on_a_terminal(run: Run, on_terminal: Run, write: Write) -> None:
     assert "no orders" in on_terminal("tasking", "list", "--name", "nobody").out
     bad = run("tasking", "list", "--created-after", "2026-01-01T00:00:00")
     assert bad.code == 2
-    assert "no time zone" in bad.err
+    assert "with its zone" in bad.err
 
 
 def test_update(run: Run, write: Write) -> None:
