@@ -124,6 +124,7 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.subscriptions",
     "cli.tasking",
     "downloads.segments",
+    "services._asset_files",
     "services._bulk_cancel",
     "services._order_files",
     "simulator.basemaps",
