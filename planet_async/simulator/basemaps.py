@@ -38,7 +38,7 @@ _TILE_PIXELS = 256
 _EQUATOR = 40075016.68557849  # metres
 _NORTH = 85.051128514163  # where the map is a square
 _WORLD: Box = (-180.0, -_NORTH, 180.0, _NORTH)
-_FIELDS: Box = (18.1, -34.0, 18.7, -33.6)
+_FIELDS: Box = (18.0, -34.1, 18.8, -33.5)
 
 T = TypeVar("T")
 
