@@ -11,13 +11,13 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from planet_async._loops import PerLoop
+from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, link_target, without_query
-from planet_async.layers.closing import ClientClock, CloseGuard, Shutdown
+from planet_async.layers.closing import ClientClock, CloseGuard
 from planet_async.layers.compression import Decompress
 from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
@@ -51,7 +51,7 @@ class _Shared:
     """The parts that a client shares with its views."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
-        self.shutdown = Shutdown()
+        self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
         self.limits = SharedRateLimits(credentials, config, clock)

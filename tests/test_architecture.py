@@ -16,8 +16,8 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
     ("config", "redaction", "outcome", "_tasks", "_loops"),
-    ("auth", "models", "transports", "downloads", "testing"),
-    ("layers", "jobs", "webhooks"),
+    ("models", "transports", "downloads", "testing"),
+    ("auth", "layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
     ("services",),
@@ -124,6 +124,7 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.subscriptions",
     "cli.tasking",
     "downloads.segments",
+    "services._asset_files",
     "services._bulk_cancel",
     "services._order_files",
     "simulator.geometry",

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
@@ -33,6 +33,7 @@ class Transfer:
     max_attempts: int
     at_once: int
     progress: ProgressCallback | None
+    received: int = field(init=False, default=0)
 
     async def retry_until_complete(
         self, fetch: Callable[[Request], Awaitable[None]], arrived: Callable[[], int]
@@ -64,10 +65,11 @@ class Transfer:
                 renewed_at = arrived()
                 request = await self.file.renew(request)
 
-    def report(self, received: int, size: int | None) -> None:
-        """Call the progress callback, if there is one."""
+    def report(self, size: int | None, count: int) -> None:
+        """Call the progress callback, if there is one: `count` more bytes have arrived."""
+        self.received += count
         if self.progress is not None:
-            self.progress(Progress(self.file.name, received, size))
+            self.progress(Progress(self.file.name, self.received, size))
 
     async def on_disk(self, act: Callable[..., T], *arguments: object) -> T:
         """Do it in a thread; see `translated`."""

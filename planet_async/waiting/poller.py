@@ -33,9 +33,9 @@ from planet_async._tasks import open_task_group
 from planet_async.clock import Clock
 from planet_async.config import Schedule
 from planet_async.errors import PlanetError
-from planet_async.outcome import chunks
-from planet_async.waiting.registry import POLLS_AT_ONCE, State, Waiter, WaiterRegistry
-from planet_async.waiting.sweep import FEW, Identified, ListQueries, Sweep
+from planet_async.outcome import Identified, chunks
+from planet_async.waiting.registry import POLLS_AT_ONCE, URGENT, State, Waiter, WaiterRegistry
+from planet_async.waiting.sweep import FEW, ListQueries, Sweep
 
 T = TypeVar("T", bound=Identified)
 Poll = Callable[[str], Awaitable[T]]
@@ -99,7 +99,6 @@ class Poller(Generic[T]):
         return max(self._schedule.pause(polls), self._spacing * len(self._registry.entries))
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """Do not wait for these any longer."""
         self._registry.leave(waiter, ids)
 
     def poll_now(self, id_: str) -> None:
@@ -152,7 +151,7 @@ class Poller(Generic[T]):
         is_page_due = page_due <= now
         # Thousands of polls may be urgent, at a few a second: polls and pages take turns.
         if not (is_page_due and self._is_turn_of_page) and (
-            ids := self._registry.take_urgent(1 if is_page_due else POLLS_AT_ONCE)
+            ids := self._registry.take_due(URGENT, 1 if is_page_due else POLLS_AT_ONCE)
         ):
             self._is_turn_of_page = True
             await self._poll_all(ids)

@@ -23,7 +23,7 @@ from planet_async.errors import (
 )
 from planet_async.http import Request
 from planet_async.testing import FakeClock
-from planet_async.waiting.registry import WaiterRegistry
+from planet_async.waiting.registry import URGENT, WaiterRegistry
 from planet_async.waiting.sweep import Sweep
 from planet_async.waiting.waiter import WaitForMany, wait_for
 
@@ -467,8 +467,8 @@ async def test_a_thousand_notices_of_one_thing_are_one() -> None:
     room.join(WaitForMany(Account(FakeClock()).shared, [], is_done), ["a", "b"])
     for _ in range(1000):
         room.poll_soon("a")
-    assert room.take_urgent() == ["a"]
-    assert room.take_urgent() == []
+    assert room.take_due(URGENT) == ["a"]
+    assert room.take_due(URGENT) == []
 
 
 async def test_who_has_stopped_waiting_costs_nothing_any_more() -> None:
