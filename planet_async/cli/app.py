@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
 from planet_async.cli import ledger, orders, reports, simulate, subscriptions, tasking
+from planet_async.cli.collect import collect
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Connection
 
@@ -79,7 +80,7 @@ _GROUPS = {
 def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
     """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    arguments = [*inspect.signature(command).parameters.values()][1:]  # without the context
+    arguments = [each for each in inspect.signature(command).parameters.values() if each.name != "context"]
     add = group.command(
         command.__name__.rstrip("_").replace("_", "-"),
         cls=_Command,
@@ -91,6 +92,7 @@ def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
 
 _add_command(app, demo)
 _add_command(app, simulate.simulate)
+_add_command(app, collect)
 for _name, (_help, _commands) in _GROUPS.items():
     _group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
     for _command in _commands:
