@@ -66,6 +66,7 @@ from planet_async.cli.runner import (
     hosting_of,
     id_argument,
     ids_argument,
+    named,
     print_request,
     read_geometry,
     read_items,
@@ -623,7 +624,7 @@ def _saying_how_to_resume(
         raise
 
 
-COMMANDS = (
+COMMANDS = named(
     *(create, request, get, list_, wait, run, download, cancel, stats),
     *(bundles, item_types),
 )

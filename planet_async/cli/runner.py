@@ -466,6 +466,14 @@ def _wrong(where: str, problem: str) -> InvalidRequest:
 # --- What commands have in common
 
 
+Command = Callable[..., None]
+
+
+def named(*commands: Command) -> dict[str, Command]:
+    """Return commands by their names, which are those of the functions."""
+    return {command.__name__.rstrip("_").replace("_", "-"): command for command in commands}
+
+
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
@@ -481,6 +489,16 @@ def show_one(
             print_json(found.raw)
         else:
             show(found)
+        return True
+
+    with_planet(context, work)
+
+
+def run_only(context: typer.Context, act: Callable[[Planet], Awaitable[None]]) -> None:
+    """Do what has no result to print."""
+
+    async def work(planet: Planet) -> bool:
+        await act(planet)
         return True
 
     with_planet(context, work)

@@ -44,6 +44,7 @@ from planet_async.cli.runner import (
     hosting_of,
     id_argument,
     ids_argument,
+    named,
     print_list,
     print_request,
     read_geometry,
@@ -614,7 +615,7 @@ def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:
     print_table(("status", "count"), [(state_text(name), n) for name, n in asdict(counts).items()])
 
 
-COMMANDS = (
+COMMANDS = named(
     *(create, create_bulk, request, request_catalog, request_source),
     *(get, list_, update, patch, cancel, wait, suspend, reactivate),
     *(results, summary, item_types),
