@@ -22,6 +22,7 @@ from planet_async import (
     Request,
     Response,
 )
+from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -253,3 +254,26 @@ async def test_a_quad_without_a_link_says_why(tmp_path: Path) -> None:
         await planet.basemaps.download(await listed(found), tmp_path)
     with pytest.raises(InvalidRequest, match="expected quads"):
         await planet.basemaps.download(["455-1273"], tmp_path)  # type: ignore[list-item]
+
+
+# --- on a simulated Planet
+
+
+async def test_from_a_series_to_files(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """The newest mosaic of a series, the quads of an area, and their files, each requested once."""
+    series = await planet.basemaps.get_series("Swartland Weekly")
+    mosaic = await planet.basemaps.series_mosaics(series, latest=True).first()
+    assert mosaic is not None
+    assert await planet.basemaps.get(mosaic.name) == mosaic
+    box = (18.2, -34.0, 18.3, -33.9)
+    quads = planet.basemaps.quads(mosaic, bbox=box, minimal=True, page_size=2)
+    count = await planet.basemaps.count_quads(mosaic, bbox=box)
+    simulator.faults.add(Fault(operation="storage.get", cut=10, times=1))
+    paths = await planet.basemaps.download(quads, tmp_path)
+    assert len(paths) == count > 1
+    assert all(path.stat().st_size > 0 for path in paths)
+    asked = simulator.requests["basemaps.download"]
+    assert asked == count + 1
+    assert await planet.basemaps.download(quads, tmp_path) == paths
+    assert simulator.requests["basemaps.download"] == asked
+    assert not [*tmp_path.rglob("*.part")]
