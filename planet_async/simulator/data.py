@@ -425,8 +425,10 @@ class DataApi:
     def folder(self, name: str) -> Folder | None:
         """Return the files of a scene as the storage has them."""
         item_type, _, item_id = name.partition(".")
-        scene = scenes(self._days).get((item_type, item_id))
-        return None if scene is None else Folder([self._file(scene, asset) for asset in scene.assets])
+        if item_type not in ITEM_TYPES:
+            return None
+        scene = self._scene(item_type, item_id)
+        return Folder([self._file(scene, asset) for asset in scene.assets])
 
     @property
     def _url(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.tasking_store import FinalStatus, TaskingPlan
+from planet_async.simulator.tasking import FinalStatus, TaskingPlan
 from planet_async.simulator.windows import SearchPlan
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"

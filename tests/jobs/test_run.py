@@ -461,7 +461,7 @@ async def test_max_queued_is_the_most_at_the_service(clock: FakeClock, tmp_path:
 
     def plan(_: object, number: int) -> OrderPlan:
         nonlocal most
-        states = Counter(order.state for order in service.simulator._orders.by_id.values())
+        states = Counter(order.state for order in service.simulator.orders.values())
         most = max(most, 1 + states["queued"] + states["running"])
         return OrderPlan(queue_seconds=number % 5, run_seconds=20)
 
