@@ -21,8 +21,8 @@ from planet_async.simulator.http import (
     Route,
     ServerRequest,
     ServerResponse,
-    decode_json,
     field_errors,
+    json_object,
     json_response,
     message,
 )
@@ -110,14 +110,14 @@ class DataApi:
         days: int,
         file_bytes: int,
         address_of: Callable[[str, str, int], str],
-        area_of: Callable[[str], Sequence[Json] | None] = lambda _: None,
+        areas_of: Callable[[str], Sequence[Json] | None],
     ) -> None:
         self._context = context
         self._plan = plan
         self._days = days
         self._file_bytes = file_bytes
         self._address_of = address_of
-        self._area_of = area_of
+        self._areas_of = areas_of
         self._searches: dict[str, _Search] = {}
         self._activated: dict[_Place, tuple[int, AssetPlan]] = {}
         self._coverages: dict[tuple[str, ...], int] = {}
@@ -306,7 +306,7 @@ class DataApi:
         content = geometry.get("content")
         areas: list[Json] = []
         for reference in content if isinstance(content, list) else [content]:
-            found = self._area_of(reference) if isinstance(reference, str) else None
+            found = self._areas_of(reference) if isinstance(reference, str) else None
             if found is None:
                 raise ValueError(f"{reference!r} is not a reference to a feature")
             areas += found
@@ -571,11 +571,7 @@ class Cursor:
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    try:
-        body = decode_json(request)
-    except ValueError:
-        raise Refused(field_errors({}, "The request body is not JSON")) from None
-    if not isinstance(body, dict):
+    if (body := json_object(request)) is None:
         raise Refused(field_errors({}, "The request body is not a JSON object"))
     return body
 

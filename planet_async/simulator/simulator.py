@@ -165,7 +165,7 @@ class Simulator:
             days=catalog_days,
             file_bytes=file_bytes,
             address_of=address_of,
-            area_of=features.areas_of,
+            areas_of=features.areas_of,
         )
         self._basemaps = BasemapsApi(
             self._context, days=catalog_days, file_bytes=file_bytes, address_of=address_of
