@@ -174,7 +174,7 @@ class Simulator:
         self._webhooks = Webhooks(orders, self._subscriptions)
         apis = (
             *(orders, tasking, reports, subscriptions),
-            *(self._data, self._basemaps, features, destinations, quotas),
+            *(self._data, features, destinations, self._basemaps, quotas),
         )
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do
