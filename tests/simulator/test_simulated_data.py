@@ -157,6 +157,17 @@ async def test_relations_to_an_area(call: Caller, relation: str, geometry: Any, 
         assert len(await found(call, {"type": "AndFilter", "config": [day, elsewhere]})) == 40 - cells
 
 
+async def test_references_are_areas(call: Caller) -> None:
+    """A search for features, by one reference or several, finds what one for their geometries finds."""
+    made = await call("POST", "/features/v1/ogc/my/collections", json={"title": "fields"})
+    feature = {"type": "Feature", "geometry": POLYGON, "properties": {}}
+    path = f"/features/v1/ogc/my/collections/{made.json['id']}/items"
+    [reference] = (await call("POST", path, json=feature)).json
+    expected = await found(call, geometry=POLYGON)
+    for content in (reference, [reference, reference]):
+        assert await found(call, geometry={"type": "ref", "content": content}) == expected
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
