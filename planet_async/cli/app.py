@@ -26,7 +26,6 @@ from planet_async.cli import (
     subscriptions,
     tasking,
 )
-from planet_async.cli.collect import collect
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Command, Connection, named
 
@@ -122,7 +121,7 @@ def _add_groups() -> None:
         groups[parent].add_typer(groups[path], name=name, help=help_)
 
 
-for _name, _command in named(demo, simulate.simulate, collect).items():
+for _name, _command in named(demo, simulate.simulate, data.collect).items():
     _add_command(app, _name, _command)
 _add_groups()
 

@@ -589,10 +589,10 @@ def create_each(
     listing: str,
     json: bool,
 ) -> None:
-    """Create something for each request; `listing` is the command that lists such things,
-    with ``{}`` for the name.
+    """Create something for each request.
 
-    `also` are fields that all requests have besides their own.
+    `also` are fields that all requests have besides their own. `listing` is the command that lists such
+    things, with ``{}`` for the name.
     """
 
     def interrupted(request: InputRequest) -> str:
