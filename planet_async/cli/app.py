@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
-from planet_async.cli import ledger, orders, reports, simulate, subscriptions, tasking
+from planet_async.cli import auth, ledger, orders, reports, simulate, subscriptions, tasking
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Connection
 
@@ -66,11 +66,12 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
+    epilog="The API key is taken from PL_API_KEY; or log in with [bold]planet-async auth login[/]. "
+    "New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
 _WITHOUT_ARGUMENTS = (
     *(demo, simulate.simulate, orders.list_, orders.stats, subscriptions.list_, subscriptions.summary),
-    *(tasking.list_, tasking.captures, reports.list_),
+    *(tasking.list_, tasking.captures, reports.list_, auth.login, auth.print_token),
 )
 
 
@@ -78,7 +79,7 @@ def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
     """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     add = group.command(
-        command.__name__.rstrip("_"),
+        command.__name__.rstrip("_").replace("_", "-"),
         cls=_Command,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
         no_args_is_help=command not in _WITHOUT_ARGUMENTS,
@@ -127,6 +128,7 @@ _add_group(
     "List and download the usage reports of an organization.",
     (reports.list_, reports.get, reports.download),
 )
+_add_group("auth", "Log in with the account of a user.", (auth.login, auth.print_token))
 
 
 def _print_version(wanted: bool) -> None:
@@ -202,6 +204,14 @@ def options(
             help="Also trust the certificate authorities in this PEM file, such as a company's.",
         ),
     ] = None,
+    auth_profile: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PL_AUTH_PROFILE",
+            metavar="NAME",
+            help="Use the login of this profile in ~/.planet, which `auth login` has saved.",
+        ),
+    ] = None,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -213,7 +223,7 @@ def options(
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
-    context.obj = Connection(base_url, proxy, ca_file)
+    context.obj = Connection(base_url, proxy, ca_file, auth_profile)
 
 
 def start(args: Sequence[str] | None) -> None:
