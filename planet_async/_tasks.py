@@ -76,7 +76,6 @@ class TaskGroup:
 
 @asynccontextmanager
 async def open_task_group() -> AsyncIterator[TaskGroup]:
-    """Open a `TaskGroup`."""
     failure: BaseException | None
     try:
         async with anyio.create_task_group() as inner:
@@ -108,14 +107,14 @@ def _unwrapped(error: BaseException) -> BaseException:
 
 
 class BackgroundIterator(AsyncIterator[T]):
-    """The items of `produce(send)`, which runs in the background, at most `ahead` items ahead of the reader.
+    """The items of `produce(send)`, which runs in the background, one item ahead of the reader.
 
     The task starts when the first item is requested.  An error of the producer is raised after the items that
     came before it.  Only one task may wait for the next item.
     """
 
-    def __init__(self, produce: Produce[T], *, ahead: int = 1) -> None:
-        self._producer = _Producer(produce, ahead)
+    def __init__(self, produce: Produce[T]) -> None:
+        self._producer = _Producer(produce)
         self._cancel_soon: Callable[[], None] | None = None
         self._has_reader = False
 
@@ -157,9 +156,8 @@ class BackgroundIterator(AsyncIterator[T]):
 class _Producer(Generic[T]):
     """The side of the task.  It does not know the iterator, which could otherwise never be dropped."""
 
-    def __init__(self, produce: Produce[T], ahead: int) -> None:
+    def __init__(self, produce: Produce[T]) -> None:
         self._produce = produce
-        self._ahead = ahead
         self.items: deque[T] = deque()
         self.error: BaseException | None = cancelled_externally()  # unless it comes to its end
         self.scope = anyio.CancelScope()
@@ -184,7 +182,7 @@ class _Producer(Generic[T]):
     async def _send(self, item: T) -> None:
         self.items.append(item)
         self.news.set()
-        while len(self.items) >= self._ahead:
+        while self.items:
             if self.room.is_set():  # several tasks of the producer may be waiting on this one
                 self.room = anyio.Event()
             await self.room.wait()
@@ -208,9 +206,7 @@ def _start(producer: _Producer[T]) -> Callable[[], None]:
     return partial(trio.lowlevel.current_trio_token().run_sync_soon, producer.scope.cancel)
 
 
-async def run_in_thread(
-    act: Callable[..., T], *arguments: object, limiter: anyio.CapacityLimiter | None = None
-) -> T:
+async def run_in_thread(act: Callable[..., T], *arguments: object) -> T:
     """Run in a thread; return, or be cancelled, only when it has ended.
 
     anyio does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`, and the end
@@ -224,15 +220,15 @@ async def run_in_thread(
     call = partial(act, *arguments)
     try:
         if on_asyncio():
-            return await _in_thread_of_loop(call, limiter or anyio.to_thread.current_default_thread_limiter())
-        return await anyio.to_thread.run_sync(call, limiter=limiter)
+            return await _in_thread_of_loop(call)
+        return await anyio.to_thread.run_sync(call)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
         raise PlanetError("the system allows no more threads", hint="Do less at a time.") from error
 
 
-async def _in_thread_of_loop(call: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+async def _in_thread_of_loop(call: Callable[[], T]) -> T:
     begun = Future[None]()
     results: list[T] = []
 
@@ -240,7 +236,8 @@ async def _in_thread_of_loop(call: Callable[[], T], limiter: anyio.CapacityLimit
         if begun.set_running_or_notify_cancel():  # else it was cancelled before
             results.append(call())
 
-    borrower = object()
+    # Threads that this limiter has lent are seen by others, as by a `FakeClock`, which holds the time then.
+    limiter, borrower = anyio.to_thread.current_default_thread_limiter(), object()
     await limiter.acquire_on_behalf_of(borrower)
     try:
         context = contextvars.copy_context()

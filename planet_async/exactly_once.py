@@ -33,15 +33,14 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import count
 from math import inf, isclose
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
-import msgspec
 from anyio.lowlevel import RunVar
 from attrs import define, field, frozen
 
 from planet_async.clock import Clock
-from planet_async.config import Config
+from planet_async.config import Config, Schedule
 from planet_async.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -51,8 +50,9 @@ from planet_async.errors import (
     StatusError,
     UnsettledCreate,
 )
-from planet_async.http import queued_for
+from planet_async.http import origin, queued_for
 from planet_async.models.json import parsed_object
+from planet_async.outcome import Identified
 from planet_async.paging import Page
 from planet_async.redaction import REDACTED
 
@@ -74,7 +74,6 @@ _LOOKUP_PAUSE = 1 / 3  # the same, after a lookup that failed
 
 _LOOKUPS_AT_ONCE = 20
 _INITIAL_LOOKUPS = 50.0  # that a service which answers nothing is sent: through an outage of a minute
-_LOOKUPS_PER_LOST_RESPONSE = 0.04  # further ones: they add a few hundredths to its load, not six times
 _LOOKUPS_PER_SKIP = 0.008  # further ones, for each that was not sent: of many who wait, some try
 
 _NOISE = 1e-6  # degrees, and shares: services round
@@ -88,16 +87,7 @@ _LEAST_CUT = 20
 logger: logging.Logger = logging.getLogger("planet_async")
 
 
-class Created(Protocol):
-    """The result of a create."""
-
-    @property
-    def id(self) -> str:
-        """Tells it from all others."""
-        ...
-
-
-T = TypeVar("T", bound=Created)
+T = TypeVar("T", bound=Identified)
 Pages = AsyncIterator[Page[T]]
 
 
@@ -120,6 +110,10 @@ class ResourceKind(Generic[T]):
     cancel: Callable[[str], Awaitable[object]]
     changed: Callable[[T], datetime | None] | None = None
 
+    def match(self, body: Mapping[str, Any], one: T) -> "Match":
+        """Compare one with the body of a create."""
+        return match(body, self.shown(one), self.identity)
+
 
 @define(eq=False)
 class UnconfirmedCreate(Generic[T]):
@@ -129,6 +123,7 @@ class UnconfirmedCreate(Generic[T]):
     sent again.
     """
 
+    lock: "NameLock"
     body: Mapping[str, Any] = field(repr=False)
     sent: float
     failed: float
@@ -139,60 +134,53 @@ class UnconfirmedCreate(Generic[T]):
 
     @property
     def name(self) -> str:
-        """The name that was asked for."""
         return str(self.body.get("name", ""))
-
-
-@frozen
-class Period:
-    """When an unconfirmed create was acted on, by the clock that resources are dated by.
-
-    What was created from `certain` on can be it.  What was created from `possible` on may be it, if that
-    clock is not what it is taken for; `certain` is None where the clock is not known.
-    """
-
-    certain: datetime | None
-    possible: datetime
 
 
 @define
 class Lookup(Generic[T]):
-    """The result of a lookup: the `exact` matches, and the ids of possible ones."""
+    """The result of a lookup: the `exact` matches, and the ids of possible ones.
 
-    period: Period
+    By the clock that resources are dated by, what was created from `certain` on can be the one.  What was
+    created from `possible` on may be it, if that clock is not what it is taken for; `certain` is None where
+    the clock is not known.
+    """
+
+    certain: datetime | None
+    possible: datetime
     exact: list[T] = field(factory=list)
     candidates: list[str] = field(factory=list)
 
 
+@frozen
 class ExactlyOnce(Generic[T]):
     """Creates resources of one kind, each exactly once."""
 
-    def __init__(
-        self, kind: ResourceKind[T], config: Config, clock: Clock, registry: Callable[[], "CreateRegistry"]
-    ) -> None:
-        self._kind = kind
-        self._config = config
-        self._clock = clock
-        self._registry = registry
+    _kind: ResourceKind[T]
+    _config: Config
+    _clock: Clock
+
+    def _registry(self) -> "CreateRegistry":
+        return create_registry(self._clock, origin(self._config.base_url), self._kind.noun)
 
     async def create(self, body: bytes, send: Callable[[], Awaitable[T]]) -> T:
         """Send, and settle what became of it where the response is lost; `send` posts the JSON `body`."""
-        async with self._registry().using(_name_of(body)) as name:
+        async with self._registry().using(_name_of(body)) as lock:
             begun = self._clock.monotonic()
-            created = await self._send(name, body, send)
+            created = await self._send(lock, body, send)
             if not isinstance(created, UnconfirmedCreate):
                 return self._claim(created)  # at once: nothing of that name was looked up since
             try:
                 deadline = self._config.deadline
                 left = inf if deadline is None else begun + deadline - created.failed
                 with self._clock.move_on_after(left):
-                    async with name.exclusive():
-                        return await self._settle(name, created, send)
+                    async with lock.exclusive():
+                        return await self._settle(created, send)
                 cause, why = created.cause, "there was no time to look it up"
             except ClientClosed as closed:
                 cause, why = closed, "the client was closed"
             finally:
-                name.unconfirmed.remove(created)
+                lock.unconfirmed.remove(created)
             if created.second is not None:
                 return created.second
             raise self._unsettled(created, why) from cause
@@ -204,11 +192,11 @@ class ExactlyOnce(Generic[T]):
         cannot be told.
         """
         self.claim_ids(taken)
-        async with self._registry().using(_name_of(body)) as name, name.exclusive():
+        async with self._registry().using(_name_of(body)) as lock, lock.exclusive():
             sent = self._clock.monotonic() - seconds_ago
-            lost = UnconfirmedCreate[T](parsed_object(body), sent, sent)
+            lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, sent)
             try:
-                found = await self._look_up(name, lost)
+                found = await self._look_up(lost)
             except ClientClosed as closed:
                 raise self._unsettled(lost, "the client was closed") from closed
             return None if found is None else self._claim(found)
@@ -227,13 +215,13 @@ class ExactlyOnce(Generic[T]):
         return created
 
     async def _send(
-        self, name: "NameLock", body: bytes, send: Callable[[], Awaitable[T]]
+        self, lock: "NameLock", body: bytes, send: Callable[[], Awaitable[T]]
     ) -> T | UnconfirmedCreate[T]:
         """Send; an unconfirmed create is noted before another one of that name is settled."""
         deadline, begun = self._config.deadline, None
         # One that need not wait for its name is ended by the deadline of the request.
-        with self._clock.move_on_after(deadline if deadline and name.is_taken else inf):
-            async with name.sending():
+        with self._clock.move_on_after(deadline if deadline and lock.is_taken else inf):
+            async with lock.sending():
                 begun = self._clock.monotonic()
                 try:
                     return self._note_time(await send())
@@ -242,9 +230,8 @@ class ExactlyOnce(Generic[T]):
                         raise
                     now = self._clock.monotonic()
                     sent = begun if error.elapsed is None else now - error.elapsed
-                    lost = UnconfirmedCreate[T](parsed_object(body), sent, now, error, error.attempts)
-                    self._registry().note_lost_response()
-                    name.unconfirmed.append(lost)
+                    lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, now, error, error.attempts)
+                    lock.unconfirmed.append(lost)
                     return lost
         late = DeadlineExceeded(
             f"not done within {deadline:g} s: another {self._kind.noun} of that name was looked up first",
@@ -259,13 +246,12 @@ class ExactlyOnce(Generic[T]):
             self._registry().note_time(time)
         return created
 
-    async def _settle(
-        self, name: "NameLock", lost: UnconfirmedCreate[T], send: Callable[[], Awaitable[T]]
-    ) -> T:
+    async def _settle(self, lost: UnconfirmedCreate[T], send: Callable[[], Awaitable[T]]) -> T:
+        backoff = Schedule(self._config.first_backoff, 2.0, self._config.longest_backoff)
         for losses in count():
             logger.info("looking up whether the %s was created: %s", self._kind.noun, lost.cause)
             try:
-                found = await self._look_up(name, lost, _LOOKUP_TIMES if losses == 0 else _LOOKUP_TIMES[-1:])
+                found = await self._look_up(lost, _LOOKUP_TIMES if losses == 0 else _LOOKUP_TIMES[-1:])
                 if found is not None:
                     return self._claim(found)
                 if lost.attempts >= self._config.max_attempts:
@@ -278,17 +264,13 @@ class ExactlyOnce(Generic[T]):
                     raise
                 lost.attempts += error.attempts
                 lost.failed, lost.cause = self._clock.monotonic(), error
-                await self._clock.sleep(self._pause(losses))
+                await self._clock.sleep(random.uniform(0, backoff.pause(losses + 1)))  # noqa: S311 - spreads load
             else:
-                return await self._prefer_first(name, lost, lost.second)
+                return await self._prefer_first(lost, lost.second)
         times = "1 attempt" if lost.attempts == 1 else f"{lost.attempts} attempts"
         raise self._unsettled(lost, f"after {times} it is not listed") from lost.cause
 
-    def _pause(self, losses: int) -> float:
-        grown = self._config.first_backoff * 2.0 ** min(losses, 64)
-        return random.uniform(0, min(self._config.longest_backoff, grown))  # noqa: S311 - spreads load
-
-    async def _prefer_first(self, name: "NameLock", lost: UnconfirmedCreate[T], second: T) -> T:
+    async def _prefer_first(self, lost: UnconfirmedCreate[T], second: T) -> T:
         """Return the second create, unless a list shows now that the first was acted on, too."""
         sent_again = self._clock.monotonic()
         for share in _SECOND_LOOKUP_TIMES:
@@ -296,14 +278,14 @@ class ExactlyOnce(Generic[T]):
             await self._clock.sleep(due - self._clock.monotonic())
             try:
                 async with self._registry().lookups:
-                    lookup = await self._list(name, lost, everything=share == _SECOND_LOOKUP_TIMES[-1])
+                    lookup = await self._list(lost, everything=share == _SECOND_LOOKUP_TIMES[-1])
             except ClientClosed:
                 raise
             except PlanetError as error:
                 logger.info("whether a %s was created twice is not known: %s", self._kind.noun, error)
                 continue
             for first in lookup.exact:
-                if not self._is_anothers(name, lost, first):
+                if not self._is_anothers(lost, first):
                     return await self._cancel_second(lost, first, second)
         return second
 
@@ -320,31 +302,29 @@ class ExactlyOnce(Generic[T]):
         )
         return self._claim(first)  # the second stays known: nobody is to be given it
 
-    async def _look_up(
-        self, name: "NameLock", lost: UnconfirmedCreate[T], times: Sequence[float] = _LOOKUP_TIMES
-    ) -> T | None:
+    async def _look_up(self, lost: UnconfirmedCreate[T], times: Sequence[float] = _LOOKUP_TIMES) -> T | None:
         """Return what the create made, or None once the lists would show it; else raise UnsettledCreate."""
         settled = lost.failed + self._config.consistency_delay
         for share in times:
             due = lost.failed + share * self._config.consistency_delay
             await self._clock.sleep(due - self._clock.monotonic())
             is_last = share == times[-1] or self._clock.monotonic() >= settled
-            lookup = await self._list_persistently(name, lost, everything=is_last)
+            lookup = await self._list_persistently(lost, everything=is_last)
             if lookup.exact:
-                self._warn_of_others(name, lost, lookup)
+                self._warn_of_others(lost, lookup)
                 return lookup.exact[0]
             if is_last and lookup.candidates:
                 why = "something like it exists"
-                if lookup.period.certain is None:
+                if lookup.certain is None:
                     why = "the service does not say its time; by the clock of this machine it may be"
                 raise self._unsettled(lost, why, lookup.candidates)
             if is_last:
                 break
         return None
 
-    def _warn_of_others(self, name: "NameLock", lost: UnconfirmedCreate[T], lookup: Lookup[T]) -> None:
+    def _warn_of_others(self, lost: UnconfirmedCreate[T], lookup: Lookup[T]) -> None:
         """Warn where more exists than this process can have created without a response."""
-        here = sum(create.attempts for create in name.unconfirmed)
+        here = sum(create.attempts for create in lost.lock.unconfirmed)
         if here and len(lookup.exact) > here and not self._registry().has_abandoned(lost.name):
             warnings.warn(
                 f"another process creates {self._kind.noun}s of the same name and content at the same time, "
@@ -354,9 +334,7 @@ class ExactlyOnce(Generic[T]):
                 stacklevel=2,
             )
 
-    async def _list_persistently(
-        self, name: "NameLock", lost: UnconfirmedCreate[T], *, everything: bool
-    ) -> Lookup[T]:
+    async def _list_persistently(self, lost: UnconfirmedCreate[T], *, everything: bool) -> Lookup[T]:
         """List until a list comes: a service that loses one response may lose others.
 
         One that answers nothing is sent few lookups, and the other creates wait until one is answered.
@@ -371,7 +349,7 @@ class ExactlyOnce(Generic[T]):
                 if not registry.may_look_up():
                     continue
                 try:
-                    lookup = await self._list(name, lost, everything=everything)
+                    lookup = await self._list(lost, everything=everything)
                 except ClientClosed:
                     raise
                 except PlanetError as error:
@@ -388,22 +366,22 @@ class ExactlyOnce(Generic[T]):
             why += f" ({failure.message})"
         raise self._unsettled(lost, why) from failure
 
-    async def _list(self, name: "NameLock", lost: UnconfirmedCreate[T], *, everything: bool) -> Lookup[T]:
+    async def _list(self, lost: UnconfirmedCreate[T], *, everything: bool) -> Lookup[T]:
         """List what has the name; and, where nothing of it is found, `everything` created since.
 
         The second finds what a service has renamed, and what a list that is not sorted has on a later page.
         """
         with self._clock.move_on_after(self._config.retry_for):
-            lookup = await self._read(name, lost, self._kind.list_by_name(lost.name))
+            lookup = await self._read(lost, self._kind.list_by_name(lost.name))
             if everything and not (lookup.exact or lookup.candidates):
-                start, end = lookup.period.possible, None
+                start, end = lookup.possible, None
                 if self._clock.monotonic() - lost.failed > _LONGEST_RECOVERY:
                     end = start + timedelta(seconds=_LONGEST_RECOVERY + 2 * REMEMBERED)
-                lookup = await self._read(name, lost, self._kind.list_created(start, end))
+                lookup = await self._read(lost, self._kind.list_created(start, end))
             return lookup
         raise PagingError(f"the list of {self._kind.noun}s was not read in {self._config.retry_for:g} s")
 
-    async def _read(self, name: "NameLock", lost: UnconfirmedCreate[T], pages: Pages[T]) -> Lookup[T]:
+    async def _read(self, lost: UnconfirmedCreate[T], pages: Pages[T]) -> Lookup[T]:
         lookup: Lookup[T] | None = None
         known, first, last = self._registry(), None, None
         is_sorted = True
@@ -412,48 +390,22 @@ class ExactlyOnce(Generic[T]):
             number += 1
             if number > _MOST_PAGES:
                 raise PagingError(f"a list of {self._kind.noun}s is longer than {_MOST_PAGES} pages")
-            lookup = lookup or Lookup(self._period(lost, page.date))
+            lookup = lookup or self._lookup(lost, page.date)
             for one in page:
                 created = self._kind.created(one)
                 is_sorted = is_sorted and created is not None and (last is None or created <= last)
                 first, last = first or created, created
-                if one.id not in known and (created is None or created >= lookup.period.possible):
-                    self._consider(name, lost, one, lookup)
-            if is_sorted and first and last and last < min(first, lookup.period.possible):
+                if one.id not in known and (created is None or created >= lookup.possible):
+                    self._consider(lost, one, lookup)
+            if is_sorted and first and last and last < min(first, lookup.possible):
                 break  # all further ones are too old, where the list is seen to be sorted
-        lookup = lookup or Lookup(self._period(lost, None))
+        lookup = lookup or self._lookup(lost, None)
         # The oldest of several: a younger one is left to a create that was sent too late for the older.
-        lookup.exact.sort(key=lambda one: self._kind.created(one) or lookup.period.possible)
+        lookup.exact.sort(key=lambda one: self._kind.created(one) or lookup.possible)
         return lookup
 
-    def _consider(self, name: "NameLock", lost: UnconfirmedCreate[T], one: T, lookup: Lookup[T]) -> None:
-        """Add a resource to what a lookup has found, if it may be what was created."""
-        if one.id in lost.older:
-            return
-        likeness, created = self._match(lost, one), self._kind.created(one)
-        if likeness is Match.NONE and not self._may_be_renamed(lost, one, lookup.period):
-            return
-        if self._is_older(lost, one):
-            lost.older.add(one.id)
-            return
-        certain = lookup.period.certain
-        is_old = certain is not None and created is not None and created < certain
-        if likeness is Match.EXACT and certain is not None and created is not None and not is_old:
-            lookup.exact.append(one)
-        elif (likeness is Match.EXACT or not is_old) and not self._is_anothers(name, lost, one):
-            lookup.candidates.append(one.id)
-
-    def _may_be_renamed(self, lost: UnconfirmedCreate[T], one: T, period: Period) -> bool:
-        """Return whether it matches apart from its name, and was created at the same moment."""
-        shown, created = self._kind.shown(one), self._kind.created(one)
-        if lost.cause is None or period.certain is None or created is None:
-            return False  # after a crash, all that a job has created then may be like it
-        sent = period.certain + timedelta(seconds=MARGIN)
-        at_that_moment = abs((created - sent).total_seconds()) <= lost.failed - lost.sent + _NOISE_SECONDS
-        return at_that_moment and match_contents(lost.body, shown, self._kind.identity) is Match.EXACT
-
-    def _period(self, lost: UnconfirmedCreate[T], date: datetime | None) -> Period:
-        """Return when the create was acted on, by the clock that resources are dated by.
+    def _lookup(self, lost: UnconfirmedCreate[T], date: datetime | None) -> Lookup[T]:
+        """Return a lookup that knows when the create was acted on, by the clock that resources are dated by.
 
         Creates that were answered have shown that clock.  Else it is taken for that of the responses' Date,
         and where there is none for this machine's, by which nothing is certain.
@@ -464,8 +416,35 @@ class ExactlyOnce(Generic[T]):
         if date is not None and not times:
             times = [date]
         if not times:
-            return Period(None, self._clock.now() - ago - timedelta(seconds=_WIDE_MARGIN))
-        return Period(max(times) - ago, min([*times, date or times[0]]) - ago - doubt)
+            return Lookup(None, self._clock.now() - ago - timedelta(seconds=_WIDE_MARGIN))
+        return Lookup(max(times) - ago, min([*times, date or times[0]]) - ago - doubt)
+
+    def _consider(self, lost: UnconfirmedCreate[T], one: T, lookup: Lookup[T]) -> None:
+        """Add a resource to what a lookup has found, if it may be what was created."""
+        if one.id in lost.older:
+            return
+        likeness = self._kind.match(lost.body, one)
+        if likeness is Match.NONE and not self._may_be_renamed(lost, one, lookup.certain):
+            return
+        if self._is_older(lost, one):
+            lost.older.add(one.id)
+            return
+        certain, created = lookup.certain, self._kind.created(one)
+        is_old = certain is not None and created is not None and created < certain
+        if likeness is Match.EXACT and certain is not None and created is not None and not is_old:
+            lookup.exact.append(one)
+        elif (likeness is Match.EXACT or not is_old) and not self._is_anothers(lost, one):
+            lookup.candidates.append(one.id)
+
+    def _may_be_renamed(self, lost: UnconfirmedCreate[T], one: T, certain: datetime | None) -> bool:
+        """Return whether it matches apart from its name, and was created at the same moment."""
+        created = self._kind.created(one)
+        if lost.cause is None or certain is None or created is None:
+            return False  # after a crash, all that a job has created then may be like it
+        sent = certain + timedelta(seconds=MARGIN)
+        at_that_moment = abs((created - sent).total_seconds()) <= lost.failed - lost.sent + _NOISE_SECONDS
+        shown = self._kind.shown(one)
+        return at_that_moment and match_contents(lost.body, shown, self._kind.identity) is Match.EXACT
 
     def _is_older(self, lost: UnconfirmedCreate[T], one: T) -> bool:
         """Return whether the resource was last changed longer after its creation than the create is old."""
@@ -475,15 +454,12 @@ class ExactlyOnce(Generic[T]):
             return False
         return (changed - created).total_seconds() > self._clock.monotonic() - lost.sent + _NOISE_SECONDS
 
-    def _match(self, lost: UnconfirmedCreate[T], one: T) -> "Match":
-        return match(lost.body, self._kind.shown(one), self._kind.identity)
-
-    def _is_anothers(self, name: "NameLock", lost: UnconfirmedCreate[T], one: T) -> bool:
+    def _is_anothers(self, lost: UnconfirmedCreate[T], one: T) -> bool:
         shown = self._kind.shown(one).get("name")
-        if isinstance(shown, str) and self._registry().is_anothers(shown, name):
+        if isinstance(shown, str) and self._registry().is_anothers(shown, lost.lock):
             return True
-        others = (other for other in name.unconfirmed if other is not lost)
-        return any(self._match(other, one) is Match.EXACT for other in others)
+        others = (other for other in lost.lock.unconfirmed if other is not lost)
+        return any(self._kind.match(other.body, one) is Match.EXACT for other in others)
 
     def _unsettled(
         self, lost: UnconfirmedCreate[T], why: str, candidates: Iterable[str] = ()
@@ -505,15 +481,8 @@ class ExactlyOnce(Generic[T]):
         return error
 
 
-class _Named(msgspec.Struct):
-    name: str = ""
-
-
-_decode_name = msgspec.json.Decoder(_Named).decode
-
-
 def _name_of(body: bytes) -> str:
-    return _decode_name(body).name
+    return str(parsed_object(body).get("name", ""))
 
 
 def _is_ambiguous(error: PlanetError) -> bool:
@@ -617,7 +586,6 @@ class CreateRegistry:
         return id_ in self._known
 
     def add(self, ids: Iterable[str]) -> None:
-        """Note that these have their caller."""
         now = self._clock.monotonic()
         for id_ in ids:
             self._known.pop(id_, None)
@@ -646,10 +614,6 @@ class CreateRegistry:
         self._lookups_left -= 1  # until the service responds
         return True
 
-    def note_lost_response(self) -> None:
-        """Note that the response to a create was lost."""
-        self._lookups_left = min(_INITIAL_LOOKUPS, self._lookups_left + _LOOKUPS_PER_LOST_RESPONSE)
-
     def note_response(self) -> None:
         """Note that the service responds."""
         self._lookups_left = _INITIAL_LOOKUPS
@@ -663,21 +627,14 @@ def create_registry(clock: Clock, address: Hashable, noun: str) -> CreateRegistr
     registries = _registries.get(None)
     if registries is None:
         _registries.set(registries := {})
-    key = (_hashable(clock), address, noun)
+    # The registry holds its clock, whose id stays its own.
+    key = (clock if isinstance(clock, Hashable) else id(clock), address, noun)
     registry = registries.get(key)
     if registry is None:
         for past in [place for place, kept in registries.items() if kept.is_past]:
             del registries[past]
         registry = registries[key] = CreateRegistry(clock)
     return registry
-
-
-def _hashable(clock: object) -> Hashable:
-    try:
-        hash(clock)
-    except TypeError:
-        return id(clock)  # which stays its own: the registry holds the clock
-    return clock
 
 
 _registries: RunVar[dict[Hashable, CreateRegistry]] = RunVar("planet_async.exactly_once")

@@ -1,13 +1,22 @@
 """`Outcome`: the result for one of many things."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from attrs import frozen
 
 from planet_async.errors import PlanetError
 
 T = TypeVar("T")
+
+
+class Identified(Protocol):
+    """Something with an id."""
+
+    @property
+    def id(self) -> str:
+        """The id."""
+        ...
 
 
 @frozen

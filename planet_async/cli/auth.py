@@ -45,3 +45,6 @@ def _session(context: typer.Context) -> Session:
 def _show(line: str) -> None:
     sys.stderr.write(f"{clean(line)}\n")
     sys.stderr.flush()
+
+
+COMMANDS = (login, print_token)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 from attrs import define
@@ -230,18 +231,14 @@ class _Download(Transfer):
     async def _write(self, response: Response, whole: int | None) -> None:
         size = whole if self.file.size is None else self.file.size
         limit = self.file.most if self.file.size is None else self.file.size
-        received = self.part.size
-
-        def on_bytes(count: int) -> None:
-            nonlocal received
-            received += count
-            self.report(received, size)
-
-        def write(data: bytes) -> None:
-            self.translated(self.part.write, data)
-
-        left = None if limit is None else limit - self.part.size
-        await write_chunks(response.chunks(), write, on_bytes, at_once=self.at_once, limit=left)
+        self.received = self.part.size
+        await write_chunks(
+            response.chunks(),
+            partial(self.translated, self.part.write),
+            partial(self.report, size),
+            at_once=self.at_once,
+            limit=None if limit is None else limit - self.part.size,
+        )
         if self.file.size is None and limit is not None and self.part.size > limit:
             await self.on_disk(self.part.discard)
             raise BodyTooLarge(

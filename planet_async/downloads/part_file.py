@@ -15,6 +15,7 @@ if sys.platform != "win32":
 PART_ENDS = (".part", ".part.ranges")
 """The ends, after its name, of the files next to a file that arrives."""
 
+_CLOSED = -1  # in the place of a descriptor
 _BLOCK = 1 << 20
 _MAX_NAME = 255  # bytes, including those of the longest end
 # A link in the place of the part would have us write over what it leads to.
@@ -33,13 +34,13 @@ class PartFile:
         self.path: Path = target.with_name(_part_name(target.name))
         self.size: int = 0
         self._checksum = checksum
-        self._descriptor: int | None = None
+        self._file: int = _CLOSED
 
     def claim(self) -> bool:
         """Open or make it, until `close`; False while another process has it."""
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
-        if _lock(self._descriptor) and _is_at(self._descriptor, self.path):
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
+        if _lock(self._file) and _is_at(self._file, self.path):
             return True
         self.close()
         return False
@@ -52,31 +53,23 @@ class PartFile:
             os.ftruncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
         while data := os.read(self._file, _BLOCK):
-            self._add(data)
-            self.size += len(data)
+            self._count(data)
 
     def write(self, data: bytes) -> None:
         """Add bytes to the end of the file, and to the checksum."""
         left = memoryview(data)
         while left:
-            written = os.write(self._file, left)
-            self.size += written
-            left = left[written:]
-        self._add(data)
+            left = left[os.write(self._file, left) :]
+        self._count(data)
 
     def restart(self) -> None:
-        """Drop what has arrived."""
         os.ftruncate(self._file, 0)
         self.begin()
 
     @property
     def is_right(self) -> bool:
         """Return whether the bytes match the checksum; True if there is none."""
-        return (
-            self._hasher is None
-            or self._checksum is None
-            or self._hasher.hexdigest() == self._checksum.digest
-        )
+        return not (self._checksum and self._hasher) or self._hasher.hexdigest() == self._checksum.digest
 
     def accept(self, *, durable: bool) -> None:
         """Rename the file to its final name; OSError where what is named as the part is another file by now.
@@ -96,17 +89,12 @@ class PartFile:
 
     def close(self) -> None:
         """Release it; the part stays."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        file, self._file = self._file, _CLOSED
+        if file != _CLOSED:
+            os.close(file)
 
-    @property
-    def _file(self) -> int:
-        if self._descriptor is None:
-            raise ValueError("it has not been claimed")
-        return self._descriptor
-
-    def _add(self, data: bytes) -> None:
+    def _count(self, data: bytes) -> None:
+        self.size += len(data)
         if self._hasher is not None:
             self._hasher.update(data)
 
@@ -118,7 +106,6 @@ def _part_name(name: str) -> str:
 
 
 def have_same_content(path: Path, other: Path) -> bool:
-    """Return whether two files have the same bytes."""
     if path.stat().st_size != other.stat().st_size:
         return False
     with path.open("rb") as file, other.open("rb") as other_file:

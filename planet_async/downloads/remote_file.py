@@ -70,13 +70,9 @@ class RemoteFile:
 class Hasher(Protocol):
     """A digest in progress, like the objects of hashlib."""
 
-    def update(self, data: bytes, /) -> None:
-        """Add bytes."""
-        ...
+    def update(self, data: bytes, /) -> None: ...
 
-    def hexdigest(self) -> str:
-        """Return the digest of what was added so far."""
-        ...
+    def hexdigest(self) -> str: ...
 
 
 class _Crc32:
@@ -101,7 +97,6 @@ class Checksum:
         return f"{self.algorithm}:{self.digest}"
 
     def hasher(self) -> Hasher:
-        """Return what computes the digest to compare."""
         return _Crc32() if self.algorithm == "crc32" else hashlib.new(self.algorithm, usedforsecurity=False)
 
     def matches(self, path: Path) -> bool:

@@ -1,6 +1,7 @@
 """`fetch_segments`: one large file by several range requests concurrently, where each connection is slow."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -35,8 +36,8 @@ async def fetch_segments(whole: Transfer, ranges: int) -> None:
     if not segments:
         return
     missing = [segment for segment in segments if segment.at < segment.stop]
-    received = size - sum(segment.stop - segment.at for segment in missing)
-    filling = _Filling(whole, size, received, ranges)
+    whole.received = size - sum(segment.stop - segment.at for segment in missing)
+    filling = _Filling(whole, size, ranges)
     await filling.fill(missing)
     if filling.failure is not None:
         raise filling.failure
@@ -49,7 +50,6 @@ class _Filling:
 
     whole: Transfer
     size: int
-    received: int
     ranges: int
     etag: str | None = None  # of the version of the first response, "" where it did not say
     refused: bool = False
@@ -65,7 +65,7 @@ class _Filling:
                 async with limit:
                     try:
                         await self.whole.retry_until_complete(
-                            lambda request: self._fetch(segment, request), lambda: segment.at
+                            partial(self._fetch, segment), lambda: segment.at
                         )
                     except _NoRangesError:
                         self.refused = True
@@ -99,8 +99,8 @@ class _Filling:
             self.first.set()
             await write_chunks(
                 response.chunks(),
-                lambda data: self.whole.translated(segment.write, data),
-                self._on_bytes,
+                partial(self.whole.translated, segment.write),
+                partial(self.whole.report, self.size),
                 at_once=self.whole.at_once * self.ranges,
                 limit=segment.stop - segment.at,
             )
@@ -119,35 +119,31 @@ class _Filling:
         elif etag != self.etag:
             raise _NoRangesError
 
-    def _on_bytes(self, count: int) -> None:
-        self.received += count
-        self.whole.report(self.received, self.size)
-
 
 class _NoRangesError(Exception):
     """The server does not serve ranges of the version that the others are of."""
 
 
+@define(eq=False)
 class Segment:
     """The bytes of a file from `at`, before which all of the segment has arrived, to before `stop`."""
 
-    def __init__(self, part: Path, number: int, at: int, stop: int) -> None:
-        self._part = part
-        self._number = number
-        self.at: int = at
-        self.stop = stop
+    part: Path
+    number: int
+    at: int
+    stop: int
 
     def write(self, data: bytes) -> None:
         """Add bytes where it continues, then note that they are there; what is beyond its end is dropped."""
         left = memoryview(data)[: self.stop - self.at]
-        with self._part.open("r+b", buffering=0) as file:
+        with self.part.open("r+b", buffering=0) as file:
             file.seek(self.at)
             while left:
                 written = file.write(left)
                 self.at += written
                 left = left[written:]
-        with _notes(self._part).open("r+b", buffering=0) as notes:
-            notes.seek(self._number * _NOTE)
+        with _notes(self.part).open("r+b", buffering=0) as notes:
+            notes.seek(self.number * _NOTE)
             notes.write(_PLACE.format(self.at).encode())
 
 

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
@@ -16,7 +16,8 @@ from planet_async.http import Request, Transport
 _FIRST_PAUSE = 0.5  # seconds after the first broken connection; doubled each time
 _LONGEST_PAUSE = 30.0
 _LEAST_BYTES = 1000  # of a request that ended in a timeout, to count as progress
-_LINK_REFUSED = frozenset({401, 403, 404, 410})
+LINK_REFUSED = frozenset({401, 403, 404, 410})
+"""The statuses of a link that has expired."""
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class Transfer:
     max_attempts: int
     at_once: int
     progress: ProgressCallback | None
+    received: int = field(init=False, default=0)
 
     async def retry_until_complete(
         self, fetch: Callable[[Request], Awaitable[None]], arrived: Callable[[], int]
@@ -58,15 +60,16 @@ class Transfer:
                 await self.clock.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(cuts - 1, 16)))
             except StatusError as error:
                 # A fresh link that is refused too, with nothing received by it, is not about its age.
-                if error.status not in _LINK_REFUSED or not self.file.renew or renewed_at == arrived():
+                if error.status not in LINK_REFUSED or not self.file.renew or renewed_at == arrived():
                     raise
                 renewed_at = arrived()
                 request = await self.file.renew(request)
 
-    def report(self, received: int, size: int | None) -> None:
-        """Call the progress callback, if there is one."""
+    def report(self, size: int | None, count: int) -> None:
+        """Call the progress callback, if there is one: `count` more bytes have arrived."""
+        self.received += count
         if self.progress is not None:
-            self.progress(Progress(self.file.name, received, size))
+            self.progress(Progress(self.file.name, self.received, size))
 
     async def on_disk(self, act: Callable[..., T], *arguments: object) -> T:
         """Do it in a thread; see `translated`."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 
 import anyio
+from attrs import define, field
 
 from planet_async._tasks import cancelled_externally, open_task_group, run_in_thread
 
@@ -56,46 +57,39 @@ async def write_chunks(
             error = None  # its traceback refers to this frame, and so to the batches
 
 
+@define(eq=False, repr=False)
 class _Reader:
-    def __init__(
-        self,
-        chunks: AsyncIterator[bytes],
-        on_bytes: Callable[[int], None],
-        pending: list[bytes],
-        batch: int,
-        limit: int | None,
-    ) -> None:
-        self._chunks = chunks
-        self._on_bytes = on_bytes
-        self._pending = pending
-        self._batch = batch
-        self._limit = limit
-        self._received = 0
-        self.ended = False
-        self.error: Exception | None = None
+    chunks: AsyncIterator[bytes]
+    on_bytes: Callable[[int], None]
+    pending: list[bytes]
+    batch: int
+    limit: int | None
+    received: int = 0
+    ended: bool = False
+    error: Exception | None = None
 
     async def read_batch(self) -> None:
         """Add chunks to what is pending, until they are a batch, or the end."""
-        enough = self._received + self._batch
+        enough = self.received + self.batch
         try:
-            async for chunk in self._chunks:
-                self._pending.append(chunk)
-                self._received += len(chunk)
-                self._on_bytes(len(chunk))
-                if self._limit is not None and self._received > self._limit:
+            async for chunk in self.chunks:
+                self.pending.append(chunk)
+                self.received += len(chunk)
+                self.on_bytes(len(chunk))
+                if self.limit is not None and self.received > self.limit:
                     break
-                if self._received >= enough:
+                if self.received >= enough:
                     return
         except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
             self.error = error
         self.ended = True
 
 
+@define(eq=False, repr=False)
 class _Writer:
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._write = write
-        self.pending: list[bytes] = []  # chunks leave it in the thread: none is lost when that never starts
-        self.error: Exception | None = None
+    write: Callable[[bytes], None]
+    pending: list[bytes] = field(factory=list)  # emptied in the thread: none is lost if that never starts
+    error: Exception | None = None
 
     async def write_pending(self, reading: anyio.CancelScope | None = None) -> None:
         """Write what is pending, even while being cancelled; where that fails, cancel the reading."""
@@ -117,6 +111,6 @@ class _Writer:
         data = b"".join(batch)
         batch.clear()  # frees the memory of the chunks before the slow part
         try:
-            self._write(data)
+            self.write(data)
         except Exception as error:  # noqa: BLE001 - kept even if nobody waits for this thread any more
             self.error = error

@@ -17,7 +17,7 @@ A request that fails otherwise stays in its state, with the error noted.  A late
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from datetime import datetime
 from inspect import isawaitable
 from pathlib import Path
@@ -415,15 +415,13 @@ async def _check_all(
 async def _check_each(
     requests: Iterable[OrderRequestLike] | AsyncIterable[OrderRequestLike],
 ) -> AsyncGenerator[CheckedRequest]:
-    if isinstance(requests, AsyncGenerator):
-        async with aclosing(requests):  # trio warns of one that is dropped
-            async for request in requests:
-                yield _check_one(request)
-    elif isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield _check_one(request)
-    else:
+    if not isinstance(requests, AsyncIterable):
         for request in requests:
+            yield _check_one(request)
+        return
+    # Trio warns of a generator that is dropped.
+    async with aclosing(requests) if isinstance(requests, AsyncGenerator) else nullcontext():
+        async for request in requests:
             yield _check_one(request)
 
 

@@ -56,6 +56,8 @@ _CHECKED = (
     *("number", "hash", "job", "name", "stage", "sent", "sent_date", "order_id", "order_state"),
     *("error", "error_type", "changed", "delivered_to", "files"),
 )
+_ASSIGNED = ", ".join(f"{name} = :{name}" for name in (*_CHECKED, "checksum"))
+_SAVE = f"UPDATE entries SET {_ASSIGNED} WHERE number = :number"  # noqa: S608 - our own column names
 
 T = TypeVar("T")
 
@@ -167,7 +169,6 @@ class FileLedger(Ledger):
                 await run_in_thread(file.close)
 
     async def take(self, name: str, body: bytes) -> Entry:
-        """Return the entry of the next request with that JSON."""
         now = self._now()
         return await self._do(lambda file: file.take(name, body, now), lasting=False)
 
@@ -195,7 +196,6 @@ class FileLedger(Ledger):
         await self.save(entry)
 
     async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
-        """Return the ids of the orders noted in the last seconds."""
         since = 0.0 if seconds is None else self._now() - seconds
         return await self._do(lambda file: file.ids(name=name, since=since), lasting=False)
 
@@ -251,7 +251,6 @@ class LedgerFile:
                 raise
 
     def close(self) -> None:
-        """Release the file."""
         self._database.close()
         self._lock.close()
 
@@ -293,20 +292,13 @@ class LedgerFile:
         return entry
 
     def save(self, entry: Entry) -> None:
-        """Note how an entry stands now."""
         row = {name: getattr(entry, name) for name in _CHECKED if name != "job"}
         row |= {
             "job": self._job,
             "files": msgspec.json.encode([astuple(file) for file in entry.files]).decode(),
         }
         row["checksum"] = _checksum(row)
-        self._database.execute(
-            "UPDATE entries SET job = :job, stage = :stage, sent = :sent, sent_date = :sent_date,"
-            " order_id = :order_id, order_state = :order_state, error = :error, error_type = :error_type,"
-            " changed = :changed, delivered_to = :delivered_to, files = :files, checksum = :checksum"
-            " WHERE number = :number",
-            row,
-        )
+        self._database.execute(_SAVE, row)
 
     def ids(self, *, name: str | None = None, since: float = 0.0) -> list[str]:
         """Return the ids of the orders of that name, or of all, noted since then."""

@@ -10,18 +10,18 @@ from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
 from planet_async.errors import DownloadError
-from planet_async.exactly_once import Created, ExactlyOnce, ResourceKind, create_registry
-from planet_async.http import Request, Response, Transport, link_refusal, origin
+from planet_async.exactly_once import ExactlyOnce, ResourceKind
+from planet_async.http import Request, Response, Transport, link_refusal
 from planet_async.layers.compression import ACCEPTED
 from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
+from planet_async.outcome import Identified
 from planet_async.paging import TASKING_PAGES, PageFormat, Paginator
 from planet_async.services._query import Params
 from planet_async.waiting.poller import Poll, Poller
-from planet_async.waiting.sweep import Identified, ListQueries
+from planet_async.waiting.sweep import ListQueries
 
 T = TypeVar("T")
-C = TypeVar("C", bound=Created)
 Thing = TypeVar("Thing", bound=Identified)
 Waits = PerLoop[MutableMapping[tuple[str, Schedule], Poller[Any]]]
 
@@ -95,22 +95,25 @@ class Api:
         return OffsetPaginator(self.transport, first, TASKING_PAGES, _decoder(cls), concurrency)
 
     def poller(
-        self, noun: str, poll: Poll[Thing], schedule: Schedule, lists: ListQueries[Thing]
+        self,
+        noun: str,
+        poll: Poll[Thing],
+        schedule: Schedule,
+        lists: ListQueries[Thing] | None = None,
+        *,
+        spacing: float = 0.0,
     ) -> Poller[Thing]:
         """Return the poller of one kind of thing, which a client has in common with its views."""
         waits = self._waits.here()
         found = waits.get((noun, schedule))
         if found is None:
-            found = Poller(poll, clock=self.clock, schedule=schedule, lists=lists)
+            found = Poller(poll, clock=self.clock, schedule=schedule, lists=lists, spacing=spacing)
             waits[noun, schedule] = found
         return found
 
-    def exactly_once(self, kind: ResourceKind[C]) -> ExactlyOnce[C]:
+    def exactly_once(self, kind: ResourceKind[Thing]) -> ExactlyOnce[Thing]:
         """Return what creates one kind of thing."""
-        address = origin(self.config.base_url)
-        return ExactlyOnce(
-            kind, self.config, self.clock, lambda: create_registry(self.clock, address, kind.noun)
-        )
+        return ExactlyOnce(kind, self.config, self.clock)
 
 
 def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:

@@ -4,6 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from itertools import count
 from math import inf
 from typing import Generic, TypeVar
 from weakref import WeakSet, ref
@@ -18,8 +19,12 @@ T = TypeVar("T")
 
 POLLS_AT_ONCE = 10
 
-_URGENT = -inf  # as `due`: before everything else
-_AS_SOON_AS_POSSIBLE = 0.0
+URGENT = -inf
+"""As `due`: before everything else."""
+
+_FIRST_NEW = (
+    -1e9
+)  # the same, of the first new id: before all that are scheduled, in the order of their coming
 
 
 class State(Enum):
@@ -63,11 +68,9 @@ class Waiter(Generic[T]):
         return id_ not in self.waiting
 
     def fail(self, id_: str, error: PlanetError) -> None:
-        """Take the error that ends the wait for this id."""
         self._end(Outcome(id_, error=error))
 
     def time_out(self, id_: str) -> None:
-        """End the wait for this id: there was no more time."""
         after = "" if self._timeout is None else f" after {self._timeout:g} s"
         hint = "It goes on at the service; wait again with the same id."
         self.fail(id_, WaitTimeout(f"{id_} was not finished{after}", hint=hint))
@@ -80,12 +83,10 @@ class Waiter(Generic[T]):
         self.notify()
 
     def notify(self) -> None:
-        """End `sleep`."""
         if self._notified is not None:
             self._notified.set()
 
     async def sleep(self) -> None:
-        """Wait until notified."""
         self._notified = anyio.Event()
         await self._notified.wait()
 
@@ -103,44 +104,43 @@ class Entry(msgspec.Struct, Generic[T], gc=False, eq=False):
     due: float = inf
 
     def alive(self) -> list[Waiter[T]]:
-        """Return the waiters that have not been dropped."""
         return [waiter for each in self.waiters if (waiter := each()) is not None]
 
 
 class WaiterRegistry(Generic[T]):
     """The ids that are waited for.
 
-    What is known of an id stands in its `Entry`.  The two queues say where to look for the next one to poll:
-    an id in a queue counts only where its entry agrees.
+    What is known of an id stands in its `Entry`.  The queue says which one to poll next: what is in it counts
+    only where the entry agrees.
     """
 
     def __init__(self) -> None:
         self._waiters: WeakSet[Waiter[T]] = WeakSet()
-        self._wanting_changes: WeakSet[Waiter[T]] = WeakSet()
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
         self.entries: dict[str, Entry[T]] = {}
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
-        self.new: deque[str] = deque[str]()
-        self._later: list[tuple[float, str]] = []  # a heap
+        self._queue: list[tuple[float, str]] = []  # a heap
+        self._dues_of_new = count(_FIRST_NEW)
 
     @property
     def is_deserted(self) -> bool:
-        """Return whether nobody waits."""
         return not self._waiters
 
     @property
     def wants_changes(self) -> bool:
         """Return whether any waiter wants to know of every change."""
-        return bool(self._wanting_changes)
+        return any(waiter.updates is not None for waiter in self._waiters)
 
-    def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
-        """Add a waiter for these ids; `listed`: the lists are known to report their changes."""
+    def join(
+        self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False, urgent: bool = True
+    ) -> None:
+        """Add a waiter for these ids, which is to be shown their state at once if it is `urgent`.
+
+        `listed`: the lists are known to report their changes.
+        """
         self._waiters.add(waiter)
-        if waiter.updates is not None:
-            self._wanting_changes.add(waiter)
         alone = (ref(waiter),)
         for id_ in ids:
             entry = self.entries.get(id_)
@@ -153,13 +153,11 @@ class WaiterRegistry(Generic[T]):
                 entry.waiters += alone
                 if entry.state is State.LISTED:  # a later waiter has to be shown the present state
                     self.mark_unknown(id_, entry)
-                elif entry.polls > 0:
+                elif entry.polls > 0 and urgent:
                     self.poll_soon(id_)
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
-        """End a waiter's waiting for these."""
         self._waiters.discard(waiter)
-        self._wanting_changes.discard(waiter)
         for id_ in ids:
             entry = self.entries.get(id_)
             if entry is not None:
@@ -178,7 +176,6 @@ class WaiterRegistry(Generic[T]):
         return len(waiting) < len(waiters)
 
     def fail(self, id_: str, error: PlanetError) -> None:
-        """End the waiting for an id with an error."""
         entry = self.entries.get(id_)
         if entry is not None:
             self._keep(id_, entry, [])
@@ -204,7 +201,7 @@ class WaiterRegistry(Generic[T]):
         self.counts[entry.state] -= 1
         self.counts[state] += 1
         entry.state = state
-        if entry.due != _URGENT:
+        if entry.due != URGENT:
             entry.due = inf
 
     def mark_unknown(self, id_: str, entry: Entry[T]) -> None:
@@ -212,56 +209,42 @@ class WaiterRegistry(Generic[T]):
         if entry.state is not State.NEW or entry.polls:
             self.mark(entry, State.NEW)
             entry.polls = 0
-            if entry.due != _URGENT:
-                entry.due = _AS_SOON_AS_POSSIBLE
-                self.new.append(id_)
+            self._poll_from(next(self._dues_of_new), id_, entry)
 
     def poll_soon(self, id_: str) -> bool:
         """Poll an id before all others; return whether anybody waits for it."""
         entry = self.entries.get(id_)
-        if entry is not None and entry.due != _URGENT:
-            entry.due = _URGENT
-            heapq.heappush(self._later, (_URGENT, id_))
+        if entry is not None:
+            self._poll_from(URGENT, id_, entry)
         return entry is not None
 
     def schedule(self, id_: str, entry: Entry[T], due: float) -> None:
-        """Schedule the next poll of an id."""
         entry.polls += 1
-        if entry.due != _URGENT:  # requested during the poll
+        self._poll_from(due, id_, entry)
+
+    def _poll_from(self, due: float, id_: str, entry: Entry[T]) -> None:
+        if entry.due != URGENT:  # as where it became so during its poll
             entry.due = due
-            heapq.heappush(self._later, (due, id_))
+            heapq.heappush(self._queue, (due, id_))
+
+    def forget_new(self) -> None:
+        """Poll none of those that nothing is known of: they are going to be looked for in lists."""
+        self._queue = [queued for queued in self._queue if queued[0] >= 0 or queued[0] == URGENT]
+        heapq.heapify(self._queue)
 
     def next_due(self) -> float:
-        """Return when the next poll is due, of ids that are not new."""
-        while self._later and not self._is_due(*self._later[0]):
-            heapq.heappop(self._later)
-        return self._later[0][0] if self._later else inf
-
-    def _is_due(self, due: float, id_: str) -> bool:
-        entry = self.entries.get(id_)
-        return entry is not None and entry.due == due
-
-    def take_urgent(self, most: int = POLLS_AT_ONCE) -> list[str]:
-        """Return some ids that are to be polled before all others."""
-        taken: list[str] = []
-        while len(taken) < most and self.next_due() == _URGENT:
-            taken.append(self._take_first())
-        return taken
-
-    def take_due(self, now: float) -> list[str]:
-        """Return some ids that are to be polled now: the new ones first."""
-        taken: list[str] = []
-        while self.new and len(taken) < POLLS_AT_ONCE:
-            id_ = self.new.popleft()
+        while self._queue:
+            due, id_ = self._queue[0]
             entry = self.entries.get(id_)
-            if entry is not None and entry.state is State.NEW and entry.due == _AS_SOON_AS_POSSIBLE:
-                entry.due = inf
-                taken.append(id_)
-        while len(taken) < POLLS_AT_ONCE and self.next_due() <= now:
-            taken.append(self._take_first())
-        return taken
+            if entry is not None and entry.due == due:
+                return due
+            heapq.heappop(self._queue)
+        return inf
 
-    def _take_first(self) -> str:
-        id_ = heapq.heappop(self._later)[1]
-        self.entries[id_].due = inf
-        return id_
+    def take_due(self, now: float, most: int = POLLS_AT_ONCE) -> list[str]:
+        taken: list[str] = []
+        while len(taken) < most and self.next_due() <= now:
+            id_ = heapq.heappop(self._queue)[1]
+            self.entries[id_].due = inf
+            taken.append(id_)
+        return taken

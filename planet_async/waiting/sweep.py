@@ -1,11 +1,13 @@
 """`Sweep`: one list request reports on everything that is waited for."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import anyio.lowlevel
 from attrs import frozen
@@ -21,7 +23,7 @@ from planet_async.errors import (
     PlanetError,
     Unauthorized,
 )
-from planet_async.outcome import chunks
+from planet_async.outcome import Identified, chunks
 from planet_async.paging import Page, Paginator
 from planet_async.waiting.registry import State, WaiterRegistry
 
@@ -47,15 +49,6 @@ _RECONCILE_EVERY = 10.0  # of `longest`: from one reconciliation to the next, at
 _SHARE = 10  # sweeps for each request of a reconciliation
 
 logger: logging.Logger = logging.getLogger("planet_async")
-
-
-class Identified(Protocol):
-    """Something with an id."""
-
-    @property
-    def id(self) -> str:
-        """The id."""
-        ...
 
 
 T = TypeVar("T", bound=Identified)
@@ -106,9 +99,7 @@ class Sweep(Generic[T]):
         self._reconcile_from = inf
         self._reconciled_pages = 0
         self._may_reconcile = False  # one page without hurry, now that a sweep has shown what is new
-        self._delivering: PageCursor[T] | None = None  # the page that was fetched last
-        self._unfound: list[str] = []  # by a reconciliation, or a list that has failed
-        self._verdict = State.NEW  # of those
+        self._chores: deque[Callable[[], None]] = deque()  # work that needs no request
 
     @property
     def is_on(self) -> bool:
@@ -118,8 +109,7 @@ class Sweep(Generic[T]):
     @property
     def is_busy(self) -> bool:
         """Return whether there is `work` that needs no request."""
-        gathering = self._reconciliation is not None and self._reconciliation.is_gathering
-        return bool(self._unfound) or self._delivering is not None or gathering
+        return bool(self._chores)
 
     def next_due(self) -> float:
         """Return the moment from which there is `work`."""
@@ -139,24 +129,19 @@ class Sweep(Generic[T]):
             self._reconciliation.missing.discard(id_)
 
     async def work(self, now: float) -> None:
-        """Do a part that takes a millisecond or two, or fetch the page that is due."""
-        reconciliation = self._reconciliation
-        if self._unfound:
-            self._judge_some()
-        elif self._delivering is not None:
-            self._deliver_some(self._delivering)
-        elif reconciliation is not None and reconciliation.is_gathering:
-            self._gather_some(reconciliation)
+        """Do a chore, which takes a millisecond or two, or fetch the page that is due."""
+        if self._chores:
+            self._chores.popleft()()
         elif self._since is not None and self._due <= now:
             if self._changes is None:
                 self._changes = PageCursor(self._lists.changed(self._since, not self._registry.wants_changes))
             await self._read(self._changes)
-        elif reconciliation is None:
-            ids = chunks([*self._registry.entries], _ENTRIES_AT_ONCE)
-            self._reconciliation = Reconciliation(self._lists, ids, urgent=self._is_crowded)
-            self._registry.new.clear()
+        elif self._reconciliation is None:
+            self._reconciliation = Reconciliation(self._lists, urgent=self._is_crowded)
+            self._for_some([*self._registry.entries], partial(self._gather, self._reconciliation))
+            self._registry.forget_new()
         else:
-            await self._read(reconciliation.cursor)
+            await self._read(self._reconciliation.cursor)
         await anyio.lowlevel.checkpoint()
 
     async def _read(self, cursor: "PageCursor[T]") -> None:
@@ -171,7 +156,7 @@ class Sweep(Generic[T]):
             self._set_back(error, refused=isinstance(error, BadRequest) and cursor.pages == 0)
         else:
             self._failures = 0
-            self._delivering = cursor
+            self._chores.append(partial(self._deliver_some, cursor))
             if self._since is None:
                 self._since = cursor.date - _OVERLAP
                 self._swept = self._clock.monotonic()
@@ -185,12 +170,12 @@ class Sweep(Generic[T]):
             if self._registry.deliver(item.id, item, listed=True):
                 cursor.ends += 1
         cursor.found += before - len(missing)
-        if len(items) < _ITEMS_AT_ONCE:
-            self._delivering = None
-            if cursor is self._changes:
-                self._end_page_of_changes(cursor)
-            elif self._reconciliation is not None:
-                self._end_page_of_reconciliation(self._reconciliation)
+        if len(items) == _ITEMS_AT_ONCE:
+            self._chores.append(partial(self._deliver_some, cursor))
+        elif cursor is self._changes:
+            self._end_page_of_changes(cursor)
+        elif self._reconciliation is not None:
+            self._end_page_of_reconciliation(self._reconciliation)
 
     def _end_page_of_changes(self, cursor: "PageCursor[T]") -> None:
         too_long = self._clock.monotonic() > self._due + _LONGEST_SWEEP * self._schedule.longest
@@ -214,8 +199,12 @@ class Sweep(Generic[T]):
         pause = _PAUSE * self._schedule.first * self._schedule.factor**powers
         return float(min(_LONGEST_PAUSE * self._schedule.longest, pause))
 
-    def _gather_some(self, reconciliation: "Reconciliation[T]") -> None:
-        for id_ in reconciliation.next_ids():
+    def _for_some(self, ids: Sequence[str], act: Callable[[Sequence[str]], None]) -> None:
+        """Do something for all of these, some at a time."""
+        self._chores.extend(partial(act, some) for some in chunks(ids, _ENTRIES_AT_ONCE))
+
+    def _gather(self, reconciliation: "Reconciliation[T]", ids: Sequence[str]) -> None:
+        for id_ in ids:
             entry = self._registry.entries.get(id_)
             if entry is None or self._registry.drop_deserted(id_, entry) or entry.state is State.UNLISTED:
                 continue
@@ -231,8 +220,8 @@ class Sweep(Generic[T]):
             requests = reconciliation.pages + len(reconciliation.missing)
             pause = max(_RECONCILE_EVERY * self._schedule.longest, _SHARE * requests * self._pause())
             self._reconcile_from = self._clock.monotonic() + pause
-            self._unfound = [*reconciliation.missing]
-            self._verdict = State.UNLISTED if reconciliation.is_whole else State.LISTED
+            state = State.UNLISTED if reconciliation.is_whole else State.LISTED
+            self._for_some([*reconciliation.missing], partial(self._poll_soon, state))
 
     def _set_back(self, error: PlanetError, *, refused: bool) -> None:
         self._failures += 1
@@ -248,20 +237,19 @@ class Sweep(Generic[T]):
             self.start_over()
         self._reconciliation = self._changes = None
         self._due = max(self._due, self._allowed_from)
-        self._unfound, self._verdict = unfound, State.NEW
+        self._for_some(unfound, self._mark_unknown)
 
-    def _judge_some(self) -> None:
-        for id_ in self._unfound[-_ENTRIES_AT_ONCE:]:
-            entry = self._registry.entries.get(id_)
-            if entry is None:
-                continue
-            if self._verdict is State.NEW:
-                if entry.state is State.EXPECTED or not self.is_on:
-                    self._registry.mark_unknown(id_, entry)
-            else:
-                self._registry.mark(entry, self._verdict)
+    def _poll_soon(self, state: State, ids: Sequence[str]) -> None:
+        for id_ in ids:
+            if (entry := self._registry.entries.get(id_)) is not None:
+                self._registry.mark(entry, state)
                 self._registry.poll_soon(id_)
-        del self._unfound[-_ENTRIES_AT_ONCE:]
+
+    def _mark_unknown(self, ids: Sequence[str]) -> None:
+        for id_ in ids:
+            entry = self._registry.entries.get(id_)
+            if entry is not None and (entry.state is State.EXPECTED or not self.is_on):
+                self._registry.mark_unknown(id_, entry)
 
 
 class Reconciliation(Generic[T]):
@@ -272,9 +260,8 @@ class Reconciliation(Generic[T]):
     have cost, however large the account is.  `is_whole`: the list of the unfinished was read to its end.
     """
 
-    def __init__(self, lists: ListQueries[T], ids: Iterator[Sequence[str]], *, urgent: bool) -> None:
+    def __init__(self, lists: ListQueries[T], *, urgent: bool) -> None:
         self._lists = lists
-        self._ids: Iterator[Sequence[str]] | None = ids
         self._reads_finished = False
         self._in_vain = 0
         self.missing: set[str] = set()
@@ -282,18 +269,6 @@ class Reconciliation(Generic[T]):
         self.cursor: PageCursor[T] = PageCursor(lists.unfinished())
         self.pages: int = 0
         self.is_whole: bool = False
-
-    @property
-    def is_gathering(self) -> bool:
-        """Return whether some ids are still to be added to `missing`."""
-        return self._ids is not None
-
-    def next_ids(self) -> Sequence[str]:
-        """Return the next ids to gather."""
-        ids = next(self._ids, None) if self._ids is not None else None
-        if ids is None:
-            self._ids = None
-        return ids or ()
 
     def ends_with_page(self) -> bool:
         """Take account of a page that was delivered; return whether it was the last."""

@@ -9,10 +9,9 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
-from planet_async.outcome import Outcome, chunks
+from planet_async.outcome import Identified, Outcome, chunks
 from planet_async.waiting.poller import Poller
 from planet_async.waiting.registry import Waiter
-from planet_async.waiting.sweep import Identified
 
 T = TypeVar("T", bound=Identified)
 
@@ -88,7 +87,6 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
             raise
 
     def leave(self) -> None:
-        """Stop waiting."""
         self._poller.leave(self, self.waiting)
         self.waiting.clear()
 
