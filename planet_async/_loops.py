@@ -1,11 +1,13 @@
-"""`PerLoop`: one value for each event loop, to which locks, queues and connections belong."""
+"""What belongs to an event loop: `PerLoop`, one value for each, and `Shutdown`, the calls of each."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from anyio import NoEventLoopError
+import anyio
 from anyio.lowlevel import current_token
+
+from planet_async.errors import ClientClosed
+from planet_async.http import Request
 
 T = TypeVar("T")
 
@@ -22,8 +24,9 @@ class PerLoop(Generic[T]):
 
     def here(self) -> T:
         """Return the value of the running event loop; outside of any loop a new one, which is not kept."""
-        loop = _running_loop()
-        if loop is None:
+        try:
+            loop = current_token().native_token
+        except anyio.NoEventLoopError:
             return self._make()
         value = self._values.get(loop)
         if value is None:
@@ -31,17 +34,6 @@ class PerLoop(Generic[T]):
                 self._values.pop(ended, None)
             value = self._values[loop] = self._make()
         return value
-
-
-def _running_loop() -> object:
-    try:
-        return asyncio.get_running_loop()  # ten times as fast as anyio's way
-    except RuntimeError:
-        pass
-    try:
-        return current_token().native_token
-    except NoEventLoopError:
-        return None
 
 
 def _has_ended(loop: Any) -> bool:
@@ -54,3 +46,58 @@ def _has_ended(loop: Any) -> bool:
     except trio.RunFinishedError:
         return True
     return False
+
+
+class Shutdown:
+    """Whether a client or a transport is closed, and its calls in each event loop."""
+
+    def __init__(self, what: str) -> None:
+        self.closed: bool = False
+        self._what = what
+        self._running = PerLoop(_Running)
+
+    async def run(self, work: Awaitable[T], request: Request | None = None) -> T:
+        """Await `work`; raise ClientClosed if `close` is called before it is done."""
+        running = self._running.here()
+        with anyio.CancelScope() as scope:
+            running.scopes.add(scope)
+            try:
+                return await work
+            finally:
+                running.scopes.discard(scope)
+                if self.closed and not running.scopes:
+                    running.ended.set()
+        raise self.interrupted(request)
+
+    async def close(self) -> None:
+        """Cancel the work in this event loop and wait until it has ended; other loops start nothing new."""
+        self.closed = True
+        running = self._running.here()
+        for scope in running.scopes:
+            scope.cancel()
+        if running.scopes:
+            await running.ended.wait()
+
+    def interrupted(self, request: Request | None) -> ClientClosed:
+        """Return the error for work that was ended; whether the server acted is not known."""
+        what = "the response came" if request else "the call was done"
+        return ClientClosed(f"the {self._what} was closed before {what}", request=request)
+
+    def refusal(self, request: Request) -> ClientClosed:
+        """Return the error for a request that comes too late."""
+        return nothing_sent(f"the {self._what} is closed", request)
+
+
+class _Running:
+    """The work in one event loop."""
+
+    def __init__(self) -> None:
+        self.scopes: set[anyio.CancelScope] = set()
+        self.ended = anyio.Event()
+
+
+def nothing_sent(message: str, request: Request) -> ClientClosed:
+    """Return the error for a request that was refused since something is closed."""
+    error = ClientClosed(message, request=request, hint="Nothing was sent.")
+    error.may_have_acted = False
+    return error

@@ -11,13 +11,13 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from planet_async._loops import PerLoop
+from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import Config, Options
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, link_target, without_query
-from planet_async.layers.closing import ClientClock, CloseGuard, Shutdown
+from planet_async.layers.closing import ClientClock, CloseGuard
 from planet_async.layers.compression import Decompress
 from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
@@ -25,6 +25,7 @@ from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.base import to_json
 from planet_async.services._api import Api, Waits
+from planet_async.services.data import Data
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
@@ -50,7 +51,7 @@ class _Shared:
     """The parts that a client shares with its views."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
-        self.shutdown = Shutdown()
+        self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
         self.limits = SharedRateLimits(credentials, config, clock)
@@ -86,6 +87,7 @@ class Planet:
     One client serves any number of tasks.  Without `async with`, call `aclose()` in the end.
 
     Services:
+        data: Find items of the catalog, and download their assets.
         orders: Order imagery, wait for it, and download it.
         subscriptions: Have imagery delivered as it is published.
         tasking: Have satellites take new images.
@@ -124,6 +126,7 @@ class Planet:
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
         self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
+        self.data: Data = Data(self._api)
         self.orders: Orders = Orders(self._api)
         self.reports: Reports = Reports(self._api)
         self.subscriptions: Subscriptions = Subscriptions(self._api)

@@ -56,6 +56,9 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
         "orders.download": (Window(5),),
         "orders.stats": (Window(5),),
         "tasking": (Window(40), Window(300, 60.0)),
+        "data": (Window(10),),
+        "data.activate": (Window(5),),
+        "data.download": (Window(15),),
         # No limit is documented for these two: a modest guess.
         "subscriptions": (Window(5),),
         "reports": (Window(2),),

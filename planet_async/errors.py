@@ -16,6 +16,7 @@
     │   ├── NotFound                  404: no such resource, or another user's
     │   ├── Conflict                  409: not possible in its present state
     │   ├── TooManyRequests           429: slow down
+    │   ├── QuotaExceeded             429 of another kind: what may be downloaded is used up
     │   └── ServerError               5xx
     ├── DecodeError                   the response is not what the API documents
     ├── BodyTooLarge                  the response is longer than Config.max_body_bytes
@@ -25,6 +26,7 @@
     ├── ImagingSearchFailed           a search for imaging windows failed
     ├── WaitTimeout                   a wait took longer than its timeout (a TimeoutError too)
     ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
+    ├── AssetNotDownloadable          not published, not permitted, or not active
     ├── LedgerError                   the ledger of a job is in use, damaged, or cannot be written
     └── DownloadError                 a file could not be fetched or kept
         ├── ChecksumMismatch          the bytes are not those of the manifest
@@ -197,6 +199,10 @@ class TooManyRequests(StatusError):
     transient = True
 
 
+class QuotaExceeded(StatusError):
+    """429: the quota is used up; a later attempt fails as well, until there is more of it."""
+
+
 class ServerError(StatusError):
     """5xx: the server failed, perhaps after it had acted."""
 
@@ -260,6 +266,17 @@ class OrderNotDownloadable(PlanetError):
         super().__init__(message, hint=hint)
         self.error_hints: tuple[str, ...] = tuple(error_hints)
         self.delivered_to = delivered_to
+
+
+class AssetNotDownloadable(PlanetError):
+    """An asset is not published, may not be downloaded, or is not active; the message says which.
+
+    `missing_permission` is the permission that is missing, or "".
+    """
+
+    def __init__(self, message: str, *, hint: str = "", missing_permission: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.missing_permission = missing_permission
 
 
 class LedgerError(PlanetError):

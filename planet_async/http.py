@@ -16,7 +16,7 @@ from typing import Any, Protocol, SupportsIndex
 from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -99,16 +99,7 @@ class Request:
 
     def with_headers(self, headers: Mapping[str, str]) -> "Request":
         """Return the same request with these headers, which replace those of the same name."""
-        return Request(  # three times faster than `evolve`, and done for every request
-            self.method,
-            self.url,
-            params=self.params,
-            headers={**self.headers, **headers},
-            body=self.body,
-            repeatable=self.repeatable,
-            operation=self.operation,
-            stream=self.stream,
-        )
+        return evolve(self, headers={**self.headers, **headers})
 
 
 class Response:
@@ -249,12 +240,13 @@ def link_target(base: str, link: str) -> str:
         address = link.translate(_LINE_BREAKS_AND_TABS).strip(_SPACES)
         if not _ABSOLUTE.match(address):
             address = urljoin(base, address)
-        return _encoded(address)
+        return encoded(address)
     except ValueError:
         return link
 
 
-def _encoded(address: str) -> str:
+def encoded(address: str) -> str:
+    """Return an address in ASCII; raise ValueError where it cannot be one."""
     place = urlsplit(address).netloc  # ValueError where it cannot be an address
     if address.isascii() and " " not in address:
         return address

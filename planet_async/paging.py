@@ -42,6 +42,10 @@ SUBSCRIPTIONS_PAGES = PageFormat("subscriptions", ("_links.next", "_links._next"
 RESULTS_PAGES = PageFormat("results", ("_links.next", "_links._next"))
 TASKING_PAGES = PageFormat("results", ("next",))
 REPORTS_PAGES = PageFormat("reports", ("_links._next", "_links.next"))
+ITEM_PAGES = PageFormat("features", ("_links._next",))
+SEARCHES_PAGES = PageFormat("searches", ("_links._next",))
+ITEM_TYPES_PAGES = PageFormat("item_types", ("_links._next",))
+ASSET_TYPES_PAGES = PageFormat("asset_types", ("_links._next",))
 
 
 @frozen
@@ -177,7 +181,11 @@ class Paginator(Generic[T]):
             raise PagingError(
                 "the link to the next page leads to another origin; not followed", request=request
             )
-        return evolve(self._first, url=target, params=())
+        # Also where the list begins with a POST, as that of a search.
+        headers = {name: value for name, value in self._first.headers.items() if name != "content-type"}
+        return evolve(
+            self._first, method="GET", url=target, params=(), headers=headers, body=None, repeatable=True
+        )
 
 
 @define
@@ -266,13 +274,22 @@ class _Body(msgspec.Struct):
     subscriptions: list[msgspec.Raw] | None = None
     results: list[msgspec.Raw] | None = None
     reports: list[msgspec.Raw] | None = None
+    features: list[msgspec.Raw] | None = None
+    searches: list[msgspec.Raw] | None = None
+    item_types: list[msgspec.Raw] | None = None
+    asset_types: list[msgspec.Raw] | None = None
     links: dict[str, Any] | None = msgspec.field(name="_links", default=None)
     next: str | None = None
     count: int | None = None
 
 
+class _Typed(msgspec.Struct, gc=False):
+    item_type: str | None = None
+
+
 class _Identified(msgspec.Struct, gc=False):
     id: str | int | None = None
+    properties: _Typed | None = None
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
@@ -317,7 +334,9 @@ def _next(content: _Body, page_format: PageFormat, request: Request) -> str | No
 
 def _id_of(item: msgspec.Raw) -> str | None:
     try:
-        found = _identify(item).id
+        found = _identify(item)
     except DECODE_ERRORS:
         return None  # reported when the item is decoded
-    return None if found is None else str(found)
+    if found.id is None or found.properties is None:
+        return None if found.id is None else str(found.id)
+    return f"{found.properties.item_type}/{found.id}"  # items of two types may have the same id

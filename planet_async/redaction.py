@@ -4,10 +4,9 @@ A field whose value is secret is marked where it is declared:
 
     sas_token: str = field(repr=False, metadata=SECRET)
 
-Each request record enters its marked fields into the one table here (`add_secret_fields`); all else reads
-that
-table: `secrets_in` and `redact` for texts of a server that repeats what it was sent, `redacted` for what a
-ledger keeps.  A field is secret by its name, wherever in a body that name stands.
+Each request record enters its marked fields into the one table here (`add_secret_fields`).  `secrets_in` and
+`redact` read it for texts of a server that repeats what it was sent, `redacted` for what a ledger keeps.  A
+field is secret by its name, wherever in a body that name stands.
 """
 
 import json
@@ -64,21 +63,26 @@ def add_secret_fields(fields: "Iterable[attrs.Attribute[Any]]") -> None:
 def secrets_in(body: bytes | None) -> tuple[str, ...]:
     """Return the secrets in the JSON body of a request."""
     try:
-        return tuple(map(SecretStr, _secrets(msgspec.json.decode(body or b"null"))))
+        texts = [*_texts(msgspec.json.decode(body or b"null"))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
+    secrets: list[str] = []
+    for _, key, text in texts:
+        kind = _secret_fields.get(key)
+        secrets += _secrets_of_url(text) if kind == "url" else [text] if kind else []
+    return tuple(map(SecretStr, secrets))
 
 
-def _secrets(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inside in value.items():
-            if not isinstance(inside, str):
-                yield from _secrets(inside)
-            elif key in _secret_fields:
-                yield from _secrets_of_url(inside) if _secret_fields[key] == "url" else (inside,)
-    elif isinstance(value, list):
-        for inside in value:
-            yield from _secrets(inside)
+def _texts(value: object, path: str = "$", key: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield each text in JSON, with its path and the name of its field."""
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            yield from _texts(inside, f"{path}.{name}", name)
+    elif isinstance(value, list | tuple):
+        for index, inside in enumerate(value):
+            yield from _texts(inside, f"{path}[{index}]")
+    elif isinstance(value, str):
+        yield path, key, value
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:
@@ -182,21 +186,10 @@ def redacted(body: Any) -> Any:
 
 def refuse_redacted(body: Mapping[str, object], where: str = "") -> None:
     """Raise InvalidRequest where the API's placeholder would be sent in place of a secret."""
-    found = list(_placeholders(body, "$"))
+    found = [path for path, _, text in _texts(body) if REDACTED in text]
     if found:
         prefix = f"{where}: " if where else ""
         raise InvalidRequest(
             f"{prefix}{', '.join(found)}: the API has redacted this ({REDACTED}); nothing was sent",
             hint="Replace it with the secret, or remove this part.",
         )
-
-
-def _placeholders(value: object, path: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for name, inside in value.items():
-            yield from _placeholders(inside, f"{path}.{name}")
-    elif isinstance(value, list | tuple):
-        for index, inside in enumerate(value):
-            yield from _placeholders(inside, f"{path}[{index}]")
-    elif isinstance(value, str) and REDACTED in value:
-        yield path

@@ -122,20 +122,27 @@ class BearerToken:
         return Signed(network, self.authorization())
 
 
+_PLANET = ("https", "api.planet.com", 443)
+_TILES = [("https", f"tiles{number}.planet.com", 443) for number in ("", 0, 1, 2, 3)]
+
+
 class Auth:
     """Signs requests to the origin (scheme, host, port) of `base_url`, and no others.
 
-    A redirect to storage, or a link to anywhere else, is sent without the credential.
+    Where that is Planet's own, the servers of its tiles and thumbnails belong to it.  A redirect to storage,
+    or a link to anywhere else, is sent without the credential.
     """
 
     def __init__(self, inner: Transport, credentials: Credentials, base_url: str, clock: Clock) -> None:
         self._inner = inner
         self._signed = credentials.sign(inner, clock)
-        self._origin = origin(base_url)
+        self._origins = {origin(base_url)}
+        if _PLANET in self._origins:
+            self._origins.update(_TILES)
 
     async def send(self, request: Request) -> Response:
         """Send, signed where it goes to the API."""
-        if origin(request.url) != self._origin:
+        if origin(request.url) not in self._origins:
             return await self._inner.send(request)
         try:
             return await self._signed.send(request)

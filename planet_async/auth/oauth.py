@@ -22,7 +22,6 @@ from planet_async.errors import (
     PlanetError,
     StatusError,
     Unauthorized,
-    status_class,
 )
 from planet_async.http import (
     Request,
@@ -34,6 +33,7 @@ from planet_async.http import (
     origin,
     queued_for,
 )
+from planet_async.layers.status import start_of_body, status_error, whole_body
 from planet_async.redaction import redact
 
 _FIRST_REFUSAL = 300
@@ -185,12 +185,24 @@ class _Renewing:
         request, asked_at = self._client.token_request(), self._clock.monotonic()
         try:
             response = await self._network.send(request)
-            body = await _start_of_body(response)
-            if response.status < _FIRST_REFUSAL:
-                text, life = _parse_token(body, request)
-                early = min(_EARLY, life * _EARLY_SHARE)
-                return _Token(Signed(self._network, f"Bearer {text}"), asked_at + life - early)
-            failure: PlanetError = self._refusal(response, body, request)
+            if response.status >= _FIRST_REFUSAL:
+                response.secrets = (self._client.client_secret,)
+                body = SecretBytes(await start_of_body(response, self._clock))
+                raise status_error(request, response, body, self._clock.now())
+            body = SecretBytes(await whole_body(request, response, _MOST_BYTES))
+            text, life = _parse_token(body, request)
+            early = min(_EARLY, life * _EARLY_SHARE)
+            return _Token(Signed(self._network, f"Bearer {text}"), asked_at + life - early)
+        except StatusError as error:
+            is_wrong_client = error.status in _WRONG_CLIENT
+            failure: PlanetError = (Unauthorized if is_wrong_client else type(error))(
+                f"no token: {self._safe(error.message)[:_SHOWN]}",
+                status=error.status,
+                request=request,
+                hint=_HINT if is_wrong_client else "",
+                retry_after=error.retry_after,
+                request_id=error.request_id,
+            )
         except PlanetError as error:
             failure = type(error)(f"no token: {self._safe(error.message)}", request=request, hint=error.hint)
             failure.transient = error.transient
@@ -200,34 +212,9 @@ class _Renewing:
         self._failures += 1
         raise copy(failure)
 
-    def _refusal(self, response: Response, body: bytes, request: Request) -> StatusError:
-        is_wrong_client = response.status in _WRONG_CLIENT
-        said = self._safe(_description(self._safe(body.decode(errors="replace"))))
-        seconds = response.headers.get("retry-after", "").strip()
-        return (Unauthorized if is_wrong_client else status_class(response.status))(
-            f"no token: {response.status} {said[:_SHOWN]}".rstrip(),
-            status=response.status,
-            request=request,
-            hint=_HINT if is_wrong_client else "",
-            retry_after=float(seconds) if seconds.isascii() and seconds.isdigit() else None,
-            request_id=self._safe(response.headers.get("x-request-id", "")) or None,
-        )
-
     def _safe(self, text: str) -> str:
         secret = self._client.client_secret
         return redact(text.replace(secret, "..."), [secret])  # even one that is short
-
-
-async def _start_of_body(response: Response) -> SecretBytes:
-    body = bytearray()
-    try:
-        async for chunk in response.chunks():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                break
-    finally:
-        await response.aclose()
-    return SecretBytes(body)
 
 
 class _TokenResponse(msgspec.Struct):
@@ -247,16 +234,3 @@ def _parse_token(body: bytes, request: Request) -> tuple[SecretStr, float]:
     if found.token_type.lower() != "bearer":
         raise DecodeError("the token is not of the type Bearer", request=request)
     return SecretStr(text), inf if found.expires_in is None else found.expires_in
-
-
-def _description(text: str) -> str:
-    """Return what an OAuth2 server says of an error (RFC 6749, section 5.2), or else its first line."""
-    try:
-        found = msgspec.json.decode(text)
-        words = [found.get(key) for key in ("error", "error_description", "message", "detail")]
-    except (msgspec.DecodeError, RecursionError, AttributeError):
-        words = []
-    error, *details = [each if isinstance(each, str) and each.isprintable() else "" for each in words] or [""]
-    in_brackets = "; ".join(filter(None, details))
-    said = " ".join(filter(None, [error, f"({in_brackets})" if in_brackets else ""]))
-    return said or (text.strip().splitlines() or ["(no text)"])[0]

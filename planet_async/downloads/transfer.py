@@ -16,7 +16,8 @@ from planet_async.http import Request, Transport
 _FIRST_PAUSE = 0.5  # seconds after the first broken connection; doubled each time
 _LONGEST_PAUSE = 30.0
 _LEAST_BYTES = 1000  # of a request that ended in a timeout, to count as progress
-_LINK_REFUSED = frozenset({401, 403, 404, 410})
+LINK_REFUSED = frozenset({401, 403, 404, 410})
+"""The statuses of a link that has expired."""
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Transfer:
                 await self.clock.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(cuts - 1, 16)))
             except StatusError as error:
                 # A fresh link that is refused too, with nothing received by it, is not about its age.
-                if error.status not in _LINK_REFUSED or not self.file.renew or renewed_at == arrived():
+                if error.status not in LINK_REFUSED or not self.file.renew or renewed_at == arrived():
                     raise
                 renewed_at = arrived()
                 request = await self.file.renew(request)

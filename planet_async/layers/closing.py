@@ -1,20 +1,16 @@
 """Closing a client: `CloseGuard` ends its requests, `ClientClock` its pauses."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 from attrs import field, frozen
 
-from planet_async._loops import PerLoop
+from planet_async._loops import Shutdown
 from planet_async.clock import Clock
-from planet_async.errors import ClientClosed
 from planet_async.http import Request, Response, Transport
-
-T = TypeVar("T")
 
 
 class CloseGuard:
@@ -25,15 +21,13 @@ class CloseGuard:
     meets a transport that is half closed.  A client and its views share one `Shutdown`.
     """
 
-    def __init__(self, inner: Transport, shutdown: "Shutdown") -> None:
+    def __init__(self, inner: Transport, shutdown: Shutdown) -> None:
         self._inner = inner
         self._shutdown = shutdown
 
     async def send(self, request: Request) -> Response:
         if self._shutdown.closed:
-            error = ClientClosed("the client is closed", request=request, hint="Nothing was sent.")
-            error.may_have_acted = False
-            raise error
+            raise self._shutdown.refusal(request)
         response = await self._shutdown.run(self._inner.send(request), request)
         if not request.stream:
             return response
@@ -44,44 +38,6 @@ class CloseGuard:
         with anyio.CancelScope(shield=True):
             await self._shutdown.close()
             await self._inner.aclose()
-
-
-class Shutdown:
-    """The state of closing of a client, and its calls in each event loop."""
-
-    def __init__(self) -> None:
-        self.closed: bool = False
-        self._running = PerLoop(_Running)
-
-    async def run(self, work: Awaitable[T], request: Request | None = None) -> T:
-        """Await `work`; raise ClientClosed if the client is closed before it is done."""
-        running = self._running.here()
-        with anyio.CancelScope() as scope:
-            running.scopes.add(scope)
-            try:
-                return await work
-            finally:
-                running.scopes.discard(scope)
-                if self.closed and not running.scopes:
-                    running.ended.set()
-        raise _closed(request)
-
-    async def close(self) -> None:
-        """Cancel the work in this event loop and wait until it has ended; other loops start nothing new."""
-        self.closed = True
-        running = self._running.here()
-        for scope in running.scopes:
-            scope.cancel()
-        if running.scopes:
-            await running.ended.wait()
-
-
-class _Running:
-    """The work in one event loop."""
-
-    def __init__(self) -> None:
-        self.scopes: set[anyio.CancelScope] = set()
-        self.ended = anyio.Event()
 
 
 @frozen
@@ -106,7 +62,7 @@ class ClientClock:
     async def sleep(self, seconds: float) -> None:
         if self._shutdown.closed:
             await anyio.lowlevel.checkpoint()
-            raise _closed(None)
+            raise self._shutdown.interrupted(None)
         await self._shutdown.run(self._clock.sleep(seconds))
 
 
@@ -120,10 +76,5 @@ class _Body(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         if self._shutdown.closed:
-            raise _closed(self._request)
+            raise self._shutdown.interrupted(self._request)
         return await self._shutdown.run(anext(self._chunks), self._request)
-
-
-def _closed(request: Request | None) -> ClientClosed:
-    what = "the response came" if request else "the call was done"
-    return ClientClosed(f"the client was closed before {what}", request=request)

@@ -14,6 +14,7 @@ from planet_async.errors import (
     BodyTooLarge,
     DecodeError,
     PlanetError,
+    QuotaExceeded,
     StatusError,
     TransportError,
     TransportTimeout,
@@ -23,6 +24,7 @@ from planet_async.http import Request, Response, Transport, announced_length, ht
 from planet_async.redaction import redact, secrets_in
 
 _FIRST_REFUSAL = 300
+_TOO_MANY_REQUESTS = 429
 _MOST_READ = 1 << 16  # bytes of the body of a refusal or a redirect
 _READ_SECONDS = 5.0  # for those bytes
 _LEAST_BYTES, _SLOW_SECONDS = 1000, 60.0
@@ -177,11 +179,14 @@ def status_error(request: Request, response: Response, body: bytes, now: datetim
     shown = partial(redact, secrets=(*response.secrets, *secrets_in(request.body)))
     text = shown(body.decode("utf-8", "replace"))
     message, field_errors = parse_error_body(text.encode())
-    return status_class(response.status)(
+    cls, hint = status_class(response.status), _HINTS.get(response.status, "")
+    if response.status == _TOO_MANY_REQUESTS and "quota" in message.lower():
+        cls, hint = QuotaExceeded, "Sending it again does not help before there is more quota."
+    return cls(
         f"{response.status} {shown(message)}".rstrip(),
         status=response.status,
         request=request,
-        hint=_HINTS.get(response.status, ""),
+        hint=hint,
         field_errors={shown(name): [*map(shown, texts)] for name, texts in field_errors.items()},
         body=text[:_KEPT],
         retry_after=_retry_after(response.headers.get("retry-after", ""), text, now),

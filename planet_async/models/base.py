@@ -210,7 +210,7 @@ class RequestModel(Record):
     def __attrs_post_init__(self) -> None:
         name = type(self).__name__
         for field, value in self.set_fields().items():
-            if isinstance(value, _Unfit):
+            if isinstance(value, Unfit):
                 raise InvalidRequest(f"{name}.{field}{value.problem}")
         for field, problem in self._problems():
             raise InvalidRequest(f"{name}.{field}: {problem}")
@@ -247,7 +247,7 @@ class Named(RequestModel):
 
 
 @attrs.frozen
-class _Unfit:
+class Unfit:
     """The result of a converter for a value that does not fit.
 
     A converter does not know the field that it converts for; the record does, and raises the error.
@@ -258,7 +258,7 @@ class _Unfit:
 
 def unfit(problem: str) -> Any:
     """Return what makes the record raise InvalidRequest; the name of the field comes before the problem."""
-    return _Unfit(problem)
+    return Unfit(problem)
 
 
 def items(value: Iterable[T]) -> tuple[T, ...]:
@@ -281,6 +281,11 @@ def optional_texts(value: Iterable[str] | None) -> tuple[str, ...] | None:
 def geometry(value: object) -> Mapping[str, Any]:
     """Return a geometry as the API takes it."""
     return _geojson(value, GEOMETRIES)
+
+
+def optional_geometry(value: object) -> Mapping[str, Any] | None:
+    """Return a geometry as the API takes it, or None."""
+    return None if value is None else geometry(value)
 
 
 def area(value: object) -> Mapping[str, Any]:
@@ -308,26 +313,26 @@ def optional_moment(value: str | datetime | None) -> str | None:
     return None if value is None else moment(value)
 
 
-def rfc3339(value: object) -> str:
+def rfc3339(value: object, where: str = "") -> str:
     """Return a time as RFC 3339 has it; text that only Python understands is rewritten.
 
     Raises:
-        InvalidRequest: it is not a time, or has no time zone.
+        InvalidRequest: it is not a time, or has no time zone; the message begins with `where`.
     """
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         found = None
     if not isinstance(found, datetime):
-        raise InvalidRequest(f"expected a time like 2026-01-31T00:00:00Z, got {kind(value)}")
+        raise InvalidRequest(f"{where}expected a time like 2026-01-31T00:00:00Z, got {kind(value)}")
     if found.tzinfo is None:
-        raise InvalidRequest("expected a time with its zone, such as 2026-01-31T00:00:00Z")
+        raise InvalidRequest(f"{where}expected a time with its zone, such as 2026-01-31T00:00:00Z")
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         return value
     try:
         return found.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
     except OverflowError:
-        raise InvalidRequest(f"{value} is beyond the years 1 to 9999 in UTC") from None
+        raise InvalidRequest(f"{where}{value} is beyond the years 1 to 9999 in UTC") from None
 
 
 # --- From records to JSON
@@ -382,7 +387,7 @@ def _plain(value: object, path: str) -> object:  # noqa: C901, PLR0911 - one lin
             item if _is_plain(item) else _plain(item, f"{path}[{index}]") for index, item in enumerate(value)
         ]
     if isinstance(value, date):
-        return _plain_date(value, path)
+        return rfc3339(value, f"{path}: ") if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, Mapping | Record):
         return dict(_entries(value, path))
     if isinstance(value, str | UUID | PurePath):
@@ -405,13 +410,3 @@ def _entries(value: Mapping[Any, object] | Record, path: str) -> Iterator[tuple[
         # First of all, since the properties of a Feature may be anything: GeoPandas writes NaN and times.
         part = unwrapped(item) if name in GEOMETRY_NAMES else item
         yield str(name), _plain(part, f"{path}.{name}")
-
-
-def _plain_date(value: date, path: str) -> str:
-    if not isinstance(value, datetime):
-        return value.isoformat()
-    try:
-        return rfc3339(value)
-    except InvalidRequest as error:
-        problem = error.message
-    raise InvalidRequest(f"{path}: {problem}")

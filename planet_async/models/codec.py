@@ -10,19 +10,18 @@ text), and all that is wrong is reported at once, each with its path.
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from functools import cache, partial
 from types import UnionType
-from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest, UnknownKeyWarning
 from planet_async.http import Request, SecretBytes
-from planet_async.models.base import Record, RequestModel, Resource, rfc3339, to_json, to_mapping
-from planet_async.models.geometry import GEOMETRIES, to_geojson
+from planet_async.models.base import RequestModel, Resource, Unfit, to_json, to_mapping
 from planet_async.models.json import DECODE_ERRORS, kind, not_an_object
 from planet_async.redaction import REDACTED, is_secret, refuse_redacted, without_tokens
 
@@ -31,17 +30,21 @@ M = TypeVar("M", bound=RequestModel)
 
 _ZERO_TIME = b'"0001-01-01T00:00:00'  # all of it: the longer, the faster it is found
 _ZERO_YEAR = 1
+_DAY_CHARACTERS = 10
 _MOST_SHOWN = 10_000  # bytes of a body whose keys an error lists
 
 
 # --- Responses
 
 
-@attrs.frozen
-class FromText:
-    """Says in the type of a field how the second look reads it; it returns None for other texts."""
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+"""A text of at least one character."""
 
-    read: Callable[[str], object]
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone; one that comes without is in UTC.
+
+Go's zero time stands for no time at all, and becomes None.
+"""
 
 
 def _timestamp(text: str) -> datetime | None:
@@ -54,11 +57,16 @@ def _timestamp(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-"""A text of at least one character."""
+def _day(text: str) -> date | None:
+    """Return a day; of a time, only its day counts."""
+    try:
+        return date.fromisoformat(text[:_DAY_CHARACTERS])
+    except ValueError:
+        return None
 
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True), FromText(_timestamp)]
-"""A time with its zone.  Go's zero time stands for no time at all, and becomes None."""
+
+_FROM_TEXT: Mapping[Any, Callable[[str], object]] = {datetime: _timestamp, date: _day}
+"""How the second look reads times; None for other texts."""
 
 
 def decode(
@@ -151,15 +159,14 @@ def _parts(cls: Any) -> Callable[[bytes], Any]:
 
 @cache
 def _field_decoders(cls: Any) -> "list[tuple[attrs.Attribute[Any], Callable[[msgspec.Raw], Any]]]":
-    return [(field, _field_decoder(field.type)) for field in attrs.fields(cls)]
+    types = get_type_hints(cls)  # without the constraints of msgspec
+    return [(field, _field_decoder(field.type, _first(types[field.name]))) for field in attrs.fields(cls)]
 
 
-def _field_decoder(cls: Any) -> Callable[[msgspec.Raw], Any]:
-    for type_ in (cls, *get_args(cls)):  # `Timestamp | None` is a union of the two
-        for note in get_args(type_):
-            if isinstance(note, FromText):
-                return partial(_from_text, note.read)
-    return msgspec.json.Decoder(cls).decode
+def _field_decoder(constrained: Any, plain: Any) -> Callable[[msgspec.Raw], Any]:
+    if plain in _FROM_TEXT:
+        return partial(_from_text, _FROM_TEXT[plain])
+    return msgspec.json.Decoder(constrained).decode
 
 
 def _from_text(read: Callable[[str], object], raw: msgspec.Raw) -> object:
@@ -186,7 +193,7 @@ def _fields_of(json: bytes) -> str:
 # --- Requests
 
 
-def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "") -> bytes:
+def checked_body(cls: type[M], request: M | Mapping[str, Any], *, where: str = "") -> bytes:
     """Check a request, record or plain mapping, and return the JSON to send.
 
     A mapping is sent as it is, with the fields that are unknown here; but null means that a field is not
@@ -212,15 +219,15 @@ def checked_body(cls: type[T], request: T | Mapping[str, Any], *, where: str = "
     return encoded
 
 
-def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:
+def from_mapping(cls: type[M], mapping: Mapping[str, Any], *, where: str = "") -> M:
     """Check a mapping as `checked_body` does, and return it as a record."""
     return _checked(cls, to_mapping(mapping), where)
 
 
-def _checked(cls: type[T], body: dict[str, Any], where: str) -> T:
+def _checked(cls: type[M], body: dict[str, Any], where: str) -> M:
     check = Check()
-    found: T = check.read(body, cls, "$")
-    if check.problems:
+    found = check.read(body, cls, "$")
+    if found is None:
         wrong = "; ".join(check.problems)
         raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
     for warning in check.warnings:
@@ -234,10 +241,6 @@ class Check:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
-
-    def read(self, value: object, cls: Any, path: str) -> Any:
-        """Return the value as that type; of no use where it does not fit."""
-        return _reader(cls)(value, path, self)
 
     def expected(self, what: str, value: object, path: str) -> None:
         """Report a value of another kind than expected."""
@@ -257,16 +260,11 @@ class Check:
                     f"{path}: {key!r} is not known here, and sent as it is: is {alike!r} meant?"
                 )
 
-    def read_fields(self, value: object, cls: type[M], path: str, *, also: Collection[str] = ()) -> M | None:
+    def read(self, value: object, cls: type[M], path: str, *, also: Collection[str] = ()) -> M | None:
         """Return an object as a record of that class; None where something is wrong.
 
-        What the record says otherwise than the object does is changed in the object, which will be sent.
-
-        Args:
-            value: The object.
-            cls: The class of the record.
-            path: Where in the request it is.
-            also: Keys that may stand there besides the fields of the record.
+        What the record writes differently is changed in the object, which will be sent.  The keys in `also`
+        are known, too.
         """
         if not self.is_object(value, path):
             return None
@@ -299,36 +297,44 @@ class Check:
 Reader = Callable[[Any, str, Check], Any]
 """Reads a value at a path; reports to the check what is wrong with it."""
 
+_READER = "planet_async.reader"
 
-@attrs.frozen
-class ReadBy:
-    """Says in the type of a field what reads it: ``Annotated[Tool, ReadBy(read_tool)]``.
 
-    It is needed where JSON is not the object of a record's fields.
+def read_by(reader: Reader) -> Mapping[str, Reader]:
+    """Return metadata for a field that is no plain value and no record of one class: what reads its JSON.
+
+    For a list, it reads each item.
     """
-
-    reader: Reader
+    return {_READER: reader}
 
 
 @cache
 def _field_readers(cls: Any) -> "list[tuple[attrs.Attribute[Any], Reader]]":
-    return [(field, _secret_text if is_secret(field) else _reader(field.type)) for field in attrs.fields(cls)]
+    return [(field, _field_reader(field)) for field in attrs.fields(cls)]
 
 
-@cache
+def _field_reader(field: "attrs.Attribute[Any]") -> Reader:
+    if is_secret(field):
+        return _secret_text
+    reader: Reader | None = field.metadata.get(_READER)
+    cls = _first(field.type)
+    if get_origin(cls) is tuple:
+        return partial(_read_items, reader or _reader(_first(get_args(cls)[0])))
+    if reader is None and field.converter is not None:
+        return partial(_read_converted, field.converter)
+    return reader or _reader(cls)
+
+
+def _first(cls: Any) -> Any:
+    """Return `X` of `X | None`, `X | Mapping`, or both."""
+    return get_args(cls)[0] if get_origin(cls) in {Union, UnionType} else cls
+
+
 def _reader(cls: Any) -> Reader:
-    origin, arguments = get_origin(cls), get_args(cls)
-    if origin is Annotated:
-        notes = (note.reader for note in arguments if isinstance(note, ReadBy))
-        return next(notes, None) or _reader(arguments[0])
-    if origin in {Union, UnionType}:
-        return _reader(arguments[0])  # `X | None`, `Model | Mapping`, or both
-    if origin is tuple:
-        return partial(_read_items, _reader(arguments[0]))
-    if origin is Mapping:
-        return read_mapping
+    if get_origin(cls) is Mapping:
+        return _read_mapping
     if attrs.has(cls):
-        return lambda value, path, check: check.read_fields(value, cls, path)
+        return lambda value, path, check: check.read(value, cls, path)
     return partial(_read_scalar, *_SCALARS[cls])
 
 
@@ -359,42 +365,25 @@ def _read_items(reader: Reader, value: object, path: str, check: Check) -> tuple
     return tuple(reader(item, f"{path}[{index}]", check) for index, item in enumerate(value))
 
 
-def read_mapping(value: object, path: str, check: Check) -> object:
-    """Read a JSON object that stays as it is."""
+def _read_mapping(value: object, path: str, check: Check) -> object:
     check.is_object(value, path)
     return value
 
 
-def _read_moment(value: object, path: str, check: Check) -> object:
-    try:
-        return rfc3339(value)
-    except InvalidRequest as error:
-        check.problems.append(f"{path}: {error.message}")
+def _read_converted(convert: Any, value: object, path: str, check: Check) -> object:
+    """Read a value as the record converts it, such as a geometry or a time."""
+    found = convert(value)
+    if isinstance(found, Unfit):
+        check.problems.append(f"{path}{found.problem}")
         return value
-
-
-Moment = Annotated[str, ReadBy(_read_moment)]
-"""A time of a request, which a record takes as a datetime, too."""
-
-
-def geometry_of(types: Collection[str] = GEOMETRIES) -> ReadBy:
-    """Read a geometry of one of the types."""
-
-    def read_geometry(value: object, path: str, check: Check) -> object:
-        try:
-            return to_geojson(value, where=path, types=types)
-        except InvalidRequest as error:
-            check.problems.append(error.message)
-            return value
-
-    return ReadBy(read_geometry)
+    return found
 
 
 # --- Records that are written with the name of their kind
 
 
-def named(known: Mapping[str, type[Record]]) -> ReadBy:
-    """Read ``{"name": {...}}`` as the record of that name; one that is not known here stays as it is."""
+def named(known: Mapping[str, type[RequestModel]]) -> Reader:
+    """Return what reads ``{"name": {...}}`` as the record of that name; unknown ones stay as they are."""
 
     def read_named(value: object, path: str, check: Check) -> object:
         if not check.is_object(value, path):
@@ -406,11 +395,11 @@ def named(known: Mapping[str, type[Record]]) -> ReadBy:
         }
         return found.popitem()[1] if len(value) == len(found) == 1 else value
 
-    return ReadBy(read_named)
+    return read_named
 
 
-def typed(known: Mapping[str, type[Record]], *, may_be_empty: bool = False) -> ReadBy:
-    """Read ``{"type": "clip", "parameters": {...}}`` as the record of that type; others stay as they are.
+def typed(known: Mapping[str, type[RequestModel]]) -> Reader:
+    """Return what reads ``{"type": "clip", "parameters": {...}}`` as the record of that type.
 
     So the Subscriptions API writes what the Orders API writes as ``{"clip": {...}}``.
     """
@@ -418,7 +407,7 @@ def typed(known: Mapping[str, type[Record]], *, may_be_empty: bool = False) -> R
     def read_typed(value: object, path: str, check: Check) -> object:
         if not check.is_object(value, path):
             return None
-        if may_be_empty and not value:
+        if not value:
             return value
         check.spelling(value, ("type", "parameters"), path)
         drop_nulls(value)
@@ -432,16 +421,10 @@ def typed(known: Mapping[str, type[Record]], *, may_be_empty: bool = False) -> R
             check.is_object(parameters, f"{path}.parameters")
         return value
 
-    return ReadBy(read_typed)
+    return read_typed
 
 
 def drop_nulls(body: dict[str, Any]) -> None:
     """Delete the keys whose value is null: null means that they are not given."""
     for name in [name for name, value in body.items() if value is None]:
         del body[name]
-
-
-def type_of(value: object) -> str:
-    """Return the type of a record or of a mapping; an empty text where it has none."""
-    found: Any = value.get("type") if isinstance(value, Mapping) else getattr(value, "block", "")
-    return found if isinstance(found, str) else ""

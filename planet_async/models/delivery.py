@@ -6,12 +6,12 @@ See https://docs.planet.com/develop/apis/orders/delivery/
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
 
 from planet_async.models.base import Named
-from planet_async.models.codec import Check, ReadBy, drop_nulls
+from planet_async.models.codec import Check, drop_nulls
 from planet_async.redaction import SECRET
 
 _COMMON = ("archive_type", "single_archive", "archive_filename", "layout")
@@ -183,20 +183,19 @@ DELIVERIES: Mapping[str, type[Delivery]] = {
 }
 
 
-def _read_delivery(value: object, path: str, check: Check) -> Delivery | Mapping[str, Any] | None:
+def read_delivery(value: object, path: str, check: Check) -> Delivery | Mapping[str, Any] | None:
+    """Read a delivery as an order has it: the common fields, and the destination's under its name."""
     if not check.is_object(value, path):
         return None
     drop_nulls(value)
     if not value:
         return value
-    common = check.read_fields(value, Delivery, path, also=DELIVERIES)
+    common = check.read(value, Delivery, path, also=DELIVERIES)
     found = [
         check.read(value[name], cls, f"{path}.{name}") for name, cls in DELIVERIES.items() if name in value
     ]
-    if common is None or None in found or len(found) > 1 or value.keys() - DELIVERIES.keys() - set(_COMMON):
+    delivery = found[0] if found else Archive()
+    is_known = len(found) < 2 and value.keys() <= {*DELIVERIES, *_COMMON}  # noqa: PLR2004 - one destination
+    if common is None or delivery is None or not is_known:
         return value
-    return evolve(found[0] if found else Archive(), **{name: getattr(common, name) for name in _COMMON})
-
-
-AnyDelivery = Annotated[Delivery, ReadBy(_read_delivery)]
-"""A delivery as an order has it: the common fields, and the destination's under its name."""
+    return evolve(delivery, **{name: getattr(common, name) for name in _COMMON})

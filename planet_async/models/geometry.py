@@ -4,6 +4,7 @@ What the API would refuse is refused here, and no more than that: whether rings 
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from planet_async.errors import InvalidRequest
@@ -108,10 +109,6 @@ def _each(value: object, where: str, check: _Check) -> list[Any]:
     return [check(part, f"{where}[{index}]") for index, part in enumerate(found)]
 
 
-def _geometries(value: object, where: str) -> list[Any]:
-    return _each(value, where, _geometry)
-
-
 def _geometry(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"{where}: expected a geometry, got {shown(value)}")
@@ -140,23 +137,15 @@ def _number(value: object, where: str) -> float:
     return found
 
 
-def _positions(value: object, where: str) -> list[Any]:
-    return _each(value, where, _position)
-
-
 def _line(value: object, where: str) -> list[Any]:
-    positions = _positions(value, where)
+    positions = _each(value, where, _position)
     if len(positions) < _SHORTEST_LINE:
         raise InvalidRequest(f"{where}: a line has two positions or more")
     return positions
 
 
-def _lines(value: object, where: str) -> list[Any]:
-    return _each(value, where, _line)
-
-
 def _ring(value: object, where: str) -> list[Any]:
-    positions = _positions(value, where)
+    positions = _each(value, where, _position)
     if len(positions) < _SHORTEST_RING:
         raise InvalidRequest(f"{where}: a ring has four positions or more, and this one has {len(positions)}")
     if positions[0] != positions[-1]:
@@ -164,20 +153,12 @@ def _ring(value: object, where: str) -> list[Any]:
     return positions
 
 
-def _rings(value: object, where: str) -> list[Any]:
-    return _each(value, where, _ring)
-
-
-def _polygons(value: object, where: str) -> list[Any]:
-    return _each(value, where, _rings)
-
-
 _PARTS: Mapping[str, tuple[str, _Check]] = {
     "Point": ("coordinates", _position),
-    "MultiPoint": ("coordinates", _positions),
+    "MultiPoint": ("coordinates", partial(_each, check=_position)),
     "LineString": ("coordinates", _line),
-    "MultiLineString": ("coordinates", _lines),
-    "Polygon": ("coordinates", _rings),
-    "MultiPolygon": ("coordinates", _polygons),
-    "GeometryCollection": ("geometries", _geometries),
+    "MultiLineString": ("coordinates", partial(_each, check=_line)),
+    "Polygon": ("coordinates", partial(_each, check=_ring)),
+    "MultiPolygon": ("coordinates", partial(_each, check=partial(_each, check=_ring))),
+    "GeometryCollection": ("geometries", partial(_each, check=_geometry)),
 }

@@ -4,14 +4,23 @@ See https://docs.planet.com/develop/apis/orders/reference/
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from planet_async.models.base import Named, RequestModel, geometry, items, optional_texts, texts
-from planet_async.models.codec import Check, ReadBy, geometry_of, named
-from planet_async.models.delivery import AnyDelivery
-from planet_async.models.tools import AnyTool, Clip, Tool
+from planet_async.models.base import (
+    Named,
+    RequestModel,
+    items,
+    optional_geometry,
+    optional_texts,
+    texts,
+    unfit,
+)
+from planet_async.models.codec import Check, named, read_by
+from planet_async.models.delivery import Delivery, read_delivery
+from planet_async.models.json import kind
+from planet_async.models.tools import Clip, Tool, read_tool, tools_or_none
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 _BASEMAP_KEYS = ("mosaic_name", "quad_ids", "geometry")
@@ -27,7 +36,9 @@ def _comma_list(value: str | Iterable[str]) -> str:
     if isinstance(value, str):
         return value
     found: object = texts(value)
-    return ",".join(found) if isinstance(found, tuple) else found  # type: ignore[return-value]  # it is unfit
+    if isinstance(found, tuple) and all(isinstance(text, str) for text in found):
+        return ",".join(found)
+    return unfit(f": expected a text or a list of texts, got {kind(value)}")  # type: ignore[no-any-return]
 
 
 @frozen
@@ -54,18 +65,12 @@ class SceneProduct(Product):
             yield "item_ids", "expected one id or more"
 
 
-def _optional_geometry(value: object) -> Mapping[str, Any] | None:
-    return None if value is None else geometry(value)
-
-
 @frozen
 class BasemapProduct(Product):
     """A part of a mosaic: either all that a `geometry` touches, or the quads of `quad_ids`."""
 
     mosaic_name: str
-    geometry: Annotated[Mapping[str, Any], geometry_of()] | None = field(
-        default=None, converter=_optional_geometry
-    )
+    geometry: Mapping[str, Any] | None = field(default=None, converter=optional_geometry)
     quad_ids: tuple[str, ...] | None = field(default=None, converter=optional_texts)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
@@ -137,10 +142,6 @@ def _products(value: Iterable[Product | Mapping[str, Any]]) -> tuple[Product | M
     return items(value)
 
 
-def _tools(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
-    return () if value is None else items(value)
-
-
 def _is_basemap(product: object) -> bool:
     if isinstance(product, Mapping):
         return any(product.get(key) is not None for key in _BASEMAP_KEYS)
@@ -155,11 +156,6 @@ def _is_clip_without_area(tool: Tool | Mapping[str, Any]) -> bool:
 
 def _read_product(value: object, path: str, check: Check) -> object:
     return check.read(value, BasemapProduct if _is_basemap(value) else SceneProduct, path)
-
-
-_AnyProduct = Annotated[Product, ReadBy(_read_product)]
-_AnyHosting = Annotated[Hosting, named({SentinelHub.block: SentinelHub})]
-_AnyMetadata = Annotated[Metadata, named({Stac.block: Stac})]
 
 
 @frozen
@@ -200,17 +196,27 @@ class OrderRequest(RequestModel):
     """
 
     name: str
-    products: tuple[_AnyProduct | Mapping[str, Any], ...] = field(converter=_products)
+    products: tuple[Product | Mapping[str, Any], ...] = field(
+        converter=_products, metadata=read_by(_read_product)
+    )
     source_type: str | None = field(default=None, kw_only=True)
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
-    tools: tuple[AnyTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: AnyDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
-    hosting: _AnyHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
+    tools: tuple[Tool | Mapping[str, Any], ...] = field(
+        default=(), converter=tools_or_none, kw_only=True, metadata=read_by(read_tool)
+    )
+    delivery: Delivery | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True, metadata=read_by(read_delivery)
+    )
+    hosting: Hosting | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True, metadata=read_by(named({SentinelHub.block: SentinelHub}))
+    )
     notifications: Notifications | Mapping[str, Any] | None = field(
         default=None, repr=keys_only, kw_only=True
     )
-    metadata: _AnyMetadata | Mapping[str, Any] | None = field(default=None, kw_only=True)
+    metadata: Metadata | Mapping[str, Any] | None = field(
+        default=None, kw_only=True, metadata=read_by(named({Stac.block: Stac}))
+    )
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.products:

@@ -4,25 +4,11 @@ See https://docs.planet.com/develop/apis/reports/
 """
 
 from datetime import date
-from typing import Annotated
 
 from attrs import field, frozen
 
 from planet_async.models.base import Resource
-from planet_async.models.codec import FromText, NonEmpty
-
-_DAY_CHARACTERS = 10
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text[:_DAY_CHARACTERS])
-    except ValueError:
-        return None
-
-
-Day = Annotated[date, FromText(_day)]
-"""A day; of a time, only its day counts."""
+from planet_async.models.codec import NonEmpty
 
 
 @frozen(eq=False)
@@ -37,8 +23,8 @@ class Report(Resource):
     report_id: NonEmpty
     report_type: str = ""
     cadence: str = ""
-    data_date_start: Day | None = None
-    data_date_end: Day | None = None
+    data_date_start: date | None = None
+    data_date_end: date | None = None
     num_rows: int | None = None
     org_id: int | None = field(default=None, repr=False)
     plan_id: int | None = field(default=None, repr=False)

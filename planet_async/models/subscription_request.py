@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from attrs import evolve, field, frozen
 
@@ -17,16 +17,14 @@ from planet_async.models.base import (
     RequestModel,
     area,
     geometry,
-    items,
     moment,
     optional_moment,
     optional_texts,
     rfc3339,
     texts,
 )
-from planet_async.models.codec import Check, Moment, ReadBy, drop_nulls, geometry_of, named, type_of, typed
+from planet_async.models.codec import Check, drop_nulls, named, read_by, typed
 from planet_async.models.delivery import DELIVERIES, Delivery
-from planet_async.models.geometry import AREAS
 from planet_async.models.order_request import Hosting, SentinelHub
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import (
@@ -37,6 +35,7 @@ from planet_async.models.tools import (
     Reproject,
     Tool,
     TopOfAtmosphereReflectance,
+    tools_or_none,
 )
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
@@ -105,10 +104,10 @@ class CatalogSource(Source):
 
     item_types: tuple[str, ...] = field(converter=texts)
     asset_types: tuple[str, ...] = field(converter=texts)
-    geometry: Annotated[Mapping[str, Any], geometry_of(AREAS)] = field(converter=area)
-    start_time: Moment = field(converter=moment)
-    end_time: Moment | None = field(default=None, converter=optional_moment)
-    filter: Annotated[Mapping[str, Any], ReadBy(_read_filter)] | None = field(default=None, kw_only=True)
+    geometry: Mapping[str, Any] = field(converter=area)
+    start_time: str = field(converter=moment)
+    end_time: str | None = field(default=None, converter=optional_moment)
+    filter: Mapping[str, Any] | None = field(default=None, kw_only=True, metadata=read_by(_read_filter))
     rrule: str | None = field(default=None, kw_only=True)
     publishing_stages: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     time_range_type: str | None = field(default=None, kw_only=True)
@@ -147,9 +146,9 @@ class VariableSource(Source):
     also_known: ClassVar[Collection[str]] = ("geom_ref",)
 
     id: str
-    geometry: Annotated[Mapping[str, Any], geometry_of()] = field(converter=geometry)
-    start_time: Moment = field(converter=moment)
-    end_time: Moment | None = field(default=None, converter=optional_moment)
+    geometry: Mapping[str, Any] = field(converter=geometry)
+    start_time: str = field(converter=moment)
+    end_time: str | None = field(default=None, converter=optional_moment)
     type: str | None = field(default=None, kw_only=True)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
@@ -191,9 +190,6 @@ def _read_source(value: object, path: str, check: Check) -> object:
         found = check.read(parameters, VariableSource, f"{path}.parameters")
         return found and evolve(found, type=kind)
     return value  # of a type that is not known here
-
-
-_AnySource = Annotated[Source, ReadBy(_read_source)]
 
 
 # --- Tools
@@ -249,7 +245,10 @@ def _tool_problems(tools: Iterable[Tool | Mapping[str, Any]]) -> Iterable[tuple[
     for tool in tools:
         if isinstance(tool, Tool) and type(tool) not in _RANKS:
             yield "tools", f"{type(tool).__name__} is for orders only"
-    ranked = [name for name in map(type_of, tools) if name in _RANKS_BY_NAME]
+    names = (
+        tool.get("type") if isinstance(tool, Mapping) else getattr(tool, "block", None) for tool in tools
+    )
+    ranked = [name for name in names if isinstance(name, str) and name in _RANKS_BY_NAME]
     for first, second in pairwise(ranked):
         if _RANKS_BY_NAME[second] < _RANKS_BY_NAME[first]:
             yield "tools", f"{second} must come before {first}; {_ORDER}"
@@ -280,16 +279,6 @@ class SubscriptionWebhook(Named):
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.topics:
             yield "topics", "expected one topic or more"
-
-
-_TypedTool = Annotated[Tool, typed(SUBSCRIPTION_TOOLS)]
-_TypedDelivery = Annotated[Delivery, typed(SUBSCRIPTION_DELIVERIES, may_be_empty=True)]
-_TypedHosting = Annotated[Hosting, typed({SentinelHub.block: SentinelHub}, may_be_empty=True)]
-_NamedWebhook = Annotated[SubscriptionWebhook, named({SubscriptionWebhook.block: SubscriptionWebhook})]
-
-
-def _tools(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
-    return () if value is None else items(value)
 
 
 @frozen
@@ -324,12 +313,21 @@ class SubscriptionRequest(RequestModel):
     """
 
     name: str
-    source: _AnySource | Mapping[str, Any]
-    tools: tuple[_TypedTool | Mapping[str, Any], ...] = field(default=(), converter=_tools, kw_only=True)
-    delivery: _TypedDelivery | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
-    hosting: _TypedHosting | Mapping[str, Any] | None = field(default=None, repr=keys_only, kw_only=True)
-    notifications: _NamedWebhook | Mapping[str, Any] | None = field(
-        default=None, repr=keys_only, kw_only=True
+    source: Source | Mapping[str, Any] = field(metadata=read_by(_read_source))
+    tools: tuple[Tool | Mapping[str, Any], ...] = field(
+        default=(), converter=tools_or_none, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_TOOLS))
+    )
+    delivery: Delivery | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_DELIVERIES))
+    )
+    hosting: Hosting | Mapping[str, Any] | None = field(
+        default=None, repr=keys_only, kw_only=True, metadata=read_by(typed({SentinelHub.block: SentinelHub}))
+    )
+    notifications: SubscriptionWebhook | Mapping[str, Any] | None = field(
+        default=None,
+        repr=keys_only,
+        kw_only=True,
+        metadata=read_by(named({SubscriptionWebhook.block: SubscriptionWebhook})),
     )
 
     @classmethod

@@ -5,12 +5,11 @@ See https://docs.planet.com/develop/apis/tasking/reference/
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from attrs import field, frozen
 
 from planet_async.models.base import RequestModel, geometry, items, optional_moment, optional_texts
-from planet_async.models.codec import Moment, geometry_of
 from planet_async.models.json import kind
 from planet_async.redaction import keys_only
 
@@ -18,8 +17,6 @@ _RIGHT_ANGLE = 90.0
 _LINE_ENDS = 2
 _SHAPES = frozenset({"Point", "LineString", "Polygon"})
 _WINDOW_SHAPES = frozenset({"Point", "LineString"})
-
-_Geometry = Annotated[Mapping[str, Any], geometry_of()]
 
 
 def _shape_problems(geometry: Mapping[str, Any], shapes: frozenset[str]) -> Iterable[tuple[str, str]]:
@@ -75,11 +72,11 @@ class PricingRequest(RequestModel):
 
     # First, since it is the first argument of TaskingOrderRequest.
     name: str | None = field(default=None, kw_only=True)
-    geometry: _Geometry = field(converter=geometry)
+    geometry: Mapping[str, Any] = field(converter=geometry)
     pl_number: str | None = field(default=None, kw_only=True)
     product: str | None = field(default=None, kw_only=True)
-    start_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
-    end_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
+    start_time: str | None = field(default=None, converter=optional_moment, kw_only=True)
+    end_time: str | None = field(default=None, converter=optional_moment, kw_only=True)
     sat_elevation_angle_min: float | None = field(default=None, kw_only=True)
     sat_elevation_angle_max: float | None = field(default=None, kw_only=True)
     scheduling_type: str | None = field(default=None, kw_only=True)
@@ -139,7 +136,7 @@ class TaskingOrderRequest(PricingRequest):
     """
 
     name: str
-    geometry: _Geometry = field(converter=geometry)
+    geometry: Mapping[str, Any] = field(converter=geometry)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.name:
@@ -158,8 +155,8 @@ class TaskingOrderChanges(RequestModel):
     """
 
     name: str | None = None
-    start_time: Moment | None = field(default=None, converter=optional_moment)
-    end_time: Moment | None = field(default=None, converter=optional_moment)
+    start_time: str | None = field(default=None, converter=optional_moment)
+    end_time: str | None = field(default=None, converter=optional_moment)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         return _interval_problems(self.start_time, self.end_time)
@@ -186,11 +183,11 @@ class ImagingWindowRequest(RequestModel):
         InvalidRequest: the API would refuse it; the message names the field.
     """
 
-    geometry: _Geometry = field(converter=geometry)
+    geometry: Mapping[str, Any] = field(converter=geometry)
     pl_number: str
     product: str
-    start_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
-    end_time: Moment | None = field(default=None, converter=optional_moment, kw_only=True)
+    start_time: str | None = field(default=None, converter=optional_moment, kw_only=True)
+    end_time: str | None = field(default=None, converter=optional_moment, kw_only=True)
     sat_elevation_angle_min: float | None = field(default=None, kw_only=True)
     sat_elevation_angle_max: float | None = field(default=None, kw_only=True)
     off_nadir_angle_min: float | None = field(default=None, kw_only=True)

@@ -5,13 +5,12 @@ See https://docs.planet.com/develop/apis/orders/tools/
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
 
-from planet_async.models.base import Named, area
-from planet_async.models.codec import Check, ReadBy, geometry_of, named
-from planet_async.models.geometry import AREAS
+from planet_async.models.base import Named, area, items
+from planet_async.models.codec import Check, named
 from planet_async.models.json import kind
 
 
@@ -23,6 +22,11 @@ class Tool(Named):
 
 def _optional_area(value: object) -> Mapping[str, Any] | None:
     return None if value is None else area(value)
+
+
+def tools_or_none(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
+    """Return the tools of a request; None means that there are none."""
+    return () if value is None else items(value)
 
 
 def _positive(name: str, value: float | None) -> Iterable[tuple[str, str]]:
@@ -81,9 +85,7 @@ class Clip(Tool):
 
     block: ClassVar[str] = "clip"
 
-    aoi: Annotated[Mapping[str, Any], geometry_of(AREAS)] | None = field(
-        default=None, converter=_optional_area
-    )
+    aoi: Mapping[str, Any] | None = field(default=None, converter=_optional_area)
 
 
 @frozen
@@ -212,17 +214,14 @@ TOOLS: Mapping[str, type[Tool]] = {
     )
 }
 
-_by_name = named(TOOLS).reader
+_by_name = named(TOOLS)
 
 
-def _read_tool(value: object, path: str, check: Check) -> object:
+def read_tool(value: object, path: str, check: Check) -> object:
+    """Read a tool as an order has it: below its name."""
     if isinstance(value, dict) and len(value) == 1 and None in value.values():
         value |= {name: {} for name in value}  # `{"merge": null}`: no parameters
     if isinstance(value, Mapping) and len(value) != 1:
         check.expected("one key, the name of the tool", value, path)
         return value
     return _by_name(value, path, check)
-
-
-AnyTool = Annotated[Tool, ReadBy(_read_tool)]
-"""A tool as an order has it, below its name."""

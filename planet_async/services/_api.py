@@ -95,13 +95,19 @@ class Api:
         return OffsetPaginator(self.transport, first, TASKING_PAGES, _decoder(cls), concurrency)
 
     def poller(
-        self, noun: str, poll: Poll[Thing], schedule: Schedule, lists: ListQueries[Thing]
+        self,
+        noun: str,
+        poll: Poll[Thing],
+        schedule: Schedule,
+        lists: ListQueries[Thing] | None = None,
+        *,
+        spacing: float = 0.0,
     ) -> Poller[Thing]:
         """Return the poller of one kind of thing, which a client has in common with its views."""
         waits = self._waits.here()
         found = waits.get((noun, schedule))
         if found is None:
-            found = Poller(poll, clock=self.clock, schedule=schedule, lists=lists)
+            found = Poller(poll, clock=self.clock, schedule=schedule, lists=lists, spacing=spacing)
             waits[noun, schedule] = found
         return found
 

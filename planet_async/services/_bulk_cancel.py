@@ -6,12 +6,13 @@ The list of cancelled orders, and some lookups of single orders, settle what is 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from anyio.lowlevel import checkpoint
 from attrs import define, evolve, field
 
-from planet_async._tasks import cancelled_externally, open_task_group
+from planet_async._tasks import fetch_all
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
 from planet_async.models.base import to_json
@@ -62,117 +63,85 @@ async def cancel_each(
         ids[order_id] = None
         if not number % _IDS_AT_ONCE:
             await checkpoint()
-    parts = [_Part(some) for some in chunks([*ids], _MOST_IDS)]
-    async with open_task_group() as group:
-        for part in parts:
-            group.start_soon(part.cancel, api, started)
-    if group.cancel_scope.cancel_called:
-        raise cancelled_externally()
-    errors = [part.error for part in parts if part.error is not None]
-    if errors and len(errors) == len(parts):
-        raise errors[0]
-    cancelled, failures, unconfirmed = list[str](), list[BulkFailure](), Unconfirmed()
-    for part in parts:
-        failures += part.failures
-        unconfirmed.update(part.unconfirmed)
-        if verify:
-            unconfirmed.update(dict.fromkeys(part.cancelled, _UNLISTED))
-        else:
-            cancelled += part.cancelled
-        await checkpoint()  # a millisecond or two for ten thousand
-    if unconfirmed:
-        since = min((part.since for part in parts if part.since is not None), default=None)
-        search = _Search(unconfirmed, since, get, list_)
-        await search.run(api)
-        cancelled += search.cancelled
-        failures += search.failures
-    return BulkResult(len(cancelled), tuple(failures), tuple(cancelled))
+    parts = [*chunks([*ids], _MOST_IDS)]
+    if not parts:
+        return BulkResult(0)
+    found = _Cancellation(api, get, list_, started)
+    await fetch_all([partial(found.cancel, part) for part in parts], len(parts))
+    if found.errors and len(found.errors) == len(parts):
+        raise found.errors[0]
+    if verify:
+        found.unconfirmed.update(dict.fromkeys(found.cancelled, _UNLISTED))
+        found.cancelled.clear()
+    await found.settle()
+    return BulkResult(len(found.cancelled), tuple(found.failures), tuple(found.cancelled))
 
 
 @define
-class _Part:
-    """The ids of one request, and what became of each: it is cancelled, a failure, or unconfirmed."""
+class _Cancellation:
+    """What became of each id: it is cancelled, a failure, or unconfirmed until `settle`."""
 
-    ids: Sequence[str]
+    api: Api
+    get: Callable[[str], Awaitable[Order]]
+    list_: Callable[..., Paginator[Order]]
+    started: float
+    since: datetime | None = None  # a moment before the first request, on the server's clock
     cancelled: list[str] = field(factory=list)
     failures: list[BulkFailure] = field(factory=list)
     unconfirmed: Unconfirmed = field(factory=dict)
-    since: datetime | None = None  # a moment before the first request, on the server's clock
-    error: PlanetError | None = None
+    errors: list[PlanetError] = field(factory=list)
 
-    async def cancel(self, api: Api, started: float) -> None:
-        request = cancel_request(api, {"order_ids": self.ids})
+    async def cancel(self, ids: Sequence[str]) -> None:
+        """Send the request for some ids."""
+        request = cancel_request(self.api, {"order_ids": ids})
         try:
-            response, sent_before = await _send(api, request)
+            response, sent_before = await _send(self.api, request)
             reply = decode(BulkCancelReply, await response.read(), request=request)
         except PlanetError as error:
-            self.error, message = error, str(error)
+            self.errors.append(error)
+            message = str(error)
             if error.may_have_acted:
-                self.unconfirmed = dict.fromkeys(self.ids, (message, FailureReason.FAILED))
+                self.unconfirmed.update(dict.fromkeys(ids, (message, FailureReason.FAILED)))
             else:
-                self.failures = [BulkFailure(order_id, message) for order_id in self.ids]
+                self.failures += [BulkFailure(order_id, message) for order_id in ids]
             return
         if date := http_date(response.headers.get("date")):
-            self.since = date - timedelta(seconds=api.clock.monotonic() - started) - _MARGIN
+            since = date - timedelta(seconds=self.api.clock.monotonic() - self.started) - _MARGIN
+            self.since = min(since, self.since or since)
         await checkpoint()
         reported = dict[str, BulkFailure]()
         for failure in reply.failures():
             reported[failure.id.lower()] = failure
             if not len(reported) % _IDS_AT_ONCE:
                 await checkpoint()
-        self._account(reported, reply.succeeded, sent_before=sent_before)
+        self._account(ids, reported, reply.succeeded, sent_before=sent_before)
 
-    def _account(self, reported: Mapping[str, BulkFailure], succeeded: int, *, sent_before: bool) -> None:
-        for order_id in self.ids:
+    def _account(
+        self, ids: Sequence[str], reported: Mapping[str, BulkFailure], succeeded: int, *, sent_before: bool
+    ) -> None:
+        cancelled = list[str]()
+        for order_id in ids:
             failure = reported.get(order_id)
             if failure is None:
-                self.cancelled.append(order_id)
+                cancelled.append(order_id)
             elif sent_before and failure.reason is FailureReason.ALREADY_FINAL:
                 # The first attempt may have cancelled it.
                 self.unconfirmed[order_id] = failure.message, failure.reason
             else:
-                is_same = failure.id == order_id  # to build ten thousand again takes 15 ms
-                self.failures.append(failure if is_same else evolve(failure, id=order_id))
-        if len(self.cancelled) != succeeded:
-            self.unconfirmed.update(dict.fromkeys(self.cancelled, _MISCOUNTED))
-            self.cancelled = []
+                self.failures.append(BulkFailure(order_id, failure.message, failure.reason))
+        if len(cancelled) == succeeded:
+            self.cancelled += cancelled
+        else:
+            self.unconfirmed.update(dict.fromkeys(cancelled, _MISCOUNTED))
 
-
-async def _send(api: Api, request: Request) -> tuple[Response, bool]:
-    """Send, and return the response and whether an earlier attempt may have been acted on.
-
-    To know that, the layers below do not repeat the first attempt where it may have been.
-    """
-    try:
-        return await api.send(evolve(request, repeatable=False)), False
-    except PlanetError as error:
-        pause = max(error.retry_after or 0.0, api.config.first_backoff)
-        may_repeat = error.transient and error.may_have_acted and error.attempts < api.config.max_attempts
-        if not may_repeat or pause > api.config.retry_for:
-            raise
-    await api.clock.sleep(pause)
-    return await api.send(request), True
-
-
-@define
-class _Search:
-    """Finds out which unconfirmed orders are cancelled, from the list and some lookups."""
-
-    unconfirmed: Unconfirmed
-    since: datetime | None
-    get: Callable[[str], Awaitable[Order]]
-    list_: Callable[..., Paginator[Order]]
-    cancelled: list[str] = field(factory=list)
-    failures: list[BulkFailure] = field(factory=list)
-
-    async def run(self, api: Api) -> None:
-        """Sort everything unconfirmed into `cancelled` and `failures`."""
+    async def settle(self) -> None:
+        """Find out what became of the unconfirmed ids, from the list and some lookups."""
         problem = ""
         try:
-            if self.since is not None:
+            if self.unconfirmed and self.since is not None:
                 await self._read_list(self.since)
                 if len(self.unconfirmed) > _MOST_LOOKUPS:
-                    await api.clock.sleep(api.config.consistency_delay)
+                    await self.api.clock.sleep(self.api.config.consistency_delay)
                     await self._read_list(self.since)
             for order_id in [*self.unconfirmed][:_MOST_LOOKUPS]:
                 await self._look_up(order_id)
@@ -208,3 +177,19 @@ class _Search:
     def _was_cancelled_before(self, order: Order) -> bool:
         changed = order.last_modified
         return self.since is not None and changed is not None and changed < self.since
+
+
+async def _send(api: Api, request: Request) -> tuple[Response, bool]:
+    """Send, and return the response and whether an earlier attempt may have been acted on.
+
+    To know that, the layers below do not repeat the first attempt where it may have been.
+    """
+    try:
+        return await api.send(evolve(request, repeatable=False)), False
+    except PlanetError as error:
+        pause = max(error.retry_after or 0.0, api.config.first_backoff)
+        may_repeat = error.transient and error.may_have_acted and error.attempts < api.config.max_attempts
+        if not may_repeat or pause > api.config.retry_for:
+            raise
+    await api.clock.sleep(pause)
+    return await api.send(request), True

@@ -4,7 +4,7 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cache
 from math import isfinite, isnan
@@ -15,8 +15,9 @@ from uuid import UUID
 import msgspec
 
 from planet_async.errors import InvalidRequest, type_name
+from planet_async.models.base import rfc3339
 from planet_async.models.geometry import to_geojson
-from planet_async.services.filters import Day, Time, TimeFilter
+from planet_async.services.filters import TimeFilter
 
 T = TypeVar("T")
 Params = tuple[tuple[str, str], ...]
@@ -26,7 +27,6 @@ _USER = re.compile(r"all|[0-9]+", re.ASCII)
 _LONGEST_SHOWN = 100  # characters
 _LARGEST = 2**63 - 1
 _OPEN_END = ".."
-_EXAMPLE = "such as 2026-01-31T00:00:00Z"
 
 
 def shown(value: object) -> str:
@@ -253,59 +253,35 @@ def _geometry(name: str, value: object) -> str:
 def _interval(name: str, value: object) -> str | Sequence[str]:
     """Write an instant or an interval; one that is open at both ends is not given."""
     match value:
-        case str():
-            ends = value.split("/")
-            if len(ends) > 2 or ends == [_OPEN_END, _OPEN_END]:  # noqa: PLR2004 - an interval has two ends
+        case str() if "/" in value:
+            texts = value.split("/")
+            if len(texts) > 2 or texts == [_OPEN_END, _OPEN_END]:  # noqa: PLR2004 - an interval has two ends
                 raise InvalidRequest(f"{name}: {shown(value)} is no instant and no interval (start/end)")
-            if len(ends) == 1:
-                return _moment(name, value)
-            return _between(name, [None if end == _OPEN_END else _time(name, end) for end in ends])
-        case datetime():
+            return _between(name, [None if text == _OPEN_END else text for text in texts])
+        case str() | datetime():
             return _moment(name, value)
         case (None, None):
             return ()
         case (datetime() | None, datetime() | None):
-            return _between(name, [None if end is None else _time(name, end) for end in value])
+            return _between(name, value)
     raise InvalidRequest(
         f"{name}: expected a time or a pair of times, got {shown(value)}",
         hint="An interval is a pair of datetimes, or a text with / between its start and end.",
     )
 
 
-def _between(name: str, ends: Sequence[datetime | None]) -> str:
-    start, end = ends
+def _between(name: str, ends: Sequence[object]) -> str:
+    texts = [None if end is None else _moment(name, end) for end in ends]
+    start, end = (None if text is None else datetime.fromisoformat(text) for text in texts)
     if start is not None and end is not None and end < start:
         raise InvalidRequest(f"{name}: the interval ends before it starts")
-    return "/".join(_OPEN_END if time is None else _rfc_3339(time) for time in ends)
+    return "/".join(text or _OPEN_END for text in texts)
 
 
 def _moment(name: str, value: object) -> str:
     if isinstance(value, str) and "/" in value:
         raise InvalidRequest(f"{name}: {shown(value)} is an interval; the API compares with an instant")
-    return _rfc_3339(_time(name, value))
-
-
-def _time(name: str, value: object) -> datetime:
-    """Return a time in UTC, from a datetime or from a text in any form that Python reads."""
-    time, hint = value, "Use datetime(..., tzinfo=UTC)."
-    if isinstance(value, str):
-        hint = f"Write it {_EXAMPLE}."
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            raise InvalidRequest(f"{name}: {shown(value)} is no time {_EXAMPLE}") from None
-    if not isinstance(time, datetime):
-        raise InvalidRequest(f"{name}: expected a time, got {shown(value)}")
-    if time.utcoffset() is None:
-        raise InvalidRequest(f"{name}: {value!s} has no time zone", hint=hint)
-    try:
-        return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(f"{name}: {value!s} is out of range") from None
-
-
-def _rfc_3339(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
+    return rfc3339(value, f"{name}: {shown(value)}: ")
 
 
 def _day(name: str, value: object) -> str:
@@ -330,7 +306,7 @@ _WRITERS: Mapping[object, Callable[[str, Any], str | Sequence[str]]] = {
     str | UUID | None: lambda _, value: checked_id(value),
     object | None: _geometry,
     TimeFilter | None: _interval,
-    Time | None: _moment,
-    Day | None: _day,
+    str | datetime | None: _moment,
+    date | str | None: _day,
 }
 """How a filter is written, by its type in the class that declares it."""

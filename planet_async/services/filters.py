@@ -2,7 +2,8 @@
 
 A filter of the API is added by a line in one of the classes here.  Its type says how its value is checked and
 written into the query (see `_query`); `typing.get_type_hints` of a class has the names.  None is the same as
-not given.
+not given.  An instant is a datetime with a time zone, or a text like ``"2026-01-31T00:00:00Z"``; a GMT day is
+a date, or a text like ``"2026-05-01"``.
 """
 
 from collections.abc import Sequence
@@ -10,17 +11,11 @@ from datetime import date, datetime
 from typing import TypedDict
 from uuid import UUID
 
-Time = str | datetime
-"""An instant: a datetime with a time zone, or a text like ``"2026-01-31T00:00:00Z"``."""
-
 TimeFilter = str | datetime | tuple[datetime | None, datetime | None]
 """An instant or an interval: a text (``"2026-01-01T00:00:00Z/.."``), or a pair with None for an open end.
 
 The start of an interval is inclusive, its end exclusive.
 """
-
-Day = date | str
-"""A GMT day: a date, or a text like ``"2026-05-01"``."""
 
 
 class OrderFilters(TypedDict, total=False):
@@ -89,22 +84,22 @@ class TaskingFilters(TypedDict, total=False):
     pl_number: str | None
     product: str | None
     geometry__intersects: object | None
-    created_time__gt: Time | None
-    created_time__gte: Time | None
-    created_time__lt: Time | None
-    created_time__lte: Time | None
-    updated_time__gt: Time | None
-    updated_time__gte: Time | None
-    updated_time__lt: Time | None
-    updated_time__lte: Time | None
-    start_time__gt: Time | None
-    start_time__gte: Time | None
-    start_time__lt: Time | None
-    start_time__lte: Time | None
-    end_time__gt: Time | None
-    end_time__gte: Time | None
-    end_time__lt: Time | None
-    end_time__lte: Time | None
+    created_time__gt: str | datetime | None
+    created_time__gte: str | datetime | None
+    created_time__lt: str | datetime | None
+    created_time__lte: str | datetime | None
+    updated_time__gt: str | datetime | None
+    updated_time__gte: str | datetime | None
+    updated_time__lt: str | datetime | None
+    updated_time__lte: str | datetime | None
+    start_time__gt: str | datetime | None
+    start_time__gte: str | datetime | None
+    start_time__lt: str | datetime | None
+    start_time__lte: str | datetime | None
+    end_time__gt: str | datetime | None
+    end_time__gte: str | datetime | None
+    end_time__lt: str | datetime | None
+    end_time__lte: str | datetime | None
 
 
 class CaptureFilters(TypedDict, total=False):
@@ -117,10 +112,10 @@ class CaptureFilters(TypedDict, total=False):
     fulfilling: bool | None
     status: str | None
     status__in: Sequence[str] | None
-    acquired_time__gt: Time | None
-    acquired_time__lt: Time | None
-    published_time__gt: Time | None
-    published_time__lt: Time | None
+    acquired_time__gt: str | datetime | None
+    acquired_time__lt: str | datetime | None
+    published_time__gt: str | datetime | None
+    published_time__lt: str | datetime | None
 
 
 class ReportFilters(TypedDict, total=False):
@@ -134,5 +129,5 @@ class ReportFilters(TypedDict, total=False):
     plan_id: int | None
     report_type: str | None
     cadence: str | None
-    start: Day | None
-    end: Day | None
+    start: date | str | None
+    end: date | str | None

@@ -15,7 +15,6 @@ import builtins
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from email.message import Message
 from functools import partial
 from pathlib import Path
 from typing import Unpack
@@ -24,21 +23,16 @@ from attrs import evolve
 
 from planet_async._tasks import fetch_all
 from planet_async.downloads.download import download
-from planet_async.downloads.part_file import PART_ENDS
-from planet_async.downloads.remote_file import (
-    OpenFile,
-    ProgressCallback,
-    RemoteFile,
-    safe_path,
-)
-from planet_async.errors import DownloadError, InvalidRequest, UnsafeName
-from planet_async.http import Request, Response, Transport, link_target
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
+from planet_async.errors import DownloadError, InvalidRequest
+from planet_async.http import Request, Response, link_target
 from planet_async.layers.compression import Gunzip, decompressed
 from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
 from planet_async.services._query import filter_params, optional_whole, params, path, shown, whole
+from planet_async.services._served_files import OpenedFirst, names_while_arriving, served_name
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -51,7 +45,6 @@ _EXTENSIONS = {
     "text/csv": ".csv",
     "text/plain": ".txt",
 }
-_LONGEST_NAME = 200  # bytes: file systems take 255, and `.part` needs room
 
 
 class Reports:
@@ -149,11 +142,11 @@ class Reports:
             try:
                 name = file_name(report, part, response)
                 # The server may name several parts alike, or one like another that still arrives.
-                if not taken.isdisjoint(_while_it_arrives(name)):
+                if not taken.isdisjoint(names_while_arriving(name)):
                     name = f"{report.report_id}_{part}_{name}"
-                taken.update(_while_it_arrives(name))
+                taken.update(names_while_arriving(name))
                 paths[part] = await download(
-                    _Opened(self._api.transport, response),
+                    OpenedFirst(self._api.transport, response),
                     RemoteFile(name, request, OpenFile(name, response).size),
                     folder,
                     clock=self._api.clock,
@@ -226,44 +219,13 @@ class Reports:
 
 def file_name(report: Report, part: int, response: Response) -> str:
     """Return the name that the server gives the file if that is a safe one, or else one of our own."""
-    name = _server_name(response.headers.get("content-disposition", ""))
+    name = served_name(response)
     if not name:
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         name = f"{report.report_id}_{part}{_EXTENSIONS.get(media_type, '')}"
     # The bytes are kept as they come.
     packed = "gzip" in response.headers.get("content-encoding", "").lower()
     return f"{name}.gz" if packed and not name.endswith(".gz") else name
-
-
-def _server_name(disposition: str) -> str:
-    header = Message()
-    header["content-disposition"] = disposition
-    name = header.get_filename() or ""
-    try:
-        is_plain = safe_path(Path(), name) == Path(name)
-    except UnsafeName:
-        return ""
-    is_plain = is_plain and "/" not in name and not name.startswith(".")
-    return name if is_plain and len(name.encode(errors="replace")) <= _LONGEST_NAME else ""
-
-
-def _while_it_arrives(name: str) -> set[str]:
-    return {(name + end).casefold() for end in ("", *PART_ENDS)}
-
-
-class _Opened:
-    """A transport whose first response is there already: its headers say what to call the file."""
-
-    def __init__(self, inner: Transport, response: Response) -> None:
-        self._inner = inner
-        self._response: Response | None = response
-
-    async def send(self, request: Request) -> Response:
-        response, self._response = self._response, None
-        return response or await self._inner.send(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def _checked_id(value: object) -> str:

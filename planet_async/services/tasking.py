@@ -19,6 +19,7 @@
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
@@ -42,7 +43,7 @@ from planet_async.errors import (
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, Response, SecretBytes
 from planet_async.models.base import to_json
-from planet_async.models.codec import checked_body
+from planet_async.models.codec import NonEmpty, checked_body
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,
@@ -455,20 +456,15 @@ def _as_requested(order: TaskingOrder) -> Mapping[str, Any]:
     return {**order.raw, "geometry": order.raw.get("original_geometry") or order.raw.get("geometry")}
 
 
-def _id_in(body: bytes) -> str:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""  # older responses have no body
-    id_ = found.get("id") if isinstance(found, dict) else None
-    return id_ if isinstance(id_, str) else ""
+class _Identified(msgspec.Struct):
+    id: NonEmpty
 
 
 async def _search_id(request: Request, response: Response) -> str:
     """Return the id of a new search: from the body, else the last part of the path in ``Location``."""
     body = SecretBytes(await response.read())
-    if in_body := _id_in(body):
-        return in_body
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # older responses have no body
+        return msgspec.json.decode(body, type=_Identified).id
     try:
         place = urlsplit(response.headers.get("location", "")).path.rstrip("/").rpartition("/")[2]
     except ValueError:

@@ -6,13 +6,13 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
@@ -20,11 +20,10 @@ import certifi
 from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
-from planet_async._loops import PerLoop
+from planet_async._loops import PerLoop, Shutdown
 from planet_async._tasks import run_in_thread
 from planet_async.config import ClientCert, Config
 from planet_async.errors import (
-    ClientClosed,
     ConnectError,
     ConnectionLost,
     InvalidRequest,
@@ -32,7 +31,7 @@ from planet_async.errors import (
     TransportError,
     TransportTimeout,
 )
-from planet_async.http import Request, origin, queued_for, without_query
+from planet_async.http import Request, encoded, origin, queued_for, without_query
 
 C = TypeVar("C")  # an HTTP client
 T = TypeVar("T")
@@ -48,7 +47,6 @@ _METHOD = re.compile(r"[A-Z]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 # With labels longer than DNS has them, clients fail with errors that may mean anything.
 _DNS_NAME = re.compile(r"(?:[^.]{1,63}\.)*[^.]{1,63}\.?")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 # Where Linux distributions keep the trusted certificates, for a Python that was built on another one.
 _SYSTEM_CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -86,9 +84,9 @@ class Clients(Generic[C]):
         # The timeouts of the clients are for silence: headers that come byte by byte would take for ever.
         self._head_seconds = config.connect_timeout + 2 * config.read_timeout
         self._loop_of_given: object = None
-        self._proxies: dict[tuple[str, str, int], Proxy | None] = {}
+        self._proxy_of = cache(partial(proxy_for, config=config))
         self._context: ssl.SSLContext | None = None
-        self._closed = False
+        self._shutdown = Shutdown("transport")
 
     async def send(
         self,
@@ -106,18 +104,10 @@ class Clients(Generic[C]):
         has_response = False
         try:
             client = await self._client(here, request)
-            with anyio.CancelScope(deadline=anyio.current_time() + self._head_seconds) as scope:
-                here.sending.add(scope)
-                try:
-                    response = await translating(act(client), translate)
-                    has_response = True
-                    return response, release
-                finally:
-                    here.sending.discard(scope)
-                    if self._closed and not here.sending:
-                        here.ended.set()
-            if self._closed:
-                raise ClientClosed("the transport was closed before the response came", request=request)
+            with anyio.move_on_after(self._head_seconds):
+                response = await self._shutdown.run(translating(act(client), translate), request)
+                has_response = True
+                return response, release
             raise TransportTimeout("the response did not begin in time", request=request)
         finally:
             if not has_response:
@@ -125,38 +115,30 @@ class Clients(Generic[C]):
 
     def proxy_for(self, url: str) -> "Proxy | None":
         """Return the proxy that our own client uses; that of a user's client is not known."""
-        if self._given is not None:
-            return None
-        key = origin(url)
-        if key not in self._proxies:
-            self._proxies[key] = proxy_for(url, self._config)
-        return self._proxies[key]
+        return None if self._given is not None else self._proxy_of(origin(url))
 
     async def aclose(self) -> None:
         """Cancel the requests and close the clients of this event loop; those of others end with theirs."""
-        self._closed = True
         here = self._loops.here()
         with anyio.CancelScope(shield=True):
-            for scope in here.sending:
-                scope.cancel()
-            if here.sending:
-                await here.ended.wait()
+            await self._shutdown.close()
             while here.lifetimes:
                 await here.lifetimes.pop().aclose()
 
     async def _client(self, here: "_Loop[C]", request: Request) -> C:
-        if self._closed:
-            raise transport_closed(request)
+        if self._shutdown.closed:
+            raise self._shutdown.refusal(request)
         if self._given is not None:
             self._check_loop(request)
             return self._given
         proxy = self.proxy_for(request.url)
         url = None if proxy is None else proxy.url
         key = "https" in {origin(each)[0] for each in (request.url, url or "")}, url
-        client = here.clients.get(key) or await self._open(here, *key)
-        if self._closed:  # while it was opened
+        async with here.opening:
+            client = here.clients.get(key) or await self._open(here, *key)
+        if self._shutdown.closed:  # while it was opened
             await self.aclose()
-            raise transport_closed(request)
+            raise self._shutdown.refusal(request)
         return client
 
     def _check_loop(self, request: Request) -> None:
@@ -170,20 +152,16 @@ class Clients(Generic[C]):
         self._loop_of_given = loop
 
     async def _open(self, here: "_Loop[C]", is_secure: bool, proxy: str | None) -> C:
-        async with here.opening:
-            if (is_secure, proxy) not in here.clients:
-                # Loading the trusted certificates takes 40 ms: not where there is no TLS.
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                if is_secure:
-                    if self._context is None:
-                        self._context = await run_in_thread(tls_context, self._config)
-                    context = self._context
-                client = self._make(context, proxy)
-                lifetime = _lifetime(client, self._close)
-                await anext(lifetime)
-                here.lifetimes.append(lifetime)
-                here.clients[is_secure, proxy] = client
-        return here.clients[is_secure, proxy]
+        # Loading the trusted certificates takes 40 ms: not where there is no TLS.
+        if is_secure and self._context is None:
+            self._context = await run_in_thread(tls_context, self._config)
+        context = self._context if is_secure else None
+        client = self._make(context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), proxy)
+        lifetime = _lifetime(client, self._close)
+        await anext(lifetime)
+        here.lifetimes.append(lifetime)
+        here.clients[is_secure, proxy] = client
+        return client
 
 
 @define(eq=False)
@@ -193,9 +171,7 @@ class _Loop(Generic[C]):
     gate: "Gate"
     clients: dict[tuple[bool, str | None], C] = field(factory=dict)  # by whether there is TLS, and by proxy
     lifetimes: list[AsyncGenerator[None]] = field(factory=list)
-    opening: anyio.Lock = field(factory=anyio.Lock)
-    sending: set[anyio.CancelScope] = field(factory=set)
-    ended: anyio.Event = field(factory=anyio.Event)
+    opening: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
 
 
 async def _lifetime(client: C, close: Callable[[C], Awaitable[object]]) -> AsyncGenerator[None]:
@@ -237,9 +213,16 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
     The parameters are appended to the query of the URL, which is not changed where it is ASCII: a signed URL
     is valid only as it was signed.
     """
-    url = _in_ascii(request)
+    url = request.url.partition("#")[0]
+    is_url = not _UNPRINTABLE.search(url)
+    try:
+        if request.params:
+            url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
+        url = encoded(url)
+    except ValueError:  # the error is not raised from here: the text of this one has the URL
+        is_url = False
     scheme, host, _port = origin(url)
-    if scheme not in {"http", "https"} or not _DNS_NAME.fullmatch(host):
+    if not is_url or scheme not in {"http", "https"} or not _DNS_NAME.fullmatch(host):
         raise not_a_url(request)
     # No compression unless it was asked for: checksums are of the bytes of the file.
     headers = {"accept-encoding": "identity", **request.headers}
@@ -254,23 +237,6 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
 def not_a_url(request: Request) -> InvalidRequest:
     """Return the error for a URL that is none; it does not show the URL, which may be secret."""
     return InvalidRequest("not a URL that can be requested", request=request)
-
-
-def _in_ascii(request: Request) -> str:
-    """Return the URL with its parameters, or "" where it cannot be encoded."""
-    url = request.url.partition("#")[0]
-    if _UNPRINTABLE.search(url):
-        return ""
-    try:
-        if request.params:
-            url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
-        if not url.isascii():
-            host = urlsplit(url).netloc
-            url = url.replace(host, host.encode("idna").decode("ascii"), 1)
-            url = _NOT_ASCII.sub(lambda found: quote(found[0]), url)
-    except UnicodeError:
-        return ""  # not raised from here: the text of this error has the URL
-    return url
 
 
 def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -303,11 +269,20 @@ async def translating(act: Awaitable[T], translate: Callable[[Exception], Planet
         del failure  # breaks a reference cycle
 
 
-@define
-class Progress:
-    """Return whether a connection is being made; through a proxy, a CONNECT for it fails like a request."""
+class Body(AsyncIterator[bytes]):
+    """A body as it arrives; not a generator, since dropping one halfway is a ResourceWarning on trio."""
 
-    is_connecting: bool = False
+    def __init__(
+        self, read: Callable[[], Awaitable[bytes]], translate: Callable[[Exception], PlanetError]
+    ) -> None:
+        self._read = read
+        self._translate = translate
+
+    async def __anext__(self) -> bytes:
+        chunk = await translating(self._read(), self._translate)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 def connect_error(
@@ -336,7 +311,7 @@ def broken_off(error: Exception, request: Request, *of_network: type[Exception])
     """Return the error for a request that may have been sent; `of_network` are the library's own errors."""
     name = type(error).__name__
     if isinstance(error, TimeoutError):
-        return timed_out(request)
+        return TransportTimeout("nothing moved for too long", request=request)
     what, hint = _tls_reason(error) or (f"the server hung up, or does not speak HTTP ({name})", "")
     if not isinstance(error, (*of_network, *_NETWORK_ERRORS)):
         what = f"the HTTP client failed ({name})"
@@ -345,18 +320,6 @@ def broken_off(error: Exception, request: Request, *of_network: type[Exception])
         # A server that hangs up at once after a 413 takes it back: its reset discards what was not read yet.
         hint = f"The body has {len(request.body or b''):,} bytes: the server may not accept as much."
     return ConnectionLost(what, request=request, hint=hint)
-
-
-def timed_out(request: Request) -> TransportTimeout:
-    """Return the error for a connection that fell silent."""
-    return TransportTimeout("nothing moved for too long", request=request)
-
-
-def transport_closed(request: Request, what: str = "the transport is closed") -> ClientClosed:
-    """Return the error for a request that comes too late."""
-    error = ClientClosed(what, request=request, hint="Nothing was sent.")
-    error.may_have_acted = False
-    return error
 
 
 def _reason(error: BaseException) -> tuple[str, str]:
@@ -407,11 +370,11 @@ class Proxy:
     source: str
 
 
-def proxy_for(url: str, config: Config) -> Proxy | None:
-    """Return the proxy for a URL: that of the config, or that of the environment if `trust_env` is set."""
+def proxy_for(origin: tuple[str, str, int], config: Config) -> Proxy | None:
+    """Return the proxy for an origin: that of the config, or, if `trust_env` is set, of the environment."""
     if config.proxy is not None:
         return Proxy(config.proxy, "Config(proxy=...)")
-    scheme, host, port = origin(url)
+    scheme, host, port = origin
     proxies = getproxies() if config.trust_env else {}
     found = proxies.get(scheme) or proxies.get("all")
     if not found or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):

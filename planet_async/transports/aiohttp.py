@@ -8,34 +8,33 @@ It comes with `pip install "planet-async[aiohttp]"`:
 
 import io
 import ssl
-from collections.abc import AsyncIterator
-from contextvars import ContextVar
 from functools import partial
+from types import SimpleNamespace
 
 import aiohttp
 import anyio.lowlevel
 from yarl import URL
 
+from planet_async._loops import nothing_sent
 from planet_async._tasks import on_asyncio
 from planet_async.config import Config
 from planet_async.errors import InvalidRequest, PlanetError
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEEP_ALIVE_SECONDS,
+    Body,
     Clients,
-    Progress,
     broken_off,
     connect_error,
     joined_headers,
     not_a_url,
     outgoing,
-    translating,
-    transport_closed,
 )
 
 _READ_BUFFER = 1 << 16  # bytes that a connection holds for its reader
 _WRITTEN_AT_ONCE = 1 << 16  # bytes of a body; a longer one is written piece by piece
-_progress: ContextVar[Progress] = ContextVar("planet_async.progress")
+_PROGRESS = "planet_async.is_connecting"
+"""The key by which the trace config notes that a connection is being made: a CONNECT fails like a request."""
 _CONNECTING = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -78,7 +77,7 @@ class AiohttpTransport:
             # server sent last, such as a 408, in one turn, and the end in the next.
             for _ in range(3):
                 await anyio.lowlevel.checkpoint()
-        progress = Progress()
+        progress: dict[str, bool] = {}
         act = partial(self._sent, request, url, headers, progress)
         translate = partial(self._translate, request, progress)
         answer, release = await self._clients.send(request, act, translate)
@@ -93,7 +92,7 @@ class AiohttpTransport:
             answer.close()
             release()
 
-        body = _Body(answer.content, partial(self._broken_off, request))
+        body = Body(answer.content.readany, partial(self._broken_off, request))
         return Response(answer.status, found, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
@@ -123,15 +122,14 @@ class AiohttpTransport:
         request: Request,
         url: str,
         headers: dict[str, str],
-        progress: Progress,
+        progress: dict[str, bool],
         session: aiohttp.ClientSession,
     ) -> aiohttp.ClientResponse:
         if session.closed:
-            raise transport_closed(request, "the aiohttp session is closed")
+            raise nothing_sent("the aiohttp session is closed", request)
         body, authorization = request.body, headers.get("authorization")
         if session.auth is not None or session.trust_env:  # it would refuse ours next to its own
             headers = {name: value for name, value in headers.items() if name != "authorization"}
-        _progress.set(progress)
         return await session.request(
             request.method,
             URL(url, encoded=True),
@@ -143,34 +141,21 @@ class AiohttpTransport:
             middlewares=(partial(_send_once, authorization),),
             read_bufsize=_READ_BUFFER,
             timeout=self._timeout,
+            trace_request_ctx=progress,
         )
 
-    def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
+    def _translate(self, request: Request, progress: dict[str, bool], error: Exception) -> PlanetError:
         if isinstance(error, _FailedError):
             error = error.error
         if isinstance(error, aiohttp.InvalidURL):
             return not_a_url(request)
-        if isinstance(error, _CONNECTING) or progress.is_connecting:
+        if isinstance(error, _CONNECTING) or progress.get(_PROGRESS):
             status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None
             return connect_error(error, request, self._clients.proxy_for(request.url), refused=status)
         return self._broken_off(request, error)
 
     def _broken_off(self, request: Request, error: Exception) -> PlanetError:
         return broken_off(error, request, aiohttp.ClientError)
-
-
-class _Body(AsyncIterator[bytes]):
-    """A body as it arrives."""
-
-    def __init__(self, content: aiohttp.StreamReader, translate: partial[PlanetError]) -> None:
-        self._content = content
-        self._translate = translate
-
-    async def __anext__(self) -> bytes:
-        chunk = await translating(self._content.readany(), self._translate)
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
 
 
 class _FailedError(Exception):
@@ -200,11 +185,11 @@ async def _send_once(
 def _tracing() -> aiohttp.TraceConfig:
     """Return the trace config that notes whether a connection is being made."""
 
-    async def begin(*_: object) -> None:
-        _progress.get().is_connecting = True
+    async def begin(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx[_PROGRESS] = True
 
-    async def end(*_: object) -> None:
-        _progress.get().is_connecting = False
+    async def end(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx[_PROGRESS] = False
 
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_start.append(begin)

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from planet_async._loops import nothing_sent
 from planet_async.config import Config
 from planet_async.errors import InvalidRequest, PlanetError
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEEP_ALIVE_SECONDS,
+    Body,
     Clients,
-    Progress,
     broken_off,
     connect_error,
     is_ours,
@@ -25,9 +26,6 @@ from planet_async.transports._common import (
     keep_secrets_out_of_logs,
     not_a_url,
     outgoing,
-    timed_out,
-    translating,
-    transport_closed,
 )
 
 if TYPE_CHECKING:
@@ -75,23 +73,29 @@ class HttpxTransport:
         keep_secrets_out_of_logs()
 
     async def send(self, request: Request) -> Response:
-        progress = Progress()
-        theirs = self._build(request, progress)
-        translate = partial(self._translate, request, progress)
+        trace = _Trace()
+        theirs = self._build(request, trace)
+        translate = partial(self._translate, request, trace)
         answer, release = await self._clients.send(request, partial(self._sent, request, theirs), translate)
         headers = joined_headers(answer.headers.raw)
         if answer.is_stream_consumed:  # by a mock, or by an event hook of the user's, and decompressed
             release()
             headers.pop("content-encoding", None)
             return Response(answer.status_code, headers, answer.content, url=request.url)
-        body = _Body(answer, partial(self._broken_off, request))
+        chunks = answer.aiter_raw()
 
         async def close() -> None:
             try:
-                await body.aclose()
+                with suppress(Exception):
+                    await answer.aclose()
+                    # HTTPX reads through nested generators, which would be dropped halfway.  Reading what is
+                    # closed raises in the innermost, and so ends them all.
+                    async for _ in chunks:
+                        pass
             finally:
                 release()
 
+        body = Body(partial(anext, chunks, b""), partial(self._broken_off, request))
         return Response(answer.status_code, headers, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
@@ -117,11 +121,11 @@ class HttpxTransport:
             hint = f'pip install "{lib.__name__}[socks]"'
         raise InvalidRequest("a SOCKS proxy needs a package that is not installed", hint=hint)
 
-    def _build(self, request: Request, progress: Progress) -> Any:
+    def _build(self, request: Request, trace: "_Trace") -> Any:
         url, headers = outgoing(request)
         extensions: dict[str, object] = {"timeout": self._timeouts}
         if url.startswith("https:") or self._clients.proxy_for(url):
-            extensions["trace"] = _Trace(progress).note
+            extensions["trace"] = trace.note
         try:
             return self._lib.Request(
                 request.method,
@@ -136,7 +140,7 @@ class HttpxTransport:
 
     async def _sent(self, request: Request, theirs: Any, client: Any) -> Any:
         if client.is_closed:
-            raise transport_closed(request, "the HTTP client is closed")
+            raise nothing_sent("the HTTP client is closed", request)
         token = is_ours.set(True)
         try:
             return await client.send(theirs, stream=True, auth=None, follow_redirects=False)
@@ -145,14 +149,14 @@ class HttpxTransport:
         finally:
             is_ours.reset(token)
 
-    def _translate(self, request: Request, progress: Progress, error: Exception) -> PlanetError:
+    def _translate(self, request: Request, trace: "_Trace", error: Exception) -> PlanetError:
         lib = self._lib
         if isinstance(error, lib.UnsupportedProtocol):
             return not_a_url(request)
         is_connecting = isinstance(
             error, lib.ConnectError | lib.ConnectTimeout | lib.ProxyError | lib.PoolTimeout
         )
-        if is_connecting or progress.is_connecting:
+        if is_connecting or trace.is_connecting:
             # HTTPX tells the status with which a proxy refused in the text of its error: "403 Forbidden".
             status = _STATUS.match(str(error)) if isinstance(error, lib.ProxyError) else None
             proxy = self._clients.proxy_for(request.url)
@@ -161,56 +165,29 @@ class HttpxTransport:
         return self._broken_off(request, error)
 
     def _broken_off(self, request: Request, error: Exception) -> PlanetError:
-        if isinstance(error, self._lib.TimeoutException):
-            return timed_out(request)
-        return broken_off(error, request, self._lib.TransportError)
+        found = TimeoutError() if isinstance(error, self._lib.TimeoutException) else error
+        return broken_off(found, request, self._lib.TransportError)
 
 
 class _Trace:
     """Watches a connection being made, through HTTPX's `trace` extension.
 
-    It notes a CONNECT to a proxy, and closes a connection whose TLS handshake is cancelled, which httpx 0.28
-    and httpx2 2.16 leave open.
+    It notes a CONNECT to a proxy, which fails like a request, and closes a connection whose TLS handshake is
+    cancelled, which httpx 0.28 and httpx2 2.16 leave open.
     """
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
+        self.is_connecting: bool = False
         self._stream: Any = None
 
     async def note(self, event: str, info: Mapping[str, Any]) -> None:
         if "request" in info:
-            self._progress.is_connecting = info["request"].method == b"CONNECT"
+            self.is_connecting = info["request"].method == b"CONNECT"
         elif event == "connection.connect_tcp.complete":
             self._stream = info["return_value"]
         elif event.endswith(".start_tls.failed") and self._stream is not None:
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
-
-
-class _Body(AsyncIterator[bytes]):
-    """A body as it arrives; not a generator, since dropping one halfway is a ResourceWarning on trio."""
-
-    def __init__(self, answer: Any, translate: Any) -> None:
-        self._answer = answer
-        self._translate = translate
-        self._chunks = answer.aiter_raw()
-        self._has_begun = False
-
-    async def __anext__(self) -> bytes:
-        self._has_begun = True
-        chunk: bytes | None = await translating(anext(self._chunks, None), self._translate)
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        with suppress(Exception):
-            await self._answer.aclose()
-            # HTTPX reads through nested generators, which would be dropped halfway.  Reading what is closed
-            # raises in the innermost, and so ends them all.
-            if self._has_begun:
-                async for _ in self._chunks:
-                    pass
 
 
 def _library_of(client: object) -> str:

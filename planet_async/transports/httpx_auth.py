@@ -35,23 +35,23 @@ class AuthFlow:
     async def send(self, request: Request) -> Response:
         plain = _theirs(request)
         flow = self._begin(plain)
+        response = answer = None
         try:
-            outgoing = await self._step(flow, None, request)
-            while True:
-                if outgoing is None:
-                    raise InvalidRequest(
-                        f"{type(self._auth).__name__} returned nothing to send", request=request
-                    )
+            while outgoing := await self._step(flow, answer, request):
+                if response is not None:
+                    await response.aclose()
                 sent = _signed(request, outgoing) if outgoing is plain else await _own_request(outgoing)
                 response = await self._network.send(sent)
                 redact_response(response, secrets_of_signature(sent, request))
-                answer = await self._answer(response, outgoing)
-                outgoing = await self._step(flow, answer, request)
-                if outgoing is None:
-                    return response
-                await response.aclose()
+                body = await response.read() if self._needs_body else b""
+                answer = httpx.Response(
+                    response.status, headers=dict(response.headers), content=body, request=outgoing
+                )
         finally:
             await _end(flow)
+        if response is None:
+            raise InvalidRequest(f"{type(self._auth).__name__} returned nothing to send", request=request)
+        return response
 
     async def aclose(self) -> None:
         await self._network.aclose()
@@ -75,21 +75,12 @@ class AuthFlow:
             return None
         except PlanetError:
             raise
-        except _NETWORK_ERRORS as error:
-            raise ConnectError(
-                f"{type(self._auth).__name__} could not sign the request: {type(error).__name__}",
-                request=request,
-            ) from error
         except Exception as error:
-            raise InvalidRequest(
-                f"{type(self._auth).__name__} could not sign the request: {type(error).__name__}",
-                request=request,
-                hint="Log in again with what made it; the cause is in the traceback.",
-            ) from error
-
-    async def _answer(self, response: Response, outgoing: httpx.Request) -> httpx.Response:
-        body = await response.read() if self._needs_body else b""
-        return httpx.Response(response.status, headers=dict(response.headers), content=body, request=outgoing)
+            what = f"{type(self._auth).__name__} could not sign the request: {type(error).__name__}"
+            if isinstance(error, _NETWORK_ERRORS):
+                raise ConnectError(what, request=request) from error
+            hint = "Log in again with what made it; the cause is in the traceback."
+            raise InvalidRequest(what, request=request, hint=hint) from error
 
 
 _Flow = (

@@ -48,18 +48,26 @@ class Poller(Generic[T]):
     """Finds out for all waiters together what has become of what they wait for.
 
     A handful of ids are polled one by one, by the `Schedule`; for more there is the `Sweep`, where the
-    service has lists for it.
+    service has lists for it.  Where it has none, `spacing` is how many seconds there are between two polls,
+    on average: the more ids, the rarer is each polled.
 
     No task is kept for this: one of the waiting callers, the leader, does the work for all while it waits,
     and hands over when it leaves.  So nothing runs while nobody waits, and nothing outlives its caller.
     """
 
     def __init__(
-        self, poll: Poll[T], *, clock: Clock, schedule: Schedule, lists: ListQueries[T] | None = None
+        self,
+        poll: Poll[T],
+        *,
+        clock: Clock,
+        schedule: Schedule,
+        lists: ListQueries[T] | None = None,
+        spacing: float = 0.0,
     ) -> None:
         self.clock = clock
         self._poll = poll
         self._schedule = schedule
+        self._spacing = spacing
         self._registry = WaiterRegistry[T]()
         self._sweep = None if lists is None else Sweep(lists, self._registry, clock=clock, schedule=schedule)
         self._has_leader = False
@@ -78,8 +86,17 @@ class Poller(Generic[T]):
             if self._sweep is not None:
                 self._sweep.start_over()
         # What has changed since that moment is in the next list: it overlaps with the one before.
-        self._registry.join(waiter, ids, listed=just_seen and self._reads_lists)
+        is_later = just_seen and self._sweep is None
+        self._registry.join(waiter, ids, listed=just_seen and self._reads_lists, urgent=not is_later)
+        if is_later:
+            for id_ in ids:
+                entry = self._registry.entries[id_]
+                if entry.polls == 0:
+                    self._registry.schedule(id_, entry, self.clock.monotonic() + self._pause(1))
         self._wake_leader()
+
+    def _pause(self, polls: int) -> float:
+        return max(self._schedule.pause(polls), self._spacing * len(self._registry.entries))
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:
         self._registry.leave(waiter, ids)
@@ -182,7 +199,7 @@ class Poller(Generic[T]):
             if self._sweep is not None:
                 self._sweep.found(id_)
         elif entry.state is not State.LISTED:
-            pause = self._schedule.pause(entry.polls + 1)
+            pause = self._pause(entry.polls + 1)
             if entry.state is not State.UNLISTED and self._reads_lists:
                 # The lists will show it, unless it is another user's.  Until then it is polled rarely, and
                 # many such ids cost no more requests than a few.

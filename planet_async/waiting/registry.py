@@ -133,8 +133,13 @@ class WaiterRegistry(Generic[T]):
         """Return whether any waiter wants to know of every change."""
         return any(waiter.updates is not None for waiter in self._waiters)
 
-    def join(self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False) -> None:
-        """Add a waiter for these ids; `listed`: the lists are known to report their changes."""
+    def join(
+        self, waiter: Waiter[T], ids: Iterable[str], *, listed: bool = False, urgent: bool = True
+    ) -> None:
+        """Add a waiter for these ids, which is to be shown their state at once if it is `urgent`.
+
+        `listed`: the lists are known to report their changes.
+        """
         self._waiters.add(waiter)
         alone = (ref(waiter),)
         for id_ in ids:
@@ -148,7 +153,7 @@ class WaiterRegistry(Generic[T]):
                 entry.waiters += alone
                 if entry.state is State.LISTED:  # a later waiter has to be shown the present state
                     self.mark_unknown(id_, entry)
-                elif entry.polls > 0:
+                elif entry.polls > 0 and urgent:
                     self.poll_soon(id_)
 
     def leave(self, waiter: Waiter[T], ids: Iterable[str]) -> None:

@@ -463,7 +463,7 @@ async def test_max_queued_bounds_the_unfinished_orders(clock: FakeClock, tmp_pat
 
     def plan(_: object, number: int) -> OrderPlan:
         nonlocal most
-        states = Counter(order.state for order in service.simulator._orders.by_id.values())
+        states = Counter(order.state for order in service.simulator.orders.values())
         most = max(most, 1 + states["queued"] + states["running"])
         return OrderPlan(queue_seconds=number % 5, run_seconds=20)
 

@@ -240,10 +240,10 @@ async def test_list_asks_for_scenes_and_basemaps_by_default() -> None:
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        ({"created_on": datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001 - that is the point
-        ({"created_on": "2026-01-01T00:00:00"}, "no time zone"),
+        ({"created_on": datetime(2026, 1, 1)}, "with its zone"),  # noqa: DTZ001 - that is the point
+        ({"created_on": "2026-01-01T00:00:00"}, "with its zone"),
         ({"last_modified": (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))}, "before"),
-        ({"last_modified": "yesterday"}, "no time"),
+        ({"last_modified": "yesterday"}, "expected a time"),
         ({"last_modified": "../.."}, "no instant"),
         ({"last_modified": "2026-01-01T00:00:00Z/../.."}, "no instant"),
         ({"last_modified": 5}, "expected a time"),

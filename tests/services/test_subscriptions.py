@@ -246,8 +246,8 @@ async def test_results_have_every_filter_of_the_api() -> None:
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        ({"created": datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001 - that is the point
-        ({"updated": "yesterday"}, "no time"),
+        ({"created": datetime(2026, 1, 1)}, "with its zone"),  # noqa: DTZ001 - that is the point
+        ({"updated": "yesterday"}, "expected a time"),
         ({"page_size": 0}, "at least 1"),
     ],
 )

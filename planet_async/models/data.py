@@ -1,0 +1,301 @@
+"""Items, their assets, and searches, as the Data API takes and returns them.
+
+See https://docs.planet.com/develop/apis/data/
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from planet_async.models.base import (
+    OpenEnum,
+    Record,
+    RequestModel,
+    Resource,
+    items,
+    optional_texts,
+)
+from planet_async.models.base import geometry as converted_geometry
+from planet_async.models.codec import NonEmpty, Timestamp, decode_part, read_by
+from planet_async.models.data_filter import AndFilter, Filter, read_filter
+from planet_async.models.geometry import to_geojson
+
+# --- Items
+
+
+@frozen
+class _Properties(Record):
+    item_type: str = ""
+    acquired: Timestamp | None = None
+    published: Timestamp | None = None
+    updated: Timestamp | None = None
+    cloud_cover: float | None = None
+
+
+@frozen(eq=False)
+class Item(Resource):
+    """An item of the catalog, such as a scene: a GeoJSON Feature.
+
+    `assets` are the types of the assets that have been published, and `permissions` what you may do with
+    them.  An item can be passed wherever a geometry goes.
+
+    See https://docs.planet.com/develop/apis/data/items/
+    """
+
+    id: NonEmpty
+    assets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """All properties; which there are depends on the type of the item."""
+        return self._mapping("properties") or {}
+
+    @property
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The footprint, as GeoJSON."""
+        return self._mapping("geometry")
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """What you may do, such as ``"assets.ortho_udm2:download"``."""
+        return _words(self.raw.get("_permissions"))
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``; `thumbnail` is the address of a picture."""
+        return self._mapping("_links") or {}
+
+    @cached_property
+    def _known(self) -> _Properties:
+        return decode_part(_Properties, self.properties, where="$.properties")
+
+    @property
+    def item_type(self) -> str:
+        """The type of the item, such as ``"PSScene"``."""
+        return self._known.item_type
+
+    @property
+    def acquired(self) -> datetime | None:
+        """When the image was taken."""
+        return self._known.acquired
+
+    @property
+    def published(self) -> datetime | None:
+        """When the item was published."""
+        return self._known.published
+
+    @property
+    def updated(self) -> datetime | None:
+        """When the item was last changed."""
+        return self._known.updated
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """The share that is covered by clouds, from 0 to 1."""
+        return self._known.cloud_cover
+
+    @property
+    def __geo_interface__(self) -> Mapping[str, Any]:
+        """The item as a GeoJSON Feature."""
+        return self.raw
+
+
+class AssetStatus(OpenEnum):
+    """The status of an asset: inactive, activating, then active, until it expires and is inactive again."""
+
+    INACTIVE = "inactive"
+    ACTIVATING = "activating"
+    ACTIVE = "active"
+
+
+@frozen(eq=False)
+class Asset(Resource):
+    """An asset of an item: a file that can be downloaded once it is active.
+
+    Only an active one has a `location`, a link with which anyone can download it until `expires_at`, and an
+    `md5_digest`.  The API does not say which item an asset is of: `item_type` and `item_id` are added here.
+
+    See https://docs.planet.com/develop/apis/data/items/
+    """
+
+    type: NonEmpty
+    status: AssetStatus
+    item_type: str = ""
+    item_id: str = ""
+    md5_digest: str | None = field(default=None, repr=False)
+    location: str | None = field(default=None, repr=False)
+    expires_at: Timestamp | None = field(default=None, repr=False)
+
+    @property
+    def permissions(self) -> tuple[str, ...] | None:
+        """What you may do: ``("download",)`` or nothing; None where the API does not say."""
+        found = self.raw.get("_permissions")
+        return None if found is None else _words(found)
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``."""
+        return self._mapping("_links") or {}
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
+
+
+@frozen(eq=False)
+class Coverage(Resource):
+    """How much of an area is clear in an item, in percent; `status` is complete when that is known."""
+
+    status: str = ""
+    clear_percent: float | None = None
+
+
+@frozen(eq=False)
+class ItemType(Resource):
+    """A type of items, such as PSScene, and the types of assets that its items can have."""
+
+    id: NonEmpty
+    display_name: str = ""
+    display_description: str = field(default="", repr=False)
+    supported_asset_types: tuple[str, ...] = field(default=(), repr=False)
+
+
+@frozen(eq=False)
+class AssetType(Resource):
+    """A type of assets, such as ortho_visual."""
+
+    id: NonEmpty
+    display_name: str = ""
+    display_description: str = field(default="", repr=False)
+
+
+# --- Statistics
+
+
+@frozen
+class StatsBucket(Record):
+    """How many items there are in the interval that begins at `start_time`."""
+
+    start_time: Timestamp
+    count: int
+
+
+@frozen(eq=False)
+class Stats(Resource):
+    """How many items a search would find, by the `interval` in which they were acquired."""
+
+    interval: str
+    buckets: tuple[StatsBucket, ...] = field(repr=False)
+    utc_offset: str | None = field(default=None, repr=False)
+
+    @property
+    def total(self) -> int:
+        """The number of items in all intervals."""
+        return sum(bucket.count for bucket in self.buckets)
+
+
+# --- Searches
+
+
+@frozen(eq=False)
+class Search(Resource):
+    """A search that is kept: one that was `saved`, or for 30 days a `quick` one.
+
+    See https://docs.planet.com/develop/apis/data/item-search/
+    """
+
+    id: NonEmpty
+    name: str = ""
+    search_type: str = ""
+    item_types: tuple[str, ...] = field(default=(), repr=False)
+    created: Timestamp | None = field(default=None, repr=False)
+    updated: Timestamp | None = field(default=None, repr=False)
+    last_executed: Timestamp | None = field(default=None, repr=False)
+
+    @property
+    def filter(self) -> Mapping[str, Any]:
+        """The filter, as the API has rewritten it."""
+        return self._mapping("filter") or {}
+
+    @property
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The area, or the references to it."""
+        return self._mapping("geometry")
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``."""
+        return self._mapping("_links") or {}
+
+
+def _item_types(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else items(value)
+
+
+def _is_list_of_references(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) for one in value)
+
+
+def _references(value: Any) -> Mapping[str, Any]:
+    return {"type": "ref", "content": [to_geojson(one, where="")["content"] for one in value]}
+
+
+def _area(value: object) -> Mapping[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, Mapping) and value.get("type") == "ref":
+        value = value.get("content")
+    return _references(value) if _is_list_of_references(value) else converted_geometry(value)
+
+
+@frozen
+class SearchRequest(RequestModel):
+    """A search.
+
+    Args:
+        item_types: The types of items to find, such as ``["PSScene"]``; one may be a text.
+        filter: Which items to find; by default all.  See `where`.
+        geometry: Only items that intersect this: GeoJSON, anything with ``__geo_interface__``, a reference
+            such as ``"pl:features/my/collection/feature"``, or a list of references.
+        name: The name of a search that is saved.
+        asset_types: Types of assets, which the API keeps with the search.
+        daily_email: Whether the API sends an e-mail each day with what a saved search has newly found.
+
+    Raises:
+        InvalidRequest: the API would refuse it; the message names the field.
+
+    Example:
+        >>> SearchRequest("PSScene", {"type": "AssetFilter", "config": ["ortho_udm2"]}).item_types
+        ('PSScene',)
+
+    See https://docs.planet.com/develop/apis/data/item-search/
+    """
+
+    also_known: ClassVar[Iterable[str]] = (  # type: ignore[assignment]  # a collection
+        *("__daily_email_enabled", "id", "search_type", "created", "updated", "last_executed", "_links"),
+    )
+
+    item_types: tuple[str, ...] = field(converter=_item_types)
+    filter: Filter | Mapping[str, Any] | None = field(default=None, metadata=read_by(read_filter))
+    geometry: Mapping[str, Any] | None = field(default=None, converter=_area, kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+    asset_types: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
+    daily_email: bool | None = field(default=None, kw_only=True)
+
+    def _problems(self) -> Iterable[tuple[str, str]]:
+        if not self.item_types or not all(self.item_types):
+            yield "item_types", "expected one item type or more"
+
+    def derived(self) -> Mapping[str, object]:
+        """Return the filter, which the API always needs."""
+        return {"filter": AndFilter()}
+
+    def to_body(self) -> Mapping[str, object]:
+        """Return the JSON object that the request is written as."""
+        body = self.set_fields()
+        if "daily_email" in body:
+            body["__daily_email_enabled"] = body.pop("daily_email")
+        return body

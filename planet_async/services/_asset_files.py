@@ -1,0 +1,150 @@
+"""The files of assets: their links, names and checksums, and downloading them concurrently."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import anyio
+
+from planet_async._tasks import fetch_all
+from planet_async.downloads.download import download
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
+from planet_async.downloads.transfer import LINK_REFUSED
+from planet_async.errors import AssetNotDownloadable, StatusError
+from planet_async.http import Request, Response, link_target
+from planet_async.models.data import Asset, AssetStatus
+from planet_async.models.orders import DownloadedFiles
+from planet_async.services._api import Api
+from planet_async.services._served_files import OpenedFirst, names_while_arriving, plain_name, served_name
+
+_FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
+
+Activated = Callable[[Asset], Awaitable[Asset]]
+"""Returns an asset once it is active."""
+
+
+async def download_assets(
+    api: Api,
+    assets: Sequence[Asset],
+    activated: Activated,
+    renewed: Activated,
+    folder: Path,
+    *,
+    overwrite: bool,
+    concurrency: int,
+    progress: ProgressCallback | None,
+) -> DownloadedFiles:
+    """Wait for each asset and fetch it, with a new link where the one it has is refused."""
+    downloaded = DownloadedFiles()
+    limit = anyio.Semaphore(concurrency)
+    taken: set[str] = set()
+
+    async def fetch(asset: Asset) -> None:
+        asset = await activated(asset)
+        async with limit:
+            if not has_fresh_link(api, asset):
+                asset = await renewed(asset)
+            request, response = await opened(asset)
+            try:
+                await fetch_opened(asset, request, response)
+            finally:
+                await response.aclose()
+
+    async def opened(asset: Asset) -> tuple[Request, Response]:
+        request = link(api, asset)
+        try:
+            return request, await api.send(request)
+        except StatusError as error:
+            if error.status not in LINK_REFUSED:
+                raise
+        request = link(api, await renewed(asset))
+        return request, await api.send(request)
+
+    async def fetch_opened(asset: Asset, request: Request, response: Response) -> None:
+        name = file_name(asset, response)
+        if not taken.isdisjoint(names_while_arriving(name)):
+            name = f"{asset.item_id}_{asset.type}_{name}"
+        taken.update(names_while_arriving(name))
+
+        async def renew(_: Request) -> Request:
+            return link(api, await renewed(asset))
+
+        digests = {"md5": asset.md5_digest} if asset.md5_digest else {}
+        file = RemoteFile(name, request, OpenFile(name, response).size, digests, renew)
+        path = await download(
+            OpenedFirst(api.transport, response),
+            file,
+            folder,
+            clock=api.clock,
+            max_attempts=api.config.max_attempts,
+            overwrite=overwrite,
+            at_once=min(concurrency, len(assets)),
+            progress=progress,
+        )
+        downloaded.append(path)
+        if file.checksum is not None:
+            downloaded.checksums[path] = str(file.checksum)
+
+    # All are activated at once, however few are fetched at a time.
+    await fetch_all([partial(fetch, asset) for asset in assets], max(1, len(assets)))
+    downloaded.sort()
+    downloaded.unverified = tuple(sorted(set(downloaded) - downloaded.checksums.keys()))
+    return downloaded
+
+
+@asynccontextmanager
+async def open_asset(api: Api, asset: Asset) -> AsyncGenerator[OpenFile]:
+    """Open an active asset; see `Data.open`."""
+    response = await api.send(link(api, asset))
+    try:
+        yield OpenFile(file_name(asset, response), response)
+    finally:
+        await response.aclose()
+
+
+def described(asset: Asset) -> str:
+    """Return what errors call an asset."""
+    return f"{asset.type} of {asset.item_type} {asset.item_id}" if asset.item_id else asset.type
+
+
+def check_permission(asset: Asset) -> None:
+    """Raise AssetNotDownloadable for an asset that may not be downloaded."""
+    if asset.permissions is not None and "download" not in asset.permissions:
+        missing = f"assets.{asset.type}:download"
+        raise AssetNotDownloadable(
+            f"{described(asset)} may not be downloaded: the permission {missing} is missing",
+            hint="Planet grants it with a plan; `where.permission()` finds what you may download.",
+            missing_permission=missing,
+        )
+
+
+def has_fresh_link(api: Api, asset: Asset) -> bool:
+    """Return whether an asset can be downloaded now, and for a while."""
+    is_active = asset.status is AssetStatus.ACTIVE and bool(asset.location)
+    return is_active and (asset.expires_at is None or asset.expires_at > api.clock.now() + _FRESH)
+
+
+def link(api: Api, asset: Asset) -> Request:
+    """Return the request for the file of an active asset."""
+    check_permission(asset)
+    if not asset.location:
+        raise AssetNotDownloadable(
+            f"{described(asset)} is {asset.status}, and has no link to download it from",
+            hint="`data.activate` and `data.wait` make it active.",
+        )
+    location = link_target(api.config.base_url + "/data/v1/", asset.location)
+    return api.request("GET", location, "data.download", stream=True).with_headers({"accept": "*/*"})
+
+
+def file_name(asset: Asset, response: Response) -> str:
+    """Return the name that the server gives the file, or the end of its address, or else one of our own."""
+    path = urlsplit(response.url).path
+    of_address = unquote(path.rpartition("/")[2])
+    return (
+        served_name(response)
+        or ("" if path.endswith("/download") else plain_name(of_address))
+        or f"{asset.item_id}_{asset.type}"
+    )

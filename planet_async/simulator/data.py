@@ -1,0 +1,635 @@
+"""The simulated Data API: https://docs.planet.com/develop/apis/data/reference/."""
+
+import base64
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import msgspec
+from attrs import define, field, frozen, validators
+
+from planet_async.simulator.context import Context, after
+from planet_async.simulator.files import File, Folder, raster
+from planet_async.simulator.http import (
+    Content,
+    Refused,
+    Route,
+    ServerRequest,
+    ServerResponse,
+    decode_json,
+    field_errors,
+    json_response,
+    message,
+)
+from planet_async.simulator.scenes import (
+    ITEM_TYPES,
+    Json,
+    Scene,
+    intersecting,
+    normalized,
+    scenes,
+    six_digits,
+    test_of,
+)
+
+DATA = "/data/v1"
+
+_ITEM = f"{DATA}/item-types/{{id}}/items/{{id}}"
+_PAGE_SIZE = 250  # [H]
+_SORTS = ("published desc", "published asc", "acquired desc", "acquired asc")
+_LIST_SORTS = ("created desc", "created asc")
+_INTERVALS = ("hour", "day", "week", "month", "year")
+_BANDS = ("clear", "snow_ice", "snow", "shadow", "light_haze", "heavy_haze", "cloud")
+_COVERAGE_SECONDS = 2.0
+_RESULTS_KEPT = 64
+_ENDINGS = {
+    "xml": (".xml", "text/xml"),
+    "rpc": (".txt", "text/plain"),
+    "json": (".json", "application/json"),
+    "hdf5": (".h5", "application/x-hdf5"),
+}
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class AssetPlan:
+    """The course of an asset that is activated.
+
+        def plan(item_id: str, asset_type: str) -> AssetPlan:
+            return AssetPlan(activation_seconds=math.inf if asset_type == "ortho_udm2" else 20)
+
+        Simulator(asset_plan=plan)
+
+    Args:
+        activation_seconds: How long it is activating; ``math.inf`` is for ever.
+        active_seconds: How long it is active then, before it is inactive again.
+        over_quota: Activations and downloads get a 429 that says that the download quota has been exceeded.
+    """
+
+    activation_seconds: float = field(default=5.0, validator=validators.ge(0.0))
+    active_seconds: float = field(default=4 * 3600.0, validator=validators.gt(0.0))
+    over_quota: bool = False
+
+
+Plan = AssetPlan | Callable[[str, str], AssetPlan]
+"""One plan for all assets, or a function of the item's id and the asset type, asked at each activation."""
+
+
+@define
+class _Search:
+    """A search: kept under its id, saved or not."""
+
+    id: str
+    kind: str
+    created: int
+    updated: int
+    last_executed: int | None
+    body: dict[str, Any]
+
+
+_Place = tuple[str, str, str]  # item type, item, asset type
+
+
+class DataApi:
+    """The operations of the Data API; the scenes are those of `scenes`, and nothing runs in between."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        plan: Plan,
+        days: int,
+        file_bytes: int,
+        address_of: Callable[[str, str, int], str],
+        area_of: Callable[[str], Sequence[Json] | None] = lambda _: None,
+    ) -> None:
+        self._context = context
+        self._plan = plan
+        self._days = days
+        self._file_bytes = file_bytes
+        self._address_of = address_of
+        self._area_of = area_of
+        self._searches: dict[str, _Search] = {}
+        self._activated: dict[_Place, tuple[int, AssetPlan]] = {}
+        self._coverages: dict[tuple[str, ...], int] = {}
+        self._properties: dict[str, bytes] = {}
+        self._results = lru_cache(_RESULTS_KEPT)(self._select)
+
+    def routes(self) -> Iterable[Route]:
+        return (
+            Route("GET", DATA, "data.root", self.root),
+            Route("GET", f"{DATA}/spec", "data.spec", self.spec),
+            Route("GET", f"{DATA}/item-types", "data.item_types", self.item_types),
+            Route("GET", f"{DATA}/item-types/{{id}}", "data.item_types", self.item_type),
+            Route("GET", f"{DATA}/item-types/{{id}}/asset-types", "data.asset_types", self.asset_types_of),
+            Route("GET", f"{DATA}/asset-types", "data.asset_types", self.asset_types),
+            Route("GET", f"{DATA}/asset-types/{{id}}", "data.asset_types", self.asset_type),
+            Route("POST", f"{DATA}/quick-search", "data.search", self.quick_search),
+            Route("POST", f"{DATA}/stats", "data.stats", self.stats),
+            Route("GET", f"{DATA}/searches", "data.list_searches", self.list_searches),
+            Route("POST", f"{DATA}/searches", "data.create_search", self.create_search),
+            Route("GET", f"{DATA}/searches/{{id}}", "data.get_search", self.get_search),
+            Route("PUT", f"{DATA}/searches/{{id}}", "data.update_search", self.update_search),
+            Route("DELETE", f"{DATA}/searches/{{id}}", "data.delete_search", self.delete_search),
+            Route("GET", f"{DATA}/searches/{{id}}/results", "data.results", self.results),
+            Route("GET", _ITEM, "data.get", self.get),
+            Route("GET", f"{_ITEM}/assets", "data.assets", self.assets),
+            Route("GET", f"{_ITEM}/assets/", "data.assets", self.assets),
+            Route("POST", f"{_ITEM}/coverage", "data.coverage", self.coverage),
+            Route("GET", f"{_ITEM}/thumb", "data.thumbnail", self.thumbnail),
+            Route("GET", f"{DATA}/assets/{{id}}", "data.asset", self.asset),
+            Route("GET", f"{DATA}/assets/{{id}}/activate", "data.activate", self.activate),
+            Route("POST", f"{DATA}/assets/{{id}}/activate", "data.activate", self.activate),
+            Route("GET", f"{DATA}/download", "data.download", self.download, needs_credential=False),
+        )
+
+    def root(self, request: ServerRequest) -> ServerResponse:
+        names = ("item-types", "asset-types", "searches", "spec")
+        links = {name: f"{self._url}/{name}" for name in names}
+        return json_response({"_links": {"_self": f"{self._url}/", **links}})
+
+    def spec(self, request: ServerRequest) -> ServerResponse:
+        """Describe the API: the paths only."""
+        paths: dict[str, dict[str, object]] = {}
+        for route in self.routes():
+            paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
+        info = {"title": "Planet Data API, simulated", "version": "1.0.0"}
+        return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
+
+    # Item types and asset types
+
+    def item_types(self, request: ServerRequest) -> ServerResponse:
+        links = {"_self": f"{self._url}/item-types"}
+        return json_response({"_links": links, "item_types": [self._item_type(name) for name in ITEM_TYPES]})
+
+    def item_type(self, request: ServerRequest, name: str) -> ServerResponse:
+        self._check_item_type(name)
+        return json_response(self._item_type(name))
+
+    def asset_types(self, request: ServerRequest) -> ServerResponse:
+        return self._asset_types(sorted({name for names in ITEM_TYPES.values() for name in names}))
+
+    def asset_types_of(self, request: ServerRequest, name: str) -> ServerResponse:
+        self._check_item_type(name)
+        return self._asset_types(ITEM_TYPES[name])
+
+    def asset_type(self, request: ServerRequest, name: str) -> ServerResponse:
+        if not any(name in names for names in ITEM_TYPES.values()):
+            raise Refused(message(404, f"Could not find asset type {name}"))
+        return json_response(self._asset_type(name))
+
+    def _asset_types(self, names: Iterable[str]) -> ServerResponse:
+        links = {"_self": f"{self._url}/asset-types"}
+        return json_response({"_links": links, "asset_types": [self._asset_type(name) for name in names]})
+
+    def _item_type(self, name: str) -> Json:
+        links = {"_self": f"{self._url}/item-types/{name}"}
+        described = {"display_name": name, "display_description": f"{name}, simulated"}
+        return {"_links": links, "id": name, **described, "supported_asset_types": ITEM_TYPES[name]}
+
+    def _asset_type(self, name: str) -> Json:
+        links = {"_self": f"{self._url}/asset-types/{name}"}
+        digest = blake2b(name.encode(), digest_size=16).hexdigest()  # of the type, not of a file [H]
+        described = {"display_name": name.replace("_", " "), "display_description": f"{name}, simulated"}
+        return {"_links": links, "id": name, **described, "md5_digest": digest}
+
+    @staticmethod
+    def _check_item_type(name: str) -> None:
+        if name not in ITEM_TYPES:
+            raise Refused(message(404, f"Could not find item type {name}"))
+
+    # Searches
+
+    def quick_search(self, request: ServerRequest) -> ServerResponse:
+        """Search, and keep the search, so that its pages can be asked for."""
+        search = self._add("quick", _object(request))
+        return self._page_of_items(search, request)
+
+    def stats(self, request: ServerRequest) -> ServerResponse:
+        """Count the scenes by when they were acquired; an interval without any has no bucket [L]."""
+        body = _object(request)
+        problems = self._search_problems(body)
+        if body.get("interval") not in _INTERVALS:
+            problems["interval"] = [f"{body.get('interval')!r} is not one of {', '.join(_INTERVALS)}"]
+        text, offset = body.get("utc_offset", "+0h"), timedelta()
+        try:
+            offset = _offset(text)
+        except ValueError as error:
+            problems["utc_offset"] = [str(error)]
+        _refuse(problems)
+        interval = body["interval"]
+        counts = Counter(_start_of(interval, scene.acquired, offset) for scene in self._matching(body))
+        buckets = [{"count": counts[start], "start_time": six_digits(start)} for start in sorted(counts)]
+        return json_response({"buckets": buckets, "interval": interval, "utc_offset": text})
+
+    def list_searches(self, request: ServerRequest) -> ServerResponse:
+        cursor = Cursor.read(request, _PAGE_SIZE, _LIST_SORTS)
+        kind = cursor.key or request.param("search_type") or "any"
+        if kind not in {"any", "saved", "quick"}:
+            _refuse({"search_type": [f"{kind!r} is not one of any, saved, quick"]})
+        found = [search for search in self._searches.values() if kind in {"any", search.kind}]
+        if cursor.sort == "created desc":
+            found.reverse()
+        page, links = cursor.page(found, f"{self._url}/searches", key=kind)
+        return json_response({"_links": links, "searches": [self._render_search(search) for search in page]})
+
+    def create_search(self, request: ServerRequest) -> ServerResponse:
+        return json_response(self._render_search(self._add("saved", _object(request))), 201)
+
+    def get_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
+        return json_response(self._render_search(self._search(search_id)))
+
+    def update_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
+        """Replace the search: what the request lacks is gone [H]."""
+        search, body = self._search(search_id), _object(request)
+        _refuse(self._search_problems(body, named=True))
+        search.body, search.updated = _kept(body), self._context.now()
+        self._results.cache_clear()
+        return json_response(self._render_search(search))
+
+    def delete_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
+        del self._searches[self._search(search_id).id]
+        return ServerResponse(204)
+
+    def results(self, request: ServerRequest, search_id: str) -> ServerResponse:
+        return self._page_of_items(self._search(search_id), request)
+
+    def _add(self, kind: str, body: Json) -> _Search:
+        _refuse(self._search_problems(body, named=kind == "saved"))
+        now = self._context.now()
+        search = _Search(self._context.new_id().replace("-", ""), kind, now, now, None, _kept(body))
+        search.body["name"] = self._context.change_name(body.get("name") or search.id)
+        self._searches[search.id] = search
+        return search
+
+    def _search(self, search_id: str) -> _Search:
+        if search_id not in self._searches:
+            raise Refused(message(404, "The requested search id does not exist"))  # [H, recorded]
+        return self._searches[search_id]
+
+    def _search_problems(self, body: Json, *, named: bool = False) -> dict[str, list[str]]:
+        problems: dict[str, list[str]] = {}
+        required = ("name", "item_types", "filter") if named else ("item_types", "filter")
+        for name in required:
+            if not body.get(name):
+                problems[name] = [f"'{name}' is a required property"]
+        for name, known in (("item_types", {*ITEM_TYPES}), ("asset_types", _asset_types())):
+            values = body.get(name, [])
+            valid = isinstance(values, list) and all(isinstance(value, str) for value in values)
+            if not valid or not known.issuperset(values):
+                problems[name] = [f"{values!r} are not {name.replace('_', ' ')}"]
+        try:
+            if "filter" not in problems:
+                test_of(body["filter"])
+        except ValueError as error:
+            problems["filter"] = [str(error)]
+        try:
+            if body.get("geometry") is not None:
+                intersecting(self._areas(body["geometry"]))
+        except ValueError as error:
+            problems["geometry"] = [str(error)]
+        return problems
+
+    def _areas(self, geometry: Any) -> Sequence[Json]:
+        """Return the geometries that are meant: itself, or those of the references; or raise ValueError."""
+        if not isinstance(geometry, dict) or geometry.get("type") != "ref":
+            return [geometry]
+        content = geometry.get("content")
+        areas: list[Json] = []
+        for reference in content if isinstance(content, list) else [content]:
+            found = self._area_of(reference) if isinstance(reference, str) else None
+            if found is None:
+                raise ValueError(f"{reference!r} is not a reference to a feature")
+            areas += found
+        return areas
+
+    def _select(self, search_id: str, sort: str) -> Sequence[Scene]:
+        name, direction = sort.split()
+        found = self._matching(self._search(search_id).body)
+        found.sort(key=lambda scene: (getattr(scene, name), scene.id), reverse=direction == "desc")
+        return found
+
+    def _matching(self, body: Json) -> list[Scene]:
+        tests = [test_of(body["filter"])]
+        if body.get("geometry") is not None:
+            tests.append(intersecting(self._areas(body["geometry"])))
+        item_types = set(body["item_types"])
+        return [
+            scene
+            for scene in scenes(self._days).values()
+            if scene.item_type in item_types and all(test(scene) for test in tests)
+        ]
+
+    def _page_of_items(self, search: _Search, request: ServerRequest) -> ServerResponse:
+        cursor = Cursor.read(request, _PAGE_SIZE, _SORTS)
+        search.last_executed = self._context.now()
+        found = self._results(search.id, cursor.sort)
+        page, links = cursor.page(found, f"{self._url}/searches/{search.id}/results")
+        items = b",".join(map(self._render_item, page))
+        return ServerResponse(
+            200,
+            {"content-type": "application/json"},
+            b'{"_links":%b,"features":[%b],"type":"FeatureCollection"}' % (msgspec.json.encode(links), items),
+        )
+
+    def _render_search(self, search: _Search) -> Json:
+        url = f"{self._url}/searches/{search.id}"
+        shown = {
+            "_links": {"_self": url, "results": f"{url}/results"},
+            "created": six_digits(search.created),
+            "id": search.id,
+            "last_executed": None if search.last_executed is None else six_digits(search.last_executed),
+            "search_type": search.kind,
+            "updated": six_digits(search.updated),
+        }
+        return {**shown, **search.body}
+
+    # Items and assets
+
+    def get(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
+        return json_response(self._render_item(self._scene(item_type, item_id)))
+
+    def assets(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
+        scene = self._scene(item_type, item_id)
+        return json_response({name: self._render_asset(scene, name) for name in scene.assets})
+
+    def asset(self, request: ServerRequest, asset_id: str) -> ServerResponse:
+        return json_response(self._render_asset(*self._asset(asset_id)))
+
+    def activate(self, request: ServerRequest, asset_id: str) -> ServerResponse:
+        """Activate an asset: 202, or 204 where it is active already, or 401 without permission [M]."""
+        scene, name = self._asset(asset_id)
+        if name not in scene.permitted:
+            return message(401, f"You do not have permission to download {name} of {scene.id}")
+        plan = self._plan_of(scene.id, name)
+        if plan.over_quota:
+            return _over_quota()
+        status, _ = self._status(scene, name)
+        if status == "inactive":
+            self._activated[scene.item_type, scene.id, name] = self._context.now(), plan
+        return ServerResponse(204 if status == "active" else 202)
+
+    def download(self, request: ServerRequest) -> ServerResponse:
+        """Redirect to the storage, without asking for a credential: the token is one [M]."""
+        claim, _, signature = request.param("token").rpartition(".")
+        try:
+            found = msgspec.json.decode(_unpadded(claim.partition(".")[2]))
+            expires, item_type, item_id, name = found["exp"], found["c"], found["i"], found["t"]
+        except (ValueError, TypeError, KeyError, msgspec.DecodeError):
+            return message(404, "No such download")
+        if signature != self._context.sign(claim, expires):
+            return message(404, "No such download")
+        now = self._context.now()
+        if expires <= now:
+            return message(401, "The download link has expired")
+        if self._plan_of(item_id, name).over_quota:
+            return _over_quota()
+        file = self._file(self._scene(item_type, item_id), name)
+        until = after(now, self._context.link_seconds)
+        return ServerResponse(302, {"location": self._address_of(f"{item_type}.{item_id}", file.path, until)})
+
+    def thumbnail(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
+        self._scene(item_type, item_id)
+        return ServerResponse(200, {"content-type": "image/png"}, _PIXEL)
+
+    def coverage(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
+        """Say how clear the scene is, as a whole [L]: estimated at once, by its mask after a while [L]."""
+        scene, body = self._scene(item_type, item_id), _object(request)
+        mode, band = request.param("mode") or "UDM2", request.param("band")
+        problems: dict[str, list[str]] = {}
+        try:
+            intersecting(self._areas(body.get("geometry")))
+        except ValueError as error:
+            problems["geometry"] = [str(error)]
+        if mode not in {"UDM2", "estimate"}:
+            problems["mode"] = [f"{mode!r} is not one of UDM2, estimate"]
+        if band not in {"", *_BANDS}:
+            problems["band"] = [f"{band!r} is not one of {', '.join(_BANDS)}"]
+        _refuse(problems)
+        now = self._context.now()
+        asked = self._coverages.setdefault((scene.id, mode, band, repr(body["geometry"])), now)
+        if mode == "UDM2" and now < after(asked, _COVERAGE_SECONDS):
+            return json_response({"status": "pending"})  # the word is ours [L]
+        name = {"": "clear", "snow": "snow_ice"}.get(band, band)
+        return json_response({"clear_percent": scene.properties[f"{name}_percent"], "status": "complete"})
+
+    def folder(self, name: str) -> Folder | None:
+        """Return the files of a scene as the storage has them."""
+        item_type, _, item_id = name.partition(".")
+        scene = scenes(self._days).get((item_type, item_id))
+        return None if scene is None else Folder([self._file(scene, asset) for asset in scene.assets])
+
+    @property
+    def _url(self) -> str:
+        return self._context.base_url + DATA
+
+    def _scene(self, item_type: str, item_id: str) -> Scene:
+        scene = scenes(self._days).get((item_type, item_id))
+        if scene is None:
+            raise Refused(message(404, f"Could not find item {item_id} of type {item_type}"))
+        return scene
+
+    def _asset(self, asset_id: str) -> tuple[Scene, str]:
+        try:
+            found = msgspec.json.decode(_unpadded(asset_id))
+            scene, name = self._scene(found["c"], found["i"]), str(found["t"])
+        except (ValueError, TypeError, KeyError, msgspec.DecodeError):
+            raise Refused(message(404, "No such asset")) from None
+        if name not in scene.assets:
+            raise Refused(message(404, "No such asset"))
+        return scene, name
+
+    def _render_item(self, scene: Scene) -> bytes:
+        described = self._properties.get(scene.id)
+        if described is None:
+            geometry = {"coordinates": [scene.footprint.ring], "type": "Polygon"}
+            described = msgspec.json.encode(
+                {
+                    "_permissions": scene.permissions,
+                    "assets": scene.assets,
+                    "geometry": geometry,
+                    "id": scene.id,
+                    "properties": scene.properties,
+                    "type": "Feature",
+                }
+            )
+            self._properties[scene.id] = described
+        path = f"{DATA}/item-types/{scene.item_type}/items/{scene.id}"
+        url = self._context.base_url + path
+        thumbnail = f"{self._context.tiles_url}{path}/thumb"
+        links = {"_self": url, "assets": f"{url}/assets/", "thumbnail": thumbnail}
+        return b'{"_links":%b,%b' % (msgspec.json.encode(links), described[1:])
+
+    def _render_asset(self, scene: Scene, name: str) -> Json:
+        place = {"i": scene.id, "c": scene.item_type, "t": name, "ct": "item-type"}
+        url = f"{self._url}/assets/{_token(place)}"
+        status, expires = self._status(scene, name)
+        shown: dict[str, Any] = {
+            "_links": {
+                "_self": url,
+                "activate": f"{url}/activate",
+                "type": f"{self._url}/asset-types/{name}",
+            },
+            "_permissions": ["download"] if name in scene.permitted else [],
+            "md5_digest": None,
+            "status": status,
+            "type": name,
+        }
+        if status == "active":
+            claim = f"{_token({'alg': 'HS512', 'typ': 'JWT'})}.{_token({**place, 'exp': expires})}"
+            token = f"{claim}.{self._context.sign(claim, expires)}"
+            shown["location"] = f"{self._url}/download?token={token}"
+            shown["md5_digest"] = self._file(scene, name).content.digests("md5")["md5"]
+            shown["expires_at"] = six_digits(expires)[:-1]  # without a zone [H, recorded]
+        return shown
+
+    def _status(self, scene: Scene, name: str) -> tuple[str, int]:
+        """Return the status of an asset, and when it expires if it is active."""
+        activated = self._activated.get((scene.item_type, scene.id, name))
+        if activated is None:
+            return "inactive", 0
+        start, plan = activated
+        now = self._context.now()
+        if math.isinf(plan.activation_seconds) or now < (active := after(start, plan.activation_seconds)):
+            return "activating", 0
+        expires = after(active, plan.active_seconds)
+        return ("active", expires) if now < expires else ("inactive", 0)
+
+    def _plan_of(self, item_id: str, asset_type: str) -> AssetPlan:
+        return self._plan if isinstance(self._plan, AssetPlan) else self._plan(item_id, asset_type)
+
+    def _file(self, scene: Scene, asset: str) -> File:
+        ending, media_type = _ENDINGS.get(asset.rpartition("_")[2], (".tif", "image/tiff"))
+        name = f"{scene.id}_{asset}{ending}"
+        disposition = {"content-disposition": f'attachment; filename="{name}"'}
+
+        def make() -> Content:
+            if ending in {".tif", ".h5"}:
+                return raster(name, self._file_bytes)
+            return Content(f"{asset} of {scene.id}\n".encode())
+
+        return File(name, media_type, make, headers=disposition)
+
+
+@frozen
+class Cursor:
+    """A place in a list that is paged by `_page`, an opaque token: with it, size and sort are set [H].
+
+    What is added at the front of a list shifts it, as it does with offsets [L].
+
+    Args:
+        key: What else belongs to the list.
+    """
+
+    offset: int
+    size: int
+    sort: str = ""
+    key: str = ""
+
+    @classmethod
+    def read(cls, request: ServerRequest, size: int, sorts: Sequence[str] = ("",)) -> "Cursor":
+        """Return the place that the request asks for; the first sort is the default."""
+        token, text = request.param("_page"), request.param("_page_size")
+        sort = request.param("_sort").lower() or sorts[0]
+        if token:
+            if text or request.param("_sort"):
+                _refuse({"_page": ["_page_size and _sort may not be sent with _page"]})
+            try:
+                return msgspec.convert(msgspec.json.decode(_unpadded(token)), cls)
+            except (ValueError, msgspec.DecodeError):
+                _refuse({"_page": ["not a page of this list"]})
+        if text and not (text.isascii() and text.isdigit() and int(text)):
+            _refuse({"_page_size": [f"{text!r} is not a number of items"]})
+        if sort not in sorts:
+            _refuse({"_sort": [f"{sort!r} is not one of {', '.join(sorts)}"]})
+        return cls(0, int(text or size), sort)
+
+    def page(self, found: Sequence[T], url: str, *, key: str = "") -> tuple[Sequence[T], dict[str, str]]:
+        """Return the items of the page, and the links to pages of the list at that address."""
+
+        def link(offset: int) -> str:
+            place = {"offset": offset, "size": self.size, "sort": self.sort, "key": key or self.key}
+            return f"{url}{'&' if '?' in url else '?'}_page={_token(place)}"
+
+        links = {"_first": link(0), "_self": link(self.offset)}
+        if self.offset + self.size < len(found):
+            links["_next"] = link(self.offset + self.size)
+        if self.offset:
+            links["_prev"] = link(max(0, self.offset - self.size))
+        return found[self.offset : self.offset + self.size], links
+
+
+def _object(request: ServerRequest) -> dict[str, Any]:
+    try:
+        body = decode_json(request)
+    except ValueError:
+        raise Refused(field_errors({}, "The request body is not JSON")) from None
+    if not isinstance(body, dict):
+        raise Refused(field_errors({}, "The request body is not a JSON object"))
+    return body
+
+
+def _refuse(problems: Mapping[str, Iterable[str]]) -> None:
+    if problems:
+        raise Refused(field_errors(problems, "Invalid request"))
+
+
+def _over_quota() -> ServerResponse:
+    response = field_errors({}, "Download quota has been exceeded.")  # [M]
+    response.status = 429
+    return response
+
+
+def _kept(body: Json) -> dict[str, Any]:
+    """Return what a search keeps of a request, with its filter as the service shows it."""
+    names = ("asset_types", "filter", "geometry", "item_types", "name")
+    kept = {name: body[name] for name in names if body.get(name) is not None}
+    email = {"__daily_email_enabled": bool(body.get("__daily_email_enabled", False))}
+    return {**email, **kept, "filter": normalized(body["filter"])}
+
+
+_OFFSET = re.compile(r"([+-])(\d{1,2})(?:h|:([0-5]\d))", re.ASCII)
+
+
+def _offset(text: object) -> timedelta:
+    """Read ``+1h`` or ``+01:00``; ValueError for anything else."""
+    found = _OFFSET.fullmatch(text if isinstance(text, str) else "")
+    if found is None:
+        raise ValueError(f"{text!r} is not an offset like +1h or +01:00")
+    sign, hours, minutes = found.groups()
+    return timedelta(hours=int(hours), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+
+
+def _start_of(interval: str, moment: int, offset: timedelta) -> int:
+    """Return the moment when the hour, day and so on began, by a clock with that offset."""
+    time = datetime.fromtimestamp(moment // 1_000_000, UTC) + offset
+    time = time.replace(minute=0, second=0)
+    if interval != "hour":
+        time = time.replace(hour=0)
+    if interval == "week":
+        time -= timedelta(days=time.weekday())
+    elif interval in {"month", "year"}:
+        time = time.replace(day=1, month=time.month if interval == "month" else 1)
+    return round((time - offset).timestamp()) * 1_000_000
+
+
+def _token(place: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _unpadded(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+
+
+@lru_cache(maxsize=1)
+def _asset_types() -> frozenset[str]:
+    return frozenset(name for names in ITEM_TYPES.values() for name in names)
