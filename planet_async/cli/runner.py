@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -25,16 +25,19 @@ from planet_async import (
     Config,
     InvalidRequest,
     MissingCredentials,
+    Outcome,
     Paginator,
     Planet,
     PlanetError,
     UnknownKeyWarning,
 )
 from planet_async.cli.output import (
+    ProgressDisplay,
     View,
     about,
     clean,
     log_lines,
+    one_line,
     print_error,
     print_json,
     print_json_line,
@@ -44,6 +47,7 @@ from planet_async.cli.output import (
 )
 from planet_async.models.base import OpenEnum, Resource
 from planet_async.models.codec import checked_body
+from planet_async.models.geometry import to_geojson
 from planet_async.models.json import kind
 from planet_async.redaction import refuse_redacted
 from planet_async.services._query import checked_id
@@ -178,7 +182,6 @@ def _give_up_stdout() -> None:
 
 STDIN = "-"
 _NOTHING_SENT = "Nothing was sent."
-_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -198,7 +201,7 @@ class InputRequest:
 
 
 def read_requests(
-    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] = _NOTHING
+    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] | None = None
 ) -> list[InputRequest]:
     """Read and check all requests, or end the command with a line for each that is wrong.
 
@@ -209,7 +212,6 @@ def read_requests(
     found: list[InputRequest] = []
     problems: list[Exception] = []
     with reporting():
-        _check_stdin(sources)
         for number, source in enumerate(sources, start=1):
             try:
                 found += _requests_in(source, number, model, also)
@@ -234,26 +236,89 @@ def read_request(source: str, model: type[Any] | None) -> InputRequest:
     return requests[0]
 
 
-def read_ids(values: Sequence[str], check: Callable[[str], str], *alone: str) -> list[str]:
+def read_objects(source: str) -> list[Mapping[str, Any]]:
+    """Read the JSON objects of an option or argument: a file, the JSON itself, or - for standard input."""
+    return [request.body for request in read_requests([source], None)]
+
+
+def read_geometry(source: str | None) -> Mapping[str, Any] | None:
+    """Return the geometry of an option: GeoJSON as in `read_objects`, or a reference to a feature."""
+    if source is None:
+        return None
+    found = source if source.startswith("pl:") else read_request(source, None).body
+    with reporting():
+        return to_geojson(found)
+
+
+def read_items(values: Sequence[str], item_type: str | None) -> dict[str, list[str]]:
+    """Return the ids of items by their type, each once, or end the command.
+
+    ``-`` stands for standard input: ids, which need the type, or items as `data search` prints them.
+    """
+    found: dict[str, dict[str, None]] = {}
+    with reporting():
+        for value in values:
+            for type_, id_ in _items_on_stdin() if value == STDIN else ((None, value),):
+                if not (type_ or item_type):
+                    raise InvalidRequest(f"the type of item {clean(id_)} is not known: pass --item-type")
+                found.setdefault(str(type_ or item_type), {})[id_] = None
+        if not found:
+            raise InvalidRequest("standard input holds no items", hint=_NOTHING_SENT)
+    return {type_: [*ids] for type_, ids in found.items()}
+
+
+def _items_on_stdin() -> Iterator[tuple[str | None, str]]:
+    for item, id_ in _identified_on_stdin():
+        properties = item.get("properties")
+        type_ = properties.get("item_type") if isinstance(properties, dict) else None
+        yield type_ if isinstance(type_, str) else None, id_
+
+
+def read_ids(values: Sequence[str], check: Callable[[str], str]) -> list[str]:
     """Return the ids, each once, or end the command if one is none.
 
     ``-`` stands for the ids on standard input: separated by white space, or as JSON, be it texts or objects
-    with an ``id``, as the commands print them. `alone` are other arguments that may be ``-``.
+    with an ``id``, as the commands print them.
     """
     found: dict[str, None] = {}
     with reporting():
-        _check_stdin([*values, *alone])
         for value in values:
             for id_ in _ids_on_stdin() if value == STDIN else (value,):
                 found[check(id_)] = None
-        if not found:
-            print_error("standard input holds no ids; nothing is to be done")
     return list(found)
 
 
-def read_id(value: str, check: Callable[[str], str], *alone: str) -> str:
-    """Return one id; see `read_ids`."""
-    ids = read_ids([value], check, *alone)
+def ids_argument(things: str, check: Callable[[str], str]) -> Any:
+    """Make the argument for the ids of several things: a list of checked ids, None where none was passed."""
+
+    def read(values: list[str] | None) -> list[str] | None:
+        if not values:
+            return None
+        ids = read_ids(values, check)
+        if not ids:
+            print_error("standard input holds no ids; nothing is to be done")
+            raise typer.Exit
+        return ids
+
+    help_ = f"The ids of {things}; - reads them from standard input."
+    return typer.Argument(metavar="ID", callback=read, help=help_)
+
+
+def id_argument(thing: str, check: Callable[[str], str]) -> Any:
+    """Make the argument for one id: checked, None where none was passed."""
+
+    def read(value: str | None) -> str | None:
+        return read_id(value, check)
+
+    help_ = f"The id of {thing}; - reads it from standard input."
+    return typer.Argument(metavar="ID", callback=read, help=help_)
+
+
+def read_id(value: str | None, check: Callable[[str], str]) -> str | None:
+    """Return one checked id, or end the command; see `read_ids`."""
+    if value is None:
+        return None
+    ids = read_ids([value], check)
     with reporting():
         if len(ids) != 1:
             raise InvalidRequest(f"expected one id on standard input, got {len(ids)}")
@@ -265,19 +330,8 @@ def uuid_of(what: str) -> Callable[[str], str]:
     return lambda value: checked_id(value, what).lower()
 
 
-def parse_request(content: bytes, where: str, model: type[Any] | None) -> Mapping[str, Any]:
-    """Return the only request in a file; InvalidRequest says what is wrong where."""
-    [(_, document)] = _documents(content, where)
-    return _checked(document, where, model)
-
-
-def _check_stdin(sources: Sequence[str]) -> None:
-    if list(sources).count(STDIN) > 1:
-        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
-
-
 def _requests_in(
-    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any]
+    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any] | None
 ) -> list[InputRequest]:
     inline = source.strip()
     if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
@@ -291,13 +345,10 @@ def _requests_in(
     requests: list[InputRequest] = []
     problems: list[InvalidRequest] = []
     for line, found in documents:
-        document = {**found, **also} if isinstance(found, dict) else found
+        document = {**found, **(also or {})} if isinstance(found, dict) else found
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UnknownKeyWarning)
-                body = _checked(document, request.where, model)
-            texts = [str(warning.message) for warning in caught]
+            body, texts = _checked(document, request.where, model)
             requests.append(evolve(request, body=body, warnings=texts))
         except InvalidRequest as problem:
             problems.append(problem)
@@ -308,25 +359,39 @@ def _requests_in(
 
 def _read(source: str, where: str) -> bytes:
     try:
-        if source != STDIN:
-            return Path(source).read_bytes()
-        return sys.stdin.buffer.read() if sys.stdin is not None else b""
+        return _read_stdin() if source == STDIN else Path(source).read_bytes()
+    except InvalidRequest:
+        raise
     except OSError as error:
         raise _wrong(where, f"cannot be read: {error.strerror or error}") from None
     except ValueError:
         raise _wrong(where, "cannot be read: no file can have that name") from None
 
 
-def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[str, Any]:
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        return b""
+    if sys.stdin.closed:
+        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
+    with sys.stdin as stdin:
+        return stdin.buffer.read()
+
+
+def _checked(
+    document: object, where: str, model: type[Any] | None
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Return a request and the warnings about it, or raise InvalidRequest."""
     if not isinstance(document, dict):
         raise _wrong(where, f"$: expected an object, got {kind(document)}")
-    try:
-        refuse_redacted(document)
-        if model is not None:
-            checked_body(model, document)
-    except InvalidRequest as error:
-        raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
-    return document
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnknownKeyWarning)
+        try:
+            refuse_redacted(document)
+            if model is not None:
+                checked_body(model, document)
+        except InvalidRequest as error:
+            raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
+    return document, [str(warning.message) for warning in caught]
 
 
 _DOCUMENT = re.compile(r"[^\s\x1e]")  # begins one: after white space, or the marks of JSON text sequences
@@ -376,15 +441,22 @@ def _parsed(text: str) -> Iterator[tuple[int, object]]:
 
 
 def _ids_on_stdin() -> Iterator[str]:
+    return (id_ for _, id_ in _identified_on_stdin())
+
+
+def _identified_on_stdin() -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the ids on standard input, with the objects that they are in, if any."""
     content = _read(STDIN, "standard input")
     if content.lstrip()[:1] not in {b"{", b"[", b'"'}:
-        yield from content.decode(errors="replace").split()
+        for word in content.decode(errors="replace").split():
+            yield {}, word
         return
     for line, document in _documents(content, "standard input"):
-        found = document.get("id", document.get("report_id")) if isinstance(document, dict) else document
+        record = document if isinstance(document, dict) else {"id": document}
+        found = record.get("id", record.get("report_id"))
         if not isinstance(found, str):
             raise _wrong(f"standard input:{line}", "there is no id")
-        yield found
+        yield record, found
 
 
 def _wrong(where: str, problem: str) -> InvalidRequest:
@@ -392,6 +464,14 @@ def _wrong(where: str, problem: str) -> InvalidRequest:
 
 
 # --- What commands have in common
+
+
+Command = Callable[..., None]
+
+
+def named(*commands: Command) -> dict[str, Command]:
+    """Return commands by their names, which are those of the functions."""
+    return {command.__name__.rstrip("_").replace("_", "-"): command for command in commands}
 
 
 R = TypeVar("R", bound=Resource)
@@ -414,6 +494,16 @@ def show_one(
     with_planet(context, work)
 
 
+def run_only(context: typer.Context, act: Callable[[Planet], Awaitable[None]]) -> None:
+    """Do what has no result to print."""
+
+    async def work(planet: Planet) -> bool:
+        await act(planet)
+        return True
+
+    with_planet(context, work)
+
+
 def show_list(
     context: typer.Context,
     list_: Callable[[Planet], Paginator[R]],
@@ -428,18 +518,22 @@ def show_list(
     """
 
     async def work(planet: Planet) -> bool:
-        found = list_(planet)
-        if not wants_json(json):
-            await _print_table(found, view, limit)
-        elif limit is not None:
-            for thing in await found.collect(limit):
-                print_json_line(thing.raw)
-        else:
-            async for thing in found:
-                print_json_line(thing.raw)
+        await print_list(list_(planet), view, limit=limit, json=json)
         return True
 
     with_planet(context, work)
+
+
+async def print_list(found: Paginator[R], view: View[R], *, limit: int | None, json: bool) -> None:
+    """Print a list; see `show_list`."""
+    if not wants_json(json):
+        await _print_table(found, view, limit)
+    elif limit is not None:
+        for thing in await found.collect(limit):
+            print_json_line(thing.raw)
+    else:
+        async for thing in found:
+            print_json_line(thing.raw)
 
 
 async def _print_table(found: Paginator[R], view: View[R], limit: int | None) -> None:
@@ -459,6 +553,29 @@ async def _print_table(found: Paginator[R], view: View[R], limit: int | None) ->
             view.print_table(things)
 
 
+def hosting_of(
+    hosting: str | None, collection_id: str | None, create_configuration: bool
+) -> dict[str, dict[str, object]]:
+    """Return the hosting block of an order: empty without `hosting`, which the other options need."""
+    if not hosting and (collection_id or create_configuration):
+        raise typer.BadParameter("--collection-id and --create-configuration need --hosting")
+    options: dict[str, object] = {
+        "collection_id": collection_id,
+        "create_configuration": create_configuration or None,
+    }
+    block = {name: value for name, value in options.items() if value is not None}
+    return {hosting: block} if hosting else {}
+
+
+def print_request(model: type[Any], body: Mapping[str, Any]) -> None:
+    """Print a request that was made from options, or end the command where the API would refuse it."""
+    with reporting():
+        request, texts = _checked(dict(body), "the request", model)
+    for text in texts:
+        print_error(text)
+    print_json(request)
+
+
 def create_each(
     context: typer.Context,
     sources: Sequence[str],
@@ -466,7 +583,7 @@ def create_each(
     create: Callable[[Planet, Mapping[str, Any]], Awaitable[R]],
     view: View[R],
     *,
-    also: Mapping[str, Any] = _NOTHING,
+    also: Mapping[str, Any] | None = None,
     listing: str,
     json: bool,
 ) -> None:
@@ -546,6 +663,27 @@ async def for_each(
             group.start_soon(worker)
 
 
+def wait_for_each(
+    context: typer.Context,
+    things: str,
+    ids: Sequence[str],
+    wait: Callable[[Planet], AsyncIterator[Outcome[R]]],
+    *,
+    results: "Results",
+    add: Callable[[Outcome[R]], str | None],
+) -> None:
+    """Wait for things, and print the results when all have ended; `add` adds one, and returns its state."""
+
+    async def work(planet: Planet) -> bool:
+        with ProgressDisplay() as display:
+            waiting = display.step(f"Waiting for {things}", len(ids))
+            async for outcome in wait(planet):
+                waiting.advance(state=add(outcome) or "error")
+        return results.finish()
+
+    with_planet(context, work)
+
+
 class Results:
     """Results of many requests: a line of JSON for each as it comes, or a table at the end."""
 
@@ -555,13 +693,26 @@ class Results:
         self._rows: list[Sequence[object]] = []
         self._problems: list[str] = []
 
-    def add(self, document: Mapping[str, Any], row: Sequence[object], problem: str | None = None) -> None:
+    def add_row(self, document: Mapping[str, Any], row: Sequence[object], problem: str | None) -> None:
         """Add the next result; `problem` says why it is no success."""
         if self._json:
             print_json_line(document)
         self._rows.append(row)
         if problem is not None:
             self._problems.append(problem)
+
+    def add_outcome(self, outcome: Outcome[Any], is_good: Callable[[Any], bool]) -> str | None:
+        """Add the end of a wait for something with a status and a name; return the status."""
+        found, error = outcome.value, outcome.error
+        status, name = (found.status, found.name) if found else (None, None)
+        problem = None
+        if error is not None:
+            problem = about(outcome.id, error)
+        elif not is_good(found):
+            problem = f"{outcome.id} is {status}"
+        document = {"id": outcome.id, "name": name, "status": status, "error": error and one_line(error)}
+        self.add_row(document, (outcome.id, status or "?", name), problem)
+        return status
 
     def finish(self) -> bool:
         """Print the table and the problems; return whether all went well."""
@@ -572,10 +723,10 @@ class Results:
         return not self._problems
 
 
-def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, *, things: str, question: str) -> None:
+def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, question: str) -> None:
     """End the command unless it has ids, or else --all and the agreement of a person, or --yes."""
-    if bool(ids) == everything:
-        raise typer.BadParameter(f"pass the ids of {things}, or --all")
+    if (ids is None) != everything:
+        raise typer.BadParameter("pass ids, or --all")
     if everything and not yes:
         if not can_ask():
             raise typer.BadParameter("--all needs --yes where there is no terminal to ask on")
@@ -635,6 +786,15 @@ DestinationRef = Annotated[
     str | None, typer.Option(metavar="REF", help="Delivered to this destination: pl:destinations/...")
 ]
 Hosting = Annotated[bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")]
+Host = Annotated[
+    str | None, typer.Option("--hosting", metavar="HOST", help="Have it hosted by Planet: sentinel_hub.")
+]
+CollectionId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
+]
+CreateConfiguration = Annotated[
+    bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
+]
 SortBy = Annotated[
     list[str] | None,
     typer.Option(metavar="FIELD", help="Sort by this field; 'FIELD DESC' reverses. Repeatable."),
@@ -650,6 +810,14 @@ Folder = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
 
+geometry_option = typer.Option(
+    "--geometry",
+    "--geom",
+    metavar="GEOJSON",
+    help="The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
+)
+Geometry = Annotated[str | None, geometry_option]
+SOURCE = "A JSON file, JSON, or - for standard input."
 REQUESTS = "JSON files with one or more requests, the JSON itself, or - for standard input."
 Requests = Annotated[list[str], typer.Argument(metavar="REQUEST.json", help=REQUESTS)]
 ChangesFile = Annotated[

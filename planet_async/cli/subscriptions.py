@@ -7,6 +7,7 @@ import typer
 from attrs import asdict
 
 from planet_async import Planet
+from planet_async.cli.catalog import complete_item_type, item_types
 from planet_async.cli.output import (
     Json,
     View,
@@ -19,37 +20,54 @@ from planet_async.cli.output import (
 )
 from planet_async.cli.runner import (
     INTERVAL,
+    SOURCE,
     ChangesFile,
+    CollectionId,
+    CreateConfiguration,
     DestinationRef,
+    Host,
     Hosting,
     Limit,
     Name,
     NameContains,
     PageSize,
     Requests,
+    Results,
     SortBy,
+    Timeout,
     UserId,
     Yes,
     act_on_each,
     confirm_bulk,
     create_each,
-    read_id,
-    read_ids,
+    geometry_option,
+    hosting_of,
+    id_argument,
+    ids_argument,
+    named,
+    print_list,
+    print_request,
+    read_geometry,
+    read_objects,
     read_request,
+    read_requests,
+    reporting,
     show_list,
     show_one,
     time_option,
     uuid_of,
+    wait_for_each,
     with_planet,
     words_option,
 )
+from planet_async.models.codec import checked_body
 from planet_async.models.subscription_request import SubscriptionRequest
 from planet_async.models.subscriptions import (
-    ResultCounts,
+    ResultsSummary,
     ResultStatus,
     Subscription,
-    SubscriptionCounts,
     SubscriptionResult,
+    SubscriptionsSummary,
     SubscriptionStatus,
 )
 from planet_async.services._csv import CsvRows
@@ -82,18 +100,18 @@ def _hints(subscription: Subscription) -> str:
 VIEW = View[Subscription](
     "subscriptions",
     columns={
-        "id": lambda subscription: subscription.id,
-        "status": lambda subscription: subscription.status,
-        "created (UTC)": lambda subscription: subscription.created,
+        "id": "id",
+        "status": "status",
+        "created (UTC)": "created",
         "source": lambda subscription: _type(subscription.source),
-        "name": lambda subscription: subscription.name,
+        "name": "name",
     },
     title=lambda subscription: subscription.name,
     facts={
-        "id": lambda subscription: subscription.id,
-        "status": lambda subscription: subscription.status,
-        "created": lambda subscription: subscription.created,
-        "updated": lambda subscription: subscription.updated,
+        "id": "id",
+        "status": "status",
+        "created": "created",
+        "updated": "updated",
         "source": lambda subscription: _type(subscription.source),
         "items": _parameter("item_types", "id"),
         "assets": _parameter("asset_types"),
@@ -109,26 +127,23 @@ VIEW = View[Subscription](
 RESULTS = View[SubscriptionResult](
     "results",
     columns={
-        "id": lambda result: result.id,
-        "status": lambda result: result.status,
-        "created (UTC)": lambda result: result.created,
+        "id": "id",
+        "status": "status",
+        "created (UTC)": "created",
         "files": lambda result: len(result.outputs),
-        "item": lambda result: result.item_id,
+        "item": "item_id",
     },
 )
 
 _subscription_id = uuid_of("subscription")
-SubscriptionId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of a subscription; - reads it from standard input.")
+SubscriptionId = Annotated[str, id_argument("a subscription", _subscription_id)]
+SubscriptionIds = Annotated[list[str], ids_argument("subscriptions", _subscription_id)]
+Area = Annotated[str, geometry_option]
+StartTime = Annotated[str, typer.Option(metavar="TIME", help="The beginning: 2026-01-01T00:00:00Z.")]
+EndTime = Annotated[
+    str | None, typer.Option(metavar="TIME", help="The end; without it, it goes on for ever.")
 ]
-SubscriptionIds = Annotated[
-    list[str],
-    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
-]
-AnyIds = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
-]
+AnyIds = Annotated[list[str] | None, ids_argument("subscriptions", _subscription_id)]
 All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
 Bulk = Annotated[
     bool, typer.Option("--bulk", help="In one request, which the API accepts at once and acts on later.")
@@ -153,13 +168,149 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
     )
 
 
+def create_bulk(context: typer.Context, requests: Requests, json: Json = False) -> None:
+    """Create a subscription for each feature of a collection, with one request; list those made so far.
+
+    The geometry of its source is a reference to the collection: pl:features/my/fields. Beta at Planet.
+
+    [dim]planet-async subscriptions create-bulk fields.json[/]
+    """
+    found = [request.body for request in read_requests(requests, SubscriptionRequest)]
+
+    async def work(planet: Planet) -> bool:
+        await print_list(await planet.subscriptions.create_bulk(found), VIEW, limit=None, json=json)
+        return True
+
+    with_planet(context, work)
+
+
+def request(
+    *,
+    name: Annotated[str, typer.Option(metavar="NAME", help="A name of its own.")],
+    source: Annotated[
+        str, typer.Option(metavar="JSON", help=f"As request-catalog and request-source print it. {SOURCE}")
+    ],
+    delivery: Annotated[str | None, typer.Option(metavar="JSON", help=f"To a cloud. {SOURCE}")] = None,
+    notifications: Annotated[str | None, typer.Option(metavar="JSON", help=f"A webhook. {SOURCE}")] = None,
+    tools: Annotated[str | None, typer.Option(metavar="JSON", help=f"The tools. {SOURCE}")] = None,
+    clip_to_source: Annotated[
+        bool, typer.Option("--clip-to-source", help="Clip to the geometry of the source.")
+    ] = False,
+    hosting: Host = None,
+    collection_id: CollectionId = None,
+    create_configuration: CreateConfiguration = False,
+) -> None:
+    """Print the request for a subscription, for `subscriptions create`. Nothing is sent.
+
+    [dim]planet-async subscriptions request-catalog --item-types PSScene --asset-types ortho_visual
+    --geometry field.geojson --start-time 2026-01-01T00:00:00Z | planet-async subscriptions request
+    --name field-7 --source - --hosting sentinel_hub[/]
+    """
+    chosen = [*read_objects(tools)] if tools else []
+    if clip_to_source:
+        chosen.append({"type": "clip", "parameters": {}})
+    host = hosting_of(hosting, collection_id, create_configuration)
+    blocks: dict[str, Any] = {
+        "source": read_request(source, None).body,
+        "tools": chosen,
+        "delivery": delivery and read_request(delivery, None).body,
+        "notifications": notifications and read_request(notifications, None).body,
+        "hosting": hosting and {"type": hosting, "parameters": host[hosting]},
+    }
+    print_request(SubscriptionRequest, {"name": name, **{key: each for key, each in blocks.items() if each}})
+
+
+def request_catalog(
+    *,
+    item_types: Annotated[
+        str,
+        typer.Option(metavar="TYPES", autocompletion=complete_item_type, help="PSScene, or a comma list."),
+    ],
+    asset_types: Annotated[str, typer.Option(metavar="TYPES", help="ortho_analytic_4b, or a comma list.")],
+    geometry: Area,
+    start_time: StartTime,
+    end_time: EndTime = None,
+    rrule: Annotated[
+        str | None, typer.Option(metavar="RRULE", help="The months: FREQ=MONTHLY;BYMONTH=3,4,5.")
+    ] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", metavar="JSON", help=f"As `data filter` prints it. {SOURCE}")
+    ] = None,
+    publishing_stage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STAGE", help="preview, standard or finalized. Repeatable."),
+    ] = None,
+    time_range_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Whether the times are acquired or published ones.")
+    ] = None,
+    geometry_relation: Annotated[
+        str | None, typer.Option(metavar="RELATION", help="intersects, contains or within.")
+    ] = None,
+) -> None:
+    """Print the source of a subscription to scenes, for `subscriptions request`. Nothing is sent.
+
+    [dim]planet-async subscriptions request-catalog --item-types PSScene --asset-types ortho_visual
+    --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
+    """
+    print_source(
+        "catalog",
+        item_types=item_types.split(","),
+        asset_types=asset_types.split(","),
+        geometry=read_geometry(geometry),
+        start_time=start_time,
+        end_time=end_time,
+        rrule=rrule,
+        filter=filter_ and read_request(filter_, None).body,
+        publishing_stages=publishing_stage or None,
+        time_range_type=time_range_type,
+        geometry_relation=geometry_relation,
+    )
+
+
+def request_source(
+    *,
+    source_id: Annotated[str, typer.Option(metavar="ID", help="The product: SWC-AMSR2-C_V1.0_100, ...")],
+    geometry: Area,
+    start_time: StartTime,
+    end_time: EndTime = None,
+    source_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Its type; the API finds it by the id.")
+    ] = None,
+) -> None:
+    """Print the source of a subscription to a planetary variable, for `subscriptions request`.
+
+    Nothing is sent.
+
+    [dim]planet-async subscriptions request-source --source-id SWC-AMSR2-C_V1.0_100
+    --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
+    """
+    print_source(
+        source_type,
+        id=source_id,
+        geometry=read_geometry(geometry),
+        start_time=start_time,
+        end_time=end_time,
+    )
+
+
+def print_source(type_: str | None, **parameters: object) -> None:
+    """Print the source of a subscription, or end the command where the API would refuse it."""
+    source: dict[str, Any] = {
+        **({"type": type_} if type_ else {}),
+        "parameters": {name: value for name, value in parameters.items() if value is not None},
+    }
+    with reporting():
+        whole = {"name": "name", "source": source, "hosting": {"type": "sentinel_hub", "parameters": {}}}
+        checked_body(SubscriptionRequest, whole)
+        print_json(source)
+
+
 def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = False) -> None:
     """Show a subscription.
 
     [dim]planet-async subscriptions get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    id_ = read_id(subscription_id, _subscription_id)
-    show_one(context, lambda planet: planet.subscriptions.get(id_), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), VIEW.print_panel, json=json)
 
 
 def list_(
@@ -236,10 +387,12 @@ def update(
 
     [dim]planet-async subscriptions update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 field-7.json[/]
     """
-    id_ = read_id(subscription_id, _subscription_id, file)
     request = read_request(file, SubscriptionRequest)
     show_one(
-        context, lambda planet: planet.subscriptions.update(id_, request.body), VIEW.print_panel, json=json
+        context,
+        lambda planet: planet.subscriptions.update(subscription_id, request.body),
+        VIEW.print_panel,
+        json=json,
     )
 
 
@@ -250,10 +403,12 @@ def patch(
 
     [dim]planet-async subscriptions patch 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 name.json[/]
     """
-    id_ = read_id(subscription_id, _subscription_id, file)
     changes = read_request(file, None)
     show_one(
-        context, lambda planet: planet.subscriptions.patch(id_, changes.body), VIEW.print_panel, json=json
+        context,
+        lambda planet: planet.subscriptions.patch(subscription_id, changes.body),
+        VIEW.print_panel,
+        json=json,
     )
 
 
@@ -262,8 +417,34 @@ def cancel(context: typer.Context, subscription_ids: SubscriptionIds, json: Json
 
     [dim]planet-async subscriptions cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    ids = read_ids(subscription_ids, _subscription_id)
-    act_on_each(context, ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json)
+    act_on_each(
+        context, subscription_ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json
+    )
+
+
+def wait(
+    context: typer.Context,
+    subscription_ids: SubscriptionIds,
+    *,
+    status: Annotated[
+        str, typer.Option(metavar="WORD", help="Wait for this status: completed, running, ...")
+    ] = "completed",
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Wait until subscriptions have a status; exit code 1 if one never will, or takes too long.
+
+    [dim]planet-async subscriptions wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 86400[/]
+    """
+    found = Results(("id", "status", "name"), json=json)
+    wait_for_each(
+        context,
+        "subscriptions",
+        subscription_ids,
+        lambda planet: planet.subscriptions.wait_many(subscription_ids, status, timeout=timeout),
+        results=found,
+        add=lambda outcome: found.add_outcome(outcome, lambda each: each.status == status),
+    )
 
 
 def suspend(
@@ -280,17 +461,16 @@ def suspend(
 
     [dim]planet-async subscriptions suspend 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    question = "Suspend all your subscriptions?"
-    confirm_bulk(subscription_ids, everything, yes, things="subscriptions", question=question)
-    ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
-    if everything:
+    confirm_bulk(subscription_ids, everything, yes, "Suspend all your subscriptions?")
+    if subscription_ids is None:
         _accept(context, lambda planet: planet.subscriptions.suspend_all(details=details), "all", json)
     elif bulk:
+        ids = subscription_ids
         _accept(context, lambda planet: planet.subscriptions.suspend_many(ids, details=details), ids, json)
     else:
         act_on_each(
             context,
-            ids,
+            subscription_ids,
             lambda planet, id_: planet.subscriptions.suspend(id_, details=details),
             VIEW,
             json=json,
@@ -310,15 +490,20 @@ def reactivate(
 
     [dim]planet-async subscriptions reactivate 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    question = "Reactivate all your subscriptions?"
-    confirm_bulk(subscription_ids, everything, yes, things="subscriptions", question=question)
-    ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
-    if everything:
+    confirm_bulk(subscription_ids, everything, yes, "Reactivate all your subscriptions?")
+    if subscription_ids is None:
         _accept(context, lambda planet: planet.subscriptions.reactivate_all(), "all", json)
     elif bulk:
+        ids = subscription_ids
         _accept(context, lambda planet: planet.subscriptions.reactivate_many(ids), ids, json)
     else:
-        act_on_each(context, ids, lambda planet, id_: planet.subscriptions.reactivate(id_), VIEW, json=json)
+        act_on_each(
+            context,
+            subscription_ids,
+            lambda planet, id_: planet.subscriptions.reactivate(id_),
+            VIEW,
+            json=json,
+        )
 
 
 def _accept(
@@ -364,7 +549,6 @@ def results(
     """
     if csv and json:
         raise typer.BadParameter("pass --json or --csv, not both")
-    id_ = read_id(subscription_id, _subscription_id)
     filters: ResultFilters = {
         "status": status or None,
         "created": created,
@@ -374,11 +558,13 @@ def results(
         "user_id": user_id,
     }
     if csv:
-        _print_csv(context, lambda planet: planet.subscriptions.results_csv(id_, **filters), limit)
+        _print_csv(
+            context, lambda planet: planet.subscriptions.results_csv(subscription_id, **filters), limit
+        )
     else:
         show_list(
             context,
-            lambda planet: planet.subscriptions.results(id_, page_size=page_size, **filters),
+            lambda planet: planet.subscriptions.results(subscription_id, page_size=page_size, **filters),
             RESULTS,
             limit=limit,
             json=json,
@@ -409,7 +595,7 @@ def _print_csv(
 def summary(
     context: typer.Context,
     subscription_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Count the results of this subscription instead.")
+        str | None, id_argument("a subscription whose results are counted instead", _subscription_id)
     ] = None,
     json: Json = False,
 ) -> None:
@@ -418,22 +604,19 @@ def summary(
     [dim]planet-async subscriptions summary | jq .subscriptions.running[/]
     """
     if subscription_id is None:
-        show_one(
-            context,
-            lambda planet: planet.subscriptions.summary(),
-            lambda found: _print_counts(found.subscriptions),
-            json=json,
-        )
+        show_one(context, lambda planet: planet.subscriptions.summary(), _print_summary, json=json)
     else:
-        id_ = read_id(subscription_id, _subscription_id)
-        show_one(
-            context,
-            lambda planet: planet.subscriptions.results_summary(id_),
-            lambda found: _print_counts(found.results),
-            json=json,
-        )
+        id_ = subscription_id
+        show_one(context, lambda planet: planet.subscriptions.results_summary(id_), _print_summary, json=json)
 
 
-def _print_counts(counts: SubscriptionCounts | ResultCounts) -> None:
-    rows = [(state_text(status), count) for status, count in asdict(counts).items()]
-    print_table(("status", "count"), rows)
+def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:
+    counts = found.subscriptions if isinstance(found, SubscriptionsSummary) else found.results
+    print_table(("status", "count"), [(state_text(name), n) for name, n in asdict(counts).items()])
+
+
+COMMANDS = named(
+    *(create, create_bulk, request, request_catalog, request_source),
+    *(get, list_, update, patch, cancel, wait, suspend, reactivate),
+    *(results, summary, item_types),
+)

@@ -154,7 +154,7 @@ def test_wait(run: Run, on_terminal: Run, write: Write) -> None:
     ran = run("tasking", "wait", good, bad)
     assert ran.code == 1
     assert {each["id"]: each["status"] for each in ran.json_lines} == {good: "FULFILLED", bad: "EXPIRED"}
-    assert ran.err == f"planet-async: order {bad} is EXPIRED\n"
+    assert ran.err == f"planet-async: {bad} is EXPIRED\n"
     seen = on_terminal("tasking", "wait", good, bad)
     assert "Waiting for orders" in seen.err
     assert good in seen.out
