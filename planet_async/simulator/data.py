@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -21,10 +21,11 @@ from planet_async.simulator.http import (
     Route,
     ServerRequest,
     ServerResponse,
-    decode_json,
     field_errors,
+    json_object,
     json_response,
     message,
+    spec_of,
 )
 from planet_async.simulator.scenes import (
     ITEM_TYPES,
@@ -158,12 +159,7 @@ class DataApi:
         return json_response({"_links": {"_self": f"{self._url}/", **links}})
 
     def spec(self, request: ServerRequest) -> ServerResponse:
-        """Describe the API: the paths only."""
-        paths: dict[str, dict[str, object]] = {}
-        for route in self.routes():
-            paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
-        info = {"title": "Planet Data API, simulated", "version": "1.0.0"}
-        return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
+        return spec_of("Data", "1.0.0", self.routes())
 
     # Item types and asset types
 
@@ -569,13 +565,7 @@ class Cursor:
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    try:
-        body = decode_json(request)
-    except ValueError:
-        raise Refused(field_errors({}, "The request body is not JSON")) from None
-    if not isinstance(body, dict):
-        raise Refused(field_errors({}, "The request body is not a JSON object"))
-    return body
+    return json_object(request, partial(field_errors, {}))
 
 
 def _refuse(problems: Mapping[str, Iterable[str]]) -> None:

@@ -180,12 +180,23 @@ def decode_json(request: ServerRequest) -> Any:
         raise ValueError("not JSON") from None
 
 
-def json_object(request: ServerRequest) -> dict[str, Any] | None:
-    """Return the body; None where it is not a JSON object."""
+def json_object(request: ServerRequest, refuse: Callable[[str], ServerResponse]) -> dict[str, Any]:
+    """Return the body, a JSON object; what else it is is refused."""
+    body = None
     with suppress(ValueError):
-        if isinstance(body := decode_json(request), dict):
-            return body
-    return None
+        body = decode_json(request)
+    if not isinstance(body, dict):
+        raise Refused(refuse("The request body is not a JSON object"))
+    return body
+
+
+def spec_of(name: str, version: str, routes: Iterable["Route"]) -> ServerResponse:
+    """Describe an API in the form of OpenAPI: the paths only."""
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
+    info = {"title": f"Planet {name} API, simulated", "version": version}
+    return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
 
 
 Handler = Callable[..., ServerResponse]
