@@ -119,8 +119,13 @@ def test_no_public_class_lives_in_a_private_module() -> None:
 
 NOUNS = {  # they have one importer, which is beside them, and are nouns of their own all the same
     "cli.auth",
+    "cli.basemaps",
+    "cli.data",
     "cli.demo",
+    "cli.destinations",
+    "cli.features",
     "cli.ledger",
+    "cli.quota",
     "cli.reports",
     "cli.subscriptions",
     "cli.tasking",
@@ -129,7 +134,9 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "services._bulk_cancel",
     "services._order_files",
     "simulator.basemaps",
+    "simulator.destinations",
     "simulator.orders",
+    "simulator.quota",
     "simulator.subscriptions",
     "simulator.tasking",
     "simulator.webhooks",

@@ -5,7 +5,7 @@ import io
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +13,22 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
-from planet_async.cli import auth, ledger, orders, reports, simulate, subscriptions, tasking
+from planet_async.cli import (
+    auth,
+    basemaps,
+    data,
+    destinations,
+    features,
+    ledger,
+    orders,
+    quota,
+    reports,
+    simulate,
+    subscriptions,
+    tasking,
+)
 from planet_async.cli.demo import demo
-from planet_async.cli.runner import Connection
+from planet_async.cli.runner import Command, Connection, named
 
 
 class _Command(TyperCommand):
@@ -68,22 +81,31 @@ app: typer.Typer = typer.Typer(
     epilog="The API key is taken from PL_API_KEY; or log in with [bold]planet-async auth login[/]. "
     "New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
-_GROUPS = {
+_GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
+    "data": ("Find items, and download their assets.", data.COMMANDS),
+    "data searches": ("Save searches, and run them.", data.SEARCH_COMMANDS),
     "orders": ("Order imagery and basemaps, wait for orders and download them.", orders.COMMANDS),
     "ledger": ("Show the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
     "subscriptions": ("Subscribe to imagery and planetary variables.", subscriptions.COMMANDS),
+    "features": ("Keep areas at Planet, to refer to them.", {}),
+    "features collections": ("Create collections of features.", features.COLLECTION_COMMANDS),
+    "features items": ("Add features to collections.", features.ITEM_COMMANDS),
+    "destinations": ("Set up clouds to deliver to.", destinations.COMMANDS),
+    "basemaps": ("Find mosaics, and download their quads.", basemaps.COMMANDS),
+    "basemaps series": ("Find series of mosaics.", basemaps.SERIES_COMMANDS),
+    "quota": ("Show and reserve quota.", quota.COMMANDS),
     "tasking": ("Task satellites to take new imagery.", tasking.COMMANDS),
     "reports": ("List and download the usage reports of an organization.", reports.COMMANDS),
     "auth": ("Log in with the account of a user.", auth.COMMANDS),
 }
 
 
-def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
-    """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
+def _add_command(group: typer.Typer, name: str, command: Command) -> None:
+    """Add a command; the lines of its docstring are joined to paragraphs."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    arguments = [*inspect.signature(command).parameters.values()][1:]  # without the context
+    arguments = [each for each in inspect.signature(command).parameters.values() if each.name != "context"]
     add = group.command(
-        command.__name__.rstrip("_").replace("_", "-"),
+        name,
         cls=_Command,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
         no_args_is_help=any(argument.default is argument.empty for argument in arguments),
@@ -91,13 +113,20 @@ def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
     add(command)
 
 
-_add_command(app, demo)
-_add_command(app, simulate.simulate)
-for _name, (_help, _commands) in _GROUPS.items():
-    _group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
-    for _command in _commands:
-        _add_command(_group, _command)
-    app.add_typer(_group, name=_name, help=_help)
+def _add_groups() -> None:
+    """Add the groups, each below the one that its name begins with."""
+    groups = {"": app}
+    for path, (help_, commands) in _GROUPS.items():
+        parent, _, name = path.rpartition(" ")
+        groups[path] = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
+        for command_name, command in commands.items():
+            _add_command(groups[path], command_name, command)
+        groups[parent].add_typer(groups[path], name=name, help=help_)
+
+
+for _name, _command in named(demo, simulate.simulate, data.collect).items():
+    _add_command(app, _name, _command)
+_add_groups()
 
 
 def _print_version(wanted: bool) -> None:

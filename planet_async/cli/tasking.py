@@ -46,6 +46,7 @@ from planet_async.cli.runner import (
     create_each,
     id_argument,
     ids_argument,
+    named,
     parse_filters,
     read_id,
     read_request,
@@ -130,7 +131,7 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         TaskingOrderRequest,
         lambda planet, body: planet.tasking.create(body),
         VIEW,
-        listing="tasking list --name",
+        listing="tasking list --name {}",
         json=json,
     )
 
@@ -367,4 +368,4 @@ def captures(
     )
 
 
-COMMANDS = (create, get, list_, update, cancel, wait, pricing, windows, captures)
+COMMANDS = named(create, get, list_, update, cancel, wait, pricing, windows, captures)
