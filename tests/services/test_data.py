@@ -108,9 +108,9 @@ async def test_a_search_finds_what_its_filter_says(clock: FakeClock) -> None:
     assert times == sorted(times)
     for each in found:
         assert each.item_type == "PSScene"
-        assert each.cloud_cover is not None
-        assert each.cloud_cover < 0.1
-        assert each.properties["instrument"] != "PS2"
+        assert each.properties.cloud_cover is not None
+        assert each.properties.cloud_cover < 0.1
+        assert each.properties.instrument != "PS2"
         assert "assets.ortho_udm2:download" in each.permissions
         assert each.__geo_interface__["geometry"] == each.geometry
     assert await planet.data.search(["PSScene"], filter=ALLOWED, geometry=FIELD).first() is not None
@@ -206,7 +206,7 @@ async def test_coverage_is_asked_for_until_it_is_complete(clock: FakeClock) -> N
     found = await planet.data.search("PSScene", filter=ALLOWED).first()
     assert found is not None
     coverage = await planet.data.coverage(found, FIELD, band="cloud")
-    assert coverage.clear_percent == found.properties["cloud_percent"]
+    assert coverage.clear_percent == found.properties.cloud_percent
     assert simulator.requests["data.coverage"] == 2
     assert (await planet.data.coverage(found, FIELD, mode="estimate")).status == "complete"
     with pytest.raises(WaitTimeout, match="the coverage is pending after 0 s"):
