@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 from documents import ROOT, blocks
 
-from planet_async import Orders, Reports, Subscriptions, Tasking
+from planet_async import (
+    Basemaps,
+    Destinations,
+    Features,
+    Orders,
+    Quota,
+    Reports,
+    Subscriptions,
+    Tasking,
+)
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
@@ -60,7 +69,9 @@ def test_the_command_of_the_readme_runs(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("data/*/manifest.json"))) == 1
 
 
-@pytest.mark.parametrize("service", [Orders, Reports, Subscriptions, Tasking])
+@pytest.mark.parametrize(
+    "service", [Orders, Reports, Subscriptions, Tasking, Features, Destinations, Basemaps, Quota]
+)
 def test_the_tables_of_methods_are_complete(service: type) -> None:
     """Every public method of a service is in the table of its module, which stands in the README too."""
     rows = [line for line in (sys.modules[service.__module__].__doc__ or "").splitlines() if line[:1] == "|"]

@@ -16,6 +16,7 @@ import anyio.lowlevel
 from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
+from planet_async.simulator.basemaps import BasemapsApi
 from planet_async.simulator.context import Context, ListOrder, after
 from planet_async.simulator.data import AssetPlan, DataApi
 from planet_async.simulator.data import Plan as AssetPlans
@@ -166,9 +167,15 @@ class Simulator:
             address_of=address_of,
             area_of=features.areas_of,
         )
+        self._basemaps = BasemapsApi(
+            self._context, days=catalog_days, file_bytes=file_bytes, address_of=address_of
+        )
         destinations = DestinationsApi(self._context)
         self._webhooks = Webhooks(orders, self._subscriptions)
-        apis = (orders, tasking, reports, subscriptions, self._data, features, destinations, quotas)
+        apis = (
+            *(orders, tasking, reports, subscriptions),
+            *(self._data, self._basemaps, features, destinations, quotas),
+        )
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do
         self._lock = threading.Lock()
@@ -315,7 +322,7 @@ class Simulator:
         return (scheme.lower(), credential) in self._credentials
 
     def _folder(self, name: str) -> Folder:
-        return self._data.folder(name) or self._orders.folder(name)
+        return self._data.folder(name) or self._basemaps.folder(name) or self._orders.folder(name)
 
     def _origin(self, request: Request) -> Origin:
         target = origin(request.url)
