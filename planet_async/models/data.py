@@ -83,6 +83,21 @@ class Item(Resource):
         return self.properties.acquired
 
     @property
+    def published(self) -> datetime | None:
+        """When the item was published."""
+        return self.properties.published
+
+    @property
+    def updated(self) -> datetime | None:
+        """When the item was last changed."""
+        return self.properties.updated
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """The share that is covered by clouds, from 0 to 1."""
+        return self.properties.cloud_cover
+
+    @property
     def assets(self) -> tuple[str, ...]:
         """The types of the assets that have been published."""
         return _words(self.raw.get("assets"))

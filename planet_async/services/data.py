@@ -202,7 +202,7 @@ class _OrderRequests(AsyncIterator[OrderRequest]):
         make: Callable[[str, Sequence[str]], OrderRequest],
     ) -> None:
         self._items = items
-        self._time_of = attrgetter(f"properties.{sorted_by}")
+        self._time_of = attrgetter(sorted_by)
         self._size = size
         self._make = make
         self._time: datetime | None = None

@@ -158,6 +158,20 @@ async def test_a_search_is_sent_again(clock: FakeClock) -> None:
     assert [each.id async for each in planet.data.search("PSScene", filter=ALLOWED)] == expected
 
 
+async def test_the_next_page_is_fetched_while_the_caller_works(clock: FakeClock) -> None:
+    """A search takes as long as its pages do one after the other, though each is worked on for 40 ms."""
+    simulator, planet = simulated(clock)
+    simulator.faults.add(Fault(delay=0.05))
+    began, number = clock.monotonic(), 0
+    async for _ in planet.data.search("PSScene", page_size=10):
+        number += 1
+        if not number % 10:
+            await clock.sleep(0.04)
+    pages = simulator.requests["data.search"] + simulator.requests["data.results"]
+    assert pages > 20
+    assert clock.monotonic() - began <= 1.05 * 0.05 * pages
+
+
 async def test_a_used_up_quota_is_not_repeated() -> None:
     """Either form of its 429 is QuotaExceeded, sent once; other requests are not slowed down."""
     said = "Download quota has been exceeded."
