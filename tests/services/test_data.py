@@ -298,9 +298,12 @@ async def test_the_same_items_give_the_same_requests() -> None:
     grown = await requests_of(page(item(2), item(1), item(3), item(0, published=later)), items_per_order=2)
     assert grown[0] == first[0]
     assert grown[1].name != first[1].name
-    clipped = await requests_of(page(item(1), item(2)), tools=[Clip(FIELD)], name="field 7")
+    tools = (Clip(area) for area in [FIELD])
+    clipped = await requests_of(page(*map(item, range(4))), items_per_order=2, tools=tools, name="field 7")
+    assert [each.tools for each in clipped] == [(Clip(FIELD),)] * 2
     assert clipped[0].name.startswith("field 7 PSScene ")
-    assert clipped[0].name[-12:] != first[0].name[-12:]
+    plain = await requests_of(page(item(0), item(1)))
+    assert clipped[0].name[-12:] != plain[0].name[-12:]
 
 
 # --- Saved searches
@@ -449,6 +452,20 @@ async def test_a_wait_ends_where_nothing_comes(clock: FakeClock) -> None:
         await planet.data.wait(asset, timeout=100)
     outcomes = [outcome async for outcome in planet.data.wait_many([asset, asset], timeout=0)]
     assert [type(outcome.error) for outcome in outcomes] == [WaitTimeout, WaitTimeout]
+
+
+async def test_a_download_ends_where_no_activation_helps(tmp_path: Path) -> None:
+    """An asset that stays inactive, whatever is sent, is activated again until the time is over."""
+
+    def respond(request: Request) -> Response:
+        if request.operation == "data.activate":
+            return reply(202)
+        return reply(json={"ortho_udm2": asset("inactive")})
+
+    network, planet = answering(respond)
+    with pytest.raises(WaitTimeout, match="is not active after 200 s"):
+        await planet.data.download(("PSScene", "a"), "ortho_udm2", tmp_path, timeout=200)
+    assert 5 < sum(request.operation == "data.activate" for request in network.requests) < 20
 
 
 async def test_the_missing_permission_is_named(clock: FakeClock, tmp_path: Path) -> None:
