@@ -13,8 +13,19 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
-from planet_async.cli import data, ledger, orders, reports, simulate, subscriptions, tasking
-from planet_async.cli.collect import collect
+from planet_async.cli import (
+    basemaps,
+    data,
+    destinations,
+    features,
+    ledger,
+    orders,
+    quota,
+    reports,
+    simulate,
+    subscriptions,
+    tasking,
+)
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Command, Connection, named
 
@@ -74,6 +85,13 @@ _GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "orders": ("Order imagery and basemaps, wait for orders and download them.", orders.COMMANDS),
     "ledger": ("Show the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
     "subscriptions": ("Subscribe to imagery and planetary variables.", subscriptions.COMMANDS),
+    "features": ("Keep areas at Planet, to refer to them.", {}),
+    "features collections": ("Create collections of features.", features.COLLECTION_COMMANDS),
+    "features items": ("Add features to collections.", features.ITEM_COMMANDS),
+    "destinations": ("Set up clouds to deliver to.", destinations.COMMANDS),
+    "basemaps": ("Find mosaics, and download their quads.", basemaps.COMMANDS),
+    "basemaps series": ("Find series of mosaics.", basemaps.SERIES_COMMANDS),
+    "quota": ("Show and reserve quota.", quota.COMMANDS),
     "tasking": ("Task satellites to take new imagery.", tasking.COMMANDS),
     "reports": ("List and download the usage reports of an organization.", reports.COMMANDS),
 }
@@ -103,7 +121,7 @@ def _add_groups() -> None:
         groups[parent].add_typer(groups[path], name=name, help=help_)
 
 
-for _name, _command in named(demo, simulate.simulate, collect).items():
+for _name, _command in named(demo, simulate.simulate, data.collect).items():
     _add_command(app, _name, _command)
 _add_groups()
 
