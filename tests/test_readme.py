@@ -13,17 +13,26 @@ from pathlib import Path
 import pytest
 from documents import ROOT, blocks
 
-from planet_async import Orders, Reports, Subscriptions, Tasking
-from planet_async.simulator import Limits, OrderPlan, Simulator
+from planet_async import ApiKey, Planet, Searches
+from planet_async.simulator import AssetPlan, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
 DOCUMENT = ROOT / "README.md"
 README = DOCUMENT.read_text()
+SERVICES = [
+    type(service)
+    for name, service in vars(Planet(credentials=ApiKey("any"), transport=Simulator())).items()
+    if not name.startswith("_")
+]
 
 
 @pytest.fixture
 def planet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
-    simulator = Simulator(plan=OrderPlan(queue_seconds=0, run_seconds=0), limits=Limits.unlimited())
+    simulator = Simulator(
+        plan=OrderPlan(queue_seconds=0, run_seconds=0),
+        asset_plan=AssetPlan(activation_seconds=0),
+        limits=Limits.unlimited(),
+    )
     with serve(simulator) as url:
         monkeypatch.setenv("PL_API_KEY", "any")
         monkeypatch.setenv("PL_BASE_URL", url)
@@ -41,8 +50,9 @@ async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> Non
         result = eval(code, names)
         if inspect.isawaitable(result):
             await result
-    assert planet.requests["orders.create"] == 5
-    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 5
+    assert planet.requests["orders.create"] == 6
+    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 6
+    assert len(list(tmp_path.glob("assets/**/*.tif"))) == 1
 
 
 @pytest.mark.usefixtures("planet")
@@ -60,11 +70,13 @@ def test_the_command_of_the_readme_runs(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("data/*/manifest.json"))) == 1
 
 
-@pytest.mark.parametrize("service", [Orders, Reports, Subscriptions, Tasking])
-def test_the_tables_of_methods_are_complete(service: type) -> None:
+@pytest.mark.parametrize(
+    ("service", "prefix"), [*((service, "") for service in SERVICES), (Searches, "searches.")]
+)
+def test_the_tables_of_methods_are_complete(service: type, prefix: str) -> None:
     """Every public method of a service is in the table of its module, which stands in the README too."""
     rows = [line for line in (sys.modules[service.__module__].__doc__ or "").splitlines() if line[:1] == "|"]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    named = {name for row in rows for name in re.findall(rf"`{re.escape(prefix)}(\w+)`", row.split("|")[1])}
     assert named == {name for name in vars(service) if not name.startswith("_")}
     assert "\n".join(rows) in README
 
