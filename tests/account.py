@@ -25,12 +25,12 @@ from planet_async.waiting.waiter import WaitForMany, wait_for
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _REQUEST_SECONDS = 0.05
-_LONG = 100_000.0  # seconds: what is not heard of by then never is
+_LONG = 100_000.0  # seconds: what is not noticed by then never is
 
 
 @frozen
 class Seen:
-    """A thing as a look or a list shows it."""
+    """A thing as a poll or a list shows it."""
 
     id: str
     state: str
@@ -53,25 +53,25 @@ class Thing:
 
 
 class Account:
-    """Answers looks and lists; `jumps` are moments when the server's clock is set, and by how much."""
+    """Responds to polls and lists; `jumps` are moments when the server's clock is set, and by how much."""
 
     def __init__(self, clock: FakeClock, things: Iterable[Thing] = (), *, page_size: int = 500) -> None:
         self.clock = clock
         self.things = {thing.id: thing for thing in things}
         self.page_size = page_size
         self.jumps: list[tuple[float, float]] = []
-        self.asked: list[tuple[float, str]] = []
-        self.trouble: Callable[[str, Request], PlanetError | None] = lambda _operation, _request: None
+        self.requests: list[tuple[float, str]] = []
+        self.failure: Callable[[str, Request], PlanetError | None] = lambda _operation, _request: None
         self.dates = True
         self.backwards = False
         self.extra = b""
         self.endless: tuple[str, ...] = ()  # lists whose pages lead on for ever
         self.endless_item = b""
-        self.looking = Counter[str]()
-        self.most_looks_at_one = 0
+        self.polling = Counter[str]()
+        self.most_polls_at_one = 0
         self.unfiltered = 0
-        self.shared = Poller(
-            self.look,
+        self.poller = Poller(
+            self.poll,
             clock=clock,
             schedule=Schedule(),
             lists=ListQueries(
@@ -83,7 +83,7 @@ class Account:
 
     @property
     def counts(self) -> Counter[str]:
-        return Counter(what for _, what in self.asked)
+        return Counter(what for _, what in self.requests)
 
     @property
     def lists(self) -> int:
@@ -92,7 +92,7 @@ class Account:
     # Waiting
 
     def wait_many(self, ids: Iterable[str], timeout: float | None = None) -> WaitForMany[Seen]:
-        return WaitForMany(self.shared, ids, is_done, timeout=timeout)
+        return WaitForMany(self.poller, ids, is_done, timeout=timeout)
 
     async def wait(
         self,
@@ -100,10 +100,10 @@ class Account:
         timeout: float | None = None,
         on_update: Callable[[Seen], None] | None = None,
     ) -> Seen:
-        return await wait_for(self.shared, id_, is_done, timeout=timeout, on_update=on_update)
+        return await wait_for(self.poller, id_, is_done, timeout=timeout, on_update=on_update)
 
     async def delays(self, ids: Iterable[str]) -> dict[str, float]:
-        """Wait for all; give how long after its end each was heard of."""
+        """Wait for all; return how long after its end each was noticed."""
         found: dict[str, float] = {}
         async for outcome in self.wait_many(ids, timeout=_LONG):
             found[outcome.id] = self.clock.monotonic() - self.things[outcome.unwrap().id].ends
@@ -111,16 +111,16 @@ class Account:
 
     # The service
 
-    async def look(self, id_: str) -> Seen:
-        self.asked.append((self.clock.monotonic(), "look"))
-        self.looking[id_] += 1
-        self.most_looks_at_one = max(self.most_looks_at_one, self.looking[id_])
+    async def poll(self, id_: str) -> Seen:
+        self.requests.append((self.clock.monotonic(), "poll"))
+        self.polling[id_] += 1
+        self.most_polls_at_one = max(self.most_polls_at_one, self.polling[id_])
         try:
             await self.clock.sleep(_REQUEST_SECONDS)
         finally:
-            self.looking[id_] -= 1
-        request = Request("GET", f"https://example.com/{id_}", operation="look")
-        if (error := self.trouble("look", request)) is not None:
+            self.polling[id_] -= 1
+        request = Request("GET", f"https://example.com/{id_}", operation="poll")
+        if (error := self.failure("poll", request)) is not None:
             raise error
         if id_ not in self.things:
             raise NotFound(f"no {id_}", status=404)
@@ -136,9 +136,9 @@ class Account:
 
     async def send(self, request: Request) -> Response:
         now = self.clock.monotonic()
-        self.asked.append((now, request.operation))
+        self.requests.append((now, request.operation))
         await self.clock.sleep(_REQUEST_SECONDS)
-        if (error := self.trouble(request.operation, request)) is not None:
+        if (error := self.failure(request.operation, request)) is not None:
             raise error
         query = dict(parse_qsl(urlsplit(request.url).query))
         if request.operation in self.endless:
@@ -182,7 +182,7 @@ class Account:
 
     def server_time(self, moment: float) -> float:
         """Return what the clock of the server shows at a moment of ours."""
-        if not self.jumps:  # asked for every thing, again and again
+        if not self.jumps:  # called for every thing, again and again
             return moment
         passed = bisect_left(self.jumps, (moment, inf))
         return moment + sum(seconds for _, seconds in self.jumps[:passed])

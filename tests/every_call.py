@@ -10,8 +10,16 @@ from typing import Any
 
 from attrs import define, field
 
-from planet_async import Clock, Order, Planet, PlanetError
-from planet_async.simulator import Limits, OrderPlan, ReportPlan, Simulator, SubscriptionPlan, TaskingPlan
+from planet_async import Asset, AssetStatus, Clock, Order, Planet, PlanetError, SearchRequest, where
+from planet_async.simulator import (
+    AssetPlan,
+    Limits,
+    OrderPlan,
+    ReportPlan,
+    Simulator,
+    SubscriptionPlan,
+    TaskingPlan,
+)
 
 DELIVERY_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 SCENE = {"item_ids": ["20240101_000000_00_1234"], "item_type": "PSScene", "product_bundle": "visual"}
@@ -46,6 +54,9 @@ FEATURES = {
 }
 TASKING_ORDER = {"name": "harbour", "geometry": POINT}
 SLOW_TASKING_ORDER = {"name": "slow", "geometry": POINT}
+SAN_FRANCISCO = {"type": "Point", "coordinates": [-122.35, 37.75]}
+SEARCH = SearchRequest("PSScene", where.geometry(SAN_FRANCISCO), name="field 7")
+NO_ASSET = Asset("ortho_udm2", AssetStatus.ACTIVATING, "PSScene", "a")
 WINDOWS = {"geometry": POINT, "pl_number": "PL-1", "product": "Assured Tasking"}
 
 
@@ -63,6 +74,8 @@ def simulated(clock: Clock, **settings: Any) -> Simulator:
         subscription_plan=SubscriptionPlan(run_seconds=math.inf, results=5, result_seconds=1),
         tasking_plan=_tasking_plan,
         report_plan=ReportPlan(rows=4, part_rows=2, days=3),
+        asset_plan=AssetPlan(activation_seconds=0),
+        catalog_days=2,
         file_bytes=64,
         page_size=2,
         **settings,
@@ -82,6 +95,10 @@ class Scene:
     window: str
     bulk: str
     report: str
+    search: str = "0" * 32
+    item: tuple[str, str] = ("PSScene", "a")
+    asset: Asset = NO_ASSET  # with its link
+    activating: Asset = NO_ASSET
     downloads: int = field(default=0)
 
     @classmethod
@@ -102,8 +119,15 @@ class Scene:
         assert report is not None
         window = search.imaging_windows[0].id
         order = await planet.orders.wait(order.id)
+        saved = await planet.data.searches.create(SEARCH)
+        await planet.data.searches.create(SEARCH)
+        found = await planet.data.search("PSScene", filter=SEARCH.filter).first()
+        assert found is not None
+        item = (found.item_type, found.id)
+        activating = await planet.data.activate((await planet.data.assets(item))["ortho_udm2"])
+        asset = await planet.data.wait(activating)
         parts = (subscription.id, tasking.id, capture.id, window, bulk.id, report.report_id)
-        return cls(planet, folder, order, *parts)
+        return cls(planet, folder, order, *parts, saved.id, item, asset, activating)
 
     def to(self) -> Path:
         """Return a new folder to download into."""
@@ -154,6 +178,10 @@ async def _wait_for_new_ones(service: Any, request: Mapping[str, object]) -> obj
 
 async def _created_many(scene: Scene) -> object:
     return await (await scene.planet.subscriptions.create_bulk([FEATURES])).first()
+
+
+async def _deleted(planet: Planet) -> None:
+    await planet.data.searches.delete((await planet.data.searches.create(SEARCH)).id)
 
 
 ORDERS: Mapping[str, Call] = {
@@ -229,7 +257,30 @@ REPORTS: Mapping[str, Call] = {
     "reports.open": lambda s: _read(s.planet.reports.open(s.report)),
     "reports.rows": lambda s: _all(s.planet.reports.rows(s.report)),
 }
+DATA: Mapping[str, Call] = {
+    "data.search": lambda s: _all(s.planet.data.search("PSScene", filter=SEARCH.filter, page_size=3)),
+    "data.search, ordered": lambda s: _all(
+        s.planet.data.search("PSScene", filter=SEARCH.filter).orders("visual", items_per_order=1)
+    ),
+    "data.stats": lambda s: s.planet.data.stats("PSScene", "day"),
+    "data.get": lambda s: s.planet.data.get(*s.item),
+    "data.assets": lambda s: s.planet.data.assets(s.item),
+    "data.coverage": lambda s: s.planet.data.coverage(s.item, SAN_FRANCISCO),
+    "data.activate": lambda s: s.planet.data.activate(s.asset),
+    "data.wait": lambda s: s.planet.data.wait(s.activating),
+    "data.wait_many": lambda s: _outcomes(s.planet.data.wait_many([s.activating])),
+    "data.download": lambda s: s.planet.data.download(s.item, "ortho_udm2", s.to()),
+    "data.open": lambda s: _read(s.planet.data.open(s.asset)),
+    "data.item_types": lambda s: _all(s.planet.data.item_types()),
+    "data.asset_types": lambda s: _all(s.planet.data.asset_types("PSScene")),
+    "data.searches.create": lambda s: s.planet.data.searches.create(SEARCH),
+    "data.searches.get": lambda s: s.planet.data.searches.get(s.search),
+    "data.searches.list": lambda s: s.planet.data.searches.list(page_size=1).collect(2),
+    "data.searches.update": lambda s: s.planet.data.searches.update(s.search, SEARCH),
+    "data.searches.delete": lambda s: _deleted(s.planet),
+    "data.searches.run": lambda s: _all(s.planet.data.searches.run(s.search, page_size=3)),
+}
 ITSELF: Mapping[str, Call] = {
     "request": lambda s: s.planet.request("GET", "/compute/ops/stats/orders/v2"),
 }
-CALLS: Mapping[str, Call] = {**ORDERS, **SUBSCRIPTIONS, **TASKING, **REPORTS, **ITSELF}
+CALLS: Mapping[str, Call] = {**ORDERS, **SUBSCRIPTIONS, **TASKING, **REPORTS, **DATA, **ITSELF}

@@ -5,8 +5,7 @@ import io
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,65 +67,35 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
-_WITHOUT_ARGUMENTS = (
-    *(demo, simulate.simulate, orders.list_, orders.stats, subscriptions.list_, subscriptions.summary),
-    *(tasking.list_, tasking.captures, reports.list_),
-)
+_GROUPS = {
+    "orders": ("Order imagery and basemaps, wait for orders and download them.", orders.COMMANDS),
+    "ledger": ("Show the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
+    "subscriptions": ("Subscribe to imagery and planetary variables.", subscriptions.COMMANDS),
+    "tasking": ("Task satellites to take new imagery.", tasking.COMMANDS),
+    "reports": ("List and download the usage reports of an organization.", reports.COMMANDS),
+}
 
 
 def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
     """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    arguments = [*inspect.signature(command).parameters.values()][1:]  # without the context
     add = group.command(
-        command.__name__.rstrip("_"),
+        command.__name__.rstrip("_").replace("_", "-"),
         cls=_Command,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
-        no_args_is_help=command not in _WITHOUT_ARGUMENTS,
+        no_args_is_help=any(argument.default is argument.empty for argument in arguments),
     )
     add(command)
 
 
-def _add_group(name: str, text: str, commands: Iterable[Callable[..., None]]) -> None:
-    group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
-    for command in commands:
-        _add_command(group, command)
-    app.add_typer(group, name=name, help=text)
-
-
 _add_command(app, demo)
 _add_command(app, simulate.simulate)
-_add_group(
-    "orders",
-    "Order imagery and basemaps, wait for orders and download them.",
-    (
-        *(orders.create, orders.get, orders.list_, orders.wait, orders.run, orders.download),
-        *(orders.cancel, orders.stats),
-    ),
-)
-_add_group("ledger", "Show the ledger of a job, which `orders run --ledger` writes.", (ledger.show,))
-_add_group(
-    "subscriptions",
-    "Subscribe to imagery and planetary variables.",
-    (
-        *(subscriptions.create, subscriptions.get, subscriptions.list_),
-        *(subscriptions.update, subscriptions.patch),
-        *(subscriptions.cancel, subscriptions.suspend, subscriptions.reactivate),
-        *(subscriptions.results, subscriptions.summary),
-    ),
-)
-_add_group(
-    "tasking",
-    "Task satellites to take new imagery.",
-    (
-        *(tasking.create, tasking.get, tasking.list_, tasking.update, tasking.cancel, tasking.wait),
-        *(tasking.pricing, tasking.windows, tasking.captures),
-    ),
-)
-_add_group(
-    "reports",
-    "List and download the usage reports of an organization.",
-    (reports.list_, reports.get, reports.download),
-)
+for _name, (_help, _commands) in _GROUPS.items():
+    _group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
+    for _command in _commands:
+        _add_command(_group, _command)
+    app.add_typer(_group, name=_name, help=_help)
 
 
 def _print_version(wanted: bool) -> None:
@@ -135,39 +104,21 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _check_base_url(value: str | None) -> str | None:
-    if value:
-        with _usage_errors():
-            Config(base_url=value)
-    return value
-
-
-def _check_proxy(value: str | None) -> str | None:
-    with _usage_errors():
-        Config(proxy=value)
-    return value
-
-
-def _check_ca_file(value: Path | None) -> Path | None:
-    if value is not None:
-        with _usage_errors():
-            Config(ca_file=value)
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
-        except ssl.SSLError:
-            raise typer.BadParameter(f"there is no certificate in PEM form in {value}") from None
-        except OSError as error:
-            raise typer.BadParameter(f"{value} cannot be read: {error.strerror}") from None
-    return value
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Turn what `Config` refuses into a usage error; its text holds no password."""
+def _check(parameter: typer.CallbackParam, value: Any) -> Any:
+    """Return the value of a global option, or raise a usage error; its text holds no password."""
+    if value is None:
+        return None
     try:
-        yield
+        Config(**{str(parameter.name): value})
+        if parameter.name == "ca_file":
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
     except InvalidRequest as error:
         raise typer.BadParameter(str(error)) from None
+    except ssl.SSLError:
+        raise typer.BadParameter(f"there is no certificate in PEM form in {value}") from None
+    except OSError as error:
+        raise typer.BadParameter(f"{value} cannot be read: {error.strerror}") from None
+    return value
 
 
 @app.callback()
@@ -181,7 +132,7 @@ def options(
             "-u",
             envvar="PL_BASE_URL",
             metavar="URL",
-            callback=_check_base_url,
+            callback=_check,
             help="The address of the API, if it is not https://api.planet.com.",
         ),
     ] = None,
@@ -189,7 +140,7 @@ def options(
         str | None,
         typer.Option(
             metavar="URL",
-            callback=_check_proxy,
+            callback=_check,
             help="Send all requests through this HTTP, HTTPS or SOCKS5 proxy, whatever HTTPS_PROXY and "
             "NO_PROXY say. If it has a password, set HTTPS_PROXY instead, which `ps` does not show.",
         ),
@@ -198,7 +149,7 @@ def options(
         Path | None,
         typer.Option(
             metavar="FILE",
-            callback=_check_ca_file,
+            callback=_check,
             help="Also trust the certificate authorities in this PEM file, such as a company's.",
         ),
     ] = None,

@@ -30,7 +30,7 @@ VIEW = View[Entry](
         "stage": lambda entry: state_text(entry.stage),
         "state": lambda entry: state_text(entry.order_state or "-"),
         "files": lambda entry: len(entry.files),
-        "name": lambda entry: entry.name,
+        "name": "name",
     },
 )
 _CSV_COLUMNS = ("number", "stage", "id", "state", "files", "bytes", "name", "error")
@@ -96,3 +96,6 @@ def _document(entry: Entry, request: Any) -> dict[str, Any]:
         "files": [asdict(file) for file in entry.files],
         "request": request,
     }
+
+
+COMMANDS = (show,)

@@ -25,7 +25,6 @@ from planet_async import (
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
-    StatesStep,
     View,
     about,
     clean,
@@ -57,13 +56,14 @@ from planet_async.cli.runner import (
     confirm_bulk,
     create_each,
     for_each,
-    read_id,
-    read_ids,
+    id_argument,
+    ids_argument,
     read_requests,
     show_list,
     show_one,
     time_option,
     uuid_of,
+    wait_for_each,
     with_planet,
     words_option,
 )
@@ -90,38 +90,29 @@ def _files(order: Order) -> RenderableType | None:
 
 VIEW = View[Order](
     "orders",
-    columns={
-        "id": lambda order: order.id,
-        "state": lambda order: order.state,
-        "created (UTC)": lambda order: order.created_on,
-        "name": lambda order: order.name,
-    },
+    columns={"id": "id", "state": "state", "created (UTC)": "created_on", "name": "name"},
     title=lambda order: order.name,
     facts={
-        "id": lambda order: order.id,
-        "state": lambda order: order.state,
-        "created": lambda order: order.created_on,
-        "last modified": lambda order: order.last_modified,
-        "message": lambda order: order.last_message,
+        "id": "id",
+        "state": "state",
+        "created": "created_on",
+        "last modified": "last_modified",
+        "message": "last_message",
         "error hints": lambda order: "; ".join(order.error_hints),
         "products": lambda order: "; ".join(map(_product, order.products)),
         "tools": lambda order: [name for tool in order.tools for name in tool],
-        "delivery": lambda order: order.delivery,
-        "hosting": lambda order: order.hosting,
+        "delivery": "delivery",
+        "hosting": "hosting",
     },
     below=_files,
     line=("id", "state", "name"),
 )
 
 _order_id = uuid_of("order")
-OrderId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of an order; - reads it from standard input.")
-]
+OrderId = Annotated[str, id_argument("an order", _order_id)]
+OrderIds = Annotated[list[str], ids_argument("orders", _order_id)]
 RequireChecksums = Annotated[
     bool, typer.Option("--require-checksums", help="Make a file without a checksum an error.")
-]
-OrderIds = Annotated[
-    list[str], typer.Argument(metavar="ID", help="The ids of orders; - reads them from standard input.")
 ]
 
 
@@ -169,8 +160,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .state[/]
     """
-    id_ = read_id(order_id, _order_id)
-    show_one(context, lambda planet: planet.orders.get(id_), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.orders.get(order_id), VIEW.print_panel, json=json)
 
 
 def list_(
@@ -235,10 +225,7 @@ def _print_stats(stats: OrderStats) -> None:
 
 def cancel(
     context: typer.Context,
-    order_ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ID", help="The ids of queued orders; - reads them from standard input."),
-    ] = None,
+    order_ids: Annotated[list[str] | None, ids_argument("queued orders", _order_id)] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Cancel every queued order of the account.")
     ] = False,
@@ -249,16 +236,13 @@ def cancel(
 
     [dim]planet-async orders cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    confirm_bulk(
-        order_ids, everything, yes, things="orders", question="Cancel every queued order of the account?"
-    )
-    ids = read_ids(order_ids or (), _order_id) if not everything else []
+    confirm_bulk(order_ids, everything, yes, "Cancel every queued order of the account?")
 
     async def work(planet: Planet) -> bool:
-        if everything:
+        if order_ids is None:
             result = await planet.orders.cancel_all()
         else:
-            result = await planet.orders.cancel_many(ids)
+            result = await planet.orders.cancel_many(order_ids)
         if wants_json(json):
             print_json(_document(result))
         else:
@@ -290,18 +274,20 @@ def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, j
 
     [dim]planet-async orders wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 3600[/]
     """
-    ids = read_ids(order_ids, _order_id)
+    results = OrderResults(json)
 
-    async def work(planet: Planet) -> bool:
-        results = OrderResults(json)
-        with ProgressDisplay() as display:
-            waiting = StatesStep(display.step("Waiting for orders", len(ids)))
-            async for outcome in planet.orders.wait_many(ids, timeout=timeout):
-                waiting.advance("error" if outcome.error else outcome.unwrap().state)
-                results.add(outcome.id, outcome.value, error=outcome.error)
-        return results.finish()
+    def add(outcome: Outcome[Order]) -> str | None:
+        results.add(outcome.id, outcome.value, error=outcome.error)
+        return outcome.value.state if outcome.value else None
 
-    with_planet(context, work)
+    wait_for_each(
+        context,
+        "orders",
+        order_ids,
+        lambda planet: planet.orders.wait_many(order_ids, timeout=timeout),
+        results=results,
+        add=add,
+    )
 
 
 def run(
@@ -372,7 +358,6 @@ def download(
 
     [dim]planet-async orders download 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --to data[/]
     """
-    ids = read_ids(order_ids, _order_id)
 
     async def work(planet: Planet) -> bool:
         results = OrderResults(json)
@@ -398,8 +383,8 @@ def download(
             downloading.advance(display.received)
 
         with ProgressDisplay() as display:
-            downloading = display.step("Downloading", len(ids))
-            await for_each(ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
+            downloading = display.step("Downloading", len(order_ids))
+            await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()
 
     with_planet(context, work)
@@ -409,12 +394,12 @@ _DOWNLOADED_AT_ONCE = 4
 _FAILED = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 
 
-class OrderResults:
+class OrderResults(Results):
     """The results of orders: their state, their files, or the error."""
 
     def __init__(self, json: bool) -> None:
+        super().__init__(("id", "state", "files", "name"), json=json)
         self.ids: set[str] = set()
-        self._results = Results(("id", "state", "files", "name"), json=json)
 
     def add(
         self,
@@ -428,44 +413,32 @@ class OrderResults:
     ) -> None:
         """Add what became of an order, or of the request for one, as far as it is known.
 
-        Args:
-            id_: The id of the order, if there is one.
-            order: The order, as far as it is known.
-            downloaded: Its files, or where it was delivered to.
-            request: What it was placed from.
-            error: Why it has no files, or was not placed.
-            has_files: Whether the command downloads, so that an order without files is shown as such.
+        With `has_files`, the command downloads: an order without files is shown as such.
         """
         name = order.name if order else str(request.body["name"]) if request else ""
-        document: dict[str, Any] = {"id": id_, "name": name, "state": order and order.state}
+        state = order and order.state
+        document: dict[str, Any] = {"id": id_, "name": name, "state": state}
         if request is not None:
             document |= {"file": request.file, "line": request.line}
-        paths = downloaded.paths if downloaded else () if has_files else None
-        shown: object = None if paths is None else len(paths)
-        if paths is not None:
-            document["paths"] = [str(path) for path in paths]
+        shown: object = None
+        if downloaded or has_files:
+            paths = downloaded.paths if downloaded else ()
+            shown, document["paths"] = len(paths), [str(path) for path in paths]
         if downloaded and downloaded.delivered_to:
             shown = document["delivered_to"] = downloaded.delivered_to
         if downloaded and downloaded.unverified:
             document["unverified"] = [str(path) for path in downloaded.unverified]
             print_error(f"order {id_}: {_unverified(downloaded.unverified)}")
         document |= {"error_hints": order.error_hints if order else (), "error": error and one_line(error)}
-        problem = None
-        if error is not None:
-            problem = one_line(error)
-        elif order is not None and order.state in _FAILED:
+        problem = document["error"]
+        if problem is None and order is not None and state in _FAILED:
             hints = "; ".join(order.error_hints) or "the API gives no reason"
-            problem = f"order {order.id} is {order.state}: {hints}"
+            problem = f"order {order.id} is {state}: {hints}"
         if problem is not None and request is not None:
             problem = about(request.where, problem)
-        row = (id_ or "-", order.state if order else "?", shown, name)
-        self._results.add(document, row, problem)
+        self.add_row(document, (id_ or "-", state or "?", shown, name), problem)
         if id_ is not None:
             self.ids.add(id_)
-
-    def finish(self) -> bool:
-        """Print what is left to print; return whether all went well."""
-        return self._results.finish()
 
 
 _MOST_NAMED = 5
@@ -489,7 +462,7 @@ class JobProgress:
         for request in requests:
             self._requests.setdefault(str(request.body["name"]), []).append(request)
         self._placing = display.step("Placing orders", self.total)
-        self._waiting = StatesStep(display.step("Waiting for orders", self.total))
+        self._waiting = display.step("Waiting for orders", self.total)
         self._downloading = display.step("Downloading", self.total)
 
     def update(self, order: Order) -> None:
@@ -498,7 +471,7 @@ class JobProgress:
         if before is None:
             self._placing.advance()
         if order.state.is_final and not (before and before.state.is_final):
-            self._waiting.advance(order.state)
+            self._waiting.advance(state=order.state)
         self.orders[order.id] = order
 
     def end(self, outcome: Outcome[DownloadedOrder]) -> None:
@@ -506,7 +479,7 @@ class JobProgress:
         order = self.orders.get(outcome.id)
         if order is None:
             self._placing.advance()
-            self._waiting.advance("error")
+            self._waiting.advance(state="error")
         else:
             self._display.forget(order.id)
         self._downloading.advance(self._display.received)
@@ -541,3 +514,6 @@ def _saying_how_to_resume(
                 f" planet-async orders download {' '.join(left)} --to {shlex.quote(str(to))}"
             )
         raise
+
+
+COMMANDS = (create, get, list_, wait, run, download, cancel, stats)

@@ -9,14 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
+from datetime import datetime
 from types import TracebackType
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Generic, Self, TypeVar
 
 import typer
 from attrs import field, frozen
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress import (
@@ -46,17 +47,13 @@ def wants_json(asked: bool) -> bool:
     return asked or not sys.stdout.isatty()
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+def print_json(document: object) -> None:
     """Print the only JSON document of a command: indented on a terminal."""
-    _write_json(document, indent=2 if sys.stdout.isatty() else None)
+    print_json_line(document, indent=2 if sys.stdout.isatty() else None)
 
 
-def print_json_line(document: Mapping[str, Any]) -> None:
+def print_json_line(document: object, *, indent: int | None = None) -> None:
     """Print one of many JSON documents, each on its line."""
-    _write_json(document)
-
-
-def _write_json(document: Mapping[str, Any], *, indent: int | None = None) -> None:
     # ASCII only, which every encoding of standard output can hold.
     sys.stdout.write(json.dumps(document, indent=indent) + "\n")
     sys.stdout.flush()
@@ -112,16 +109,6 @@ def states_text(states: Mapping[str, int]) -> Text:
     )
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes for people."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:  # noqa: PLR2004 - what kilo means
-            return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
-        amount /= 1000
-    return f"{amount:,.1f} TB"
-
-
 def cell(value: object) -> Text:
     """Return how a value is shown in a table; None is shown as nothing, times are in UTC."""
     match value:
@@ -129,26 +116,19 @@ def cell(value: object) -> Text:
             return value
         case OpenEnum():
             return state_text(value)
-    return Text(clean(_words(value)))
-
-
-def _words(value: object) -> str:
-    match value:
         case None:
             words = ""
         case bool():
             words = "yes" if value else "no"
         case datetime():
             words = f"{value:%Y-%m-%d %H:%M}"
-        case date():
-            words = value.isoformat()
         case int() | float():
             words = _number(value)
         case Iterable() if not isinstance(value, str):
             words = ", ".join(map(str, value))
         case _:
             words = str(value)
-    return words
+    return Text(clean(words))
 
 
 def _number(value: float) -> str:
@@ -163,41 +143,46 @@ def measure(value: float | None, unit: str) -> str | None:
 # --- Tables
 
 
+Shown = Mapping[str, str | Callable[[T], object]]
+"""What is shown of a record, by its title: an attribute, or a function of the record."""
+
+
 @frozen
 class View(Generic[T]):
     """How records of one kind are shown to a person: many in a table, one in a panel or on a line.
 
-    Columns and facts are functions of a record by their title. A line is made of the columns named in `line`.
+    A line is made of the columns named in `line`.
     """
 
     name: str
-    columns: Mapping[str, Callable[[T], object]]
+    columns: Shown[T]
     title: Callable[[T], str] = str
-    facts: Mapping[str, Callable[[T], object]] = field(factory=dict)
+    facts: Shown[T] = field(factory=dict)
     below: Callable[[T], RenderableType | None] = lambda _: None
     line: Sequence[str] = ("id", "status", "name")
 
     def print_table(self, records: Sequence[T]) -> None:
         """Print the records, or that there are none."""
         if records:
-            rows = [[show(record) for show in self.columns.values()] for record in records]
+            rows = [[_value(record, show) for show in self.columns.values()] for record in records]
             print_table(list(self.columns), rows)
         else:
             stdout().print(f"no {self.name}", style="dim")
 
     def print_panel(self, record: T) -> None:
         """Print all that is known of one record."""
-        print_panel(
-            self.title(record),
-            {title: show(record) for title, show in self.facts.items()},
-            self.below(record),
-        )
+        facts = {title: _value(record, show) for title, show in self.facts.items()}
+        print_panel(self.title(record), facts, self.below(record))
 
     def print_line(self, record: T) -> None:
         """Print one record on a line."""
-        first, *others = (cell(self.columns[title](record)) for title in self.line)
+        first, *others = (cell(_value(record, self.columns[title])) for title in self.line)
         first.stylize("bold")
         stdout().print(Text("  ").join((first, *others)), soft_wrap=True)
+
+
+def _value(record: T, show: str | Callable[[T], object]) -> object:
+    return getattr(record, show) if isinstance(show, str) else show(record)
 
 
 _NARROWEST = 10  # the letters that the last column keeps
@@ -363,34 +348,25 @@ class ProgressDisplay:
     @property
     def received(self) -> str:
         """The files and bytes received so far, for people."""
-        return f"{self.files:,} files, {size_text(self.bytes)}"
+        return f"{self.files:,} files, {decimal(self.bytes)}"
 
 
 class Step:
-    """One bar of a `ProgressDisplay`, with a note behind it."""
+    """One bar of a `ProgressDisplay`, with a note behind it: how many things ended in which state, if any."""
 
     def __init__(self, bars: Progress, bar: TaskID) -> None:
         self._bars = bars
         self._bar = bar
-
-    def advance(self, note: str | Text | None = None) -> None:
-        """Count one more thing as done."""
-        self._bars.advance(self._bar)
-        if note is not None:
-            self._bars.update(self._bar, note=note if isinstance(note, str) else note.markup)
-
-
-class StatesStep:
-    """A step that shows how many things ended in which state."""
-
-    def __init__(self, step: Step) -> None:
-        self._step = step
         self._states: Counter[str] = Counter()
 
-    def advance(self, state: str) -> None:
-        """Count one more thing that ended in a state."""
-        self._states[state] += 1
-        self._step.advance(states_text(self._states))
+    def advance(self, note: str | None = None, *, state: str | None = None) -> None:
+        """Count one more thing as done, or as ended in a state."""
+        if state is not None:
+            self._states[state] += 1
+            note = states_text(self._states).markup
+        self._bars.advance(self._bar)
+        if note is not None:
+            self._bars.update(self._bar, note=note)
 
 
 # --- What the library logs

@@ -12,7 +12,7 @@ from planet_async.cli.runner import (
     Folder,
     Limit,
     Overwrite,
-    read_id,
+    id_argument,
     show_list,
     show_one,
     with_planet,
@@ -21,35 +21,27 @@ from planet_async.cli.runner import (
 VIEW = View[Report](
     "reports",
     columns={
-        "id": lambda report: report.report_id,
-        "from": lambda report: report.data_date_start,
-        "to": lambda report: report.data_date_end,
-        "cadence": lambda report: report.cadence,
-        "rows": lambda report: report.num_rows,
-        "type": lambda report: report.report_type,
+        "id": "report_id",
+        "from": "data_date_start",
+        "to": "data_date_end",
+        "cadence": "cadence",
+        "rows": "num_rows",
+        "type": "report_type",
     },
     title=lambda report: f"report {report.report_id}",
     facts={
-        "from": lambda report: report.data_date_start,
-        "to": lambda report: report.data_date_end,
-        "type": lambda report: report.report_type,
-        "cadence": lambda report: report.cadence,
-        "organization": lambda report: _text(report.org_id),
-        "plan": lambda report: _text(report.plan_id),
-        "status": lambda report: report.status,
-        "rows": lambda report: report.num_rows,
+        "from": "data_date_start",
+        "to": "data_date_end",
+        "type": "report_type",
+        "cadence": "cadence",
+        "organization": lambda report: report.org_id and str(report.org_id),  # an id has no thousands
+        "plan": lambda report: report.plan_id and str(report.plan_id),
+        "status": "status",
+        "rows": "num_rows",
         "parts": lambda report: len(report.contents),
     },
 )
-
-
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)  # an id has no thousands
-
-
-ReportId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of a report; - reads it from standard input.")
-]
+ReportId = Annotated[str, id_argument("a report", str)]
 
 
 def list_(
@@ -101,8 +93,7 @@ def get(context: typer.Context, report_id: ReportId, json: Json = False) -> None
 
     [dim]planet-async reports get 739389001 | jq .num_rows[/]
     """
-    id_ = read_id(report_id, str)
-    show_one(context, lambda planet: planet.reports.get(id_), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.reports.get(report_id), VIEW.print_panel, json=json)
 
 
 def download(
@@ -112,18 +103,22 @@ def download(
 
     [dim]planet-async reports download 739389001 --to usage[/]
     """
-    id_ = read_id(report_id, str)
 
     async def work(planet: Planet) -> bool:
         with ProgressDisplay() as display:
             downloading = display.step("Downloading", 1)
-            paths = await planet.reports.download(id_, to, overwrite=overwrite, progress=display.receive)
+            paths = await planet.reports.download(
+                report_id, to, overwrite=overwrite, progress=display.receive
+            )
             downloading.advance(display.received)
         if wants_json(json):
-            print_json({"report_id": id_, "paths": [str(path) for path in paths]})
+            print_json({"report_id": report_id, "paths": [str(path) for path in paths]})
         else:
             for path in paths:
                 stdout().print(Text(clean(path)), soft_wrap=True)
         return True
 
     with_planet(context, work)
+
+
+COMMANDS = (list_, get, download)

@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -25,16 +25,19 @@ from planet_async import (
     Config,
     InvalidRequest,
     MissingCredentials,
+    Outcome,
     Paginator,
     Planet,
     PlanetError,
     UnknownKeyWarning,
 )
 from planet_async.cli.output import (
+    ProgressDisplay,
     View,
     about,
     clean,
     log_lines,
+    one_line,
     print_error,
     print_json,
     print_json_line,
@@ -178,7 +181,6 @@ def _give_up_stdout() -> None:
 
 STDIN = "-"
 _NOTHING_SENT = "Nothing was sent."
-_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -198,7 +200,7 @@ class InputRequest:
 
 
 def read_requests(
-    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] = _NOTHING
+    sources: Sequence[str], model: type[Any] | None, also: Mapping[str, Any] | None = None
 ) -> list[InputRequest]:
     """Read and check all requests, or end the command with a line for each that is wrong.
 
@@ -209,7 +211,6 @@ def read_requests(
     found: list[InputRequest] = []
     problems: list[Exception] = []
     with reporting():
-        _check_stdin(sources)
         for number, source in enumerate(sources, start=1):
             try:
                 found += _requests_in(source, number, model, also)
@@ -234,26 +235,51 @@ def read_request(source: str, model: type[Any] | None) -> InputRequest:
     return requests[0]
 
 
-def read_ids(values: Sequence[str], check: Callable[[str], str], *alone: str) -> list[str]:
+def read_ids(values: Sequence[str], check: Callable[[str], str]) -> list[str]:
     """Return the ids, each once, or end the command if one is none.
 
     ``-`` stands for the ids on standard input: separated by white space, or as JSON, be it texts or objects
-    with an ``id``, as the commands print them. `alone` are other arguments that may be ``-``.
+    with an ``id``, as the commands print them.
     """
     found: dict[str, None] = {}
     with reporting():
-        _check_stdin([*values, *alone])
         for value in values:
             for id_ in _ids_on_stdin() if value == STDIN else (value,):
                 found[check(id_)] = None
-        if not found:
-            print_error("standard input holds no ids; nothing is to be done")
     return list(found)
 
 
-def read_id(value: str, check: Callable[[str], str], *alone: str) -> str:
-    """Return one id; see `read_ids`."""
-    ids = read_ids([value], check, *alone)
+def ids_argument(things: str, check: Callable[[str], str]) -> Any:
+    """Make the argument for the ids of several things: a list of checked ids, None where none was passed."""
+
+    def read(values: list[str] | None) -> list[str] | None:
+        if not values:
+            return None
+        ids = read_ids(values, check)
+        if not ids:
+            print_error("standard input holds no ids; nothing is to be done")
+            raise typer.Exit
+        return ids
+
+    help_ = f"The ids of {things}; - reads them from standard input."
+    return typer.Argument(metavar="ID", callback=read, help=help_)
+
+
+def id_argument(thing: str, check: Callable[[str], str]) -> Any:
+    """Make the argument for one id: checked, None where none was passed."""
+
+    def read(value: str | None) -> str | None:
+        return read_id(value, check)
+
+    help_ = f"The id of {thing}; - reads it from standard input."
+    return typer.Argument(metavar="ID", callback=read, help=help_)
+
+
+def read_id(value: str | None, check: Callable[[str], str]) -> str | None:
+    """Return one checked id, or end the command; see `read_ids`."""
+    if value is None:
+        return None
+    ids = read_ids([value], check)
     with reporting():
         if len(ids) != 1:
             raise InvalidRequest(f"expected one id on standard input, got {len(ids)}")
@@ -265,19 +291,8 @@ def uuid_of(what: str) -> Callable[[str], str]:
     return lambda value: checked_id(value, what).lower()
 
 
-def parse_request(content: bytes, where: str, model: type[Any] | None) -> Mapping[str, Any]:
-    """Return the only request in a file; InvalidRequest says what is wrong where."""
-    [(_, document)] = _documents(content, where)
-    return _checked(document, where, model)
-
-
-def _check_stdin(sources: Sequence[str]) -> None:
-    if list(sources).count(STDIN) > 1:
-        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
-
-
 def _requests_in(
-    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any]
+    source: str, number: int, model: type[Any] | None, also: Mapping[str, Any] | None
 ) -> list[InputRequest]:
     inline = source.strip()
     if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
@@ -291,7 +306,7 @@ def _requests_in(
     requests: list[InputRequest] = []
     problems: list[InvalidRequest] = []
     for line, found in documents:
-        document = {**found, **also} if isinstance(found, dict) else found
+        document = {**found, **(also or {})} if isinstance(found, dict) else found
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -308,13 +323,22 @@ def _requests_in(
 
 def _read(source: str, where: str) -> bytes:
     try:
-        if source != STDIN:
-            return Path(source).read_bytes()
-        return sys.stdin.buffer.read() if sys.stdin is not None else b""
+        return _read_stdin() if source == STDIN else Path(source).read_bytes()
+    except InvalidRequest:
+        raise
     except OSError as error:
         raise _wrong(where, f"cannot be read: {error.strerror or error}") from None
     except ValueError:
         raise _wrong(where, "cannot be read: no file can have that name") from None
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        return b""
+    if sys.stdin.closed:
+        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
+    with sys.stdin as stdin:
+        return stdin.buffer.read()
 
 
 def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[str, Any]:
@@ -466,7 +490,7 @@ def create_each(
     create: Callable[[Planet, Mapping[str, Any]], Awaitable[R]],
     view: View[R],
     *,
-    also: Mapping[str, Any] = _NOTHING,
+    also: Mapping[str, Any] | None = None,
     listing: str,
     json: bool,
 ) -> None:
@@ -546,6 +570,27 @@ async def for_each(
             group.start_soon(worker)
 
 
+def wait_for_each(
+    context: typer.Context,
+    things: str,
+    ids: Sequence[str],
+    wait: Callable[[Planet], AsyncIterator[Outcome[R]]],
+    *,
+    results: "Results",
+    add: Callable[[Outcome[R]], str | None],
+) -> None:
+    """Wait for things, and print the results when all have ended; `add` adds one, and returns its state."""
+
+    async def work(planet: Planet) -> bool:
+        with ProgressDisplay() as display:
+            waiting = display.step(f"Waiting for {things}", len(ids))
+            async for outcome in wait(planet):
+                waiting.advance(state=add(outcome) or "error")
+        return results.finish()
+
+    with_planet(context, work)
+
+
 class Results:
     """Results of many requests: a line of JSON for each as it comes, or a table at the end."""
 
@@ -555,13 +600,26 @@ class Results:
         self._rows: list[Sequence[object]] = []
         self._problems: list[str] = []
 
-    def add(self, document: Mapping[str, Any], row: Sequence[object], problem: str | None = None) -> None:
+    def add_row(self, document: Mapping[str, Any], row: Sequence[object], problem: str | None) -> None:
         """Add the next result; `problem` says why it is no success."""
         if self._json:
             print_json_line(document)
         self._rows.append(row)
         if problem is not None:
             self._problems.append(problem)
+
+    def add_outcome(self, outcome: Outcome[Any], is_good: Callable[[Any], bool]) -> str | None:
+        """Add the end of a wait for something with a status and a name; return the status."""
+        found, error = outcome.value, outcome.error
+        status, name = (found.status, found.name) if found else (None, None)
+        problem = None
+        if error is not None:
+            problem = about(outcome.id, error)
+        elif not is_good(found):
+            problem = f"{outcome.id} is {status}"
+        document = {"id": outcome.id, "name": name, "status": status, "error": error and one_line(error)}
+        self.add_row(document, (outcome.id, status or "?", name), problem)
+        return status
 
     def finish(self) -> bool:
         """Print the table and the problems; return whether all went well."""
@@ -572,10 +630,10 @@ class Results:
         return not self._problems
 
 
-def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, *, things: str, question: str) -> None:
+def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, question: str) -> None:
     """End the command unless it has ids, or else --all and the agreement of a person, or --yes."""
-    if bool(ids) == everything:
-        raise typer.BadParameter(f"pass the ids of {things}, or --all")
+    if (ids is None) != everything:
+        raise typer.BadParameter("pass ids, or --all")
     if everything and not yes:
         if not can_ask():
             raise typer.BadParameter("--all needs --yes where there is no terminal to ask on")

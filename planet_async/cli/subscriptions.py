@@ -33,8 +33,8 @@ from planet_async.cli.runner import (
     act_on_each,
     confirm_bulk,
     create_each,
-    read_id,
-    read_ids,
+    id_argument,
+    ids_argument,
     read_request,
     show_list,
     show_one,
@@ -45,11 +45,11 @@ from planet_async.cli.runner import (
 )
 from planet_async.models.subscription_request import SubscriptionRequest
 from planet_async.models.subscriptions import (
-    ResultCounts,
+    ResultsSummary,
     ResultStatus,
     Subscription,
-    SubscriptionCounts,
     SubscriptionResult,
+    SubscriptionsSummary,
     SubscriptionStatus,
 )
 from planet_async.services._csv import CsvRows
@@ -82,18 +82,18 @@ def _hints(subscription: Subscription) -> str:
 VIEW = View[Subscription](
     "subscriptions",
     columns={
-        "id": lambda subscription: subscription.id,
-        "status": lambda subscription: subscription.status,
-        "created (UTC)": lambda subscription: subscription.created,
+        "id": "id",
+        "status": "status",
+        "created (UTC)": "created",
         "source": lambda subscription: _type(subscription.source),
-        "name": lambda subscription: subscription.name,
+        "name": "name",
     },
     title=lambda subscription: subscription.name,
     facts={
-        "id": lambda subscription: subscription.id,
-        "status": lambda subscription: subscription.status,
-        "created": lambda subscription: subscription.created,
-        "updated": lambda subscription: subscription.updated,
+        "id": "id",
+        "status": "status",
+        "created": "created",
+        "updated": "updated",
         "source": lambda subscription: _type(subscription.source),
         "items": _parameter("item_types", "id"),
         "assets": _parameter("asset_types"),
@@ -109,26 +109,18 @@ VIEW = View[Subscription](
 RESULTS = View[SubscriptionResult](
     "results",
     columns={
-        "id": lambda result: result.id,
-        "status": lambda result: result.status,
-        "created (UTC)": lambda result: result.created,
+        "id": "id",
+        "status": "status",
+        "created (UTC)": "created",
         "files": lambda result: len(result.outputs),
-        "item": lambda result: result.item_id,
+        "item": "item_id",
     },
 )
 
 _subscription_id = uuid_of("subscription")
-SubscriptionId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of a subscription; - reads it from standard input.")
-]
-SubscriptionIds = Annotated[
-    list[str],
-    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
-]
-AnyIds = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="ID", help="The ids of subscriptions; - reads them from standard input."),
-]
+SubscriptionId = Annotated[str, id_argument("a subscription", _subscription_id)]
+SubscriptionIds = Annotated[list[str], ids_argument("subscriptions", _subscription_id)]
+AnyIds = Annotated[list[str] | None, ids_argument("subscriptions", _subscription_id)]
 All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
 Bulk = Annotated[
     bool, typer.Option("--bulk", help="In one request, which the API accepts at once and acts on later.")
@@ -158,8 +150,7 @@ def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = Fa
 
     [dim]planet-async subscriptions get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    id_ = read_id(subscription_id, _subscription_id)
-    show_one(context, lambda planet: planet.subscriptions.get(id_), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), VIEW.print_panel, json=json)
 
 
 def list_(
@@ -236,10 +227,12 @@ def update(
 
     [dim]planet-async subscriptions update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 field-7.json[/]
     """
-    id_ = read_id(subscription_id, _subscription_id, file)
     request = read_request(file, SubscriptionRequest)
     show_one(
-        context, lambda planet: planet.subscriptions.update(id_, request.body), VIEW.print_panel, json=json
+        context,
+        lambda planet: planet.subscriptions.update(subscription_id, request.body),
+        VIEW.print_panel,
+        json=json,
     )
 
 
@@ -250,10 +243,12 @@ def patch(
 
     [dim]planet-async subscriptions patch 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 name.json[/]
     """
-    id_ = read_id(subscription_id, _subscription_id, file)
     changes = read_request(file, None)
     show_one(
-        context, lambda planet: planet.subscriptions.patch(id_, changes.body), VIEW.print_panel, json=json
+        context,
+        lambda planet: planet.subscriptions.patch(subscription_id, changes.body),
+        VIEW.print_panel,
+        json=json,
     )
 
 
@@ -262,8 +257,9 @@ def cancel(context: typer.Context, subscription_ids: SubscriptionIds, json: Json
 
     [dim]planet-async subscriptions cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    ids = read_ids(subscription_ids, _subscription_id)
-    act_on_each(context, ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json)
+    act_on_each(
+        context, subscription_ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json
+    )
 
 
 def suspend(
@@ -280,17 +276,16 @@ def suspend(
 
     [dim]planet-async subscriptions suspend 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    question = "Suspend all your subscriptions?"
-    confirm_bulk(subscription_ids, everything, yes, things="subscriptions", question=question)
-    ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
-    if everything:
+    confirm_bulk(subscription_ids, everything, yes, "Suspend all your subscriptions?")
+    if subscription_ids is None:
         _accept(context, lambda planet: planet.subscriptions.suspend_all(details=details), "all", json)
     elif bulk:
+        ids = subscription_ids
         _accept(context, lambda planet: planet.subscriptions.suspend_many(ids, details=details), ids, json)
     else:
         act_on_each(
             context,
-            ids,
+            subscription_ids,
             lambda planet, id_: planet.subscriptions.suspend(id_, details=details),
             VIEW,
             json=json,
@@ -310,15 +305,20 @@ def reactivate(
 
     [dim]planet-async subscriptions reactivate 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    question = "Reactivate all your subscriptions?"
-    confirm_bulk(subscription_ids, everything, yes, things="subscriptions", question=question)
-    ids = read_ids(subscription_ids or (), _subscription_id) if not everything else []
-    if everything:
+    confirm_bulk(subscription_ids, everything, yes, "Reactivate all your subscriptions?")
+    if subscription_ids is None:
         _accept(context, lambda planet: planet.subscriptions.reactivate_all(), "all", json)
     elif bulk:
+        ids = subscription_ids
         _accept(context, lambda planet: planet.subscriptions.reactivate_many(ids), ids, json)
     else:
-        act_on_each(context, ids, lambda planet, id_: planet.subscriptions.reactivate(id_), VIEW, json=json)
+        act_on_each(
+            context,
+            subscription_ids,
+            lambda planet, id_: planet.subscriptions.reactivate(id_),
+            VIEW,
+            json=json,
+        )
 
 
 def _accept(
@@ -364,7 +364,6 @@ def results(
     """
     if csv and json:
         raise typer.BadParameter("pass --json or --csv, not both")
-    id_ = read_id(subscription_id, _subscription_id)
     filters: ResultFilters = {
         "status": status or None,
         "created": created,
@@ -374,11 +373,13 @@ def results(
         "user_id": user_id,
     }
     if csv:
-        _print_csv(context, lambda planet: planet.subscriptions.results_csv(id_, **filters), limit)
+        _print_csv(
+            context, lambda planet: planet.subscriptions.results_csv(subscription_id, **filters), limit
+        )
     else:
         show_list(
             context,
-            lambda planet: planet.subscriptions.results(id_, page_size=page_size, **filters),
+            lambda planet: planet.subscriptions.results(subscription_id, page_size=page_size, **filters),
             RESULTS,
             limit=limit,
             json=json,
@@ -409,7 +410,7 @@ def _print_csv(
 def summary(
     context: typer.Context,
     subscription_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Count the results of this subscription instead.")
+        str | None, id_argument("a subscription whose results are counted instead", _subscription_id)
     ] = None,
     json: Json = False,
 ) -> None:
@@ -418,22 +419,18 @@ def summary(
     [dim]planet-async subscriptions summary | jq .subscriptions.running[/]
     """
     if subscription_id is None:
-        show_one(
-            context,
-            lambda planet: planet.subscriptions.summary(),
-            lambda found: _print_counts(found.subscriptions),
-            json=json,
-        )
+        show_one(context, lambda planet: planet.subscriptions.summary(), _print_summary, json=json)
     else:
-        id_ = read_id(subscription_id, _subscription_id)
-        show_one(
-            context,
-            lambda planet: planet.subscriptions.results_summary(id_),
-            lambda found: _print_counts(found.results),
-            json=json,
-        )
+        id_ = subscription_id
+        show_one(context, lambda planet: planet.subscriptions.results_summary(id_), _print_summary, json=json)
 
 
-def _print_counts(counts: SubscriptionCounts | ResultCounts) -> None:
-    rows = [(state_text(status), count) for status, count in asdict(counts).items()]
-    print_table(("status", "count"), rows)
+def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:
+    counts = found.subscriptions if isinstance(found, SubscriptionsSummary) else found.results
+    print_table(("status", "count"), [(state_text(name), n) for name, n in asdict(counts).items()])
+
+
+COMMANDS = (
+    *(create, get, list_, update, patch),
+    *(cancel, suspend, reactivate, results, summary),
+)

@@ -8,6 +8,7 @@ from planet_async import (
     Capture,
     ImagingWindow,
     ImagingWindowRequest,
+    Outcome,
     Planet,
     Pricing,
     PricingFailure,
@@ -20,12 +21,8 @@ from planet_async import (
 )
 from planet_async.cli.output import (
     Json,
-    ProgressDisplay,
-    StatesStep,
     View,
-    about,
     measure,
-    one_line,
     print_error,
     print_json,
     print_json_line,
@@ -47,15 +44,17 @@ from planet_async.cli.runner import (
     Timeout,
     act_on_each,
     create_each,
+    id_argument,
+    ids_argument,
     parse_filters,
     read_id,
-    read_ids,
     read_request,
     read_requests,
     show_list,
     show_one,
     time_option,
     uuid_of,
+    wait_for_each,
     with_planet,
     words_option,
 )
@@ -69,62 +68,52 @@ def _cancellable(order: TaskingOrder) -> str | None:
 
 VIEW = View[TaskingOrder](
     "orders",
-    columns={
-        "id": lambda order: order.id,
-        "status": lambda order: order.status,
-        "created (UTC)": lambda order: order.created_time,
-        "name": lambda order: order.name,
-    },
+    columns={"id": "id", "status": "status", "created (UTC)": "created_time", "name": "name"},
     title=lambda order: order.name,
     facts={
-        "id": lambda order: order.id,
-        "status": lambda order: order.status,
-        "created": lambda order: order.created_time,
-        "updated": lambda order: order.updated_time,
-        "from": lambda order: order.start_time,
-        "to": lambda order: order.end_time,
-        "scheduling": lambda order: order.scheduling_type,
-        "PL number": lambda order: order.pl_number,
-        "product": lambda order: order.product,
+        "id": "id",
+        "status": "status",
+        "created": "created_time",
+        "updated": "updated_time",
+        "from": "start_time",
+        "to": "end_time",
+        "scheduling": "scheduling_type",
+        "PL number": "pl_number",
+        "product": "product",
         "geometry": lambda order: (order.original_geometry or order.geometry or {}).get("type"),
         "area": lambda order: measure(order.requested_sqkm, " km²"),
         "imaged": lambda order: measure(order.fulfilled_sqkm, " km²"),
         "cost": lambda order: measure(order.estimated_quota_cost, " of quota"),
-        "captures": lambda order: order.capture_count,
-        "published": lambda order: order.capture_status_published_count,
+        "captures": "capture_count",
+        "published": "capture_status_published_count",
         "cancellable": _cancellable,
     },
 )
 WINDOWS = View[ImagingWindow](
     "imaging windows",
     columns={
-        "id": lambda window: window.id,
-        "from (UTC)": lambda window: window.start_time,
-        "to (UTC)": lambda window: window.end_time,
-        "satellite": lambda window: window.satellite_type,
+        "id": "id",
+        "from (UTC)": "start_time",
+        "to (UTC)": "end_time",
+        "satellite": "satellite_type",
         "off nadir, at most": lambda window: measure(window.off_nadir_angle_max, "°"),
     },
 )
 CAPTURES = View[Capture](
     "captures",
     columns={
-        "id": lambda capture: capture.id,
-        "status": lambda capture: capture.status,
+        "id": "id",
+        "status": "status",
         "acquired (UTC)": lambda capture: capture.acquired_time or capture.planned_acquisition_time,
         "clouds": lambda capture: None if capture.cloud_cover is None else f"{capture.cloud_cover:.0%}",
-        "fulfilling": lambda capture: capture.fulfilling,
-        "items": lambda capture: capture.item_ids,
+        "fulfilling": "fulfilling",
+        "items": "item_ids",
     },
 )
 
 _order_id = uuid_of("order")
-OrderId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of a tasking order; - reads it from standard input.")
-]
-OrderIds = Annotated[
-    list[str],
-    typer.Argument(metavar="ID", help="The ids of tasking orders; - reads them from standard input."),
-]
+OrderId = Annotated[str, id_argument("a tasking order", _order_id)]
+OrderIds = Annotated[list[str], ids_argument("tasking orders", _order_id)]
 Moment = Annotated[str | None, time_option("A time such as 2026-01-01T00:00:00Z.")]
 
 
@@ -151,8 +140,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async tasking get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    id_ = read_id(order_id, _order_id)
-    show_one(context, lambda planet: planet.tasking.get(id_), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW.print_panel, json=json)
 
 
 def list_(
@@ -210,9 +198,10 @@ def update(context: typer.Context, order_id: OrderId, file: ChangesFile, json: J
 
     [dim]planet-async tasking update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 changes.json[/]
     """
-    id_ = read_id(order_id, _order_id, file)
     changes = read_request(file, TaskingOrderChanges)
-    show_one(context, lambda planet: planet.tasking.update(id_, changes.body), VIEW.print_panel, json=json)
+    show_one(
+        context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW.print_panel, json=json
+    )
 
 
 def cancel(context: typer.Context, order_ids: OrderIds, json: Json = False) -> None:
@@ -220,8 +209,7 @@ def cancel(context: typer.Context, order_ids: OrderIds, json: Json = False) -> N
 
     [dim]planet-async tasking cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    ids = read_ids(order_ids, _order_id)
-    act_on_each(context, ids, lambda planet, id_: planet.tasking.cancel(id_), VIEW, json=json)
+    act_on_each(context, order_ids, lambda planet, id_: planet.tasking.cancel(id_), VIEW, json=json)
 
 
 def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, json: Json = False) -> None:
@@ -231,38 +219,24 @@ def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, j
 
     [dim]planet-async tasking wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 86400[/]
     """
-    ids = read_ids(order_ids, _order_id)
+    results = Results(("id", "status", "name"), json=json)
 
-    async def work(planet: Planet) -> bool:
-        results = Results(("id", "status", "name"), json=json)
-        with ProgressDisplay() as display:
-            waiting = StatesStep(display.step("Waiting for orders", len(ids)))
-            async for outcome in planet.tasking.wait_many(ids, timeout=timeout):
-                order, error = outcome.value, outcome.error
-                status, name = (order.status, order.name) if order else (None, None)
-                problem = None
-                if error is not None:
-                    problem = about(outcome.id, error)
-                elif status is not TaskingStatus.FULFILLED:
-                    problem = f"order {outcome.id} is {status}"
-                document = {
-                    "id": outcome.id,
-                    "name": name,
-                    "status": status,
-                    "error": error and one_line(error),
-                }
-                results.add(document, (outcome.id, status or "?", name), problem)
-                waiting.advance(status or "error")
-        return results.finish()
+    def add(outcome: Outcome[TaskingOrder]) -> str | None:
+        return results.add_outcome(outcome, lambda order: order.status is TaskingStatus.FULFILLED)
 
-    with_planet(context, work)
+    wait_for_each(
+        context,
+        "orders",
+        order_ids,
+        lambda planet: planet.tasking.wait_many(order_ids, timeout=timeout),
+        results=results,
+        add=add,
+    )
 
 
 def pricing(
     context: typer.Context,
-    order_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The id of an order that was placed.")
-    ] = None,
+    order_id: Annotated[str | None, id_argument("an order that was placed", _order_id)] = None,
     preview: Annotated[
         list[str] | None,
         typer.Option(metavar="REQUEST.json", help="Price orders without placing them. Repeatable."),
@@ -278,7 +252,7 @@ def pricing(
     if (order_id is None) == (not preview):
         raise typer.BadParameter("pass the id of an order, or --preview with requests")
     if order_id is not None:
-        id_ = read_id(order_id, _order_id)
+        id_ = order_id
         show_one(context, lambda planet: planet.tasking.pricing(id_), _print_price, json=json)
     else:
         _preview(context, preview or [], json)
@@ -380,7 +354,7 @@ def captures(
 
     [dim]planet-async tasking captures --order-id 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    id_ = None if order_id is None else read_id(order_id, _order_id)
+    id_ = read_id(order_id, _order_id)
     others = parse_filters(filters)
     show_list(
         context,
@@ -391,3 +365,6 @@ def captures(
         limit=limit,
         json=json,
     )
+
+
+COMMANDS = (create, get, list_, update, cancel, wait, pricing, windows, captures)

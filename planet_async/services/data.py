@@ -105,9 +105,9 @@ _DIGEST = 12  # characters
 _COMPLETE = "complete"
 _LIMIT = 1800.0  # seconds: an activation that fails is not reported; it stays `activating`
 _COVERAGE_LIMIT = 300.0  # seconds
-_POLL_SPACING = 0.3  # seconds: waiting takes a third of the documented rate
-# In shares of `Config.schedule`: seconds to minutes pass until an asset is active.
-_FIRST, _LONGEST = 2.5, 13 / 30
+_POLL_SPACING = 0.33  # seconds: waiting takes a third of the documented rate
+# From one poll of an item's assets to the next, in shares of `Config.schedule`; they double in between.
+_FIRST, _FACTOR, _LONGEST = 3.0, 2.0, 14 / 30
 _INACTIVE_TWICE = 2
 _ACCEPTED = 202
 
@@ -265,7 +265,7 @@ class Data:
         self.searches: Searches = Searches(api)
         schedule = Schedule(
             first=_FIRST * api.config.schedule.first,
-            factor=api.config.schedule.factor,
+            factor=_FACTOR,
             longest=_LONGEST * api.config.schedule.longest,
         )
         self._waits = PerLoop(partial(api.poller, "asset", self._poll, schedule, spacing=_POLL_SPACING))
@@ -768,9 +768,7 @@ def _search_path(search_id: object) -> str:
     except ValueError:
         found = None
     if found is None:
-        raise InvalidRequest(
-            f"{shown(search_id)} is no search id: 32 hex digits were expected; nothing was sent"
-        )
+        raise InvalidRequest(f"{shown(search_id)} is no search id: expected 32 hex digits; nothing was sent")
     return f"{_SEARCHES}/{found.hex}"
 
 

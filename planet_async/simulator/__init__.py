@@ -23,11 +23,11 @@ from planet_async.simulator.context import NAME_CHANGES
 from planet_async.simulator.data import AssetPlan
 from planet_async.simulator.faults import Fault, Faults, Limits
 from planet_async.simulator.http import ServerRequest
-from planet_async.simulator.order_store import Order, OrderPlan
+from planet_async.simulator.orders import Order, OrderPlan
 from planet_async.simulator.reports import ReportPlan
 from planet_async.simulator.simulator import Simulator
-from planet_async.simulator.subscription_store import Subscription, SubscriptionPlan
-from planet_async.simulator.tasking_store import TaskingOrder, TaskingPlan
+from planet_async.simulator.subscriptions import Subscription, SubscriptionPlan
+from planet_async.simulator.tasking import TaskingOrder, TaskingPlan
 from planet_async.simulator.windows import SearchPlan
 
 __all__ = [

@@ -116,6 +116,18 @@ def destination_of(order: Mapping[str, Any]) -> str | None:
     return next((name for name in order.get("delivery") or {} if name in DESTINATIONS), None)
 
 
+def is_for_cloud(order: Mapping[str, Any]) -> bool:
+    return destination_of(order) is not None or "hosting" in order
+
+
+def is_zipped(order: Mapping[str, Any]) -> bool:
+    """Return whether files are put into archives: reported not to happen with `archive_type` alone [M]."""
+    delivery = order.get("delivery")
+    if not isinstance(delivery, dict) or "archive_type" not in delivery:
+        return False
+    return bool(delivery.get("single_archive") or delivery.get("archive_filename"))
+
+
 def redacted(delivery: Mapping[str, Any]) -> dict[str, Any]:
     """Return a delivery without its secrets, as the API shows it [H, recorded]."""
     return {

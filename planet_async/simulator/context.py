@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Literal
 from uuid import UUID
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from planet_async.clock import Clock
 
@@ -43,35 +43,34 @@ NAME_CHANGES: Mapping[str, Callable[[str], str]] = {
 """How a service may change the names of what is created."""
 
 
-class Context:
-    """The time, the addresses and the ids of one simulator; the same seed makes the same ids."""
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        base_url: str,
-        storage_url: str,
-        link_seconds: float = 3600.0,
-        seed: int = 0,
-        database_lag: float = 0.0,
-        list_order: ListOrder = "requested",
-        list_delay: float = 0.0,
-        change_name: Callable[[str], str] = str,
-    ) -> None:
-        self.base_url: str = base_url.rstrip("/")
-        self.storage_url: str = storage_url.rstrip("/")
-        self.link_seconds = link_seconds
-        self.list_order = list_order
-        self.change_name = change_name
-        self._list_delay = list_delay
-        self._random = random.Random(seed)  # noqa: S311 - repeatable ids, not secrets
+
+@define(kw_only=True)
+class Context:
+    """The options that all APIs share, the time, and the ids; the same seed makes the same ids."""
+
+    clock: Clock
+    base_url: str = field(converter=_without_slash)
+    storage_url: str = field(converter=_without_slash)
+    link_seconds: float
+    page_size: int
+    change_name: Callable[[str], str]
+    database_lag: float
+    list_delay: float
+    list_order: ListOrder
+    seed: int
+    _random: random.Random = field(init=False)
+    _key: bytes = field(init=False)
+    _start: int = field(init=False)
+    _at: int | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - repeatable ids, not secrets
         self._key = self._random.randbytes(32)
-        self._clock = clock
-        self._lag = database_lag
         # The monotonic clock counts on: time does not go back when the date of the machine is set back.
-        self._start = after(_moment(clock.now()), -database_lag) - self.elapsed()
-        self._at: int | None = None
+        self._start = after(_moment(self.clock.now()), -self.database_lag) - self.elapsed()
 
     @property
     def tiles_url(self) -> str:
@@ -84,11 +83,11 @@ class Context:
 
     def date(self) -> str:
         """Return the Date header: the clock of the web server, to the second."""
-        return formatdate(after(self.now(), self._lag) // _MICROSECONDS, usegmt=True)
+        return formatdate(after(self.now(), self.database_lag) // _MICROSECONDS, usegmt=True)
 
     def elapsed(self) -> int:
         """Return the microseconds since some moment; `move_clock` does not change them."""
-        return round(self._clock.monotonic() * _MICROSECONDS)
+        return round(self.clock.monotonic() * _MICROSECONDS)
 
     def move_clock(self, seconds: float) -> None:
         self._start = after(self._start, seconds)
@@ -104,7 +103,7 @@ class Context:
 
     def is_listed(self, created: int) -> bool:
         """Return whether lists have what was created then: they may lag behind."""
-        return not self._list_delay or after(created, self._list_delay) <= self.now()
+        return not self.list_delay or after(created, self.list_delay) <= self.now()
 
     def new_id(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))

@@ -134,6 +134,7 @@ DOCUMENTED: Mapping[str, Rate] = MappingProxyType(
         "orders.cancel_many": 5,
         "orders.stats": 5,
         "orders.spec": 10,
+        "destinations": 3,
         "data": 10,  # [M], as the next two
         "data.activate": 5,
         "data.download": 15,

@@ -1,7 +1,8 @@
 """The files of an order: their archives, the manifest, and the storage."""
 
+import io
 import re
-import struct
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, get_args
@@ -11,10 +12,9 @@ import anyio.to_thread
 import msgspec
 from attrs import define, field
 
-from planet_async.simulator.catalog import ASSETS, choose_bundle, destination_of
+from planet_async.simulator.catalog import ASSETS, choose_bundle, is_for_cloud, is_zipped
 from planet_async.simulator.context import Context
-from planet_async.simulator.http import Content, Part, Pixels, ServerRequest, ServerResponse
-from planet_async.simulator.rules import is_zipped
+from planet_async.simulator.http import Content, Pixels, ServerRequest, ServerResponse
 
 MANIFEST = "manifest.json"
 
@@ -33,13 +33,13 @@ MANIFESTS: Sequence[ManifestKind] = get_args(ManifestKind)
 
 _QUADS = tuple(f"{column}-{row}" for column in (716, 717) for row in (1226, 1227))  # of any geometry
 _ARCHIVE = "{{name}}_{{order_id}}.zip"  # the default is not documented [L]
-_KINDS = {"xml": (".xml", "text/xml"), "rpc": (".txt", "text/plain")}
-_RASTER = (".tif", "image/tiff")
+_TEXTS = {"xml": (".xml", "text/xml"), "rpc": (".txt", "text/plain")}
+_THREAD_BYTES = 256 * 1024  # what can be read in less than a millisecond is read in the event loop
 
 
 @define
 class File:
-    """One file of a delivery; its content is made when it is first needed."""
+    """One file; its content is made when it is first needed."""
 
     path: str
     media_type: str
@@ -54,7 +54,6 @@ class File:
 
     @property
     def content(self) -> Content:
-        """The content, which may take a while at first: an archive reads all its members."""
         if self._content is None:
             self._content = self.make()
         return self._content
@@ -69,74 +68,70 @@ class Folder:
         self.heavy = heavy
 
 
-class Delivery(Folder):
-    """The files of one order, manifest last; `heavy` bytes are read to make an archive or the manifest.
-
-    A delivery to a cloud has no manifest link [L].
-    """
-
-    def __init__(
-        self,
-        order_id: str,
-        order: Mapping[str, Any],
-        *,
-        file_bytes: int,
-        partial: bool = False,
-        manifest: ManifestKind = "complete",
-        missing: int = 0,
-        damaged: int = 0,
-    ) -> None:
-        self._order_id = order_id
-        self._file_bytes = file_bytes
-        self.to_cloud: bool = destination_of(order) is not None or "hosting" in order
-        made = self._basemaps(order) if order.get("source_type") == "basemaps" else self._scenes(order)
-        loose = list({file.path: file for file in made}.values())  # an item may be in two bundles
-        lost = _last_item(loose) if partial else ""
-        kept = [file for file in loose if file.annotations.get("planet/item_id") != lost]
-        files = _archived(order_id, order, kept) if is_zipped(order) else kept
-        described = files
-        if damaged:
-            files = [*(_damaged(file) for file in files[:damaged]), *files[damaged:]]
-        if not self.to_cloud and manifest != "absent":
-            files = [*files[: len(files) - missing], _manifest(described, manifest)]
-        super().__init__(files, heavy=file_bytes * len(kept))
-
-    def _scenes(self, order: Mapping[str, Any]) -> Iterator[File]:
-        composite = any("composite" in tool for tool in order.get("tools", ()))
-        for product in order["products"]:
-            item_type = product["item_type"]
-            bundle = choose_bundle(product["product_bundle"], item_type) or ""
-            for item in product["item_ids"]:
-                about = {"planet/item_id": item, "planet/item_type": item_type}
-                metadata = f"{item_type}/{item}_metadata.json"
-                yield File(metadata, "application/json", _item_metadata(item, item_type), about)
-                for asset in () if composite else ASSETS[bundle][item_type]:
-                    ending, media_type = _KINDS.get(asset.rpartition("_")[2], _RASTER)
-                    path = f"{item_type}/{item}_{asset}{ending}"
-                    about = {**about, "planet/asset_type": asset, "planet/bundle_type": bundle}
-                    make = self._pixels(path) if ending == ".tif" else _text(f"{asset} of {item}\n")
-                    yield File(path, media_type, make, about)
-        if composite:
-            # With `group_by: strip_id` there is one for each strip, but the strips are not known here.
-            for path in ("composite.tif", "composite_udm.tif"):
-                yield File(path, "image/tiff", self._pixels(path))
-
-    def _basemaps(self, order: Mapping[str, Any]) -> Iterator[File]:
-        for product in order["products"]:
-            mosaic = product["mosaic_name"]
-            for quad in product.get("quad_ids", _QUADS):
-                about = {"planet/item_id": quad, "planet/item_type": mosaic}
-                for asset, ending in (("quad", "quad"), ("udm", "ortho_udm2")):
-                    path = f"{mosaic}/{quad}_{ending}.tif"
-                    yield File(path, "image/tiff", self._pixels(path), {**about, "planet/asset_type": asset})
-
-    def _pixels(self, path: str) -> Callable[[], Content]:
-        return lambda: raster(f"{self._order_id}/{path}", self._file_bytes)
-
-
 def raster(seed: str, size: int) -> Content:
     """Return noise that begins like a little-endian TIFF."""
     return Content(b"II*\0"[:size], Pixels(seed.encode(), max(0, size - 4)))
+
+
+def deliver(
+    order_id: str,
+    order: Mapping[str, Any],
+    *,
+    file_bytes: int,
+    partial: bool = False,
+    manifest: ManifestKind = "complete",
+    missing: int = 0,
+    damaged: int = 0,
+) -> Folder:
+    """Return the files of an order, manifest last; a delivery to a cloud has no link to that [L]."""
+
+    def image(path: str, about: Mapping[str, str]) -> File:
+        return File(path, "image/tiff", lambda: raster(f"{order_id}/{path}", file_bytes), about)
+
+    made = (_quads if order.get("source_type") == "basemaps" else _scenes)(order, image)
+    loose = list({file.path: file for file in made}.values())  # an item may be in two bundles
+    lost = _last_item(loose) if partial else ""
+    files = [file for file in loose if file.annotations.get("planet/item_id") != lost]
+    heavy = file_bytes * len(files)
+    if is_zipped(order):
+        files = _archived(order_id, order, files)
+    delivered = [*map(_damaged, files[:damaged]), *files[damaged:]]
+    if not is_for_cloud(order) and manifest != "absent":
+        delivered = [*delivered[: len(files) - missing], _manifest(files, manifest)]
+    return Folder(delivered, heavy)
+
+
+Image = Callable[[str, Mapping[str, str]], File]
+
+
+def _scenes(order: Mapping[str, Any], image: Image) -> Iterator[File]:
+    composite = any("composite" in tool for tool in order.get("tools", ()))
+    for product in order["products"]:
+        item_type = product["item_type"]
+        bundle = choose_bundle(product["product_bundle"], item_type) or ""
+        for item in product["item_ids"]:
+            about = {"planet/item_id": item, "planet/item_type": item_type}
+            metadata = f"{item_type}/{item}_metadata.json"
+            yield File(metadata, "application/json", _item_metadata(item, item_type), about)
+            for asset in () if composite else ASSETS[bundle][item_type]:
+                described = {**about, "planet/asset_type": asset, "planet/bundle_type": bundle}
+                start = f"{item_type}/{item}_{asset}"
+                if text := _TEXTS.get(asset.rpartition("_")[2]):
+                    yield File(start + text[0], text[1], _text(f"{asset} of {item}\n"), described)
+                else:
+                    yield image(f"{start}.tif", described)
+    if composite:
+        # With `group_by: strip_id` there is one for each strip, but the strips are not known here.
+        yield from (image(path, {}) for path in ("composite.tif", "composite_udm.tif"))
+
+
+def _quads(order: Mapping[str, Any], image: Image) -> Iterator[File]:
+    for product in order["products"]:
+        mosaic = product["mosaic_name"]
+        for quad in product.get("quad_ids", _QUADS):
+            about = {"planet/item_id": quad, "planet/item_type": mosaic}
+            for asset, ending in (("quad", "quad"), ("udm", "ortho_udm2")):
+                yield image(f"{mosaic}/{quad}_{ending}.tif", {**about, "planet/asset_type": asset})
 
 
 def _last_item(files: Sequence[File]) -> str:
@@ -175,9 +170,13 @@ def _archived(order_id: str, order: Mapping[str, Any], files: Sequence[File]) ->
 
 def _archive(name: str, files: Sequence[File]) -> File:
     def make() -> Content:
-        manifest = _manifest(files, folder="files/")
-        members = {f"files/{file.path}": file.content for file in files}
-        return _zip({**members, manifest.path: manifest.content})
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for file in (*files, _manifest(files, folder="files/")):
+                path = file.path if file.path == MANIFEST else f"files/{file.path}"
+                # Without a date the archive is the same each time.
+                archive.writestr(zipfile.ZipInfo(path), b"".join(file.content.chunks()))
+        return Content(buffer.getvalue())
 
     return File(name, "application/zip", make)
 
@@ -186,7 +185,7 @@ def _damaged(file: File) -> File:
     """Return a file of the same size and other bytes."""
 
     def make() -> Content:
-        first, *others = file.content.parts  # a short one: the head of a TIFF, or all of a text
+        first, *others = file.content.parts  # the head of a TIFF, or all of another file
         return Content(bytes(byte ^ 0xFF for byte in first[:]), *others)
 
     return File(file.path, file.media_type, make, file.annotations)
@@ -223,35 +222,7 @@ def _digests(content: Content, kind: ManifestKind) -> Mapping[str, str] | None:
     return {name.upper(): value for name, value in found.items()} if kind == "upper_case" else found
 
 
-_LOCAL = struct.Struct("<4s5H3L2H")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-_END = struct.Struct("<4s4H2LH")
-_VERSION = 20
-_UTF8_NAMES = 0x800
-_STORED = 0
-_MIDNIGHT, _FIRST_DAY = 0, 0x21  # 1 January 1980: the archive is the same each time
-
-
-def _zip(members: Mapping[str, Content]) -> Content:
-    """Return an uncompressed zip archive, up to 4 GB.  Reads each member once, for its checksum."""
-    parts: list[Part] = []
-    directory = b""
-    offset = 0
-    for path, content in members.items():
-        name = path.encode()
-        size, crc32 = content.size, content.crc32()
-        common = (_UTF8_NAMES, _STORED, _MIDNIGHT, _FIRST_DAY, crc32, size, size, len(name), 0)
-        header = _LOCAL.pack(b"PK\x03\x04", _VERSION, *common) + name
-        entry = _CENTRAL.pack(b"PK\x01\x02", _VERSION, _VERSION, *common, 0, 0, 0, 0, offset)
-        parts += [header, *content.parts]
-        directory += entry + name
-        offset += len(header) + size
-    end = _END.pack(b"PK\x05\x06", 0, 0, len(members), len(members), len(directory), offset, 0)
-    return Content(*parts, directory + end)
-
-
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
-_THREAD_BYTES = 256 * 1024  # what can be read in less than a millisecond is read in the event loop
 
 
 class Storage:
@@ -266,6 +237,7 @@ class Storage:
         self._folder_of = folder_of
 
     def address_of(self, folder: str, path: str, expires: int) -> str:
+        """Return the address at which a file is served until a moment."""
         name = f"/{folder}/{path}"
         query = urlencode({"expires": expires, "signature": self._context.sign(name, expires)})
         return f"{self._context.storage_url}{quote(name)}?{query}"
@@ -273,16 +245,6 @@ class Storage:
     async def respond(self, request: ServerRequest) -> ServerResponse:
         """Respond; what takes long to make is made in a thread."""
         path = unquote(request.path)
-        if (refusal := self._refusal(request, path)) is not None:
-            return refusal
-        folder_name, _, name = path[1:].partition("/")
-        folder = self._folder_of(folder_name)
-        file = folder.by_path[name]
-        if not file.is_made and folder.heavy > _THREAD_BYTES:
-            await anyio.to_thread.run_sync(lambda: file.content)
-        return _part(request, file, blake2b(path.encode(), digest_size=8).hexdigest())
-
-    def _refusal(self, request: ServerRequest, path: str) -> ServerResponse | None:
         if request.method not in {"GET", "HEAD"}:
             return _error(405, "MethodNotAllowed", allow="GET, HEAD")
         if "authorization" in request.headers:
@@ -292,7 +254,12 @@ class Storage:
             return _error(403, "SignatureDoesNotMatch")
         if int(expires) <= self._context.now():
             return _error(403, "ExpiredToken")
-        return None
+        name, _, rest = path[1:].partition("/")
+        folder = self._folder_of(name)
+        file = folder.by_path[rest]
+        if not file.is_made and folder.heavy > _THREAD_BYTES:
+            await anyio.to_thread.run_sync(lambda: file.content)
+        return _part(request, file, blake2b(path.encode(), digest_size=8).hexdigest())
 
 
 def _error(status: int, code: str, **headers: str) -> ServerResponse:

@@ -3,8 +3,8 @@
 import hashlib
 import random
 import re
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -180,6 +180,14 @@ def decode_json(request: ServerRequest) -> Any:
         raise ValueError("not JSON") from None
 
 
+def json_object(request: ServerRequest) -> dict[str, Any] | None:
+    """Return the body; None where it is not a JSON object."""
+    with suppress(ValueError):
+        if isinstance(body := decode_json(request), dict):
+            return body
+    return None
+
+
 Handler = Callable[..., ServerResponse]
 
 
@@ -249,7 +257,6 @@ class Content:
         # Not functools.cached_property: before Python 3.12 it has one lock for all instances, and a thread
         # that computes one checksum would make the event loop wait for another one.
         self._digests: dict[str, Mapping[str, str]] = {}
-        self._crc32: int | None = None
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` to before `stop`, 64 KB at most at a time."""
@@ -272,15 +279,6 @@ class Content:
                     each.update(chunk)
             self._digests[key] = {name: each.hexdigest() for name, each in hashes.items()}
         return self._digests[key]
-
-    def crc32(self) -> int:
-        """Return the checksum that zip archives use."""
-        if self._crc32 is None:
-            checksum = 0
-            for chunk in self.chunks():
-                checksum = zlib.crc32(chunk, checksum)
-            self._crc32 = checksum
-        return self._crc32
 
 
 @frozen

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 from zlib import crc32
@@ -12,7 +11,7 @@ import msgspec
 from attrs import field, frozen
 
 from planet_async.simulator.context import Interval, ListOrder
-from planet_async.simulator.http import ServerRequest
+from planet_async.simulator.http import Refused, ServerRequest, ServerResponse, json_response
 
 USER_ID = 1  # the only user of the only organization
 
@@ -74,7 +73,7 @@ def of_user(values: Sequence[str]) -> Test:
     return lambda _: values[-1] in {"all", str(USER_ID)}
 
 
-class Resource(Protocol):
+class Listed(Protocol):
     """A resource in a list: it has a number, in the order of creation, and an id."""
 
     @property
@@ -103,23 +102,23 @@ class Sorting:
     def is_by(self, name: str) -> bool:
         return len(self.fields) == 1 and self.fields[0][0] == name
 
-    def sort(self, resources: Iterable[Resource]) -> list[Any]:
+    def sort(self, resources: Iterable[Listed]) -> list[Any]:
         """Return resources, which are in the order of their numbers, sorted."""
         found = list(resources)
         if self.descending:
             found.reverse()
-        for name, descending in reversed(self.fields):  # stable sorts cost less than one key
+        for name, descending in reversed(self.fields):
             found.sort(key=self.gets[name][0], reverse=descending)
         return found
 
-    def is_beyond(self, resource: Resource, marker: Place) -> bool:
+    def is_beyond(self, resource: Listed, marker: Place) -> bool:
         downs = (*(descending for _, descending in self.fields), self.descending)
         for value, other, descending in zip(self._place(resource), marker, downs, strict=True):
             if value != other:
                 return bool(value < other) == descending  # type: ignore[operator]
         return False
 
-    def marker(self, resource: Resource) -> str:
+    def marker(self, resource: Listed) -> str:
         # The real marker is a time [H]; that would lose resources which share it.
         return base64.urlsafe_b64encode(msgspec.json.encode(self._place(resource))).decode()
 
@@ -134,7 +133,7 @@ class Sorting:
             raise ValueError("the page marker is not one of this list")
         return place
 
-    def _place(self, resource: Resource) -> Place:
+    def _place(self, resource: Listed) -> Place:
         return [*(self.gets[name][0](resource) for name, _ in self.fields), resource.number]
 
 
@@ -147,12 +146,9 @@ class Query:
     size: int
     marker: Place | None
 
-    def passes(self, resource: Any) -> bool:
-        return all(test(resource) for test in self.tests)
-
-    def page(self, resources: Iterable[Resource], *, is_sorted: bool = False) -> tuple[list[Any], str | None]:
+    def page(self, resources: Iterable[Listed], *, is_sorted: bool = False) -> tuple[list[Any], str | None]:
         """Return the resources of the page, and the marker of the next one, if there is one."""
-        found: Iterator[Any] = filter(self.passes, resources)
+        found: Iterator[Any] = (each for each in resources if all(test(each) for test in self.tests))
         if not is_sorted:
             found = iter(self.sorting.sort(found))
             if self.marker is not None:
@@ -165,45 +161,54 @@ class Query:
 
 @frozen(kw_only=True)
 class ListRules:
-    """The tables of one list.  `defaults` are values of parameters that are not in the query.
+    """The tables of one list; `refuse` makes the refusal of a parameter, by its name and what is wrong.
 
-    What is wrong with a query is collected by parameter, in a dictionary that is passed in.
+    `defaults` are values of parameters that are not in the query.
     """
 
+    refuse: Callable[[str, str], ServerResponse]
     filters: Mapping[str, Filter]
     sorts: Mapping[str, tuple[Get, type]] = field(factory=dict)
     newest: tuple[tuple[str, bool], ...] = ()
     page_sizes: range
     defaults: Mapping[str, str] = field(factory=dict)
 
-    def tests(self, request: ServerRequest, problems: dict[str, str]) -> list[Test]:
+    def tests(self, request: ServerRequest) -> list[Test]:
         """Return the tests of the filters in the query."""
         tests = []
         for name, make in self.filters.items():
             values = request.params.get(name) or ([self.defaults[name]] if name in self.defaults else [])
-            if not values or values == [""]:
-                continue
-            try:
-                tests.append(make(values))
-            except ValueError as error:
-                problems[name] = str(error)
+            if values and values != [""]:
+                tests.append(self._parsed(name, make, values))
         return tests
 
-    def query(
-        self, request: ServerRequest, problems: dict[str, str], page_size: int, order: ListOrder
-    ) -> Query:
-        """Return the request for a page; only valid where there are no `problems`."""
-        tests = self.tests(request, problems)
-        read = partial(read_parameter, request, problems)
-        fields = read("sort_by", self._sort_fields, self.newest)
+    def query(self, request: ServerRequest, page_size: int, order: ListOrder) -> Query:
+        """Return the request for a page."""
+        tests = self.tests(request)
+        fields = self.read(request, "sort_by", self._sort_fields, self.newest)
         if order == "oldest":
             fields = tuple((name, False) for name, _ in self.newest)
         sorting = _SHUFFLED if order == "shuffled" else Sorting(fields, self.sorts)
-        marker = read("page_marker", sorting.read_marker, None)
-        size = read("page_size", self.page_size, page_size) or page_size  # what 0 means is not known [L]
-        return Query(tests, sorting, size, marker)
+        marker = self.read(request, "page_marker", sorting.read_marker, None)
+        return Query(tests, sorting, self.size(request, page_size), marker)
 
-    def page_size(self, text: str) -> int:
+    def size(self, request: ServerRequest, default: int) -> int:
+        """Return the size of a page; what 0 means, where it is allowed, is not known [L]."""
+        return self.read(request, "page_size", self._page_size, default) or default
+
+    def read(self, request: ServerRequest, name: str, parse: Callable[[str], T], default: T) -> T:
+        """Return a parameter of the query, or the default."""
+        text = request.param(name)
+        return self._parsed(name, parse, text) if text else default
+
+    def _parsed(self, name: str, parse: Callable[[Any], T], value: object) -> T:
+        try:
+            return parse(value)
+        except ValueError as error:
+            refusal = self.refuse(name, str(error))
+        raise Refused(refusal)
+
+    def _page_size(self, text: str) -> int:
         if int(text) not in self.page_sizes:
             raise ValueError(f"the page size must be from {self.page_sizes[0]} to {self.page_sizes[-1]}")
         return int(text)
@@ -219,19 +224,14 @@ class ListRules:
         return tuple(fields)
 
 
-def read_parameter(
-    request: ServerRequest,
-    problems: dict[str, str],
-    name: str,
-    parse: Callable[[str], T],
-    default: T,
-) -> T:
-    """Return a parameter of the query, or the default; add to `problems` what is wrong with it."""
-    try:
-        return parse(request.param(name)) if request.param(name) else default
-    except ValueError as error:
-        problems[name] = str(error)
-        return default
+def page_response(
+    request: ServerRequest, url: str, key: str, items: Sequence[object], marker: str | None
+) -> ServerResponse:
+    """Return a page in the form that Orders and Subscriptions share [H]."""
+    links = {"_self": f"{url}?{request.query}" if request.query else url}
+    if marker is not None:
+        links["next"] = request.link(url, page_marker=marker)
+    return json_response({"_links": links, key: items})
 
 
 def shuffled(resource_id: str) -> int:

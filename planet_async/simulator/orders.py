@@ -1,21 +1,23 @@
 """The simulated Orders API: https://docs.planet.com/develop/apis/orders/reference/."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid5
 
-import msgspec
+from attrs import define, field, frozen, validators
 
-from planet_async.simulator.catalog import ASSETS, redacted
-from planet_async.simulator.context import Context, Interval
-from planet_async.simulator.files import Delivery
+from planet_async.simulator.catalog import ASSETS, is_for_cloud, redacted
+from planet_async.simulator.context import NO_EXPIRY, Context, Interval, after, render, seconds_between
+from planet_async.simulator.files import MANIFESTS, Folder, ManifestKind, deliver
 from planet_async.simulator.http import (
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
-    decode_json,
     field_errors,
+    json_object,
     json_response,
     message,
 )
@@ -27,18 +29,145 @@ from planet_async.simulator.lists import (
     is_set,
     of_user,
     one_of,
+    page_response,
     within,
 )
-from planet_async.simulator.order_store import OPS, ORDERS, Order, OrderJson, OrderPlan, OrderStore, Plan
+from planet_async.simulator.resources import Resource, Store, course, plan_of
 from planet_async.simulator.rules import is_uuid, order_problems
 
+OPS = "/compute/ops"
+ORDERS = f"{OPS}/orders/v2"
 MAX_CANCELLED = 10_000
 
+FinalState = Literal["success", "partial", "failed"]
+
+_MESSAGES = {
+    "queued": "Preparing order",  # [H, recorded]
+    "running": "Running",  # [L]
+    "success": "Manifest delivery completed",  # [H, recorded]
+    "partial": "Manifest delivery completed",  # [L]
+    "failed": "Order failed",  # [L]
+    "cancelled": "Order cancelled",  # [L]
+}
+_DELIVERED = frozenset({"success", "partial"})
+_ECHOED = (
+    "delivery",
+    "hosting",
+    "metadata",
+    "name",
+    "notifications",
+    "order_type",
+    "products",
+    "source_type",
+    "subscription_id",
+    "tools",
+)
+_UNABLE = "Unable to accept order"
+_FOLDERS_KEPT = 256
+
+
+def _words(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@frozen(kw_only=True)
+class OrderPlan:
+    """The course of an order.
+
+    ``math.inf`` seconds are for ever.  A ``"partial"`` order lacks its last item.
+
+        def plan(order: Mapping[str, Any], number: int) -> OrderPlan:
+            return OrderPlan(queue_seconds=math.inf) if number >= 200 else OrderPlan(run_seconds=0.1)
+
+        Simulator(plan=plan)
+
+    Args:
+        queue_seconds: How long it is queued.
+        run_seconds: How long it runs.
+        state: The state in which it ends.
+        error_hints: What it says when it has ended as ``"partial"`` or ``"failed"``.
+        refuse: A message: the order is not accepted, with a 400 that says so.
+        manifest: What the manifest is like: ``"complete"``; ``"absent"``; without a ``"missing_entry"``, that
+            of the first file; with ``"dotted_paths"`` such as ``./a.tif``; with checksums of ``"sha512"``
+            only, under names in ``"upper_case"``, or ``"empty"``, ``"null"`` or ``"blank"`` ones.
+        missing_files: How many of the files that the manifest lists are not delivered, the last ones.
+        damaged_files: How many of the files are not those that the manifest describes, the first ones.
+        bare_names: The names of results lack the folder of the order.
+    """
+
+    queue_seconds: float = field(default=5.0, validator=validators.ge(0.0))
+    run_seconds: float = field(default=30.0, validator=validators.ge(0.0))
+    state: FinalState = field(default="success", validator=validators.in_(("success", "partial", "failed")))
+    error_hints: Sequence[str] = field(default=(), converter=_words)
+    refuse: str | None = None
+    manifest: ManifestKind = field(default="complete", validator=validators.in_(MANIFESTS))
+    missing_files: int = field(default=0, validator=validators.ge(0))
+    damaged_files: int = field(default=0, validator=validators.ge(0))
+    bare_names: bool = False
+
+
+Plan = OrderPlan | Callable[[Mapping[str, Any], int], OrderPlan]
+"""One plan for all orders, or a function of the order's JSON and its number, which counts from 0."""
+
+
+@define(kw_only=True)
+class Order(Resource):
+    """One order.  A `hidden` one is not listed."""
+
+    plan: OrderPlan
+    hidden: bool = False
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request, without its secrets."""
+        return self.body
+
+    @property
+    def source_type(self) -> str:
+        return str(self.body.get("source_type", "scenes"))
+
+    @property
+    def hosted(self) -> bool:
+        return "hosting" in self.body
+
+    @property
+    def destination_ref(self) -> str | None:
+        ref: str | None = self.body.get("delivery", {}).get("destination", {}).get("ref")
+        return ref
+
+    @property
+    def error_hints(self) -> Sequence[str]:
+        """The API's hints about a failure."""
+        return self.plan.error_hints if self.state in {"partial", "failed"} else ()
+
+    def json(self, url: str, **links: object) -> dict[str, Any]:
+        """Return the order without its results, as lists show it [H, recorded]."""
+        modified, state = self.step
+        found = {
+            **self.body,
+            "_links": {"_self": f"{url}/{self.id}", **links},
+            "created_on": render(self.created),
+            "error_hints": self.error_hints,
+            "id": self.id,
+            "last_message": _MESSAGES[state],
+            "last_modified": render(modified),
+            "state": state,
+        }
+        if self.hosted and state in _DELIVERED:  # that its ids come at the end is a guess [L]
+            hub = {"collection_id": self._made("collection"), **self.body["hosting"]["sentinel_hub"]}
+            if hub.get("create_configuration"):
+                hub["configuration_id"] = self._made("configuration")
+            found["hosting"] = {"sentinel_hub": hub}
+        return found
+
+    def _made(self, what: str) -> str:
+        return str(uuid5(NAMESPACE_URL, f"{what}:{self.id}"))
+
+
 _LIST = ListRules(
+    refuse=lambda name, text: field_errors({name: [text]}, "Unable to list orders"),
     filters={
-        "state": one_of(
-            attrgetter("state"), ("queued", "running", "failed", "success", "partial", "cancelled")
-        ),
+        "state": one_of(attrgetter("state"), _MESSAGES),
         "source_type": one_of(attrgetter("source_type"), ("basemaps", "scenes"), commas=True),
         "name": equal(attrgetter("name")),
         "name__contains": contains(attrgetter("name")),
@@ -58,24 +187,10 @@ _LIST = ListRules(
     page_sizes=range(1, 501),  # no maximum is documented: ours [L]
     defaults={"source_type": "scenes"},
 )
-_ECHOED = (
-    "delivery",
-    "hosting",
-    "metadata",
-    "name",
-    "notifications",
-    "order_type",
-    "products",
-    "source_type",
-    "subscription_id",
-    "tools",
-)
-_UNABLE = "Unable to accept order"
-_NOT_CANCELLABLE = "Order not in a cancellable state"
 
 
 class OrdersApi:
-    """The operations of the Orders API; nothing runs in between: each request first advances the store."""
+    """The operations of the Orders API."""
 
     def __init__(
         self,
@@ -83,18 +198,16 @@ class OrdersApi:
         *,
         plan: Plan,
         max_queued: int,
-        page_size: int,
-        delivery_of: Callable[[str], Delivery],
+        file_bytes: int,
         address_of: Callable[[str, str, int], str],
     ) -> None:
-        self.store: OrderStore = OrderStore()
-        self.json: OrderJson = OrderJson(context, delivery_of)
+        self.store: Store[Order] = Store(context)
         self._context = context
         self._plan = plan
         self._max_queued = max_queued
-        self._page_size = page_size
-        self._delivery_of = delivery_of
+        self._file_bytes = file_bytes
         self._address_of = address_of
+        self.folder: Callable[[str], Folder] = lru_cache(_FOLDERS_KEPT)(self._deliver)
 
     def routes(self) -> Iterable[Route]:
         return (
@@ -113,94 +226,145 @@ class OrdersApi:
 
     def list_orders(self, request: ServerRequest) -> ServerResponse:
         """List orders, newest first by default; without their results [H]."""
-        self._advance()
-        problems: dict[str, str] = {}
-        query = _LIST.query(request, problems, self._page_size, self._context.list_order)
-        if problems:
-            return field_errors({name: [text] for name, text in problems.items()}, "Unable to list orders")
-        text = request.param("last_modified")
-        modified = Interval.parse(text) if text else Interval()
+        query = _LIST.query(request, self._context.page_size, self._context.list_order)
+        modified = _LIST.read(request, "last_modified", Interval.parse, Interval())
         page, marker = self._page(query, modified)
         url = self._context.base_url + ORDERS
-        links = {"_self": f"{url}?{request.query}" if request.query else url}
-        if marker is not None:
-            links["next"] = request.link(url, page_marker=marker)
-        orders = b",".join([self.json.render(order) for order in page])
-        return json_response(b'{"_links":%b,"orders":[%b]}' % (msgspec.json.encode(links), orders))
+        return page_response(request, url, "orders", [order.json(url) for order in page], marker)
 
     def _page(self, query: Query, modified: Interval) -> tuple[list[Order], str | None]:
-        """Return a page; the store keeps the orders sorted by either time."""
+        """Return a page; the store has the orders sorted by either time."""
         sorting, marker = query.sorting, query.marker
         found: Iterable[Order]
         if by_time := sorting.is_by("last_modified"):
             beyond = None if marker is None else (int(marker[0]), int(marker[1]))
-            found = self.store.by_modification(modified, descending=sorting.descending, beyond=beyond)
+            found = self.store.by_change(modified, descending=sorting.descending, beyond=beyond)
         elif by_time := sorting.is_by("created_on"):
             number = None if marker is None else int(marker[1])
             found = self.store.by_creation(descending=sorting.descending, beyond=number)
         else:
-            found = self.store.by_creation()
+            found = self.store
         listed = (each for each in found if not each.hidden and self._context.is_listed(each.created))
         return query.page(listed, is_sorted=by_time)
 
     def create(self, request: ServerRequest) -> ServerResponse:
-        now = self._advance()
         body = {name: value for name, value in _object(request).items() if value is not None}
         if problems := order_problems(body):
             return field_errors(problems, _UNABLE)
-        plan = self._plan if isinstance(self._plan, OrderPlan) else self._plan(body, len(self.store))
+        plan = plan_of(self._plan, body, len(self.store))
         if plan.refuse is not None:
             return field_errors({"Details": [plan.refuse]}, _UNABLE)
-        if self.store.states["queued"] >= self._max_queued:
+        if len(self.store) >= self._max_queued and self._count("queued") >= self._max_queued:
             return message(409, "Too many queued orders")  # the status is documented, the text is not [L]
-        order = self._new_order(body, plan, now)
-        self.store.add(order)
-        return json_response(self.json.render(order), 202)
+        echo = {name: body[name] for name in _ECHOED if name in body}
+        echo["name"] = self._context.change_name(body["name"])
+        if "delivery" in echo:
+            echo["delivery"] = redacted(echo["delivery"])
+        order = self.add(self._context.new_id(), echo, plan)
+        shown = order.json(self._context.base_url + ORDERS)
+        return json_response({**shown, "state": "queued", "last_message": _MESSAGES["queued"]}, 202)
+
+    def add(self, order_id: str, body: dict[str, Any], plan: OrderPlan) -> Order:
+        now, stages = self._context.now, (("queued", plan.queue_seconds), ("running", plan.run_seconds))
+        steps = course(now(), *stages, (plan.state, 0.0))
+        number = len(self.store)
+        return self.store.add(Order(number=number, id=order_id, body=body, steps=steps, now=now, plan=plan))
 
     def get(self, request: ServerRequest, order_id: str) -> ServerResponse:
-        now = self._advance()
         order = self.store.by_id.get(order_id)
         if order is None:
             return message(404, f"Could not load order ID: {order_id}.")
-        return json_response(self.json.render_with_results(order, now))
+        results = self.results(order)
+        links = {} if results is None else {"results": results}
+        return json_response(order.json(self._context.base_url + ORDERS, **links))
 
     def cancel(self, request: ServerRequest, order_id: str) -> ServerResponse:
-        now = self._advance()
-        if problem := self._cancel(order_id, now):
+        if problem := self._cancel(order_id):
             return message(409 if order_id in self.store.by_id else 404, problem)
-        return json_response(self.json.render(self.store.by_id[order_id]))
+        return json_response(self.store.by_id[order_id].json(self._context.base_url + ORDERS))
 
     def cancel_many(self, request: ServerRequest) -> ServerResponse:
         """Cancel the orders with these ids, or all that are queued."""
-        now = self._advance()
         body = _object(request)
         if "order_ids" in body:
             ids = _checked_ids(body["order_ids"])
         else:
-            ids = [order.id for order in self.store.queued()]
-        failures = [
-            {"order_id": order_id, "message": problem}
-            for order_id in ids
-            if (problem := self._cancel(order_id, now))
-        ]
+            ids = [order.id for order in self.store if order.state == "queued"]
+        problems = ((order_id, self._cancel(order_id)) for order_id in ids)
+        failures = [{"order_id": order_id, "message": problem} for order_id, problem in problems if problem]
         failed = {"count": len(failures), "failures": failures}
         return json_response({"result": {"succeeded": {"count": len(ids) - len(failures)}, "failed": failed}})
 
+    def _cancel(self, order_id: str) -> str:
+        """Cancel an order; return the reason where it cannot be."""
+        order = self.store.by_id.get(order_id)
+        if order is None:
+            return f"No such order ID: {order_id}."
+        if order.state != "queued":  # [H]
+            return "Order not in a cancellable state"
+        self.store.replan(order, (self._context.now(), "cancelled"))
+        return ""
+
     def stats(self, request: ServerRequest) -> ServerResponse:
-        self._advance()
-        states = self.store.states
-        counts = {"queued_orders": states["queued"], "running_orders": states["running"]}
+        counts = {"queued_orders": self._count("queued"), "running_orders": self._count("running")}
         return json_response({"organization": counts, "user": counts})
+
+    def _count(self, state: str) -> int:
+        return sum(order.state == state for order in self.store)
+
+    def results(self, order: Order) -> list[dict[str, str]] | None:
+        """Return the results as they are: none, growing, or all; links are valid from the moment on."""
+        now, (since, state) = self._context.now(), order.step
+        if state != "running" and state not in _DELIVERED:
+            return None
+        paths = list(self.folder(order.id).by_path)
+        ready = len(paths)
+        if state == "running":
+            # How results appear is not documented: here evenly, one pending ahead, the manifest last [L].
+            ready = int(len(paths) * seconds_between(since, now) / order.plan.run_seconds)
+            paths = paths[: ready + 1]
+        expires = after(now, self._context.link_seconds)
+        results = []
+        for index, path in enumerate(paths):
+            result = {
+                "delivery": "success" if index < ready else "pending",
+                "name": path if order.plan.bare_names else f"{order.id}/{path}",
+            }
+            if index < ready and is_for_cloud(order.body):
+                result["expires_at"] = NO_EXPIRY
+            elif index < ready:
+                token = self._token(f"{order.id}.{index}", expires)
+                result["expires_at"] = render(expires)
+                result["location"] = f"{self._context.base_url}{OPS}/download/?token={token}"
+            results.append(result)
+        return results
+
+    def _token(self, place: str, expires: int) -> str:
+        return f"{place}.{expires}.{self._context.sign(place, expires)}"
 
     def download(self, request: ServerRequest) -> ServerResponse:
         """Redirect to the storage."""
-        link = self.json.read_token(request.param("token"))
-        if link is None:
+        token = request.param("token")
+        place, _, expires = token.rpartition(".")[0].rpartition(".")
+        if not expires.isdigit() or token != self._token(place, int(expires)):
             return message(404, "No such download")
-        if link.expires <= self._context.now():
+        if int(expires) <= self._context.now():
             return message(401, "The download link has expired")
-        path = self._delivery_of(link.order_id).files[link.index].path
-        return ServerResponse(302, {"location": self._address_of(link.order_id, path, link.expires)})
+        order_id, _, index = place.partition(".")
+        path = self.folder(order_id).files[int(index)].path
+        return ServerResponse(302, {"location": self._address_of(order_id, path, int(expires))})
+
+    def _deliver(self, order_id: str) -> Folder:
+        order = self.store.by_id[order_id]
+        return deliver(
+            order_id,
+            order.body,
+            file_bytes=self._file_bytes,
+            partial=order.plan.state == "partial",
+            manifest=order.plan.manifest,
+            missing=order.plan.missing_files,
+            damaged=order.plan.damaged_files,
+        )
 
     def spec(self, request: ServerRequest) -> ServerResponse:
         """Describe the API: the paths only."""
@@ -213,43 +377,9 @@ class OrdersApi:
     def bundles(self, request: ServerRequest) -> ServerResponse:
         return json_response({"bundles": {name: {"assets": assets} for name, assets in ASSETS.items()}})
 
-    def _advance(self) -> int:
-        now = self._context.now()
-        self.store.advance(now)
-        return now
-
-    def _new_order(self, body: Mapping[str, Any], plan: OrderPlan, now: int) -> Order:
-        echo = {name: body[name] for name in _ECHOED if name in body}
-        echo["name"] = self._context.change_name(body["name"])
-        if "delivery" in echo:
-            echo["delivery"] = redacted(echo["delivery"])
-        return Order(
-            number=len(self.store),
-            id=self._context.new_id(),
-            created=now,
-            modified=now,
-            name=echo["name"],
-            source_type=body.get("source_type", "scenes"),
-            hosted="hosting" in body,
-            destination_ref=body.get("delivery", {}).get("destination", {}).get("ref"),
-            echo=msgspec.json.encode(echo),
-            plan=plan,
-        )
-
-    def _cancel(self, order_id: str, now: int) -> str:
-        """Cancel an order; return the reason where it cannot be."""
-        order = self.store.by_id.get(order_id)
-        if order is None:
-            return f"No such order ID: {order_id}."
-        return "" if self.store.cancel(order, now) else _NOT_CANCELLABLE
-
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    try:
-        body = decode_json(request)
-    except ValueError:
-        raise Refused(field_errors({}, "The request body is not JSON")) from None
-    if not isinstance(body, dict):
+    if (body := json_object(request)) is None:
         raise Refused(field_errors({}, "The request body is not a JSON object"))
     return body
 

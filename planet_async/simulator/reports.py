@@ -13,7 +13,7 @@ from attrs import field, frozen, validators
 
 from planet_async.simulator.context import Context
 from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_response
-from planet_async.simulator.lists import Filter, ListRules, Test, one_of, read_parameter
+from planet_async.simulator.lists import Filter, ListRules, Test, one_of
 
 REPORTS = "/reports/v1/"
 
@@ -45,6 +45,7 @@ def _day(test: Callable[[date, Any], bool]) -> Filter:
 
 
 _LIST = ListRules(
+    refuse=lambda _, __: _error(400, "Invalid Type"),
     filters={
         "report_type": one_of(attrgetter("type"), _TYPES),
         "cadence": one_of(attrgetter("cadence"), _CADENCES),
@@ -100,10 +101,9 @@ class _Report:
 class ReportsApi:
     """The operations of the Reports API: no report is kept, each is computed from its day."""
 
-    def __init__(self, context: Context, *, plan: ReportPlan, page_size: int) -> None:
+    def __init__(self, context: Context, *, plan: ReportPlan) -> None:
         self._context = context
         self._plan = plan
-        self._page_size = page_size
         self._first = self._today() - plan.days * _DAY
 
     def routes(self) -> Iterable[Route]:
@@ -117,11 +117,10 @@ class ReportsApi:
     def list_reports(self, request: ServerRequest) -> ServerResponse:
         """List reports, the oldest first [L]."""
         self._check_administrator()
-        problems: dict[str, str] = {}
-        tests = _LIST.tests(request, problems)
-        size = read_parameter(request, problems, "page_size", _LIST.page_size, self._page_size)
-        offset = read_parameter(request, problems, "offset", int, 0)
-        if problems or offset < 0:
+        tests = _LIST.tests(request)
+        size = _LIST.size(request, self._context.page_size)
+        offset = _LIST.read(request, "offset", int, 0)
+        if offset < 0:
             raise Refused(_error(400, "Invalid Type"))
         if int(request.param("org_id") or self._plan.org_id) != self._plan.org_id:
             raise Refused(_error(403, "Forbidden"))

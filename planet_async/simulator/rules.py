@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from planet_async.simulator.areas import STRIP_WIDTH_KM, square_kilometres
 from planet_async.simulator.catalog import (
     ASSETS,
     BASEMAP_TOOLS,
@@ -17,9 +18,9 @@ from planet_async.simulator.catalog import (
     SUBSCRIPTION_TOOLS,
     choose_bundle,
     destination_of,
+    is_zipped,
 )
 from planet_async.simulator.context import after, parse
-from planet_async.simulator.tasking_store import STRIP_WIDTH_KM, square_kilometres
 
 Json = Mapping[str, Any]
 Problems = dict[str, list[str]]
@@ -157,14 +158,6 @@ def is_catalog(source: Json) -> bool:
     return bool(source.get("type", "catalog" if "item_types" in source["parameters"] else "") == "catalog")
 
 
-def is_zipped(order: Json) -> bool:
-    """Return whether files are put into archives: reported not to happen with `archive_type` alone [M]."""
-    delivery = order.get("delivery")
-    if not isinstance(delivery, dict) or "archive_type" not in delivery:
-        return False
-    return bool(delivery.get("single_archive") or delivery.get("archive_filename"))
-
-
 def order_problems(order: Json) -> Problems:
     """Return what is wrong with an order, by field."""
     found: Problems = {}
@@ -281,10 +274,10 @@ def _order_delivery_problems(delivery: object) -> Iterator[str]:
         if not isinstance(delivery[name], dict):
             yield f"{name} must be an object"
         else:
-            yield from _destination_problems(name, delivery[name])
+            yield from destination_problems(name, delivery[name])
 
 
-def _destination_problems(name: str, parameters: Json) -> Iterator[str]:
+def destination_problems(name: str, parameters: Json) -> Iterator[str]:
     if missing := [key for key in DESTINATIONS[name] if not _is_text(parameters.get(key))]:
         yield f"{name} needs {', '.join(missing)}"
     elif REDACTED in parameters.values():
@@ -374,7 +367,7 @@ def _place_problems(body: Json, *, catalog: bool, keeps_delivery: bool) -> Itera
         if delivery["type"] not in DESTINATIONS or delivery["type"] in ORDERS_ONLY:
             yield f"bad delivery type {delivery['type']}"
         else:
-            yield from _destination_problems(delivery["type"], delivery["parameters"])
+            yield from destination_problems(delivery["type"], delivery["parameters"])
     hosted = {"parameters": {}, **hosting} if isinstance(hosting, dict) else hosting  # they are optional
     if hosted is not None and not _is_typed(hosted):
         yield "hosting must have a type"

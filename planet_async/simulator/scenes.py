@@ -87,16 +87,23 @@ class _Passes:
 
 _PASSES: Mapping[str, _Passes] = {
     "PSScene": _Passes(
-        "planetscope", 1, 2, 2, 0.28, 0.16, 3.0, ("PSB.SD", "PSB.SD", "PS2.SD", "PS2"), "{:02}_2{:03x}"
+        *("planetscope", 1, 2, 2, 0.28, 0.16, 3.0),
+        ("PSB.SD", "PSB.SD", "PS2.SD", "PS2"),
+        "{hundredths:02}_2{satellite:03x}",
     ),
-    "SkySatCollect": _Passes("skysat", 8, 1, 1, 0.12, 0.1, 0.5, ("SkySat",), "ssc{:02}_u{:04}"),
-    "SkySatScene": _Passes("skysat", 8, 2, 2, 0.03, 0.02, 0.5, ("SkySat",), "ssc{:02}d1_{:04}"),
-    "PelicanScene": _Passes("pelican", 10, 1, 2, 0.06, 0.05, 0.5, ("Pelican",), "{:02}_p{:03}"),
-    "TanagerScene": _Passes("tanager", 15, 1, 1, 0.18, 0.18, 30.0, ("Tanager",), "{:02}_40{:02}"),
+    "SkySatCollect": _Passes("skysat", 8, 1, 1, 0.12, 0.1, 0.5, ("SkySat",), "ssc{satellite}_u{cell:04}"),
+    "SkySatScene": _Passes("skysat", 8, 2, 2, 0.03, 0.02, 0.5, ("SkySat",), "ssc{satellite}d1_{cell:04}"),
+    "PelicanScene": _Passes(
+        "pelican", 10, 1, 2, 0.06, 0.05, 0.5, ("Pelican",), "{hundredths:02}_p{satellite}"
+    ),
+    "TanagerScene": _Passes(
+        "tanager", 15, 1, 1, 0.18, 0.18, 30.0, ("Tanager",), "{hundredths:02}_40{cell:02}"
+    ),
 }
 _OVERLAP, _SLANT = 0.9, 0.15
 _HOUR = 3600.0
 _STEP = 2.31  # seconds between two scenes of a pass
+_REPUBLISHED_DAYS = 4
 
 
 @define(eq=False)
@@ -118,7 +125,7 @@ class Scene:
         return [f"assets.{name}:download" for name in self.assets if name in self.permitted]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def scenes(days: int) -> Mapping[tuple[str, str], Scene]:
     """Return the scenes of so many days by item type and id, the oldest first."""
     found = sorted(_scenes(days), key=operator.attrgetter("acquired", "id"))
@@ -136,48 +143,26 @@ def _scenes(days: int) -> Iterator[Scene]:
 
 def _scene(item_type: str, passes: _Passes, place: str, ago: int, cell: int) -> Scene:
     day = LAST_DAY - timedelta(days=ago)
-    chance = random.Random(f"{item_type} {place} {day:%Y%m%d} {cell}")  # noqa: S311 - repeatable, not secret
+    of_pass = random.Random(f"{item_type} {place} {day:%Y%m%d}")  # noqa: S311 - repeatable, not secret
+    of_scene = random.Random(f"{item_type} {place} {day:%Y%m%d} {cell}")  # noqa: S311
+    instrument, satellite = of_pass.choice(passes.instruments), of_pass.randrange(16, 64)
     longitude, latitude = _PLACES[place]
-    seconds = (10.4 - longitude / 15) * _HOUR + 60 * list(_PASSES).index(item_type) + cell * _STEP
-    acquired = after(parse(f"{day:%Y-%m-%d}T00:00:00Z"), seconds + chance.random())
-    published = after(acquired, round(chance.uniform(4, 20) * _HOUR))
-    republished = chance.random() < 0.25  # noqa: PLR2004 - a quarter of them
-    updated = after(published, 30 * _HOUR) if republished and ago > 3 else published  # noqa: PLR2004
-    instrument = chance.choice(passes.instruments)
-    satellite = chance.randrange(16, 64)
-    moment = datetime.fromtimestamp(acquired // 1_000_000, UTC)
-    kind = (acquired // 10_000 % 100, satellite) if "{:02}_" in passes.name else (satellite, cell + 1)
+    hours = 10.4 - longitude / 15 + list(_PASSES).index(item_type) / 60
+    acquired = after(parse(f"{day:%Y-%m-%d}T00:00:00Z"), hours * _HOUR + cell * _STEP + of_pass.random())
+    published = after(acquired, round(of_scene.uniform(4, 20) * _HOUR))
+    republished = ago >= _REPUBLISHED_DAYS and _happens(of_scene, 0.25)
+    updated = after(published, 30 * _HOUR) if republished else published
     stage = "finalized" if ago > 1 else "standard" if ago else "preview"
-    assets = tuple(
+    assets = [
         name
         for name in ITEM_TYPES[item_type]
-        if not ("8b" in name and instrument == "PS2") and not (stage == "preview" and "_sr" in name)
-    )
-    properties = {
-        "acquired": render(acquired),
-        "published": render(published),
-        "updated": render(updated),
-        "item_type": item_type,
-        "provider": passes.provider,
-        "instrument": instrument,
-        "satellite_id": f"2{satellite:03x}" if item_type == "PSScene" else f"{instrument}{satellite}",
-        "strip_id": f"{day:%y%m%d}{list(_PLACES).index(place)}{satellite:02}",
-        "publishing_stage": stage,
-        "quality_category": "test" if chance.random() < 0.05 else "standard",  # noqa: PLR2004
-        "gsd": round(passes.pixel * chance.uniform(1.2, 1.4), 1),
-        "pixel_resolution": passes.pixel,
-        "view_angle": round(chance.uniform(0, 5), 1),
-        "satellite_azimuth": round(chance.uniform(80, 280), 1),
-        "sun_azimuth": round(chance.uniform(40, 160), 1),
-        "sun_elevation": round(chance.uniform(20, 70), 1),
-        "anomalous_pixels": 0,
-        **_sky(chance),
-        **({"ground_control": chance.random() < 0.9} if item_type == "PSScene" else {}),  # noqa: PLR2004
-        **({"ground_control_ratio": 0.98} if passes.provider == "skysat" else {}),
-    }
+        if not ("8b" in name and instrument == "PS2") and not ("_sr" in name and stage == "preview")
+    ]
     allowed = not {place, item_type} & _NOT_IN_CONTRACT
+    time = datetime.fromtimestamp(acquired // 1_000_000, UTC)
+    name = passes.name.format(hundredths=acquired // 10_000 % 100, satellite=satellite, cell=cell + 1)
     return Scene(
-        id=f"{moment:%Y%m%d_%H%M%S}_{passes.name.format(*kind)}",
+        id=f"{time:%Y%m%d_%H%M%S}_{name}",
         item_type=item_type,
         footprint=_footprint(passes, longitude, latitude, cell),
         acquired=acquired,
@@ -185,8 +170,33 @@ def _scene(item_type: str, passes: _Passes, place: str, ago: int, cell: int) -> 
         updated=updated,
         assets=assets,
         permitted=frozenset(assets if allowed else ()),
-        properties=properties,
+        properties={
+            "acquired": render(acquired),
+            "published": render(published),
+            "updated": render(updated),
+            "item_type": item_type,
+            "provider": passes.provider,
+            "instrument": instrument,
+            "satellite_id": f"{satellite:x}",
+            "strip_id": f"{day:%y%m%d}{list(_PLACES).index(place)}{satellite}",
+            "publishing_stage": stage,
+            "quality_category": "test" if _happens(of_scene, 0.05) else "standard",
+            "gsd": round(passes.pixel * of_scene.uniform(1.2, 1.4), 1),
+            "pixel_resolution": passes.pixel,
+            "view_angle": round(of_scene.uniform(0, 5), 1),
+            "satellite_azimuth": round(of_pass.uniform(80, 280), 1),
+            "sun_azimuth": round(of_pass.uniform(40, 160), 1),
+            "sun_elevation": round(of_pass.uniform(20, 70), 1),
+            "anomalous_pixels": 0,
+            **_sky(of_scene),
+            **({"ground_control": _happens(of_scene, 0.9)} if item_type == "PSScene" else {}),
+            **({"ground_control_ratio": 0.98} if passes.provider == "skysat" else {}),
+        },
     )
+
+
+def _happens(chance: random.Random, share: float) -> bool:
+    return chance.random() < share
 
 
 def _sky(chance: random.Random) -> dict[str, float]:

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
 from urllib.parse import urlencode, urlsplit
 
@@ -16,11 +16,14 @@ import anyio.lowlevel
 from planet_async.clock import Clock, SystemClock
 from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
+from planet_async.simulator.basemaps import BasemapsApi
 from planet_async.simulator.context import Context, ListOrder, after
 from planet_async.simulator.data import AssetPlan, DataApi
 from planet_async.simulator.data import Plan as AssetPlans
+from planet_async.simulator.destinations import DestinationsApi
 from planet_async.simulator.faults import Faults, Gate, Limits
-from planet_async.simulator.files import Delivery, Folder, Storage
+from planet_async.simulator.features import FeaturesApi
+from planet_async.simulator.files import Folder, Storage
 from planet_async.simulator.http import (
     Dropped,
     Hung,
@@ -33,23 +36,21 @@ from planet_async.simulator.http import (
     ServerResponse,
     message,
 )
-from planet_async.simulator.order_store import Order, OrderPlan, Plan
-from planet_async.simulator.orders import OrdersApi
+from planet_async.simulator.orders import Order, OrderPlan, OrdersApi
+from planet_async.simulator.orders import Plan as OrderPlans
+from planet_async.simulator.quota import QuotaApi
 from planet_async.simulator.reports import ReportPlan, ReportsApi
-from planet_async.simulator.subscription_store import Plan as SubscriptionPlans
-from planet_async.simulator.subscription_store import Subscription, SubscriptionPlan
-from planet_async.simulator.subscriptions import SubscriptionsApi
-from planet_async.simulator.tasking import TaskingApi
-from planet_async.simulator.tasking_store import Plan as TaskingPlans
-from planet_async.simulator.tasking_store import TaskingOrder, TaskingPlan
+from planet_async.simulator.subscriptions import Plan as SubscriptionPlans
+from planet_async.simulator.subscriptions import Subscription, SubscriptionPlan, SubscriptionsApi
+from planet_async.simulator.tasking import Plan as TaskingPlans
+from planet_async.simulator.tasking import TaskingApi, TaskingOrder, TaskingPlan
 from planet_async.simulator.webhooks import Webhooks
 from planet_async.simulator.windows import SearchPlan
 
 READ_TIMEOUT = 60.0
 """Seconds of the simulator's clock after which a client in this process gives up on a fault that hangs."""
 
-_Late = tuple[int, int, Callable[[], ServerResponse]]  # when, a number, what to do
-_DELIVERIES_KEPT = 256
+Handle = Callable[[], ServerResponse]
 _STORAGE = Route("GET", "", "storage.get", lambda _: ServerResponse(404))  # `Storage` responds
 
 
@@ -87,7 +88,8 @@ class Simulator:
         report_plan: Which usage reports there are.
         subscription_plan: What becomes of subscriptions.
         asset_plan: What becomes of assets that are activated.
-        catalog_days: For how many days, the last of them 30 December 2025, there are scenes: about 50 a day.
+        catalog_days: For how many days, the last of them 30 December 2025, there are scenes: 43 a day.
+        quota: The square kilometres that can be reserved of each product.
         change_name: How the service changes the names of what is created; `NAME_CHANGES` has some.
         database_lag: By how many seconds the times of resources are behind the Date of the responses.
         date_header: Whether responses have a Date.
@@ -105,7 +107,7 @@ class Simulator:
         base_url: str = "https://api.planet.com",
         storage_url: str = "https://storage.planet.example",
         limits: Limits | None = None,
-        plan: Plan = OrderPlan(),  # noqa: B008 - frozen
+        plan: OrderPlans = OrderPlan(),  # noqa: B008 - frozen
         file_bytes: int = 4096,
         link_seconds: float = 3600.0,
         page_size: int = 20,
@@ -116,6 +118,7 @@ class Simulator:
         subscription_plan: SubscriptionPlans = SubscriptionPlan(),  # noqa: B008 - frozen
         asset_plan: AssetPlans = AssetPlan(),  # noqa: B008 - frozen
         catalog_days: int = 120,
+        quota: float = 100_000.0,
         change_name: Callable[[str], str] = str,
         database_lag: float = 0.0,
         date_header: bool = True,
@@ -133,58 +136,60 @@ class Simulator:
             base_url=base_url,
             storage_url=storage_url,
             link_seconds=link_seconds,
-            seed=seed,
+            page_size=page_size,
             change_name=change_name,
             database_lag=database_lag,
             list_delay=list_delay,
             list_order=list_order,
+            seed=seed,
         )
         self._date_header = date_header
         self._gate = Gate(limits or Limits())
         self._credentials = None if api_key is None else _credentials(api_key)
-        self._file_bytes = file_bytes
-        self._delivery_of = delivery_of = lru_cache(_DELIVERIES_KEPT)(self._delivery)
-        self._storage = Storage(self._context, lru_cache(_DELIVERIES_KEPT)(self._folder))
+        self._storage = Storage(self._context, self._folder)
+        address_of = self._storage.address_of
         orders = OrdersApi(
-            self._context,
-            plan=plan,
-            max_queued=max_queued,
-            page_size=page_size,
-            delivery_of=delivery_of,
-            address_of=self._storage.address_of,
+            self._context, plan=plan, max_queued=max_queued, file_bytes=file_bytes, address_of=address_of
         )
-        tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan, page_size=page_size)
-        reports = ReportsApi(self._context, plan=report_plan, page_size=page_size)
-        subscriptions = SubscriptionsApi(self._context, plan=subscription_plan, page_size=page_size)
+        tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan)
+        reports = ReportsApi(self._context, plan=report_plan)
+        features = FeaturesApi(self._context)
+        subscriptions = SubscriptionsApi(
+            self._context, plan=subscription_plan, features_of=features.features_of
+        )
+        quotas = QuotaApi(self._context, features_of=features.features_of, quota=quota)
+        self._orders, self._tasking, self._subscriptions = orders, tasking.store, subscriptions.store
         self._data = DataApi(
             self._context,
             plan=asset_plan,
             days=catalog_days,
             file_bytes=file_bytes,
-            address_of=self._storage.address_of,
+            address_of=address_of,
+            area_of=features.areas_of,
         )
-        self._orders, self._subscriptions = orders.store, subscriptions.store
-        self._tasking = tasking.store
-        self._webhooks = Webhooks(self._orders, orders.json, self._subscriptions)
-        apis = (orders, tasking, reports, subscriptions, self._data)
+        self._basemaps = BasemapsApi(
+            self._context, days=catalog_days, file_bytes=file_bytes, address_of=address_of
+        )
+        destinations = DestinationsApi(self._context)
+        self._webhooks = Webhooks(orders, self._subscriptions)
+        apis = (
+            *(orders, tasking, reports, subscriptions),
+            *(self._data, self._basemaps, features, destinations, quotas),
+        )
         self._router = Router(route for api in apis for route in api.routes())
-        self._late: list[
-            tuple[int, int, Callable[[], ServerResponse]]
-        ] = []  # a heap: when, a number, what to do
+        self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do
         self._lock = threading.Lock()
 
     @property
     def orders(self) -> Mapping[str, Order]:
         """The orders by id, as they are now; copy it to iterate while another thread serves."""
         self._act_late()
-        self._orders.advance(self._context.now())
-        return MappingProxyType(self._orders.by_id)
+        return MappingProxyType(self._orders.store.by_id)
 
     @property
     def subscriptions(self) -> Mapping[str, Subscription]:
         """The subscriptions by id, as they are now; copy it to iterate while another thread serves."""
         self._act_late()
-        self._subscriptions.advance(self._context.now())
         return MappingProxyType(self._subscriptions.by_id)
 
     @property
@@ -278,9 +283,8 @@ class Simulator:
                 await self.clock.sleep(fault.delay)
             if fault.acts_after is not None:
                 due = after(self._context.now(), fault.acts_after)
-                number = self.requests.total()
-                late: _Late = (due, number, partial(self._handle, request, route, ids))
-                heapq.heappush(self._late, late)
+                handle: Handle = partial(self._handle, request, route, ids)
+                heapq.heappush(self._late, (due, self.requests.total(), handle))
             response = fault.apply(acted)
         self.responses[request.operation, response.status] += 1
         if self._date_header:
@@ -318,19 +322,7 @@ class Simulator:
         return (scheme.lower(), credential) in self._credentials
 
     def _folder(self, name: str) -> Folder:
-        return self._data.folder(name) or self._delivery_of(name)
-
-    def _delivery(self, order_id: str) -> Delivery:
-        order = self._orders.by_id[order_id]
-        return Delivery(
-            order_id,
-            order.request,
-            file_bytes=self._file_bytes,
-            partial=order.plan.state == "partial",
-            manifest=order.plan.manifest,
-            missing=order.plan.missing_files,
-            damaged=order.plan.damaged_files,
-        )
+        return self._data.folder(name) or self._basemaps.folder(name) or self._orders.folder(name)
 
     def _origin(self, request: Request) -> Origin:
         target = origin(request.url)

@@ -3,16 +3,18 @@
 How it words an error is not known: here ``{"field": ["..."]}`` and ``{"detail": "..."}`` [L].
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
-from attrs import frozen
+from attrs import define, field, frozen, validators
 
+from planet_async.simulator.areas import Box, box_of, imaged_area, overlap, square_kilometres
 from planet_async.simulator.context import Context, ListOrder, after, parse, render
 from planet_async.simulator.http import (
     Refused,
@@ -23,16 +25,9 @@ from planet_async.simulator.http import (
     json_response,
 )
 from planet_async.simulator.lists import shuffled
+from planet_async.simulator.resources import Resource, Step, Store, course, plan_of
 from planet_async.simulator.rules import is_uuid, tasking_order_problems, time_problems
-from planet_async.simulator.tasking_store import (
-    Json,
-    Plan,
-    TaskingOrder,
-    TaskingStore,
-    bounds,
-    square_kilometres,
-)
-from planet_async.simulator.windows import WINDOWS, Searches, SearchPlan
+from planet_async.simulator.windows import WINDOWS, Json, Searches, SearchPlan
 
 TASKING = "/tasking/v2"
 ORDERS = f"{TASKING}/orders"
@@ -50,6 +45,172 @@ _EDITABLE = {
     "end_time": {"REQUESTED", "PENDING", "IN_PROGRESS"},
 }
 
+FinalStatus = Literal["FULFILLED", "EXPIRED", "REJECTED", "FAILED"]
+
+_DAY = 86_400.0
+_FINAL = ("FULFILLED", "EXPIRED", "REJECTED", "FAILED")
+_CANCELLABLE = frozenset({"REQUESTED", "RECEIVED", "PENDING", "IN_PROGRESS"})  # [H], the first [M]
+_CANCELLING_DAYS = 0.5  # how long an assured order is PENDING_CANCELLATION [L]
+_ORDER_DAYS = 30.0
+_QUEUED_SECONDS = 600.0
+_PROCESSED_SECONDS = 3600.0
+_DEFAULTS: Mapping[str, Any] = {
+    "order_type": "IMAGE",
+    "sat_elevation_angle_min": 60.0,
+    "sat_elevation_angle_max": 90.0,
+    "n_stereo_pov": None,
+    "scheduling_type": "FLEXIBLE",
+    "rrule": None,
+    "exclusivity_days": 0,
+    "imaging_window": None,
+}
+"""The defaults of an order [H, recorded]."""
+
+
+@frozen(kw_only=True)
+class TaskingPlan:
+    """The course of a tasking order.
+
+    It is RECEIVED (an assured one REQUESTED), then PENDING, then IN_PROGRESS, then has its final status; a
+    REJECTED one has that after the first.  ``math.inf`` days are for ever.
+
+        Simulator(tasking_plan=TaskingPlan(pending_days=0.5, captures=3))
+
+    Args:
+        received_days: How long it is RECEIVED.
+        pending_days: How long it is PENDING.
+        in_progress_days: How long it is IN_PROGRESS.
+        status: The status in which it ends.
+        captures: How many images are taken while it is IN_PROGRESS, at equal intervals.
+        replaced_orders: How many other orders it replaces, which then are its price.
+    """
+
+    received_days: float = field(default=0.1, validator=validators.ge(0.0))
+    pending_days: float = field(default=1.0, validator=validators.ge(0.0))
+    in_progress_days: float = field(default=5.0, validator=validators.ge(0.0))
+    status: FinalStatus = field(default="FULFILLED", validator=validators.in_(_FINAL))
+    captures: int = field(default=1, validator=validators.ge(0))
+    replaced_orders: int = field(default=0, validator=validators.ge(0))
+
+    def steps(self, start: int, first: str) -> list[Step]:
+        """Return the statuses, which begin with that one."""
+        pending, in_progress = self.pending_days * _DAY, self.in_progress_days * _DAY
+        stages = () if self.status == "REJECTED" else (("PENDING", pending), ("IN_PROGRESS", in_progress))
+        return course(start, (first, self.received_days * _DAY), *stages, (self.status, 0.0))
+
+
+Plan = TaskingPlan | Callable[[Mapping[str, Any], int], TaskingPlan]
+"""One plan for all orders, or a function of the order's JSON and its number, which counts from 0."""
+
+
+@define(kw_only=True)
+class TaskingOrder(Resource):
+    """One order: what was requested, and its statuses."""
+
+    plan: TaskingPlan = field(repr=False)
+
+    @property
+    def is_assured(self) -> bool:
+        return self.body.get("scheduling_type") == "ASSURED"
+
+    def since(self, status: str) -> int | None:
+        """Return when it gets that status, if it ever does."""
+        return next((moment for moment, word in self.steps if word == status), None)
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Return whether it can be cancelled; an order from the archive never can [M]."""
+        return self.state in _CANCELLABLE and self.body.get("scheduling_type") != "ARCHIVE"
+
+    def cancel(self) -> None:
+        """Drop what is planned; it takes time until an assured order is cancelled [M]."""
+        now = self.now()
+        if self.is_assured:
+            cancelled = after(now, _CANCELLING_DAYS * _DAY)
+            self.replan((now, "PENDING_CANCELLATION"), (cancelled, "CANCELLED"))
+        else:
+            self.replan((now, "CANCELLED"))
+
+    def json(self) -> Json:
+        """Return the order with the documented fields [H]."""
+        captures = list(self.captures())
+        taken = [capture["acquired_time"] for capture in captures if capture["acquired_time"] is not None]
+        planned = [c["planned_acquisition_time"] for c in captures if c["status"] == "SCHEDULED"]
+        published = sum(capture["status"] == "PUBLISHED" for capture in captures)
+        area = square_kilometres(self.body["geometry"])
+        return {
+            **_DEFAULTS,
+            "start_time": render(self.created),
+            "end_time": render(after(self.created, _ORDER_DAYS * _DAY)),
+            **self.body,
+            "id": self.id,
+            "geometry": imaged_area(self.body["geometry"]),
+            "original_geometry": self.body["geometry"],
+            "is_cancellable": self.is_cancellable,
+            "cancellable_until": None,
+            "requested_sqkm": area,
+            "created_time": render(self.created),
+            "updated_time": render(self.modified),
+            "created_by": "simulated@planet.example",
+            "status": self.state,
+            "fulfilled_sqkm": area if self.state == "FULFILLED" else 0.0,
+            "capture_status_published_count": published,
+            "capture_assessment_success_count": published,
+            "capture_assessment_invalid_count": 0,
+            "next_planned_acquisition_time": planned[0] if planned else None,
+            "last_acquired_time": taken[-1] if taken else None,
+        }
+
+    def captures(self) -> Iterator[Json]:
+        """Yield the captures, which are planned once the order is IN_PROGRESS, and taken one by one."""
+        now, start, plan = self.now(), self.since("IN_PROGRESS"), self.plan
+        if start is None or now < start:
+            return
+        days = plan.in_progress_days if math.isfinite(plan.in_progress_days) else plan.captures + 1
+        for number in range(plan.captures):
+            planned = after(start, days * _DAY * (number + 1) / (plan.captures + 1))
+            status, changed = _capture_status(planned, now)
+            stopped = self.since("CANCELLED")
+            if removed := stopped is not None and stopped < planned and stopped <= now:
+                status, changed = "REMOVED", stopped or start
+            acquired = planned <= now and not removed
+            published = status == "PUBLISHED"
+            yield {
+                "id": _capture_id(self.id, number),
+                "order_id": self.id,
+                "order_name": self.name,
+                "status": status,
+                "status_description": "",
+                "fulfilling": published,
+                "cloud_cover": 0.1 if acquired else None,
+                "satellite_type": "SKYSAT",
+                "strip_id": f"s{self.number}_{number}" if acquired else None,
+                "item_ids": [f"{self.number}_{number}"] if published else [],
+                "item_types": ["SkySatCollect"] if published else [],
+                "captured_area": imaged_area(self.body["geometry"]) if acquired else None,
+                "created_time": render(start),
+                "updated_time": render(max(start, changed)),
+                "planned_acquisition_time": render(planned),
+                "acquired_time": render(planned) if acquired else None,
+                "published_time": render(after(planned, _PROCESSED_SECONDS)) if published else None,
+            }
+
+
+@lru_cache(maxsize=10_000)  # to make one takes as long as all else of a capture
+def _capture_id(order_id: str, number: int) -> str:
+    return str(uuid5(NAMESPACE_URL, f"capture:{order_id}:{number}"))
+
+
+def _capture_status(planned: int, now: int) -> tuple[str, int]:
+    steps = (
+        (0, "SCHEDULED"),
+        (planned, "QUEUED"),
+        (after(planned, _QUEUED_SECONDS), "PROCESSING"),
+        (after(planned, _PROCESSED_SECONDS), "PUBLISHED"),
+    )
+    moment, status = [step for step in steps if step[0] <= now][-1]
+    return status, moment
+
 
 @frozen
 class _Bulk:
@@ -60,12 +221,12 @@ class _Bulk:
 
 
 class TaskingApi:
-    """The operations of the Tasking API; nothing runs in between."""
+    """The operations of the Tasking API."""
 
-    def __init__(self, context: Context, *, plan: Plan, search_plan: SearchPlan, page_size: int) -> None:
-        self.store: TaskingStore = TaskingStore(plan, context)
+    def __init__(self, context: Context, *, plan: Plan, search_plan: SearchPlan) -> None:
+        self.store: Store[TaskingOrder] = Store(context)
         self._context = context
-        self._page_size = page_size
+        self._plan = plan
         self._searches = Searches(context, search_plan)
         self._bulk: dict[str, _Bulk] = {}
 
@@ -88,48 +249,46 @@ class TaskingApi:
         )
 
     def list_orders(self, request: ServerRequest) -> ServerResponse:
-        now = self._context.now()
         name = request.param("name")  # to render an order takes longer than to compare a name
         orders = [order for order in self.store.listed() if not name or order.name == name]
-        return self._page(request, ORDERS, orders, lambda order: order.json(now))
+        return self._page(request, ORDERS, orders, TaskingOrder.json)
 
     def create(self, request: ServerRequest) -> ServerResponse:
         body = _object(request)
         if problems := tasking_order_problems(body, self._searches.usable()):
             return json_response(problems, 400)
-        return json_response(self.store.add(body).json(self._context.now()), 201)
+        return json_response(self._add(body).json(), 201)
 
     def get(self, request: ServerRequest, order_id: str) -> ServerResponse:
-        return json_response(self._find(order_id).json(self._context.now()))
+        return json_response(self._find(order_id).json())
 
     def update(self, request: ServerRequest, order_id: str) -> ServerResponse:
         """Change some fields; the response has those that can be edited, and no others [H]."""
-        order, body, now = self._find(order_id), _object(request), self._context.now()
-        status = order.status(now)
+        order, body, status = self._find(order_id), _object(request), self._find(order_id).state
         problems = {
             name: [f"Not editable while the order is {status}."]
             for name in body
             if status not in _EDITABLE.get(name, ())
         }
-        shown = order.json(now)
+        shown = order.json()
         times = {name: shown[name] for name in ("start_time", "end_time")}
         if problems := problems or time_problems(times | body):
             return json_response(problems, 400)
-        order.request |= body
-        order.edited = now
+        order.body |= body
+        order.edited = self._context.now()
         return json_response(times | body)
 
     def cancel(self, request: ServerRequest, order_id: str) -> ServerResponse:
-        order, now = self._find(order_id), self._context.now()
-        if not order.is_cancellable(now):
-            return _detail(409, f"The order cannot be cancelled: it is {order.status(now)}")  # status: [L]
-        order.cancel(now)
+        order = self._find(order_id)
+        if not order.is_cancellable:
+            return _detail(409, f"The order cannot be cancelled: it is {order.state}")  # status: [L]
+        order.cancel()
         return ServerResponse(204)
 
     def pricing(self, request: ServerRequest, order_id: str) -> ServerResponse:
         """Return the price of an order that was placed."""
         order = self._find(order_id)
-        return json_response({"order_id": order.id, **_with_replaced(order, _price(order.request))})
+        return json_response({"order_id": order.id, **_with_replaced(order, _price(order.body))})
 
     def preview_pricing(self, request: ServerRequest) -> ServerResponse:
         """Return the price of what is not ordered yet: one, or a list of them, each by itself."""
@@ -182,7 +341,7 @@ class TaskingApi:
         windows = self._searches.usable()
         accepted = [order for order in orders if not tasking_order_problems(order, windows)]
         for order in accepted:
-            self.store.add({name: value for name, value in order.items() if value is not None})
+            self._add({name: value for name, value in order.items() if value is not None})
         failed = len(orders) - len(accepted)
         self._bulk[bulk_id] = _Bulk(bulk_id, self._context.now(), len(accepted), failed)
         return ServerResponse(202, {"location": f"{BULK}/{bulk_id}"})
@@ -209,6 +368,21 @@ class TaskingApi:
             }
         )
 
+    def _add(self, body: Json) -> TaskingOrder:
+        number, now = len(self.store), self._context.now
+        plan = plan_of(self._plan, body, number)
+        first = "REQUESTED" if body.get("scheduling_type") == "ASSURED" else "RECEIVED"
+        return self.store.add(
+            TaskingOrder(
+                number=number,
+                id=self._context.new_id(),
+                body={**body, "name": self._context.change_name(body["name"])},
+                steps=plan.steps(now(), first),
+                now=now,
+                plan=plan,
+            )
+        )
+
     def _find(self, order_id: str) -> TaskingOrder:
         order = self.store.by_id.get(order_id)
         if order is None:
@@ -216,14 +390,15 @@ class TaskingApi:
         return order
 
     def _captures(self) -> Iterator[Json]:
-        now = self._context.now()
-        return chain.from_iterable(order.captures(now) for order in self.store.orders)
+        return chain.from_iterable(order.captures() for order in self.store)
 
     def _page(
         self, request: ServerRequest, path: str, things: Sequence[Any], json: Callable[[Any], Json]
     ) -> ServerResponse:
         url = f"{self._context.base_url}{path}/"
-        return _page(request, url, things, json, limit=self._page_size, order=self._context.list_order)
+        return _page(
+            request, url, things, json, limit=self._context.page_size, order=self._context.list_order
+        )
 
 
 def _json(request: ServerRequest) -> Any:
@@ -281,7 +456,6 @@ def _with_replaced(order: TaskingOrder, price: Json) -> Json:
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
-Box = tuple[float, float, float, float]
 
 # Fields that an order only has where they were requested.
 _OPTIONAL = frozenset({"pl_number", "product", "cloud_threshold", "satellite_types", "early_start"})
@@ -368,7 +542,7 @@ def _test(name: str, comparison: str, text: str) -> Test:
         return lambda value: text.lower() in str(value).lower()
     if comparison == "intersects":
         box = _box(text)
-        return lambda value: _overlap(_box_of(value), box)
+        return lambda value: overlap(box_of(value), box)  # as near as this comes to intersecting [L]
     if comparison in {"", "in"}:
         words = {parse(word) if timed else word for word in (text.split(",") if comparison else [text])}
         return lambda value: (parse(value) if timed else _word(value)) in words
@@ -384,21 +558,6 @@ def _word(value: object) -> str:
 
 def _box(text: str) -> Box:
     try:
-        return _box_of(msgspec.json.decode(text))
+        return box_of(msgspec.json.decode(text))
     except (msgspec.DecodeError, LookupError, TypeError):
         raise ValueError("a GeoJSON geometry was expected") from None
-
-
-def _box_of(geometry: Mapping[str, Any]) -> Box:
-    """Return the box around a geometry: as near as this comes to intersecting [L]."""
-    return bounds(list(_points(geometry["coordinates"])))
-
-
-def _points(coordinates: Sequence[Any]) -> Iterable[Sequence[float]]:
-    if isinstance(coordinates[0], int | float):
-        return [coordinates]
-    return chain.from_iterable(map(_points, coordinates))
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1] and a[2] <= b[3] and b[2] <= a[3]

@@ -9,8 +9,9 @@ import msgspec
 
 from planet_async.http import Request
 from planet_async.simulator.context import Interval
-from planet_async.simulator.order_store import Order, OrderJson, OrderStore
-from planet_async.simulator.subscription_store import Subscription, SubscriptionStore
+from planet_async.simulator.orders import Order, OrdersApi
+from planet_async.simulator.resources import Store
+from planet_async.simulator.subscriptions import Subscription
 
 _FINAL = frozenset({"success", "partial", "failed", "cancelled"})
 
@@ -18,9 +19,8 @@ _FINAL = frozenset({"success", "partial", "failed", "cancelled"})
 class Webhooks:
     """Watches the orders and subscriptions that name a webhook."""
 
-    def __init__(self, orders: OrderStore, json: OrderJson, subscriptions: SubscriptionStore) -> None:
+    def __init__(self, orders: OrdersApi, subscriptions: Store[Subscription]) -> None:
         self._orders = orders
-        self._json = json
         self._subscriptions = subscriptions
         self._since = 0
         self._active: dict[str, tuple[Order, Mapping[str, Any]]] = {}
@@ -28,28 +28,26 @@ class Webhooks:
 
     def due(self, now: int) -> Iterator[Request]:
         """Yield the notifications that have become due."""
-        self._orders.advance(now)
-        for order in self._orders.by_modification(Interval(self._since, None)):
+        for order in self._orders.store.by_change(Interval(self._since, None)):
             if webhook := _webhook(order.request):
                 self._active[order.id] = order, webhook
         self._since = now
         for order, webhook in list(self._active.values()):
-            for body in self._of_order(order, per_order=bool(webhook.get("per_order")), now=now):
+            for body in self._of_order(order, per_order=bool(webhook.get("per_order"))):
                 yield _post(webhook["url"], body)
             if order.state in _FINAL:
                 del self._active[order.id]
-        self._subscriptions.advance(now)
-        for subscription in self._subscriptions.all():
+        for subscription in self._subscriptions:
             if webhook := _webhook(subscription.body):
-                for body in self._of_subscription(subscription, now):
+                for body in self._of_subscription(subscription):
                     if {body["topic"], body["topic"].partition(".")[0] + ".all"} & {*webhook["topics"]}:
                         yield _post(webhook["url"], body)
 
-    def _of_order(self, order: Order, *, per_order: bool, now: int) -> Iterator[Mapping[str, Any]]:
+    def _of_order(self, order: Order, *, per_order: bool) -> Iterator[Mapping[str, Any]]:
         """Yield one for each item, or one for all [H]; for a cancelled order none [L]."""
         if order.state == "cancelled" or (per_order and order.state not in _FINAL):
             return
-        results = self._json.results(order, now) or []
+        results = self._orders.results(order) or []
         items = [_item(result) for result in results if result["delivery"] == "success"]
         if per_order:
             if self._is_new(order.id, order.state):
@@ -59,12 +57,12 @@ class Webhooks:
             if self._is_new(order.id, item["name"]):
                 yield {"order_id": order.id, "items": [item]}
 
-    def _of_subscription(self, subscription: Subscription, now: int) -> Iterator[dict[str, Any]]:
+    def _of_subscription(self, subscription: Subscription) -> Iterator[dict[str, Any]]:
         """Yield its status as it is now, and its results; the shape is not documented: ours [L]."""
         common = {"subscription_id": subscription.id, "status": subscription.status}
-        if self._is_new(subscription.id, f"{subscription.status} {subscription.updated}"):
+        if self._is_new(subscription.id, f"{subscription.status} {subscription.modified}"):
             yield {"topic": f"status.{subscription.status}", **common}
-        for result in subscription.results(now):
+        for result in subscription.results():
             if result.status in {"success", "failed"} and self._is_new(subscription.id, result.id):
                 yield {"topic": f"delivery.{result.status}", **common, "result": result.json()}
 

@@ -12,7 +12,7 @@ import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.subscription_store import SubscriptionPlan
+from planet_async.simulator.subscriptions import SubscriptionPlan
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
 FIELD = {"type": "Polygon", "coordinates": [[[18, -33], [18.1, -33], [18.1, -32.9], [18, -32.9], [18, -33]]]}

@@ -10,7 +10,7 @@ import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.tasking_store import FinalStatus, TaskingPlan
+from planet_async.simulator.tasking import FinalStatus, TaskingPlan
 from planet_async.simulator.windows import SearchPlan
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
@@ -154,7 +154,7 @@ def test_wait(run: Run, on_terminal: Run, write: Write) -> None:
     ran = run("tasking", "wait", good, bad)
     assert ran.code == 1
     assert {each["id"]: each["status"] for each in ran.json_lines} == {good: "FULFILLED", bad: "EXPIRED"}
-    assert ran.err == f"planet-async: order {bad} is EXPIRED\n"
+    assert ran.err == f"planet-async: {bad} is EXPIRED\n"
     seen = on_terminal("tasking", "wait", good, bad)
     assert "Waiting for orders" in seen.err
     assert good in seen.out

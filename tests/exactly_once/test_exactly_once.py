@@ -147,16 +147,16 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-async def test_what_was_created_though_the_answer_was_lost_is_adopted(case: Case, loss: str) -> None:
-    """The one that exists is given, however its answer was lost, and nothing is sent twice."""
+async def test_a_create_whose_response_was_lost_is_adopted(case: Case, loss: str) -> None:
+    """However the response was lost, what exists is returned, and nothing is sent twice."""
     case.simulator.faults.add(LOSSES[loss])
     assert {await case.create()} == case.ids
     assert case.posts == 1
 
 
 @pytest.mark.parametrize("loss", ["drop", "hang"])
-async def test_what_was_not_created_is_sent_again(case: Case, loss: str) -> None:
-    """Where nothing came of it, it is created after all: once, and not before the service could list it."""
+async def test_a_lost_request_is_sent_again(case: Case, loss: str) -> None:
+    """A create that was never acted on is sent again, once, and not before the service could list it."""
     case.simulator.faults.add(Fault(method="POST", times=1, drop=loss == "drop", hang=loss == "hang"))
     before = case.clock.monotonic()
     assert {await case.create()} == case.ids
@@ -164,8 +164,8 @@ async def test_what_was_not_created_is_sent_again(case: Case, loss: str) -> None
     assert case.clock.monotonic() - before >= Config().consistency_delay
 
 
-async def test_what_the_service_lists_late_is_waited_for(case: Case, api: Api) -> None:
-    """A list that does not show it yet is no proof."""
+async def test_a_late_list_is_waited_for(case: Case, api: Api) -> None:
+    """A list that does not show it yet does not prove that it does not exist."""
     empty = b'{"_links": {}, "orders": [], "subscriptions": [], "results": [], "count": 0}'
     case.simulator.faults.add(LOST)
     case.simulator.faults.add(Fault(operation=api.lists, body=empty, times=3))
@@ -173,8 +173,8 @@ async def test_what_the_service_lists_late_is_waited_for(case: Case, api: Api) -
     assert case.posts == 1
 
 
-async def test_an_older_one_of_that_name_is_not_taken_for_it(case: Case) -> None:
-    """What another program created a minute ago is not what was sent just now."""
+async def test_an_older_one_of_the_same_name_is_not_adopted(case: Case) -> None:
+    """What another program created a minute earlier is not what was just sent."""
     other = Case(case.api, another(case.simulator, case.clock), case.simulator, case.clock)
     older = await other.create()
     await case.clock.sleep(60)
@@ -184,8 +184,8 @@ async def test_an_older_one_of_that_name_is_not_taken_for_it(case: Case) -> None
     assert case.ids == {older, mine}
 
 
-async def test_one_of_another_content_is_not_taken_for_it(case: Case) -> None:
-    """The same name is not the same thing."""
+async def test_one_with_other_content_is_not_adopted(case: Case) -> None:
+    """The same name with other content is another order."""
     contents: dict[str, dict[str, Any]] = {
         "orders": {"products": [{**APIS[0].body["products"][0], "item_ids": ["20240101_2"]}]},
         "subscriptions": {
@@ -204,15 +204,15 @@ async def test_one_of_another_content_is_not_taken_for_it(case: Case) -> None:
     assert mine != theirs
 
 
-async def test_a_name_that_contains_the_name_is_another(case: Case) -> None:
-    """`field 7` is not `field 71`, whatever the server's filter makes of it."""
+async def test_a_longer_name_is_another_name(case: Case) -> None:
+    """`field 7` is not `field 71`, even where the server's filter lists both."""
     longer = await case.create("field 71")
     case.simulator.faults.add(NEVER_CAME)
     assert {longer, await case.create("field 7")} == case.ids
 
 
-async def test_one_that_has_its_caller_is_nobody_elses(case: Case) -> None:
-    """Two identical ones right after each other are two, also where the second got lost on its way."""
+async def test_one_that_was_returned_is_not_adopted(case: Case) -> None:
+    """Two identical creates in a row make two, even where the second request is lost."""
     first = await case.create()
     case.simulator.faults.add(NEVER_CAME)
     second = await case.create()
@@ -221,8 +221,8 @@ async def test_one_that_has_its_caller_is_nobody_elses(case: Case) -> None:
 
 
 @pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
-async def test_identical_ones_at_once_get_one_each(case: Case, fault: Fault) -> None:
-    """Ten alike under way, three answers lost: ten exist, and each caller has its own."""
+async def test_identical_creates_at_once_have_one_each(case: Case, fault: Fault) -> None:
+    """Of ten identical creates three responses are lost: ten exist, and each caller has one."""
     for _ in range(3):
         case.simulator.faults.add(fault)
     ids: list[str] = []
@@ -266,8 +266,8 @@ class Shared:
 
 
 @pytest.mark.parametrize("beside", BESIDE)
-async def test_clients_of_one_address_know_of_each_other(case: Case, beside: str) -> None:
-    """What one has created is nobody else's, be it through a view or another client."""
+async def test_clients_of_one_address_share_what_they_created(case: Case, beside: str) -> None:
+    """What one client has created is not adopted by a view or another client of the address."""
     other = Case(case.api, BESIDE[beside](case), case.simulator, case.clock)
     first = await case.create()
     case.simulator.faults.add(NEVER_CAME)
@@ -275,8 +275,8 @@ async def test_clients_of_one_address_know_of_each_other(case: Case, beside: str
     assert len(case.ids) == 2
 
 
-async def test_a_client_for_each_call_knows_of_the_one_before(case: Case) -> None:
-    """Where a backend makes a client for each of its requests, two alike in a row are two."""
+async def test_a_new_client_for_each_call_knows_the_last_create(case: Case) -> None:
+    """Where a backend makes a client for each request, two identical creates in a row make two."""
     found = set()
     for fault in (None, NEVER_CAME):
         if fault is not None:
@@ -289,8 +289,8 @@ async def test_a_client_for_each_call_knows_of_the_one_before(case: Case) -> Non
     assert found == case.ids
 
 
-async def test_what_was_created_is_not_remembered_for_ever() -> None:
-    """The memory of an address that nobody has used for long makes room for that of another one."""
+async def test_the_memory_of_an_unused_address_is_freed() -> None:
+    """What was created at an address that has not been used for long is forgotten."""
     clock = FakeClock()
     first = create_registry(clock, "a", "order")
     first.add(["7"])
@@ -302,8 +302,8 @@ async def test_what_was_created_is_not_remembered_for_ever() -> None:
     assert "7" not in create_registry(clock, "a", "order")
 
 
-async def test_a_clock_that_cannot_be_hashed_will_do() -> None:
-    """A clock of one's own may be any object."""
+async def test_a_clock_need_not_be_hashable() -> None:
+    """A user's clock may be any object."""
 
     class Unhashable(FakeClock):
         __hash__ = None  # type: ignore[assignment]  # as a class with `__eq__` has it
@@ -313,8 +313,8 @@ async def test_a_clock_that_cannot_be_hashed_will_do() -> None:
     assert create_registry(clock, "a", "order") is not create_registry(Unhashable(), "a", "order")
 
 
-async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:
-    """A deadline bounds the settling, too."""
+async def test_the_deadline_bounds_the_lookups(case: Case) -> None:
+    """The deadline of a create includes its lookups."""
     case.simulator.faults.add(Fault(method="POST", drop=True, delay=1))
     hurried = Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock)
     with pytest.raises(UnsettledCreate, match="no time to look it up"):
@@ -322,8 +322,8 @@ async def test_asking_takes_no_longer_than_the_call_may(case: Case) -> None:
     assert case.clock.monotonic() == pytest.approx(5)
 
 
-async def test_a_call_out_of_time_does_not_ask(case: Case) -> None:
-    """A deadline ends the call though nothing is settled; the error says that the thing may exist."""
+async def test_after_the_deadline_nothing_is_looked_up(case: Case) -> None:
+    """The error of a create that ran out of time says that it may exist."""
     case.simulator.faults.add(Fault(method="POST", hang=True, after=True))
     with pytest.raises(DeadlineExceeded) as caught:
         await Case(case.api, case.planet.with_options(deadline=5), case.simulator, case.clock).create()
@@ -340,8 +340,8 @@ async def failure_of(call: Awaitable[object]) -> PlanetError | None:
     return None
 
 
-async def test_a_deadline_bounds_the_wait_for_another_one_of_that_name(case: Case) -> None:
-    """While one is looked for, its name is taken; who has no time for that hears so, and nothing was sent."""
+async def test_the_deadline_bounds_the_wait_for_a_name(case: Case) -> None:
+    """While one create is looked up, others of its name wait; past their deadline nothing was sent."""
     case.simulator.faults.add(NEVER_CAME)
     hurried = Case(case.api, case.planet.with_options(deadline=3), case.simulator, case.clock)
     async with anyio.create_task_group() as group:
@@ -356,8 +356,8 @@ async def test_a_deadline_bounds_the_wait_for_another_one_of_that_name(case: Cas
     assert len(case.ids) == 1
 
 
-async def test_a_deadline_goes_on_once_the_name_is_free(case: Case) -> None:
-    """What was waited before it was sent is part of the call; what was sent then may exist."""
+async def test_the_wait_for_a_name_counts_towards_the_deadline(case: Case) -> None:
+    """Time spent waiting for the name is part of the deadline; what was sent after it may exist."""
     case.simulator.faults.add(NEVER_CAME)
     hurried = Case(case.api, case.planet.with_options(deadline=12), case.simulator, case.clock)
     # It is looked for, sent again, and looked for once more: the name is free after 10 seconds.
@@ -376,8 +376,8 @@ async def test_a_deadline_goes_on_once_the_name_is_free(case: Case) -> None:
     assert ended == pytest.approx(13)
 
 
-async def test_closing_the_client_ends_the_asking(case: Case) -> None:
-    """A client closed while a create is looked for does not keep its caller for a minute more."""
+async def test_closing_the_client_ends_the_lookups(case: Case) -> None:
+    """A client that is closed during a lookup ends the call at once."""
     case.simulator.faults.add(NEVER_CAME)
     errors: list[PlanetError | None] = []
 
@@ -395,8 +395,8 @@ async def test_closing_the_client_ends_the_asking(case: Case) -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("at_once", [1, 300])
-async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once: int) -> None:
-    """Once a small allowance is spent, asking what became of creates adds less than a tenth to their load."""
+async def test_lookups_hardly_add_to_the_load_of_a_failing_service(case: Case, at_once: int) -> None:
+    """Beyond a small allowance, lookups add less than a tenth to the requests."""
     case.simulator.faults.add(Fault(status=503))
     numbers = iter(range(300))
 
@@ -413,8 +413,8 @@ async def test_a_service_that_answers_nothing_is_not_buried(case: Case, at_once:
 
 
 @pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
-async def test_cancelled_while_it_is_looked_for_nothing_is_taken(case: Case, fault: Fault) -> None:
-    """At whichever step: its name is free for the next one, all may ask, and each caller has its own."""
+async def test_cancelled_during_a_lookup_everything_is_released(case: Case, fault: Fault) -> None:
+    """At whichever step: the name is free for the next create, and each caller has one of its own."""
     ids: list[str] = []
 
     async def create() -> None:
@@ -462,8 +462,8 @@ class SlowThenLost(Shared):
         return response
 
 
-async def test_one_whose_answer_is_on_its_way_is_nobody_elses(case: Case) -> None:
-    """What exists and has no caller yet may be that of another create: its answer is waited for."""
+async def test_one_whose_response_is_on_its_way_is_not_adopted(case: Case) -> None:
+    """What exists may belong to a create whose response is on its way: that is waited for."""
     network = SlowThenLost(case.simulator, case.clock)
     planet = Planet(Config(), credentials=ApiKey("any"), transport=network, clock=case.clock)
     slow = Case(case.api, planet, case.simulator, case.clock)
@@ -478,8 +478,8 @@ async def test_one_whose_answer_is_on_its_way_is_nobody_elses(case: Case) -> Non
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("at_once", [8, 150])
-async def test_all_are_asked_for_when_the_service_is_back(case: Case, at_once: int) -> None:
-    """Those who did not ask while it answered nothing do so as soon as it has answered one of them."""
+async def test_all_are_looked_up_when_the_service_is_back(case: Case, at_once: int) -> None:
+    """Creates that were not looked up during an outage are, as soon as one lookup succeeds."""
     case.simulator.faults.add(Fault(status=503))
     ids: list[str] = []
 
@@ -495,8 +495,8 @@ async def test_all_are_asked_for_when_the_service_is_back(case: Case, at_once: i
     assert {*ids} == case.ids
 
 
-async def test_what_is_lost_again_and_again_is_sent_less_and_less_often(case: Case) -> None:
-    """A service that loses all it is sent, and answers else, is not sent the same thing every ten seconds."""
+async def test_repeated_losses_are_sent_less_and_less_often(case: Case) -> None:
+    """A service that loses every create is not sent the same one every ten seconds."""
     case.simulator.faults.add(Fault(method="POST", status=503))
     patient = Case(case.api, case.planet.with_options(max_attempts=20), case.simulator, case.clock)
     random.seed(0)
@@ -508,7 +508,7 @@ async def test_what_is_lost_again_and_again_is_sent_less_and_less_often(case: Ca
 
 
 async def test_a_create_of_one_attempt_is_sent_once(case: Case) -> None:
-    """`max_attempts=1`: one POST, whatever becomes of it; what it made is found and adopted all the same."""
+    """`max_attempts=1` sends one POST; what it made is still looked up and adopted."""
     once = Case(case.api, case.planet.with_options(max_attempts=1), case.simulator, case.clock)
     case.simulator.faults.add(LOST)
     found = await once.create("lost after")
@@ -523,8 +523,8 @@ async def test_a_create_of_one_attempt_is_sent_once(case: Case) -> None:
     assert case.ids == {found}
 
 
-async def test_what_cannot_be_told_is_said_with_the_candidates(case: Case, api: Api) -> None:
-    """Where something like it exists, but not surely it, the caller decides; nothing is sent again."""
+async def test_a_possible_match_is_reported_as_a_candidate(case: Case, api: Api) -> None:
+    """Where it cannot be decided, the error has the candidates, and nothing is sent again."""
     case.simulator.faults.add(LOST)
     # Without the server's time nobody knows whether it is older.
     case.simulator.faults.add(Fault(operation=api.lists, headers={"date": "long ago"}))
@@ -536,8 +536,8 @@ async def test_what_cannot_be_told_is_said_with_the_candidates(case: Case, api: 
     assert case.posts == 1
 
 
-async def test_where_asking_fails_the_error_says_that_it_may_exist(case: Case, api: Api) -> None:
-    """A list that is refused tells nothing, and nothing is sent again."""
+async def test_where_the_lookup_fails_the_error_says_that_it_may_exist(case: Case, api: Api) -> None:
+    """Where the list is refused, nothing is sent again."""
     case.simulator.faults.add(LOST)
     case.simulator.faults.add(Fault(operation=api.lists, status=403))
     with pytest.raises(UnsettledCreate, match="looking it up failed, too") as caught:
@@ -547,8 +547,8 @@ async def test_where_asking_fails_the_error_says_that_it_may_exist(case: Case, a
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": True}, {"body": b"<html>"}])
-async def test_asking_is_tried_again(case: Case, api: Api, fault: dict[str, Any]) -> None:
-    """A list that fails in passing, or is none, is asked for again: nobody else can tell."""
+async def test_a_failed_lookup_is_tried_again(case: Case, api: Api, fault: dict[str, Any]) -> None:
+    """A lookup that fails with a transient error, or returns no list, is sent again."""
     case.simulator.faults.add(LOST)
     case.simulator.faults.add(Fault(operation=api.lists, times=3, **fault))
     assert {await case.create()} == case.ids
@@ -556,7 +556,7 @@ async def test_asking_is_tried_again(case: Case, api: Api, fault: dict[str, Any]
 
 
 async def test_attempts_without_an_end_are_bounded_by_time(case: Case, api: Api) -> None:
-    """`max_attempts=inf` leaves it to the deadline."""
+    """With `max_attempts=inf` the deadline ends the attempts."""
     case.simulator.faults.add(LOST)
     case.simulator.faults.add(Fault(operation=api.lists, status=503))
     patient = case.planet.with_options(max_attempts=inf, deadline=900)  # type: ignore[arg-type]
@@ -565,8 +565,8 @@ async def test_attempts_without_an_end_are_bounded_by_time(case: Case, api: Api)
     assert case.clock.monotonic() == pytest.approx(900)
 
 
-async def test_one_lost_again_and_again_is_given_up(case: Case) -> None:
-    """A service that loses every request before it acts does not hold the caller for ever: six minutes."""
+async def test_a_create_is_sent_at_most_max_attempts_times(case: Case) -> None:
+    """A service that loses every request keeps the caller for at most six minutes."""
     case.simulator.faults.add(Fault(method="POST", drop=True))
     with pytest.raises(UnsettledCreate, match="after 8 attempts it is not listed"):
         await case.create()
@@ -575,8 +575,8 @@ async def test_one_lost_again_and_again_is_given_up(case: Case) -> None:
     assert case.ids == set()
 
 
-async def test_a_refusal_is_no_loss(case: Case) -> None:
-    """What the service refused does not exist: the refusal is raised, and nobody asks."""
+async def test_a_refusal_is_raised_without_a_lookup(case: Case) -> None:
+    """What the service refused does not exist: the error is raised, and nothing is looked up."""
     case.simulator.faults.add(Fault(method="POST", status=403, times=1))
     with pytest.raises(Forbidden):
         await case.create()
@@ -584,7 +584,7 @@ async def test_a_refusal_is_no_loss(case: Case) -> None:
 
 
 async def test_the_clock_of_this_machine_does_not_matter(case: Case) -> None:
-    """An hour's difference between the clocks changes nothing: it is the server's that counts."""
+    """An hour's difference between the clocks changes nothing: the server's clock counts."""
     for skew in (-3600, 3600):
         skewed = SkewedClock(case.clock, skew)
         planet = Planet(Config(), credentials=ApiKey("another"), transport=case.simulator, clock=skewed)
@@ -633,9 +633,13 @@ FAULTS = (
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("names", [1000, 20], ids=["each its name", "fifty of each name"])
+@pytest.mark.parametrize(
+    ("anyio_backend", "names"),
+    [("asyncio", 1000), ("asyncio", 20), ("trio", 20)],
+    ids=["each its name", "fifty of each name", "the same on trio"],
+)
 async def test_a_thousand_creates_are_a_thousand_orders(api: Api, clock: FakeClock, names: int) -> None:
-    """Whatever goes wrong on the way, a thousand creates end as a thousand things, each with its caller."""
+    """Through all kinds of faults, a thousand creates make a thousand resources, each returned once."""
     await create_a_thousand(on_service(api, clock), names)
 
 
@@ -652,7 +656,7 @@ async def test_a_thousand_creates_are_a_thousand_orders(api: Api, clock: FakeClo
 async def test_a_thousand_creates_are_a_thousand_orders_on_other_services(
     api: Api, clock: FakeClock, service: dict[str, Any], names: int
 ) -> None:
-    """So they do where the service's names, clock or lists are not as documented."""
+    """The same where the service's names, clock or lists are not as documented."""
     await create_a_thousand(on_service(api, clock, **service), names)
 
 

@@ -32,8 +32,8 @@ def compared(**shown: Any) -> Match:
     ],
     ids=["as asked", "with more", "with less", "reordered", "rounded", "blacked out"],
 )
-def test_what_a_service_makes_of_a_request_is_the_same(shown: dict[str, Any]) -> None:
-    """Defaults, order, rounding and blacked out secrets are no difference."""
+def test_defaults_and_rounding_are_no_difference(shown: dict[str, Any]) -> None:
+    """Defaults, order, rounding and redacted secrets are no difference."""
     assert compared(**shown) is Match.EXACT
 
 
@@ -49,7 +49,7 @@ def test_what_a_service_makes_of_a_request_is_the_same(shown: dict[str, Any]) ->
     ids=["name", "no name", "items", "fewer items", "item type"],
 )
 def test_another_name_or_product_is_another_order(shown: dict[str, Any]) -> None:
-    """These two tell orders apart, whatever else is alike."""
+    """The name and the products distinguish orders."""
     assert compared(**shown) is Match.NONE
 
 
@@ -65,8 +65,8 @@ def test_another_name_or_product_is_another_order(shown: dict[str, Any]) -> None
     ],
     ids=["no product", "odd products", "more products", "another clip", "no tools", "another bucket"],
 )
-def test_what_differs_elsewhere_leaves_a_doubt(shown: dict[str, Any]) -> None:
-    """It may be another order, or what the service made of this one: nobody but the user can tell."""
+def test_another_difference_makes_a_possible_match(shown: dict[str, Any]) -> None:
+    """It may be another order, or this one as the service changed it: the user has to decide."""
     assert compared(**shown) is Match.POSSIBLE
 
 
@@ -100,13 +100,13 @@ def test_geometries_and_times_are_compared_by_what_they_mean(
         (1.5, float("nan"), Match.NONE),
     ],
 )
-def test_numbers_beyond_all_fractions_are_compared_too(asked: float, shown: float, expected: Match) -> None:
-    """JSON has whole numbers of any size; one in a list that is looked through ends no create."""
+def test_integers_beyond_all_floats_are_compared(asked: float, shown: float, expected: Match) -> None:
+    """JSON has integers of any size; one in a list does not end a create."""
     assert match({"name": "n", "g": {"x": asked}}, {"name": "n", "g": {"x": shown}}, "g") is expected
 
 
-def test_what_is_nested_too_deeply_to_be_compared_leaves_a_doubt() -> None:
-    """A body can be sent that is deeper than Python likes to look."""
+def test_what_is_nested_too_deeply_is_a_possible_match() -> None:
+    """A body can be nested more deeply than Python can recurse."""
     deep: object = "bottom"
     for _ in range(400):
         deep = {"a": deep}

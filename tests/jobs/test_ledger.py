@@ -1,4 +1,4 @@
-"""The ledger: what it must remember, what it must not, and whom it lets in."""
+"""The ledger: what it must keep, what it must not, and which jobs may use it."""
 
 import json
 import random
@@ -34,8 +34,8 @@ async def ordered(ledger: FileLedger, body: bytes = BODY, order_id: str = "id-1"
     return entry
 
 
-async def test_the_next_job_finds_what_the_last_one_noted(path: Path) -> None:
-    """An entry comes back with all that was saved of it, whatever the order of its request's fields."""
+async def test_the_next_job_finds_what_the_last_one_saved(path: Path) -> None:
+    """An entry is returned with everything that was saved, whatever the order of its request's fields."""
     async with opened(path) as ledger:
         entry = await ledger.take("field 7", BODY)
         assert entry.stage is Stage.INTENDED
@@ -48,8 +48,8 @@ async def test_the_next_job_finds_what_the_last_one_noted(path: Path) -> None:
         assert (await ledger.take("field 8", BODY.replace(b"7", b"8"))).stage is Stage.INTENDED
 
 
-async def test_a_request_given_twice_is_two_orders(path: Path) -> None:
-    """Duplicates have an entry each, in every job; one more than before gets a new one."""
+async def test_a_request_that_is_passed_twice_is_two_orders(path: Path) -> None:
+    """Duplicates have an entry each, in every job; one more than before has a new one."""
     async with opened(path) as ledger:
         first, second = await ordered(ledger, order_id="id-1"), await ordered(ledger, order_id="id-2")
         assert first.number != second.number
@@ -62,8 +62,8 @@ async def test_a_request_given_twice_is_two_orders(path: Path) -> None:
         assert [entry.order_id for entry in taken] == ["id-1", "id-2", None]
 
 
-async def test_no_secret_is_written_down(path: Path) -> None:
-    """Neither the credential of a bucket nor the address of a webhook is in any file, or tells two apart."""
+async def test_no_secret_is_written(path: Path) -> None:
+    """Neither a bucket's credential nor a webhook's address is in any file, or distinguishes two requests."""
     body = {
         "name": "field 7",
         "delivery": {"amazon_s3": {"bucket": "b", "aws_secret_access_key": "s3cret"}},
@@ -80,8 +80,8 @@ async def test_no_secret_is_written_down(path: Path) -> None:
         assert (await ledger.take("field 7", rotated.encode())).order_id == "id-1"
 
 
-async def test_what_is_saved_is_there_for_others_at_once(path: Path) -> None:
-    """When `save` returns, another process sees it: the job may be killed in that moment."""
+async def test_what_is_saved_can_be_read_at_once(path: Path) -> None:
+    """When `save` returns, another process can read it: the job may be killed at that moment."""
     async with opened(path) as ledger:
         entry = await ordered(ledger)
         [(seen, request)] = read_entries(path)
@@ -89,28 +89,26 @@ async def test_what_is_saved_is_there_for_others_at_once(path: Path) -> None:
         assert request == json.loads(BODY)
 
 
-async def test_saves_of_many_tasks_share_a_turn_of_the_disk(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hundred saves at once are a few transactions, not a hundred."""
-    turns = 0
+async def test_concurrent_saves_share_transactions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred concurrent saves are a few transactions."""
+    transactions = 0
     do = LedgerFile.do
 
     def counted(file: LedgerFile, acts: object, *, lasting: bool) -> None:
-        nonlocal turns
-        turns += 1
+        nonlocal transactions
+        transactions += 1
         do(file, acts, lasting=lasting)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LedgerFile, "do", counted)
     async with opened(path) as ledger, anyio.create_task_group() as group:
         for number in range(100):
             group.start_soon(ordered, ledger, BODY, f"id-{number}")
-    assert turns < 10
+    assert transactions < 10
     assert {entry.order_id for entry, _ in read_entries(path)} == {f"id-{number}" for number in range(100)}
 
 
 async def test_a_save_is_done_though_its_task_is_cancelled(path: Path) -> None:
-    """An id that is known is noted, also where the job is just being cancelled."""
+    """A known id is saved, even while the job is being cancelled."""
     async with opened(path) as ledger:
         with anyio.CancelScope() as scope:
             entry = await ledger.take("field 7", BODY)
@@ -121,7 +119,7 @@ async def test_a_save_is_done_though_its_task_is_cancelled(path: Path) -> None:
 
 
 async def test_one_job_at_a_time(path: Path) -> None:
-    """A ledger in use is refused, clearly and without harm; it can be read, and used when it is let go."""
+    """A ledger in use is refused without harm; it can be read, and used when the job has ended."""
     async with opened(path) as ledger:
         with pytest.raises(LedgerError, match=r"fields\.ledger is in use by another job"):
             await opened(path).__aenter__()
@@ -132,8 +130,8 @@ async def test_one_job_at_a_time(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"name,state\n" * 1000, b"x"])
-async def test_another_file_is_left_alone(path: Path, content: bytes) -> None:
-    """A file that is no ledger is refused as it is, with nothing put beside it."""
+async def test_another_file_is_not_changed(path: Path, content: bytes) -> None:
+    """A file that is no ledger is refused and not changed, and no file is put next to it."""
     path.write_bytes(content)
     with pytest.raises(LedgerError, match=r"fields\.ledger is not a ledger"):
         await opened(path).__aenter__()
@@ -142,8 +140,8 @@ async def test_another_file_is_left_alone(path: Path, content: bytes) -> None:
     assert [file.read_bytes() for file in path.parent.iterdir()] == [content]
 
 
-async def test_it_is_written_ahead_and_lasts(path: Path) -> None:
-    """Readers do not wait for the job (WAL), and what is saved outlasts a loss of power (FULL)."""
+async def test_the_modes_of_sqlite(path: Path) -> None:
+    """Readers do not wait for the job (WAL), and what is saved outlasts a power failure (FULL)."""
     async with opened(path) as ledger:
         await ordered(ledger)
         await ledger.take("another", BODY)  # not written yet: the file is being written to
@@ -155,8 +153,8 @@ async def test_it_is_written_ahead_and_lasts(path: Path) -> None:
         assert file._database.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
-async def test_another_programs_database_is_left_alone(path: Path) -> None:
-    """Also where it is one of SQLite."""
+async def test_another_programs_database_is_not_changed(path: Path) -> None:
+    """Another SQLite database is refused, too."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE entries (number INTEGER)")
     before = path.read_bytes()
@@ -166,7 +164,7 @@ async def test_another_programs_database_is_left_alone(path: Path) -> None:
 
 
 async def test_a_ledger_of_another_version(path: Path) -> None:
-    """It is refused, with what to do."""
+    """It is refused, and the hint says what to do."""
     async with opened(path):
         pass
     with closing(sqlite3.connect(path)) as database:
@@ -175,8 +173,8 @@ async def test_a_ledger_of_another_version(path: Path) -> None:
         await opened(path).__aenter__()
 
 
-async def test_a_job_that_was_killed_while_it_made_the_file(path: Path) -> None:
-    """An empty file, and one of SQLite with nothing in it, become a ledger; read before, they say nothing."""
+async def test_a_job_that_was_killed_while_it_created_the_file(path: Path) -> None:
+    """An empty file, and an empty database, become a ledger; before that they have no entries."""
     path.touch()
     assert list(read_entries(path)) == []
     async with opened(path) as ledger:
@@ -190,8 +188,10 @@ async def test_a_job_that_was_killed_while_it_made_the_file(path: Path) -> None:
     assert len(list(read_entries(path))) == 1
 
 
-async def test_a_disk_that_refuses(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a LedgerError that names the file: no folder, a folder in its place, a disk that is full."""
+async def test_a_file_that_cannot_be_used(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a LedgerError that names the file: no folder, a folder in its place, a full disk."""
     with pytest.raises(LedgerError, match="none/x cannot be used"):
         await opened(tmp_path / "none" / "x").__aenter__()
     with pytest.raises(LedgerError, match="cannot be used: it is a folder"):
@@ -212,7 +212,7 @@ async def test_a_disk_that_refuses(path: Path, tmp_path: Path, monkeypatch: pyte
 
 
 async def test_a_damaged_entry_is_found(path: Path) -> None:
-    """A value that is not as it was written, in whichever column, is a LedgerError, never another order."""
+    """A value that differs from what was written, in any column, is a LedgerError, never another order."""
     async with opened(path) as ledger:
         await ordered(ledger)
     changes = {
@@ -239,7 +239,7 @@ async def test_a_damaged_entry_is_found(path: Path) -> None:
             database.execute(f"UPDATE entries SET {column} = ?", (value,))
         with pytest.raises(LedgerError, match=r"fields\.ledger is damaged: .*entry 1 is not as it was"):
             list(read_entries(path))
-        if column != "request":  # nothing is decided by it
+        if column != "request":  # it decides nothing
             with pytest.raises(LedgerError, match=r"is damaged.*list the orders of the account"):
                 await opened(path).__aenter__()
         path.write_bytes(sound)
@@ -252,7 +252,7 @@ async def test_a_damaged_entry_is_found(path: Path) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 @pytest.mark.parametrize("damage", ["flip", "zeros"])
 async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> None:
-    """Bits that flip and sectors that are zeroed, anywhere in the file, are harmless or a LedgerError."""
+    """Flipped bits and zeroed sectors, anywhere in the file, are harmless or a LedgerError."""
     bodies = [BODY.replace(b"7", str(number).encode()) for number in range(60)]
     async with opened(path) as ledger:
         for number, body in enumerate(bodies):
@@ -289,7 +289,7 @@ async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> Non
 async def test_a_ledger_by_another_name(
     path: Path, way: str, is_before: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A ledger in use is in use by its links, too; what was noted by one name is found by another."""
+    """A ledger in use is in use by its links, too; what was saved by one name is found by another."""
     other = path.with_name("another.ledger")
 
     def link() -> None:
@@ -318,7 +318,7 @@ async def test_a_ledger_by_another_name(
 
 
 async def test_a_hard_link_in_another_folder(path: Path) -> None:
-    """The log of a killed job would be next to the other name, where it is not found: that is an error."""
+    """The log of a killed job would be next to the other name and not be found: that is an error."""
     async with opened(path) as ledger:
         await ordered(ledger)
     other = path.parent / "folder" / "fields.ledger"

@@ -37,7 +37,7 @@ anyio.run(main)
 
 
 def until_sent(simulator: Simulator, requests: int, job: "subprocess.Popen[bytes]") -> None:
-    """Return when so many requests have come, or the job has ended."""
+    """Return when so many requests have been received, or the job has ended."""
     deadline = time.monotonic() + 30
     while simulator.requests.total() < requests and job.poll() is None:
         assert time.monotonic() < deadline
@@ -46,7 +46,7 @@ def until_sent(simulator: Simulator, requests: int, job: "subprocess.Popen[bytes
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_killed_at_random(tmp_path: Path) -> None:
-    """Killed wherever it is, and started again until it is done: each order once, all files right."""
+    """Killed at random moments, and started again until it is done: each order once, all files right."""
     chance = random.Random(5)
     ledger = tmp_path / "fields.ledger"
     simulator = Simulator(limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0.05, run_seconds=0.1))
@@ -60,8 +60,8 @@ def test_killed_at_random(tmp_path: Path) -> None:
                 if kills < 6:
                     job.send_signal(signal.SIGKILL)
                     kills += job.wait() == -signal.SIGKILL
-                _, said = job.communicate(timeout=30)
-            assert job.returncode in {0, -signal.SIGKILL}, said.decode()
+                _, stderr = job.communicate(timeout=30)
+            assert job.returncode in {0, -signal.SIGKILL}, stderr.decode()
             ended = job.returncode == 0
         assert kills >= 3
         assert Counter(order.name for order in simulator.orders.values()) == NAMES

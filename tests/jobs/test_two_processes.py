@@ -1,4 +1,4 @@
-"""Several processes with one target: nobody harms another, and a killed one leaves a part to go on from."""
+"""Several processes with one target do not disturb each other; a killed one leaves a part to continue."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def downloading(url: str, order: Order, folder: Path) -> "subprocess.Popen[str]"
 
 
 def check(folder: Path, order: Order) -> None:
-    """Compare every file with the manifest, as somebody else would; there is no other file."""
+    """Compare every file with the manifest, without this package; there is no other file."""
     root = folder / order.id
     files = json.loads((root / "manifest.json").read_bytes())["files"]
     for entry in files:
@@ -62,31 +62,31 @@ def check(folder: Path, order: Order) -> None:
 
 
 def test_three_processes_at_once(tmp_path: Path) -> None:
-    """All end well, with whole files and no part left; each file is fetched by one of them."""
+    """All succeed, with whole files and no part left; each file is fetched by one of them."""
     with serve(served := simulator()) as url:
         order = ordered(url)
         processes = [downloading(url, order, tmp_path) for _ in range(3)]
         for process in processes:
-            _, said = process.communicate(timeout=60)
-            assert process.returncode == 0, said
+            _, stderr = process.communicate(timeout=60)
+            assert process.returncode == 0, stderr
     check(tmp_path, order)
-    # The manifest has no checksum to be known by: each process fetches its own.
+    # The manifest has no checksum to compare: each process fetches its own.
     assert served.requests["storage.get"] == len(order.results) - 1 + 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_killed_process_leaves_a_part_to_go_on_from(tmp_path: Path) -> None:
-    """Killed in the middle, it holds no lock: the next process goes on where it was, byte by byte."""
+def test_a_killed_process_leaves_a_part_that_is_continued(tmp_path: Path) -> None:
+    """It holds no lock, and the next process continues at the byte where it was."""
     ranges: list[str] = []
 
-    def is_tail(call: ServerRequest) -> bool:
+    def note_range(call: ServerRequest) -> bool:
         ranges.append(call.headers.get("range", ""))
         return False
 
     with serve(served := simulator()) as url:
         order = ordered(url)
         served.faults.add(Fault(operation="storage.get", path="*.tif", cut=SIZE // 2, times=1))
-        # What follows on the cut does not answer, so there is a middle to be killed in.
+        # The request after the cut hangs, so that the process can be killed in the middle.
         served.faults.add(
             Fault(operation="storage.get", hang=True, when=lambda call: "range" in call.headers, times=1)
         )
@@ -98,9 +98,9 @@ def test_a_killed_process_leaves_a_part_to_go_on_from(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         served.faults.clear()
-        served.faults.add(Fault(operation="storage.get", when=is_tail))
+        served.faults.add(Fault(operation="storage.get", when=note_range))
         after = downloading(url, order, tmp_path)
-        _, said = after.communicate(timeout=60)
-        assert after.returncode == 0, said
+        _, stderr = after.communicate(timeout=60)
+        assert after.returncode == 0, stderr
     check(tmp_path, order)
-    assert any(each.startswith("bytes=") for each in ranges), "it began anew"
+    assert any(each.startswith("bytes=") for each in ranges), "it started over"

@@ -29,6 +29,7 @@ from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.rate_limit import RateLimit
+from planet_async.services.data import Data, Searches
 from planet_async.services.orders import Orders
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
@@ -46,8 +47,15 @@ T = TypeVar("T")
 
 
 def test_every_method_is_here() -> None:
-    """What follows is about every public method of the four services."""
-    services = {"orders": Orders, "subscriptions": Subscriptions, "tasking": Tasking, "reports": Reports}
+    """What follows is about every public method of the services."""
+    services: dict[str, type] = {
+        "data": Data,
+        "data.searches": Searches,
+        "orders": Orders,
+        "subscriptions": Subscriptions,
+        "tasking": Tasking,
+        "reports": Reports,
+    }
     public = {
         f"{name}.{method}"
         for name, service in services.items()
@@ -199,9 +207,10 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     network = MomentTransport(simulator, moments)
     async with client(network, clock) as planet:
         scene = await Scene.prepared(planet, folder)
-        folders = [folder / "order", folder / "report"]
+        folders = [folder / "order", folder / "report", folder / "asset"]
         await planet.orders.download(scene.order, folders[0])
         await planet.reports.download(scene.report, folders[1])
+        await planet.data.download(scene.item, "ortho_udm2", folders[2])
         whole = {
             path.relative_to(root).as_posix(): path.read_bytes()
             for root in folders
@@ -300,7 +309,7 @@ async def test_who_cancels_a_task_inside_gets_an_error_or_all(
 
 GO_ON = {
     *("list", "list_captures", "results", "results_csv", "rows", "open"),
-    *("wait", "wait_many", "run", "download"),
+    *("wait", "wait_many", "run", "download", "search"),
 }
 
 

@@ -369,7 +369,10 @@ async def test_no_link_leads_the_credential_away(link: str, tmp_path: Path) -> N
             return reply(302, headers={"location": link})
         results = [{"name": f"{ORDER_ID}/a", "delivery": "success", "location": link}]
         links = {"next": link, "_next": link, "list": link, "results": results}
-        things: dict[str, object] = {name: [] for name in ("orders", "subscriptions", "results", "reports")}
+        lists = ("orders", "subscriptions", "results", "reports", "features", "searches", "item_types")
+        things: dict[str, object] = {name: [] for name in lists}
+        asset = {"status": "active", "location": link, "_links": {"_self": link, "activate": link}}
+        things["ortho_udm2"] = asset
         body = {"id": ORDER_ID, "state": "success", "report_id": "7", "contents": [link], "status": "DONE"}
         return reply(json={**things, **body, "next": link, "_links": links}, headers={"location": link})
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -50,6 +51,8 @@ async def test_pages_have_every_scene_once_newest_first(call: Caller) -> None:
     items = await found(call)
     ids = [item["id"] for item in items]
     assert len(ids) == len(set(ids)) == 4800
+    strips = Counter(item["properties"]["strip_id"] for item in items)
+    assert set(strips.values()) == {4}
     assert call.simulator.requests["data.search"] == 1
     assert call.simulator.requests["data.results"] == 19
     times = [item["properties"]["published"] for item in items]

@@ -186,10 +186,12 @@ async def test_over_http2(
     await check(network, server, ca_file, is_sent=step not in BEFORE_TLS)
 
 
-async def get_many(network: str, server: Hangs, ca_file: Path, at_once: int) -> list[PlanetError]:
-    """Get an order 1,200 times; return the errors, of which each is one of ours."""
+async def get_many(
+    network: str, server: Hangs, ca_file: Path, *, times: int, at_once: int
+) -> list[PlanetError]:
+    """Get an order so many times; return the errors, of which each is one of ours."""
     errors: list[PlanetError] = []
-    todo = iter(range(1_200))
+    todo = iter(range(times))
 
     async def work() -> None:
         for _ in todo:
@@ -214,7 +216,7 @@ async def get_many(network: str, server: Hangs, ca_file: Path, at_once: int) -> 
 async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> None:
     """Every tenth response is a hang-up: all come through, by attempts that the service can bear."""
     server = Hangs(step, every=10)
-    assert not await get_many(network, server, ca_file, 16)
+    assert not await get_many(network, server, ca_file, times=1_200, at_once=16)
     assert 1_320 < server.requests < 1_350
 
 
@@ -224,4 +226,4 @@ async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> N
 async def test_many_gets_over_http2(network: str, step: str, authority: trustme.CA, ca_file: Path) -> None:
     """The others of a connection end with it: some are not tried again, and each is told what it was."""
     server = HangsHttp2(step, server_context(authority, alpn="h2"), every=10)
-    await get_many(network, server, ca_file, 4)
+    await get_many(network, server, ca_file, times=300, at_once=4)

@@ -33,7 +33,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def simulated(clock: FakeClock, count: int, seconds: float) -> Simulator:
-    """Make a Planet whose orders finish one after the other, within so many seconds."""
+    """Return a Planet whose orders finish one after the other, within so many seconds."""
 
     def plan(_: Mapping[str, Any], number: int) -> OrderPlan:
         share = (number % count + 1) / count
@@ -55,7 +55,7 @@ async def placed(simulator: Simulator, count: int) -> list[str]:
 
 
 class Delays:
-    """Notes how long after its end each order was heard of."""
+    """Records how long after its end each order was noticed."""
 
     def __init__(self, simulator: Simulator, clock: FakeClock) -> None:
         self._simulator = simulator
@@ -71,7 +71,7 @@ class Delays:
 
 @pytest.mark.no_cover
 async def test_five_thousand_orders() -> None:
-    """Finishing within ten minutes: at most 400 requests; heard of within 3 s in the median and 15 s."""
+    """Finished within ten minutes: at most 400 requests; noticed within 3 s in the median, 15 s at most."""
     clock = FakeClock()
     simulator = simulated(clock, 5000, 600)
     ids = await placed(simulator, 5000)
@@ -89,8 +89,8 @@ async def test_five_thousand_orders() -> None:
 
 
 @pytest.mark.parametrize("service", ["orders", "tasking"])
-async def test_many_ids_are_checked_bit_by_bit(service: str) -> None:
-    """Not all within the call, which would hold the event loop; a wrong one is told before any request."""
+async def test_many_ids_are_checked_in_parts(service: str) -> None:
+    """Not all within the call, which would block the event loop; an invalid one sends no request."""
     clock = FakeClock()
     simulator = simulated(clock, 1, 1)
     ids = [str(UUID(int=number)) for number in range(2_000)]
@@ -138,8 +138,8 @@ async def test_a_thousand_callers_share_the_lists() -> None:
     assert len({order.id for order in finished}) == 1000
 
 
-async def test_an_order_that_lists_leave_out() -> None:
-    """Hidden from the start or from the moment it ends: it is found, if later, and the clock may jump too."""
+async def test_an_order_that_is_missing_in_lists() -> None:
+    """Missing from the start or from its end: it is found, if later, even where the clock jumps."""
     clock = FakeClock()
     simulator = simulated(clock, 100, 900)
     ids = await placed(simulator, 100)
@@ -160,8 +160,8 @@ async def test_an_order_that_lists_leave_out() -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("cause", ["other users", "webhooks"])
-async def test_looks_do_not_hold_up_the_lists(cause: str) -> None:
-    """However much is to be looked at, at three a second: of what the lists show, all hear within 15 s."""
+async def test_polls_do_not_delay_the_lists(cause: str) -> None:
+    """However many ids are polled, at three a second, what the lists show is noticed within 15 s."""
     clock = FakeClock()
     simulator = simulated(clock, 150, 300)
     ids, others = await placed(simulator, 150), await placed(simulator, 450)
@@ -177,10 +177,10 @@ async def test_looks_do_not_hold_up_the_lists(cause: str) -> None:
                 for order_id in ids:
                     planet.orders.poll_now(order_id)
 
-        asked = [*others, *ids] if cause == "other users" else ids
+        waited_for = [*others, *ids] if cause == "other users" else ids
         if cause == "webhooks":
             group.start_soon(notify)
-        async for outcome in planet.orders.wait_many(asked):
+        async for outcome in planet.orders.wait_many(waited_for):
             if outcome.id in ids:
                 delays.note(outcome.id)
         group.cancel_scope.cancel()
@@ -189,7 +189,7 @@ async def test_looks_do_not_hold_up_the_lists(cause: str) -> None:
 
 
 async def test_a_cancelled_order_after_the_clock_went_back() -> None:
-    """What changes just after the server's clock was set back has an earlier time, and is seen even so."""
+    """A change just after the server's clock was set back has an earlier time, and is seen nevertheless."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=5000), limits=Limits(RATES))
     ids = await placed(simulator, 20)
@@ -208,7 +208,7 @@ async def test_a_cancelled_order_after_the_clock_went_back() -> None:
 
 
 async def test_a_server_that_cannot_sort() -> None:
-    """Where `sort_by` is refused, each order is looked at; nobody's waiting fails."""
+    """Where `sort_by` is refused, each order is polled; no wait fails."""
     clock = FakeClock()
     simulator = simulated(clock, 30, 100)
     simulator.faults.add(Fault(status=400, when=lambda call: "sort_by" in call.params))
@@ -220,7 +220,7 @@ async def test_a_server_that_cannot_sort() -> None:
 
 
 async def test_an_order_of_a_list_can_be_downloaded(tmp_path: Path) -> None:
-    """It comes without its results; downloading it reads them."""
+    """It has no results; downloading it fetches them."""
     clock = FakeClock()
     simulator = simulated(clock, 10, 60)
     ids = await placed(simulator, 10)
@@ -232,8 +232,8 @@ async def test_an_order_of_a_list_can_be_downloaded(tmp_path: Path) -> None:
         assert await planet.orders.download(order, tmp_path)
 
 
-async def test_a_webhook_ends_the_waiting() -> None:
-    """`poll_now` makes that order be looked at now; ids nobody waits for, and upper case, are fine."""
+async def test_a_webhook_ends_the_wait() -> None:
+    """`poll_now` polls that order at once; ids that nothing waits for, and in upper case, are accepted."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1000))
     async with client(simulator, clock) as planet:
@@ -251,7 +251,7 @@ async def test_a_webhook_ends_the_waiting() -> None:
 
 
 async def test_many_subscriptions() -> None:
-    """Lists by `updated` answer for all; each caller waits for a status of its own."""
+    """Lists by `updated` report on all of them; each caller waits for a status of its own."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, subscription_plan=SubscriptionPlan(run_seconds=inf))
     async with client(simulator, clock) as planet:
@@ -283,9 +283,9 @@ async def test_many_subscriptions() -> None:
 
 @pytest.mark.no_cover
 async def test_many_tasking_orders() -> None:
-    """Lists by `updated_time` answer for all, over days."""
+    """Lists by `updated_time` report on all of them, over days."""
     clock = FakeClock()
-    simulator = Simulator(clock=clock, tasking_plan=TaskingPlan())
+    simulator = Simulator(clock=clock, tasking_plan=TaskingPlan(in_progress_days=1.0))
     async with client(simulator, clock) as planet:
         point = {"type": "Point", "coordinates": [149.4, 28.5]}
         made = [await planet.tasking.create({"name": f"harbour {n}", "geometry": point}) for n in range(40)]
