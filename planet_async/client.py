@@ -25,14 +25,18 @@ from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.base import to_json
 from planet_async.services._api import Api, Waits
+from planet_async.services.basemaps import Basemaps
 from planet_async.services.data import Data
+from planet_async.services.destinations import Destinations
+from planet_async.services.features import Features
 from planet_async.services.orders import Orders
+from planet_async.services.quota import Quota
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
 from planet_async.transports import AnyTransport, as_transport
 
-_API_OF_PATH = {"compute": "orders"}
+_API_OF_PATH = {"compute": "orders", "account": "quota"}
 
 
 def standard_stack(network: Transport, config: Config, credentials: Credentials, clock: Clock) -> Transport:
@@ -92,6 +96,10 @@ class Planet:
         subscriptions: Have imagery delivered as it is published.
         tasking: Have satellites take new images.
         reports: Read reports about the usage of an organization.
+        features: Keep areas at Planet, and refer to them wherever a geometry goes.
+        destinations: Keep the buckets that deliveries refer to.
+        basemaps: Find mosaics, and download their quads.
+        quota: Reserve quota for areas, and see what is left.
 
     Args:
         config: The settings; by default `Config()`.
@@ -128,6 +136,10 @@ class Planet:
         self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
         self.data: Data = Data(self._api)
         self.orders: Orders = Orders(self._api)
+        self.features: Features = Features(self._api)
+        self.destinations: Destinations = Destinations(self._api)
+        self.basemaps: Basemaps = Basemaps(self._api)
+        self.quota: Quota = Quota(self._api)
         self.reports: Reports = Reports(self._api)
         self.subscriptions: Subscriptions = Subscriptions(self._api)
         self.tasking: Tasking = Tasking(self._api)

@@ -59,7 +59,11 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
         "data": (Window(10),),
         "data.activate": (Window(5),),
         "data.download": (Window(15),),
-        # No limit is documented for these two: a modest guess.
+        "destinations": (Window(3),),
+        # No limit is documented for these: a modest guess.
+        "features": (Window(5),),
+        "basemaps": (Window(5),),
+        "quota": (Window(5),),
         "subscriptions": (Window(5),),
         "reports": (Window(2),),
     }

@@ -226,7 +226,7 @@ class ExactlyOnce(Generic[T]):
                 try:
                     return self._note_time(await send())
                 except PlanetError as error:
-                    if not _is_ambiguous(error):
+                    if not is_ambiguous(error):
                         raise
                     now = self._clock.monotonic()
                     sent = begun if error.elapsed is None else now - error.elapsed
@@ -260,7 +260,7 @@ class ExactlyOnce(Generic[T]):
             except UnsettledCreate as unsettled:
                 raise unsettled from lost.cause
             except PlanetError as error:
-                if not _is_ambiguous(error):
+                if not is_ambiguous(error):
                     raise
                 lost.attempts += error.attempts
                 lost.failed, lost.cause = self._clock.monotonic(), error
@@ -485,7 +485,7 @@ def _name_of(body: bytes) -> str:
     return str(parsed_object(body).get("name", ""))
 
 
-def _is_ambiguous(error: PlanetError) -> bool:
+def is_ambiguous(error: PlanetError) -> bool:
     """Return whether the resource may exist without a response, and can still be looked up."""
     may_exist = error.may_have_acted or isinstance(error, DecodeError)
     return may_exist and not isinstance(error, ClientClosed | DeadlineExceeded)

@@ -1,6 +1,6 @@
 """`Paginator`: a list of the API, followed from page to page."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from itertools import compress
@@ -30,7 +30,8 @@ class PageFormat:
 
     Args:
         items: The key of the items.
-        next: Where the address of the next page may be; the first that is there counts.
+        next: Where the address of the next page may be, such as ``_links.next``, or ``links[rel=next].href``
+            in a list of links; the first that is there counts.
     """
 
     items: str
@@ -42,6 +43,13 @@ SUBSCRIPTIONS_PAGES = PageFormat("subscriptions", ("_links.next", "_links._next"
 RESULTS_PAGES = PageFormat("results", ("_links.next", "_links._next"))
 TASKING_PAGES = PageFormat("results", ("next",))
 REPORTS_PAGES = PageFormat("reports", ("_links._next", "_links.next"))
+COLLECTIONS_PAGES = PageFormat("collections", ("links[rel=next].href",))
+FEATURES_PAGES = PageFormat("features", ("links[rel=next].href",))
+DESTINATIONS_PAGES = PageFormat("destinations", ("_links._next",))
+MOSAICS_PAGES = PageFormat("mosaics", ("_links._next",))
+SERIES_PAGES = PageFormat("series", ("_links._next",))
+QUADS_PAGES = PageFormat("items", ("_links._next",))
+QUOTA_PAGES = PageFormat("results", ("meta.next",))
 ITEM_PAGES = PageFormat("features", ("_links._next",))
 SEARCHES_PAGES = PageFormat("searches", ("_links._next",))
 ITEM_TYPES_PAGES = PageFormat("item_types", ("_links._next",))
@@ -267,22 +275,6 @@ class _Items(AsyncIterator[T]):
 # Reading a page
 
 
-class _Body(msgspec.Struct):
-    """The body of a page in any dialect; the items are decoded when they are read."""
-
-    orders: list[msgspec.Raw] | None = None
-    subscriptions: list[msgspec.Raw] | None = None
-    results: list[msgspec.Raw] | None = None
-    reports: list[msgspec.Raw] | None = None
-    features: list[msgspec.Raw] | None = None
-    searches: list[msgspec.Raw] | None = None
-    item_types: list[msgspec.Raw] | None = None
-    asset_types: list[msgspec.Raw] | None = None
-    links: dict[str, Any] | None = msgspec.field(name="_links", default=None)
-    next: str | None = None
-    count: int | None = None
-
-
 class _Typed(msgspec.Struct, gc=False):
     item_type: str | None = None
 
@@ -292,7 +284,10 @@ class _Identified(msgspec.Struct, gc=False):
     properties: _Typed | None = None
 
 
-_decode_body = msgspec.json.Decoder(_Body).decode
+_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+_decode_count = msgspec.json.Decoder(int | None).decode
+_NULL = msgspec.Raw(b"null")
 _identify = msgspec.json.Decoder(_Identified).decode
 
 
@@ -301,7 +296,10 @@ async def _read_page(
 ) -> Page[T]:
     body = await response.read()
     try:
-        content = _decode_body(body)
+        content = _split(body)
+        raw = _decode_items(content.get(page_format.items, _NULL))
+        count = _decode_count(content.get("count", _NULL))
+        link = _next(content, page_format)
     except DECODE_ERRORS as error:
         raise unreadable(
             "not a page of a list",
@@ -310,25 +308,33 @@ async def _read_page(
             request=request,
             content_type=response.headers.get("content-type", ""),
         ) from None
-    raw: list[msgspec.Raw] | None = getattr(content, page_format.items)
     if raw is None:
         raise DecodeError(f"a page without `{page_format.items}`; {excerpt(body)}", request=request)
+    if link is not None and (not isinstance(link, str) or len(link) > _LONGEST_LINK):
+        raise DecodeError(f"`{' or '.join(page_format.next)}` of the page is no address", request=request)
     return Page(
-        _next(content, page_format, request),
-        content.count,
+        link,
+        count,
         http_date(response.headers.get("date")),
         raw,
         lambda item: decode(item, request),
     )
 
 
-def _next(content: _Body, page_format: PageFormat, request: Request) -> str | None:
+def _next(content: Mapping[str, msgspec.Raw], page_format: PageFormat) -> object:
     for path in page_format.next:
-        link = content.next if path == "next" else (content.links or {}).get(path.removeprefix("_links."))
-        if link and (not isinstance(link, str) or len(link) > _LONGEST_LINK):
-            raise DecodeError(f"`{path}` of the page is no address", request=request)
-        if link:
-            return str(link)
+        place, _, key = path.partition(".")
+        name, _, condition = place.rstrip("]").partition("[")
+        found: Any = msgspec.json.decode(content.get(name, _NULL))
+        if condition:
+            field, _, value = condition.partition("=")
+            links = found if isinstance(found, list) else []
+            matches = (one for one in links if isinstance(one, dict) and one.get(field) == value)
+            found = next(matches, None)
+        if key:
+            found = found.get(key) if isinstance(found, dict) else None
+        if found:
+            return found
     return None
 
 

@@ -19,8 +19,8 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp", "pyreqwest"}
 EXTRAS = {"trio", "typer", "rich", "uvicorn", "planet"}
 # The client makes these; nobody else calls them.
 NOT_MADE_BY_USERS = {
-    *("Data", "Searches", "Orders", "Subscriptions", "Tasking", "Reports"),
-    *("Paginator", "OffsetPaginator", "Page", "SearchResults"),
+    *("Orders", "Subscriptions", "Tasking", "Reports", "Features", "Destinations", "Basemaps", "Quota"),
+    *("Data", "Searches", "SearchResults", "Paginator", "OffsetPaginator", "Page"),
 }
 
 

@@ -22,7 +22,9 @@ from planet_async.layers.status import RaiseForStatus
 from planet_async.models.codec import decode
 from planet_async.models.orders import Order
 from planet_async.paging import (
+    FEATURES_PAGES,
     ORDERS_PAGES,
+    QUOTA_PAGES,
     REPORTS_PAGES,
     RESULTS_PAGES,
     SUBSCRIPTIONS_PAGES,
@@ -54,6 +56,12 @@ DIALECTS = {
     "results": Dialect(RESULTS_PAGES, "results", lambda url: {"_links": {"next": url}}),
     "tasking": Dialect(TASKING_PAGES, "results", lambda url: {"count": 7, "next": url, "previous": None}),
     "reports": Dialect(REPORTS_PAGES, "reports", lambda url: {"_links": {"_next": url}}),
+    "features": Dialect(
+        FEATURES_PAGES,
+        "features",
+        lambda url: {"links": [{"rel": "self", "href": "x"}, {"rel": "next", "href": url}]},
+    ),
+    "quota": Dialect(QUOTA_PAGES, "results", lambda url: {"meta": {"count": 7, "next": url, "prev": None}}),
     "other reports": Dialect(REPORTS_PAGES, "reports", lambda url: {"_links": {"next": url}}),
 }
 ORDERS = DIALECTS["orders"]

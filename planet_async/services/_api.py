@@ -1,7 +1,7 @@
 """`Api`: what the services share: the transport stack, and the way from a path to a model."""
 
 from collections.abc import Callable, MutableMapping
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from msgspec import Raw
 
@@ -9,7 +9,7 @@ from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
-from planet_async.errors import DownloadError
+from planet_async.errors import DownloadError, NotFound
 from planet_async.exactly_once import ExactlyOnce, ResourceKind
 from planet_async.http import Request, Response, Transport, link_refusal
 from planet_async.layers.compression import ACCEPTED
@@ -55,6 +55,10 @@ class Api:
         self.clock = clock
         self._waits = waits
 
+    def over(self, transport: Transport) -> Self:
+        """Return the same for another transport, around that of this one."""
+        return type(self)(transport, self.config, self.clock, self._waits)
+
     def request(self, method: str, path: str, operation: str, **parts: Unpack[RequestParts]) -> Request:
         """Make a request to a path, or to an absolute URL; links to files follow the rule for redirects."""
         url = path if "://" in path else self.config.base_url + path
@@ -83,6 +87,14 @@ class Api:
     ) -> T:
         """Make a request, send it, and decode the response."""
         return await self.fetch(cls, self.request(method, path, operation, **parts))
+
+    async def delete(self, path: str, operation: str) -> None:
+        """Delete what is at a path."""
+        try:
+            await self.send(self.request("DELETE", path, operation))
+        except NotFound as error:
+            if error.attempts == 1:  # else the first may have been acted on, and its response lost
+                raise
 
     def paginate(
         self, cls: type[T], first: Request, page_format: PageFormat, *, unique: bool = False

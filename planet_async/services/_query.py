@@ -10,6 +10,7 @@ from functools import cache
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar, get_type_hints
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -52,6 +53,14 @@ def checked_id(value: object, noun: str = "order") -> str:
 def any_id(value: object) -> str:
     """Return an id of any form in lower case, as that of a notification; InvalidRequest unless it is text."""
     return text("an id", str(value) if isinstance(value, UUID) else value).lower()
+
+
+def path_part(noun: str, value: object) -> str:
+    """Return an id of any form as it stands in a path; InvalidRequest for what would be another path."""
+    id_ = text(f"a {noun} id", str(value) if isinstance(value, UUID) else value)
+    if not id_.strip(".") or not id_.isprintable():
+        raise InvalidRequest(f"{shown(value)} is no {noun} id; nothing was sent")
+    return quote(id_, safe="")
 
 
 def checked_ids(values: Iterable[str | UUID], noun: str = "order") -> Iterator[str]:

@@ -131,3 +131,67 @@ class ReportFilters(TypedDict, total=False):
     cadence: str | None
     start: date | str | None
     end: date | str | None
+
+
+class CollectionFilters(TypedDict, total=False):
+    """Filters of `features.list`; with ``~`` in front of it, a text need only be contained: ``"~field"``."""
+
+    title: str | None
+    description: str | None
+    hashid: str | None
+
+
+class DestinationFilters(TypedDict, total=False):
+    """Filters of `destinations.list`.
+
+    `archived`: those that are archived, which are left out by default.  `is_owner`: those of the user.
+    `can_write`: those that the user may change.  `is_default`: the default one.
+    """
+
+    archived: bool | None
+    is_owner: bool | None
+    can_write: bool | None
+    is_default: bool | None
+
+
+class MosaicFilters(TypedDict, total=False):
+    """Filters of `basemaps.list` and `basemaps.series`.
+
+    `name__is`: the name, which one has at most.  `name__contains`: in upper or lower case.  `interval`: such
+    as ``"1 mon"``.
+    """
+
+    name__is: str | None
+    name__contains: str | None
+    interval: str | None
+    acquired__gt: str | datetime | None
+    acquired__lt: str | datetime | None
+
+
+class QuotaFilters(TypedDict, total=False):
+    """Filters of `quota.list` and `quota.jobs`, of which more can be written as the API has them.
+
+    `product_id`: the id of a product of the organization.  `aoi_ref`: the reference of a feature; a
+    reservation has it.  `state`: that of a reservation.  `status`: that of a job.
+    """
+
+    product_id: int | None
+    aoi_ref: str | None
+    collection_id: str | None
+    state: str | None
+    status: str | None
+    created_at__gte: str | datetime | None
+    created_at__lt: str | datetime | None
+
+
+class ProductFilters(TypedDict, total=False):
+    """Filters of `quota.products`; `supports_reservation`: whether quota can be reserved for areas."""
+
+    supports_reservation: bool | None
+
+
+class SeriesMosaicFilters(TypedDict, total=False):
+    """Filters of `basemaps.series_mosaics`."""
+
+    acquired__gt: str | datetime | None
+    acquired__lt: str | datetime | None
