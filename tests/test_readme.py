@@ -53,6 +53,7 @@ async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> Non
     assert planet.requests["orders.create"] == 6
     assert len(list(tmp_path.glob("data/*/manifest.json"))) == 6
     assert len(list(tmp_path.glob("assets/**/*.tif"))) == 1
+    assert list(tmp_path.glob("quads/**/*.tif"))
 
 
 @pytest.mark.usefixtures("planet")
