@@ -5,7 +5,7 @@ import io
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +13,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
-from planet_async.cli import ledger, orders, reports, simulate, subscriptions, tasking
+from planet_async.cli import data, ledger, orders, reports, simulate, subscriptions, tasking
+from planet_async.cli.collect import collect
 from planet_async.cli.demo import demo
-from planet_async.cli.runner import Connection
+from planet_async.cli.runner import Command, Connection, named
 
 
 class _Command(TyperCommand):
@@ -67,7 +68,9 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
-_GROUPS = {
+_GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
+    "data": ("Find items, and download their assets.", data.COMMANDS),
+    "data searches": ("Save searches, and run them.", data.SEARCH_COMMANDS),
     "orders": ("Order imagery and basemaps, wait for orders and download them.", orders.COMMANDS),
     "ledger": ("Show the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
     "subscriptions": ("Subscribe to imagery and planetary variables.", subscriptions.COMMANDS),
@@ -76,12 +79,12 @@ _GROUPS = {
 }
 
 
-def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
-    """Add a command, named as its function; the lines of its docstring are joined to paragraphs."""
+def _add_command(group: typer.Typer, name: str, command: Command) -> None:
+    """Add a command; the lines of its docstring are joined to paragraphs."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    arguments = [*inspect.signature(command).parameters.values()][1:]  # without the context
+    arguments = [each for each in inspect.signature(command).parameters.values() if each.name != "context"]
     add = group.command(
-        command.__name__.rstrip("_").replace("_", "-"),
+        name,
         cls=_Command,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
         no_args_is_help=any(argument.default is argument.empty for argument in arguments),
@@ -89,13 +92,20 @@ def _add_command(group: typer.Typer, command: Callable[..., None]) -> None:
     add(command)
 
 
-_add_command(app, demo)
-_add_command(app, simulate.simulate)
-for _name, (_help, _commands) in _GROUPS.items():
-    _group = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
-    for _command in _commands:
-        _add_command(_group, _command)
-    app.add_typer(_group, name=_name, help=_help)
+def _add_groups() -> None:
+    """Add the groups, each below the one that its name begins with."""
+    groups = {"": app}
+    for path, (help_, commands) in _GROUPS.items():
+        parent, _, name = path.rpartition(" ")
+        groups[path] = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
+        for command_name, command in commands.items():
+            _add_command(groups[path], command_name, command)
+        groups[parent].add_typer(groups[path], name=name, help=help_)
+
+
+for _name, _command in named(demo, simulate.simulate, collect).items():
+    _add_command(app, _name, _command)
+_add_groups()
 
 
 def _print_version(wanted: bool) -> None:

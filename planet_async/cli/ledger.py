@@ -20,7 +20,7 @@ from planet_async.cli.output import (
     stdout,
     wants_json,
 )
-from planet_async.cli.runner import reporting
+from planet_async.cli.runner import named, reporting
 from planet_async.jobs.ledger import Entry, read_entries
 
 VIEW = View[Entry](
@@ -98,4 +98,4 @@ def _document(entry: Entry, request: Any) -> dict[str, Any]:
     }
 
 
-COMMANDS = (show,)
+COMMANDS = named(show)

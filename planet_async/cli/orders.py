@@ -4,6 +4,8 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ from planet_async import (
     Planet,
     PlanetError,
 )
+from planet_async.cli.catalog import bundles, complete_bundle, complete_item_type, item_types
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
@@ -38,8 +41,12 @@ from planet_async.cli.output import (
 )
 from planet_async.cli.runner import (
     INTERVAL,
+    SOURCE,
+    CollectionId,
+    CreateConfiguration,
     DestinationRef,
     Folder,
+    Host,
     Hosting,
     InputRequest,
     Limit,
@@ -56,8 +63,15 @@ from planet_async.cli.runner import (
     confirm_bulk,
     create_each,
     for_each,
+    hosting_of,
     id_argument,
     ids_argument,
+    named,
+    print_request,
+    read_geometry,
+    read_items,
+    read_objects,
+    read_request,
     read_requests,
     show_list,
     show_one,
@@ -67,6 +81,8 @@ from planet_async.cli.runner import (
     with_planet,
     words_option,
 )
+from planet_async.outcome import chunks
+from planet_async.redaction import redacted
 
 
 def _product(product: Mapping[str, Any]) -> str:
@@ -111,6 +127,8 @@ VIEW = View[Order](
 _order_id = uuid_of("order")
 OrderId = Annotated[str, id_argument("an order", _order_id)]
 OrderIds = Annotated[list[str], ids_argument("orders", _order_id)]
+_MOST_ITEMS = 500  # of one order
+_DIGEST = 12  # characters
 RequireChecksums = Annotated[
     bool, typer.Option("--require-checksums", help="Make a file without a checksum an error.")
 ]
@@ -120,15 +138,9 @@ def create(
     context: typer.Context,
     requests: Requests,
     *,
-    hosting: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Host all orders here: sentinel_hub.")
-    ] = None,
-    collection_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
-    ] = None,
-    create_configuration: Annotated[
-        bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
-    ] = False,
+    hosting: Host = None,
+    collection_id: CollectionId = None,
+    create_configuration: CreateConfiguration = False,
     json: Json = False,
 ) -> None:
     """Place orders from JSON requests.
@@ -139,20 +151,116 @@ def create(
 
     [dim]jq -c .requests[] plan.json | planet-async orders create -[/]
     """
-    if not hosting and (collection_id or create_configuration):
-        raise typer.BadParameter("--collection-id and --create-configuration need --hosting")
-    options = {"collection_id": collection_id, "create_configuration": create_configuration or None}
-    block = {name: value for name, value in options.items() if value is not None}
+    host = hosting_of(hosting, collection_id, create_configuration)
     create_each(
         context,
         requests,
         OrderRequest,
         lambda planet, body: planet.orders.create(body),
         VIEW,
-        also={"hosting": {hosting: block}} if hosting else {},
+        also={"hosting": host} if host else {},
         listing="orders list --name",
         json=json,
     )
+
+
+def request(
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ITEM",
+            help="The ids of items, or - for standard input: ids, or items as `data search` prints them.",
+        ),
+    ],
+    *,
+    bundle: Annotated[
+        str,
+        typer.Option(
+            metavar="BUNDLE", autocompletion=complete_bundle, help="What is delivered of each item."
+        ),
+    ],
+    item_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE", autocompletion=complete_item_type, help="The type of the ids: PSScene, ..."
+        ),
+    ] = None,
+    fallback_bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BUNDLE", autocompletion=complete_bundle, help="Where an item lacks it. Repeatable."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The name; several orders get their type and a hash behind it."),
+    ] = None,
+    clip: Annotated[
+        str | None, typer.Option(metavar="GEOJSON", help="Clip to this area: as --geometry elsewhere.")
+    ] = None,
+    tools: Annotated[str | None, typer.Option(metavar="JSON", help=f"The tools. {SOURCE}")] = None,
+    email: Annotated[bool, typer.Option("--email", help="Have Planet send an e-mail at the end.")] = False,
+    archive_type: Annotated[
+        str | None, typer.Option(metavar="zip", help="Have the files of each item zipped.")
+    ] = None,
+    archive_filename: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With {{name}} and {{order_id}}, which are replaced.")
+    ] = None,
+    single_archive: Annotated[
+        bool, typer.Option("--single-archive", help="One archive for the whole order.")
+    ] = False,
+    delivery: Annotated[
+        str | None, typer.Option("--delivery", "--cloudconfig", metavar="JSON", help=f"To a cloud. {SOURCE}")
+    ] = None,
+    stac: Annotated[bool, typer.Option("--stac/--no-stac", help="With STAC metadata, or not.")] = False,
+    hosting: Host = None,
+    collection_id: CollectionId = None,
+    create_configuration: CreateConfiguration = False,
+) -> None:
+    """Print the requests for orders of scenes, for `orders create` or `orders run`. Nothing is sent.
+
+    An order has items of one type, at most 500 of them. The same items and options make the same names.
+
+    [dim]planet-async orders request --item-type PSScene --bundle visual 20221221_084022_18_2414[/]
+
+    [dim]planet-async data search PSScene --geometry field.geojson | planet-async orders request
+    --bundle analytic_udm2 - | planet-async orders run - --to data[/]
+    """
+    found = read_items(items, item_type)
+    archive = {"archive_type": archive_type, "archive_filename": archive_filename}
+    archive = {key: value for key, value in archive.items() if value}
+    if single_archive or archive:
+        archive = {"archive_type": "zip", "archive_filename": "{{name}}_{{order_id}}.zip", **archive}
+    deliveries = {**(read_request(delivery, None).body if delivery else {}), **archive}
+    if archive:
+        deliveries["single_archive"] = single_archive
+    if clip and tools:
+        raise typer.BadParameter("pass --clip or --tools, not both")
+    blocks: dict[str, Any] = {
+        "tools": [{"clip": {"aoi": read_geometry(clip)}}] if clip else read_objects(tools) if tools else None,
+        "delivery": deliveries,
+        "hosting": hosting_of(hosting, collection_id, create_configuration),
+        "notifications": {"email": True} if email else None,
+        "metadata": {"stac": {}} if stac else None,
+    }
+    orders = [
+        {
+            "products": [
+                {
+                    "item_ids": [*ids],
+                    "item_type": type_,
+                    "product_bundle": ",".join([bundle, *(fallback_bundle or ())]),
+                }
+            ],
+            **{key: block for key, block in blocks.items() if block},
+        }
+        for type_, all_ids in found.items()
+        for ids in chunks(all_ids, _MOST_ITEMS)
+    ]
+    for order in orders:
+        digest = sha256(dumps(redacted(order), sort_keys=True).encode()).hexdigest()[:_DIGEST]
+        title = f"{name or 'order'} {order['products'][0]['item_type']} {digest}"
+        print_request(OrderRequest, {"name": name if name and len(orders) == 1 else title, **order})
 
 
 def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
@@ -516,4 +624,7 @@ def _saying_how_to_resume(
         raise
 
 
-COMMANDS = (create, get, list_, wait, run, download, cancel, stats)
+COMMANDS = named(
+    *(create, request, get, list_, wait, run, download, cancel, stats),
+    *(bundles, item_types),
+)

@@ -13,6 +13,7 @@ from planet_async.cli.runner import (
     Limit,
     Overwrite,
     id_argument,
+    named,
     show_list,
     show_one,
     with_planet,
@@ -121,4 +122,4 @@ def download(
     with_planet(context, work)
 
 
-COMMANDS = (list_, get, download)
+COMMANDS = named(list_, get, download)

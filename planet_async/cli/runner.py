@@ -47,6 +47,7 @@ from planet_async.cli.output import (
 )
 from planet_async.models.base import OpenEnum, Resource
 from planet_async.models.codec import checked_body
+from planet_async.models.geometry import to_geojson
 from planet_async.models.json import kind
 from planet_async.redaction import refuse_redacted
 from planet_async.services._query import checked_id
@@ -235,6 +236,44 @@ def read_request(source: str, model: type[Any] | None) -> InputRequest:
     return requests[0]
 
 
+def read_objects(source: str) -> list[Mapping[str, Any]]:
+    """Read the JSON objects of an option or argument: a file, the JSON itself, or - for standard input."""
+    return [request.body for request in read_requests([source], None)]
+
+
+def read_geometry(source: str | None) -> Mapping[str, Any] | None:
+    """Return the geometry of an option: GeoJSON as in `read_objects`, or a reference to a feature."""
+    if source is None:
+        return None
+    found = source if source.startswith("pl:") else read_request(source, None).body
+    with reporting():
+        return to_geojson(found)
+
+
+def read_items(values: Sequence[str], item_type: str | None) -> dict[str, list[str]]:
+    """Return the ids of items by their type, each once, or end the command.
+
+    ``-`` stands for standard input: ids, which need the type, or items as `data search` prints them.
+    """
+    found: dict[str, dict[str, None]] = {}
+    with reporting():
+        for value in values:
+            for type_, id_ in _items_on_stdin() if value == STDIN else ((None, value),):
+                if not (type_ or item_type):
+                    raise InvalidRequest(f"the type of item {clean(id_)} is not known: pass --item-type")
+                found.setdefault(str(type_ or item_type), {})[id_] = None
+        if not found:
+            raise InvalidRequest("standard input holds no items", hint=_NOTHING_SENT)
+    return {type_: [*ids] for type_, ids in found.items()}
+
+
+def _items_on_stdin() -> Iterator[tuple[str | None, str]]:
+    for item, id_ in _identified_on_stdin():
+        properties = item.get("properties")
+        type_ = properties.get("item_type") if isinstance(properties, dict) else None
+        yield type_ if isinstance(type_, str) else None, id_
+
+
 def read_ids(values: Sequence[str], check: Callable[[str], str]) -> list[str]:
     """Return the ids, each once, or end the command if one is none.
 
@@ -309,10 +348,7 @@ def _requests_in(
         document = {**found, **(also or {})} if isinstance(found, dict) else found
         request = InputRequest({}, file, line, is_alone=len(documents) == 1)
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UnknownKeyWarning)
-                body = _checked(document, request.where, model)
-            texts = [str(warning.message) for warning in caught]
+            body, texts = _checked(document, request.where, model)
             requests.append(evolve(request, body=body, warnings=texts))
         except InvalidRequest as problem:
             problems.append(problem)
@@ -341,16 +377,21 @@ def _read_stdin() -> bytes:
         return stdin.buffer.read()
 
 
-def _checked(document: object, where: str, model: type[Any] | None) -> Mapping[str, Any]:
+def _checked(
+    document: object, where: str, model: type[Any] | None
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Return a request and the warnings about it, or raise InvalidRequest."""
     if not isinstance(document, dict):
         raise _wrong(where, f"$: expected an object, got {kind(document)}")
-    try:
-        refuse_redacted(document)
-        if model is not None:
-            checked_body(model, document)
-    except InvalidRequest as error:
-        raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
-    return document
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnknownKeyWarning)
+        try:
+            refuse_redacted(document)
+            if model is not None:
+                checked_body(model, document)
+        except InvalidRequest as error:
+            raise _wrong(where, error.message.removesuffix("; nothing was sent")) from None
+    return document, [str(warning.message) for warning in caught]
 
 
 _DOCUMENT = re.compile(r"[^\s\x1e]")  # begins one: after white space, or the marks of JSON text sequences
@@ -400,15 +441,22 @@ def _parsed(text: str) -> Iterator[tuple[int, object]]:
 
 
 def _ids_on_stdin() -> Iterator[str]:
+    return (id_ for _, id_ in _identified_on_stdin())
+
+
+def _identified_on_stdin() -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the ids on standard input, with the objects that they are in, if any."""
     content = _read(STDIN, "standard input")
     if content.lstrip()[:1] not in {b"{", b"[", b'"'}:
-        yield from content.decode(errors="replace").split()
+        for word in content.decode(errors="replace").split():
+            yield {}, word
         return
     for line, document in _documents(content, "standard input"):
-        found = document.get("id", document.get("report_id")) if isinstance(document, dict) else document
+        record = document if isinstance(document, dict) else {"id": document}
+        found = record.get("id", record.get("report_id"))
         if not isinstance(found, str):
             raise _wrong(f"standard input:{line}", "there is no id")
-        yield found
+        yield record, found
 
 
 def _wrong(where: str, problem: str) -> InvalidRequest:
@@ -416,6 +464,14 @@ def _wrong(where: str, problem: str) -> InvalidRequest:
 
 
 # --- What commands have in common
+
+
+Command = Callable[..., None]
+
+
+def named(*commands: Command) -> dict[str, Command]:
+    """Return commands by their names, which are those of the functions."""
+    return {command.__name__.rstrip("_").replace("_", "-"): command for command in commands}
 
 
 R = TypeVar("R", bound=Resource)
@@ -438,6 +494,16 @@ def show_one(
     with_planet(context, work)
 
 
+def run_only(context: typer.Context, act: Callable[[Planet], Awaitable[None]]) -> None:
+    """Do what has no result to print."""
+
+    async def work(planet: Planet) -> bool:
+        await act(planet)
+        return True
+
+    with_planet(context, work)
+
+
 def show_list(
     context: typer.Context,
     list_: Callable[[Planet], Paginator[R]],
@@ -452,18 +518,22 @@ def show_list(
     """
 
     async def work(planet: Planet) -> bool:
-        found = list_(planet)
-        if not wants_json(json):
-            await _print_table(found, view, limit)
-        elif limit is not None:
-            for thing in await found.collect(limit):
-                print_json_line(thing.raw)
-        else:
-            async for thing in found:
-                print_json_line(thing.raw)
+        await print_list(list_(planet), view, limit=limit, json=json)
         return True
 
     with_planet(context, work)
+
+
+async def print_list(found: Paginator[R], view: View[R], *, limit: int | None, json: bool) -> None:
+    """Print a list; see `show_list`."""
+    if not wants_json(json):
+        await _print_table(found, view, limit)
+    elif limit is not None:
+        for thing in await found.collect(limit):
+            print_json_line(thing.raw)
+    else:
+        async for thing in found:
+            print_json_line(thing.raw)
 
 
 async def _print_table(found: Paginator[R], view: View[R], limit: int | None) -> None:
@@ -481,6 +551,29 @@ async def _print_table(found: Paginator[R], view: View[R], limit: int | None) ->
     finally:
         if things or is_whole:
             view.print_table(things)
+
+
+def hosting_of(
+    hosting: str | None, collection_id: str | None, create_configuration: bool
+) -> dict[str, dict[str, object]]:
+    """Return the hosting block of an order: empty without `hosting`, which the other options need."""
+    if not hosting and (collection_id or create_configuration):
+        raise typer.BadParameter("--collection-id and --create-configuration need --hosting")
+    options: dict[str, object] = {
+        "collection_id": collection_id,
+        "create_configuration": create_configuration or None,
+    }
+    block = {name: value for name, value in options.items() if value is not None}
+    return {hosting: block} if hosting else {}
+
+
+def print_request(model: type[Any], body: Mapping[str, Any]) -> None:
+    """Print a request that was made from options, or end the command where the API would refuse it."""
+    with reporting():
+        request, texts = _checked(dict(body), "the request", model)
+    for text in texts:
+        print_error(text)
+    print_json(request)
 
 
 def create_each(
@@ -693,6 +786,15 @@ DestinationRef = Annotated[
     str | None, typer.Option(metavar="REF", help="Delivered to this destination: pl:destinations/...")
 ]
 Hosting = Annotated[bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")]
+Host = Annotated[
+    str | None, typer.Option("--hosting", metavar="HOST", help="Have it hosted by Planet: sentinel_hub.")
+]
+CollectionId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
+]
+CreateConfiguration = Annotated[
+    bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
+]
 SortBy = Annotated[
     list[str] | None,
     typer.Option(metavar="FIELD", help="Sort by this field; 'FIELD DESC' reverses. Repeatable."),
@@ -708,6 +810,14 @@ Folder = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
 
+geometry_option = typer.Option(
+    "--geometry",
+    "--geom",
+    metavar="GEOJSON",
+    help="The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
+)
+Geometry = Annotated[str | None, geometry_option]
+SOURCE = "A JSON file, JSON, or - for standard input."
 REQUESTS = "JSON files with one or more requests, the JSON itself, or - for standard input."
 Requests = Annotated[list[str], typer.Argument(metavar="REQUEST.json", help=REQUESTS)]
 ChangesFile = Annotated[

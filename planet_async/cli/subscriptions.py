@@ -7,6 +7,7 @@ import typer
 from attrs import asdict
 
 from planet_async import Planet
+from planet_async.cli.catalog import complete_item_type, item_types
 from planet_async.cli.output import (
     Json,
     View,
@@ -19,30 +20,47 @@ from planet_async.cli.output import (
 )
 from planet_async.cli.runner import (
     INTERVAL,
+    SOURCE,
     ChangesFile,
+    CollectionId,
+    CreateConfiguration,
     DestinationRef,
+    Host,
     Hosting,
     Limit,
     Name,
     NameContains,
     PageSize,
     Requests,
+    Results,
     SortBy,
+    Timeout,
     UserId,
     Yes,
     act_on_each,
     confirm_bulk,
     create_each,
+    geometry_option,
+    hosting_of,
     id_argument,
     ids_argument,
+    named,
+    print_list,
+    print_request,
+    read_geometry,
+    read_objects,
     read_request,
+    read_requests,
+    reporting,
     show_list,
     show_one,
     time_option,
     uuid_of,
+    wait_for_each,
     with_planet,
     words_option,
 )
+from planet_async.models.codec import checked_body
 from planet_async.models.subscription_request import SubscriptionRequest
 from planet_async.models.subscriptions import (
     ResultsSummary,
@@ -120,6 +138,11 @@ RESULTS = View[SubscriptionResult](
 _subscription_id = uuid_of("subscription")
 SubscriptionId = Annotated[str, id_argument("a subscription", _subscription_id)]
 SubscriptionIds = Annotated[list[str], ids_argument("subscriptions", _subscription_id)]
+Area = Annotated[str, geometry_option]
+StartTime = Annotated[str, typer.Option(metavar="TIME", help="The beginning: 2026-01-01T00:00:00Z.")]
+EndTime = Annotated[
+    str | None, typer.Option(metavar="TIME", help="The end; without it, it goes on for ever.")
+]
 AnyIds = Annotated[list[str] | None, ids_argument("subscriptions", _subscription_id)]
 All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
 Bulk = Annotated[
@@ -143,6 +166,143 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         listing="subscriptions list --name",
         json=json,
     )
+
+
+def create_bulk(context: typer.Context, requests: Requests, json: Json = False) -> None:
+    """Create a subscription for each feature of a collection, with one request; list those made so far.
+
+    The geometry of its source is a reference to the collection: pl:features/my/fields. Beta at Planet.
+
+    [dim]planet-async subscriptions create-bulk fields.json[/]
+    """
+    found = [request.body for request in read_requests(requests, SubscriptionRequest)]
+
+    async def work(planet: Planet) -> bool:
+        await print_list(await planet.subscriptions.create_bulk(found), VIEW, limit=None, json=json)
+        return True
+
+    with_planet(context, work)
+
+
+def request(
+    *,
+    name: Annotated[str, typer.Option(metavar="NAME", help="A name of its own.")],
+    source: Annotated[
+        str, typer.Option(metavar="JSON", help=f"As request-catalog and request-source print it. {SOURCE}")
+    ],
+    delivery: Annotated[str | None, typer.Option(metavar="JSON", help=f"To a cloud. {SOURCE}")] = None,
+    notifications: Annotated[str | None, typer.Option(metavar="JSON", help=f"A webhook. {SOURCE}")] = None,
+    tools: Annotated[str | None, typer.Option(metavar="JSON", help=f"The tools. {SOURCE}")] = None,
+    clip_to_source: Annotated[
+        bool, typer.Option("--clip-to-source", help="Clip to the geometry of the source.")
+    ] = False,
+    hosting: Host = None,
+    collection_id: CollectionId = None,
+    create_configuration: CreateConfiguration = False,
+) -> None:
+    """Print the request for a subscription, for `subscriptions create`. Nothing is sent.
+
+    [dim]planet-async subscriptions request-catalog --item-types PSScene --asset-types ortho_visual
+    --geometry field.geojson --start-time 2026-01-01T00:00:00Z | planet-async subscriptions request
+    --name field-7 --source - --hosting sentinel_hub[/]
+    """
+    chosen = [*read_objects(tools)] if tools else []
+    if clip_to_source:
+        chosen.append({"type": "clip", "parameters": {}})
+    host = hosting_of(hosting, collection_id, create_configuration)
+    blocks: dict[str, Any] = {
+        "source": read_request(source, None).body,
+        "tools": chosen,
+        "delivery": delivery and read_request(delivery, None).body,
+        "notifications": notifications and read_request(notifications, None).body,
+        "hosting": hosting and {"type": hosting, "parameters": host[hosting]},
+    }
+    print_request(SubscriptionRequest, {"name": name, **{key: each for key, each in blocks.items() if each}})
+
+
+def request_catalog(
+    *,
+    item_types: Annotated[
+        str,
+        typer.Option(metavar="TYPES", autocompletion=complete_item_type, help="PSScene, or a comma list."),
+    ],
+    asset_types: Annotated[str, typer.Option(metavar="TYPES", help="ortho_analytic_4b, or a comma list.")],
+    geometry: Area,
+    start_time: StartTime,
+    end_time: EndTime = None,
+    rrule: Annotated[
+        str | None, typer.Option(metavar="RRULE", help="The months: FREQ=MONTHLY;BYMONTH=3,4,5.")
+    ] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", metavar="JSON", help=f"As `data filter` prints it. {SOURCE}")
+    ] = None,
+    publishing_stage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STAGE", help="preview, standard or finalized. Repeatable."),
+    ] = None,
+    time_range_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Whether the times are acquired or published ones.")
+    ] = None,
+    geometry_relation: Annotated[
+        str | None, typer.Option(metavar="RELATION", help="intersects, contains or within.")
+    ] = None,
+) -> None:
+    """Print the source of a subscription to scenes, for `subscriptions request`. Nothing is sent.
+
+    [dim]planet-async subscriptions request-catalog --item-types PSScene --asset-types ortho_visual
+    --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
+    """
+    print_source(
+        "catalog",
+        item_types=item_types.split(","),
+        asset_types=asset_types.split(","),
+        geometry=read_geometry(geometry),
+        start_time=start_time,
+        end_time=end_time,
+        rrule=rrule,
+        filter=filter_ and read_request(filter_, None).body,
+        publishing_stages=publishing_stage or None,
+        time_range_type=time_range_type,
+        geometry_relation=geometry_relation,
+    )
+
+
+def request_source(
+    *,
+    source_id: Annotated[str, typer.Option(metavar="ID", help="The product: SWC-AMSR2-C_V1.0_100, ...")],
+    geometry: Area,
+    start_time: StartTime,
+    end_time: EndTime = None,
+    source_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Its type; the API finds it by the id.")
+    ] = None,
+) -> None:
+    """Print the source of a subscription to a planetary variable, for `subscriptions request`.
+
+    Nothing is sent.
+
+    [dim]planet-async subscriptions request-source --source-id SWC-AMSR2-C_V1.0_100
+    --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
+    """
+    print_source(
+        source_type,
+        id=source_id,
+        geometry=read_geometry(geometry),
+        start_time=start_time,
+        end_time=end_time,
+    )
+
+
+def print_source(type_: str | None, **parameters: object) -> None:
+    """Print the source of a subscription, or end the command where the API would refuse it."""
+    source: dict[str, Any] = {
+        **({"type": type_} if type_ else {}),
+        "parameters": {name: value for name, value in parameters.items() if value is not None},
+    }
+    with reporting():
+        whole = {"name": "name", "source": source, "hosting": {"type": "sentinel_hub", "parameters": {}}}
+        checked_body(SubscriptionRequest, whole)
+        print_json(source)
 
 
 def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = False) -> None:
@@ -259,6 +419,31 @@ def cancel(context: typer.Context, subscription_ids: SubscriptionIds, json: Json
     """
     act_on_each(
         context, subscription_ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json
+    )
+
+
+def wait(
+    context: typer.Context,
+    subscription_ids: SubscriptionIds,
+    *,
+    status: Annotated[
+        str, typer.Option(metavar="WORD", help="Wait for this status: completed, running, ...")
+    ] = "completed",
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Wait until subscriptions have a status; exit code 1 if one never will, or takes too long.
+
+    [dim]planet-async subscriptions wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 86400[/]
+    """
+    found = Results(("id", "status", "name"), json=json)
+    wait_for_each(
+        context,
+        "subscriptions",
+        subscription_ids,
+        lambda planet: planet.subscriptions.wait_many(subscription_ids, status, timeout=timeout),
+        results=found,
+        add=lambda outcome: found.add_outcome(outcome, lambda each: each.status == status),
     )
 
 
@@ -430,7 +615,8 @@ def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:
     print_table(("status", "count"), [(state_text(name), n) for name, n in asdict(counts).items()])
 
 
-COMMANDS = (
-    *(create, get, list_, update, patch),
-    *(cancel, suspend, reactivate, results, summary),
+COMMANDS = named(
+    *(create, create_bulk, request, request_catalog, request_source),
+    *(get, list_, update, patch, cancel, wait, suspend, reactivate),
+    *(results, summary, item_types),
 )

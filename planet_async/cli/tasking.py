@@ -46,6 +46,7 @@ from planet_async.cli.runner import (
     create_each,
     id_argument,
     ids_argument,
+    named,
     parse_filters,
     read_id,
     read_request,
@@ -367,4 +368,4 @@ def captures(
     )
 
 
-COMMANDS = (create, get, list_, update, cancel, wait, pricing, windows, captures)
+COMMANDS = named(create, get, list_, update, cancel, wait, pricing, windows, captures)

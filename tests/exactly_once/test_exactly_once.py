@@ -477,7 +477,7 @@ async def test_one_whose_response_is_on_its_way_is_not_adopted(case: Case) -> No
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("at_once", [8, 150])
+@pytest.mark.parametrize("at_once", [8, 100])
 async def test_all_are_looked_up_when_the_service_is_back(case: Case, at_once: int) -> None:
     """Creates that were not looked up during an outage are, as soon as one lookup succeeds."""
     case.simulator.faults.add(Fault(status=503))

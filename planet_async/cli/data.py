@@ -1,0 +1,692 @@
+"""The commands `planet-async data` and `planet-async data searches`."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from planet_async import (
+    AndFilter,
+    Asset,
+    AssetNotDownloadable,
+    AssetType,
+    DateProperty,
+    DateRange,
+    DateRangeFilter,
+    Filter,
+    Item,
+    ItemType,
+    NumberProperty,
+    Planet,
+    PlanetError,
+    RangeFilter,
+    Search,
+    SearchRequest,
+    Stats,
+    TextProperty,
+    UpdateFilter,
+    where,
+)
+from planet_async.cli.catalog import complete_item_type
+from planet_async.cli.output import (
+    Json,
+    ProgressDisplay,
+    View,
+    about,
+    measure,
+    print_json,
+    print_panel,
+    print_table,
+    wants_json,
+)
+from planet_async.cli.runner import (
+    SOURCE,
+    AnyPageSize,
+    Command,
+    Folder,
+    Geometry,
+    Limit,
+    Overwrite,
+    Results,
+    Timeout,
+    act_on_each,
+    for_each,
+    geometry_option,
+    named,
+    read_geometry,
+    read_items,
+    read_request,
+    reporting,
+    run_only,
+    show_list,
+    show_one,
+    with_planet,
+)
+
+VIEW = View[Item](
+    "items",
+    columns={
+        "id": "id",
+        "type": "item_type",
+        "acquired (UTC)": "acquired",
+        "clouds": lambda item: None if item.cloud_cover is None else f"{item.cloud_cover:.0%}",
+        "published (UTC)": "published",
+    },
+    title=lambda item: f"{item.item_type} {item.id}",
+    facts={
+        "acquired": "acquired",
+        "published": "published",
+        "updated": "updated",
+        "clouds": lambda item: None if item.cloud_cover is None else f"{item.cloud_cover:.0%}",
+        "instrument": lambda item: item.properties.get("instrument"),
+        "quality": lambda item: item.properties.get("quality_category"),
+        "stage": lambda item: item.properties.get("publishing_stage"),
+        "gsd": lambda item: item.properties.get("gsd"),
+        "assets": "assets",
+    },
+)
+ASSETS = View[Asset](
+    "assets",
+    columns={
+        "type": "type",
+        "status": "status",
+        "expires (UTC)": "expires_at",
+        "download": lambda asset: None if asset.permissions is None else "download" in asset.permissions,
+    },
+    line=("type", "status"),
+)
+SEARCHES = View[Search](
+    "searches",
+    columns={
+        "id": "id",
+        "created (UTC)": "created",
+        "executed (UTC)": "last_executed",
+        "items": "item_types",
+        "name": "name",
+    },
+    title=lambda search: search.name,
+    facts={
+        "id": "id",
+        "created": "created",
+        "updated": "updated",
+        "executed": "last_executed",
+        "items": "item_types",
+        "filter": "filter",
+        "geometry": lambda search: (search.geometry or {}).get("type"),
+    },
+)
+ITEM_TYPES = View[ItemType]("item types", columns={"id": "id", "name": "display_name"})
+ASSET_TYPES = View[AssetType]("asset types", columns={"id": "id", "name": "display_name"})
+
+ItemTypes = Annotated[
+    str,
+    typer.Argument(
+        metavar="ITEM_TYPES", autocompletion=complete_item_type, help="PSScene, or a list with commas."
+    ),
+]
+AnItemType = Annotated[
+    str, typer.Argument(metavar="ITEM_TYPE", autocompletion=complete_item_type, help="PSScene, ...")
+]
+ItemId = Annotated[str, typer.Argument(metavar="ITEM_ID", help="The id of an item.")]
+SearchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a search.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="cloud_cover<0.1, acquired>=2026-01-01, instrument=PSB.SD,PS2.SD, ... Repeatable, to hold all.",
+    ),
+]
+ChangedSince = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--update", metavar="FIELD>=TIME", help="Where the field has changed since then. Repeatable."
+    ),
+]
+AssetTypes = Annotated[
+    list[str] | None,
+    typer.Option("--asset", metavar="TYPES", help="With one of these assets, a comma list. Repeatable."),
+]
+Permission = Annotated[bool, typer.Option("--permission", help="That you may download.")]
+StandardQuality = Annotated[bool, typer.Option("--std-quality", help="Of standard quality.")]
+JsonFilter = Annotated[
+    str | None, typer.Option("--filter", metavar="JSON", help=f"As `data filter` prints it. {SOURCE}")
+]
+Relation = Annotated[
+    str | None,
+    typer.Option(
+        "--geom-relation", metavar="WORD", help="intersects (the default), contains, within or disjoint."
+    ),
+]
+Items = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ITEM",
+        help="The ids of items; - reads ids, or what `search` prints, from standard input.",
+    ),
+]
+TypeOfItems = Annotated[
+    str | None,
+    typer.Option(
+        "--item-type", metavar="TYPE", autocompletion=complete_item_type, help="The type of the ids."
+    ),
+]
+ChosenAssets = Annotated[
+    list[str],
+    typer.Option("--asset", metavar="TYPES", help="ortho_visual, or a comma list. Repeatable."),
+]
+DailyEmail = Annotated[
+    bool, typer.Option("--daily-email", help="Have Planet mail each day what it has newly found.")
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(metavar="SORT", help="'acquired asc', 'acquired desc', 'published asc', 'published desc'."),
+]
+_LIMIT = 1800.0  # seconds: an activation that fails is not reported
+_CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(.+?)\s*", re.DOTALL)
+_ENDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+# --- Filters
+
+
+def read_filter(
+    conditions: Sequence[str] | None,
+    changes: Sequence[str] | None,
+    assets: Sequence[str] | None,
+    permission: bool,
+    std_quality: bool,
+    *,
+    source: str | None = None,
+    more: Sequence[Filter] = (),
+) -> dict[str, Any]:
+    """Return the filter of options, all of which must hold, or end the command."""
+    with reporting():
+        parts: list[Any] = [
+            *map(_condition, conditions or ()),
+            *map(_change, changes or ()),
+            *(where.asset(*types.split(",")) for types in assets or ()),
+            *([where.permission()] if permission else ()),
+            *([where.quality_category.one_of("standard")] if std_quality else ()),
+            *more,
+        ]
+        if source is not None:
+            parts.append(read_request(source, None).body)
+        if len(parts) == 1 and isinstance(parts[0], dict):
+            return parts[0]
+        return AndFilter(parts).to_dict()
+
+
+def _split(condition: str, option: str) -> tuple[str, str, str]:
+    found = _CONDITION.fullmatch(condition)
+    if found is None:
+        raise typer.BadParameter(f"{option}: expected such as cloud_cover<0.1, not {condition!r}")
+    name, operator, value = found.groups()
+    return name, operator, value
+
+
+def _condition(text: str) -> Filter:
+    """Return the filter of a condition; of a field that is unknown here, the values say what it is."""
+    name, operator, value = _split(text, "--where")
+    field, values = getattr(where, name, None), value.split(",")
+    numbers = [] if isinstance(field, TextProperty | DateProperty) else _numbers(values)
+    if operator == "=":
+        return where.number(name).one_of(*numbers) if numbers else where.text(name).one_of(*values)
+    if numbers or isinstance(field, NumberProperty):
+        if len(numbers) != 1:
+            raise typer.BadParameter(f"--where: expected a number, not {value!r}")
+        return RangeFilter(name, {_ENDS[operator]: numbers[0]})
+    return DateRangeFilter(name, DateRange(**{_ENDS[operator]: value}))
+
+
+def _change(text: str) -> Filter:
+    name, operator, value = _split(text, "--update")
+    return UpdateFilter(name, DateRange(**{_ENDS.get(operator, "gte"): value}))
+
+
+def _numbers(values: Sequence[str]) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        return []
+
+
+def filter_(
+    *,
+    conditions: Where = None,
+    changes: ChangedSince = None,
+    assets: AssetTypes = None,
+    permission: Permission = False,
+    std_quality: StandardQuality = False,
+    geometry: Geometry = None,
+    relation: Relation = None,
+) -> None:
+    """Print the filter that these options make, for `data search --filter` and others. Nothing is sent.
+
+    Without options, it lets all items through.
+
+    [dim]planet-async data filter --where 'cloud_cover<0.1' --where 'acquired>=2026-01-01' --permission[/]
+    """
+    area = [] if geometry is None else [where.geometry(read_geometry(geometry), relation)]
+    print_json(read_filter(conditions, changes, assets, permission, std_quality, more=area))
+
+
+# --- Items
+
+
+def search(
+    context: typer.Context,
+    item_types: ItemTypes,
+    *,
+    geometry: Geometry = None,
+    conditions: Where = None,
+    changes: ChangedSince = None,
+    assets: AssetTypes = None,
+    permission: Permission = False,
+    std_quality: StandardQuality = False,
+    source: JsonFilter = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="A name for the search.")] = None,
+    sort: Sort = None,
+    limit: Limit = None,
+    page_size: AnyPageSize = None,
+    json: Json = False,
+) -> None:
+    """Find items, those published last first. As JSON: one item a line, as GeoJSON.
+
+    [dim]planet-async data search PSScene --geometry field.geojson --where 'cloud_cover<0.1' --limit 20[/]
+
+    [dim]planet-async data search PSScene --geometry field.geojson --permission | planet-async orders request
+    --bundle analytic_udm2 - | planet-async orders run - --to data[/]
+    """
+    found = read_filter(conditions, changes, assets, permission, std_quality, source=source)
+    place = read_geometry(geometry)
+    show_list(
+        context,
+        lambda planet: planet.data.search(
+            item_types.split(","), filter=found, geometry=place, sort=sort, name=name, page_size=page_size
+        ),
+        VIEW,
+        limit=limit,
+        json=json,
+    )
+
+
+def stats(
+    context: typer.Context,
+    item_types: ItemTypes,
+    *,
+    interval: Annotated[str, typer.Option(metavar="WORD", help="hour, day, week, month or year.")] = "month",
+    geometry: Geometry = None,
+    conditions: Where = None,
+    changes: ChangedSince = None,
+    assets: AssetTypes = None,
+    permission: Permission = False,
+    std_quality: StandardQuality = False,
+    source: JsonFilter = None,
+    utc_offset: Annotated[
+        str | None, typer.Option(metavar="OFFSET", help="Where days begin: +1h, +01:00.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Count the items that a search would find, by the time at which they were acquired.
+
+    [dim]planet-async data stats PSScene --geometry field.geojson --interval year[/]
+    """
+    found, place = (
+        read_filter(conditions, changes, assets, permission, std_quality, source=source),
+        read_geometry(geometry),
+    )
+    show_one(
+        context,
+        lambda planet: planet.data.stats(
+            item_types.split(","), interval, filter=found, geometry=place, utc_offset=utc_offset
+        ),
+        _print_stats,
+        json=json,
+    )
+
+
+def _print_stats(stats: Stats) -> None:
+    rows: list[tuple[object, int]] = [(bucket.start_time, bucket.count) for bucket in stats.buckets]
+    print_table((f"{stats.interval} (UTC)", "items"), [*rows, ("total", stats.total)])
+
+
+def get(context: typer.Context, item_type: AnItemType, item_id: ItemId, json: Json = False) -> None:
+    """Show an item.
+
+    [dim]planet-async data get PSScene 20221221_084022_18_2414[/]
+    """
+    show_one(context, lambda planet: planet.data.get(item_type, item_id), VIEW.print_panel, json=json)
+
+
+def assets(context: typer.Context, item_type: AnItemType, item_id: ItemId, json: Json = False) -> None:
+    """List the assets of an item that have been published. As JSON: one object, by their types.
+
+    [dim]planet-async data assets PSScene 20221221_084022_18_2414 | jq .ortho_visual.status[/]
+    """
+
+    async def work(planet: Planet) -> bool:
+        found = await planet.data.assets((item_type, item_id))
+        if wants_json(json):
+            print_json({name: asset.raw for name, asset in found.items()})
+        else:
+            ASSETS.print_table([*found.values()])
+        return True
+
+    with_planet(context, work)
+
+
+def activate(
+    context: typer.Context,
+    items: Items,
+    *,
+    asset_types: ChosenAssets,
+    item_type: TypeOfItems = None,
+    json: Json = False,
+) -> None:
+    """Have assets prepared for download, and do not wait for them; `download` does all of it.
+
+    [dim]planet-async data activate 20221221_084022_18_2414 --item-type PSScene --asset ortho_visual[/]
+    """
+    _act_on_assets(
+        context,
+        _chosen(items, item_type, asset_types),
+        lambda planet, asset: planet.data.activate(asset),
+        json=json,
+    )
+
+
+def wait(
+    context: typer.Context,
+    items: Items,
+    *,
+    asset_types: ChosenAssets,
+    item_type: TypeOfItems = None,
+    timeout: Timeout = _LIMIT,
+    json: Json = False,
+) -> None:
+    """Activate assets and wait until they can be downloaded; exit code 1 if one takes too long.
+
+    [dim]planet-async data wait 20221221_084022_18_2414 --item-type PSScene --asset ortho_visual[/]
+    """
+
+    async def activate_and_wait(planet: Planet, asset: Asset) -> Asset:
+        return await planet.data.wait(await planet.data.activate(asset), timeout=timeout)
+
+    _act_on_assets(context, _chosen(items, item_type, asset_types), activate_and_wait, json=json)
+
+
+_Chosen = tuple[str, str, str]  # the type and the id of an item, and the type of an asset
+
+
+def _chosen(items: Sequence[str], item_type: str | None, asset_types: Sequence[str]) -> list[_Chosen]:
+    types = _types(asset_types)
+    return [
+        (type_, id_, asset_type)
+        for type_, ids in read_items(items, item_type).items()
+        for id_ in ids
+        for asset_type in types
+    ]
+
+
+def _types(asset_types: Sequence[str]) -> list[str]:
+    return [type_ for each in asset_types for type_ in each.split(",")]
+
+
+def _act_on_assets(
+    context: typer.Context,
+    chosen: Sequence[_Chosen],
+    act: Callable[[Planet, Asset], Awaitable[Asset]],
+    *,
+    json: bool,
+) -> None:
+    async def act_on(planet: Planet, thing: _Chosen) -> Asset:
+        item_type, item_id, asset_type = thing
+        found = await planet.data.assets((item_type, item_id))
+        if asset_type not in found:
+            raise AssetNotDownloadable(
+                f"there is no such asset that is published; there are {', '.join(found) or 'none'}"
+            )
+        return await act(planet, found[asset_type])
+
+    act_on_each(context, chosen, act_on, ASSETS, name=" ".join, json=json)
+
+
+def download(
+    context: typer.Context,
+    items: Items,
+    *,
+    asset_types: ChosenAssets,
+    to: Folder,
+    item_type: TypeOfItems = None,
+    overwrite: Overwrite = False,
+    timeout: Timeout = _LIMIT,
+    json: Json = False,
+) -> None:
+    """Activate assets of items, wait for them, download them and compare their MD5.
+
+    Files that are already there are kept: run it again to fetch what is missing.
+
+    [dim]planet-async data download 20221221_084022_18_2414 --item-type PSScene --asset ortho_visual
+    --to data[/]
+
+    [dim]planet-async data search PSScene --geometry field.geojson --limit 5 | planet-async data download -
+    --asset ortho_visual --to data[/]
+    """
+    found = [(type_, id_) for type_, ids in read_items(items, item_type).items() for id_ in ids]
+
+    async def work(planet: Planet) -> bool:
+        results = Results(("id", "type", "files"), json=json)
+
+        async def fetch(item: tuple[str, str]) -> None:
+            paths: Sequence[Path] = ()
+            problem = None
+            try:
+                paths = await planet.data.download(
+                    item,
+                    _types(asset_types),
+                    to,
+                    overwrite=overwrite,
+                    progress=display.receive,
+                    timeout=timeout,
+                )
+            except PlanetError as error:
+                problem = about(item[1], error)
+            document = {
+                "id": item[1],
+                "item_type": item[0],
+                "paths": [str(path) for path in paths],
+                "error": problem,
+            }
+            results.add_row(document, (item[1], item[0], len(paths)), problem)
+            downloading.advance(display.received)
+
+        with ProgressDisplay() as display:
+            downloading = display.step("Downloading", len(found))
+            await for_each(found, fetch)
+        return results.finish()
+
+    with_planet(context, work)
+
+
+def coverage(
+    context: typer.Context,
+    item_type: AnItemType,
+    item_id: ItemId,
+    *,
+    geometry: Annotated[str, geometry_option],
+    mode: Annotated[str | None, typer.Option(metavar="MODE", help="UDM2 or estimate.")] = None,
+    band: Annotated[str | None, typer.Option(metavar="BAND", help="Of the UDM2: snow, cloud, ...")] = None,
+    json: Json = False,
+) -> None:
+    """Show how much of an area is clear in an item.
+
+    [dim]planet-async data coverage PSScene 20221221_084022_18_2414 --geometry field.geojson[/]
+    """
+    place = read_geometry(geometry)
+    show_one(
+        context,
+        lambda planet: planet.data.coverage((item_type, item_id), place, mode=mode, band=band),
+        lambda found: print_panel(
+            f"{item_type} {item_id}", {"clear": measure(found.clear_percent, " %"), "status": found.status}
+        ),
+        json=json,
+    )
+
+
+def item_types(context: typer.Context, limit: Limit = None, json: Json = False) -> None:
+    """List the types of items.
+
+    [dim]planet-async data item-types[/]
+    """
+    show_list(context, lambda planet: planet.data.item_types(), ITEM_TYPES, limit=limit, json=json)
+
+
+def asset_types(
+    context: typer.Context,
+    item_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", autocompletion=complete_item_type, help="Of such items.")
+    ] = None,
+    limit: Limit = None,
+    json: Json = False,
+) -> None:
+    """List the types of assets: all, or those that items of one type can have.
+
+    [dim]planet-async data asset-types --item-type PSScene[/]
+    """
+    show_list(context, lambda planet: planet.data.asset_types(item_type), ASSET_TYPES, limit=limit, json=json)
+
+
+# --- Searches
+
+
+def create_search(
+    context: typer.Context,
+    item_types: ItemTypes,
+    *,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The name of the search.")],
+    source: JsonFilter = None,
+    geometry: Geometry = None,
+    daily_email: DailyEmail = False,
+    json: Json = False,
+) -> None:
+    """Save a search.
+
+    [dim]planet-async data filter --permission | planet-async data searches create PSScene --name fields
+    --filter - --geometry field.geojson[/]
+    """
+    request = _search_request(item_types, name, source, geometry, daily_email)
+    show_one(context, lambda planet: planet.data.searches.create(request), SEARCHES.print_panel, json=json)
+
+
+def update_search(
+    context: typer.Context,
+    search_id: SearchId,
+    item_types: ItemTypes,
+    *,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The name of the search.")],
+    source: JsonFilter = None,
+    geometry: Geometry = None,
+    daily_email: DailyEmail = False,
+    json: Json = False,
+) -> None:
+    """Replace a saved search; what the new one leaves out is removed.
+
+    [dim]planet-async data searches update 0a1b2c3d4e5f60718293a4b5c6d7e8f9 PSScene --name fields[/]
+    """
+    request = _search_request(item_types, name, source, geometry, daily_email)
+    show_one(
+        context,
+        lambda planet: planet.data.searches.update(search_id, request),
+        SEARCHES.print_panel,
+        json=json,
+    )
+
+
+def _search_request(
+    item_types: str, name: str, source: str | None, geometry: str | None, daily_email: bool
+) -> SearchRequest:
+    with reporting():
+        return SearchRequest(
+            item_types.split(","),
+            None if source is None else read_request(source, None).body,
+            geometry=read_geometry(geometry),
+            name=name,
+            daily_email=daily_email or None,
+        )
+
+
+def get_search(context: typer.Context, search_id: SearchId, json: Json = False) -> None:
+    """Show a search.
+
+    [dim]planet-async data searches get 0a1b2c3d4e5f60718293a4b5c6d7e8f9[/]
+    """
+    show_one(context, lambda planet: planet.data.searches.get(search_id), SEARCHES.print_panel, json=json)
+
+
+def list_searches(
+    context: typer.Context,
+    *,
+    search_type: Annotated[str, typer.Option(metavar="TYPE", help="saved, quick or any.")] = "saved",
+    sort: Annotated[str | None, typer.Option(metavar="SORT", help="'created desc' or 'created asc'.")] = None,
+    limit: Limit = None,
+    page_size: AnyPageSize = None,
+    json: Json = False,
+) -> None:
+    """List searches, those created last first. As JSON: one a line.
+
+    [dim]planet-async data searches list | jq -r .id[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.data.searches.list(search_type=search_type, sort=sort, page_size=page_size),
+        SEARCHES,
+        limit=limit,
+        json=json,
+    )
+
+
+def delete_search(context: typer.Context, search_id: SearchId) -> None:
+    """Delete a saved search.
+
+    [dim]planet-async data searches delete 0a1b2c3d4e5f60718293a4b5c6d7e8f9[/]
+    """
+    run_only(context, lambda planet: planet.data.searches.delete(search_id))
+
+
+def run_search(
+    context: typer.Context,
+    search_id: SearchId,
+    *,
+    sort: Sort = None,
+    limit: Limit = None,
+    page_size: AnyPageSize = None,
+    json: Json = False,
+) -> None:
+    """Find the items of a search. As JSON: one item a line, as GeoJSON.
+
+    [dim]planet-async data searches run 0a1b2c3d4e5f60718293a4b5c6d7e8f9 --limit 20[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.data.searches.run(search_id, sort=sort, page_size=page_size),
+        VIEW,
+        limit=limit,
+        json=json,
+    )
+
+
+COMMANDS = named(
+    *(filter_, search, stats, get, assets, activate, wait, download, coverage),
+    *(item_types, asset_types),
+)
+SEARCH_COMMANDS: dict[str, Command] = {
+    "create": create_search,
+    "get": get_search,
+    "list": list_searches,
+    "update": update_search,
+    "delete": delete_search,
+    "run": run_search,
+}
