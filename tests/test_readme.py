@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -57,18 +58,17 @@ async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("planet")
-def test_the_command_of_the_readme_runs(tmp_path: Path) -> None:
-    """The request shown is valid as it stands, and the command orders, waits, downloads and checks."""
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """The request shown is valid as it stands; each command orders, waits, downloads and checks."""
     (request,) = blocks(DOCUMENT, "json")
-    (command,) = blocks(DOCUMENT, "console")
     (tmp_path / "field.json").write_text(request)
-    words = shlex.split(command.removeprefix("$ "))
-    assert words[0] == "planet-async"
-    done = subprocess.run(
-        [sys.executable, "-m", "planet_async.cli", *words[1:]], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 1
+    (tmp_path / "area.geojson").write_text(json.dumps({"type": "Point", "coordinates": [-122.3, 37.75]}))
+    command = f"{shlex.quote(sys.executable)} -m planet_async.cli"
+    for number, block in enumerate(blocks(DOCUMENT, "console"), start=1):
+        line = block.removeprefix("$ ").replace("planet-async", command)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(list(tmp_path.glob("data/*/manifest.json"))) == number
 
 
 @pytest.mark.parametrize(
