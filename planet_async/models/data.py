@@ -40,7 +40,8 @@ class Item(Resource):
     """An item of the catalog, such as a scene: a GeoJSON Feature.
 
     `assets` are the types of the assets that have been published, and `permissions` what you may do with
-    them.  An item can be passed wherever a geometry goes.
+    them; `links` has the address of a picture, the ``thumbnail``.  An item can be passed wherever a geometry
+    goes.
 
     See https://docs.planet.com/develop/apis/data/items/
     """
@@ -62,11 +63,6 @@ class Item(Resource):
     def permissions(self) -> tuple[str, ...]:
         """What you may do, such as ``"assets.ortho_udm2:download"``."""
         return _words(self.raw.get("_permissions"))
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``; `thumbnail` is the address of a picture."""
-        return self._mapping("_links") or {}
 
     @cached_property
     def _known(self) -> _Properties:
@@ -134,11 +130,6 @@ class Asset(Resource):
         """What you may do: ``("download",)`` or nothing; None where the API does not say."""
         found = self.raw.get("_permissions")
         return None if found is None else _words(found)
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -224,11 +215,6 @@ class Search(Resource):
     def geometry(self) -> Mapping[str, Any] | None:
         """The area, or the references to it."""
         return self._mapping("geometry")
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 def _item_types(value: str | Iterable[str]) -> tuple[str, ...]:
