@@ -8,9 +8,22 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, C
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from attrs import define, field
 
-from planet_async import Asset, AssetStatus, Clock, Order, Planet, PlanetError, SearchRequest, where
+from planet_async import (
+    Asset,
+    AssetStatus,
+    Clock,
+    Mosaic,
+    Order,
+    Planet,
+    PlanetError,
+    Quad,
+    SearchRequest,
+    where,
+)
+from planet_async.models.codec import decode
 from planet_async.simulator import (
     AssetPlan,
     Limits,
@@ -57,7 +70,19 @@ SLOW_TASKING_ORDER = {"name": "slow", "geometry": POINT}
 SAN_FRANCISCO = {"type": "Point", "coordinates": [-122.35, 37.75]}
 SEARCH = SearchRequest("PSScene", where.geometry(SAN_FRANCISCO), name="field 7")
 NO_ASSET = Asset("ortho_udm2", AssetStatus.ACTIVATING, "PSScene", "a")
+DESTINATION = {"type": "amazon_s3", "parameters": S3}
+MOSAIC = "00000000-0000-4000-8000-00000000000a"
+TWO_QUADS = (18.2, -34.0, 18.3, -33.9)
+PRODUCT = 101
+NOT_FOUND = 404
+KEYS = {name: S3[name] for name in ("aws_access_key_id", "aws_secret_access_key")}
 WINDOWS = {"geometry": POINT, "pl_number": "PL-1", "product": "Assured Tasking"}
+
+
+def quad(link: str) -> Quad:
+    """Return a quad with a link to its file."""
+    links = {"_self": f"/mosaics/{MOSAIC}/quads/1-1", "download": link}
+    return decode(Quad, msgspec.json.encode({"id": "1-1", "_links": links}))
 
 
 def _tasking_plan(request: Mapping[str, Any], _: int) -> TaskingPlan:
@@ -100,6 +125,13 @@ class Scene:
     asset: Asset = NO_ASSET  # with its link
     activating: Asset = NO_ASSET
     downloads: int = field(default=0)
+    collection: str = "fields-a"
+    refs: tuple[str, ...] = ("pl:features/my/fields-a/b",)
+    destination: str = "a"
+    mosaic: Mosaic = field(factory=lambda: Mosaic(MOSAIC, "weekly"))
+    quads: tuple[Quad, ...] = field(factory=lambda: (quad(f"/basemaps/v1/mosaics/{MOSAIC}/quads/1-1/full"),))
+    reservation: int = 1
+    job: int = 1
 
     @classmethod
     async def prepared(cls, planet: Planet, folder: Path) -> "Scene":
@@ -127,7 +159,25 @@ class Scene:
         activating = await planet.data.activate((await planet.data.assets(item))["ortho_udm2"])
         asset = await planet.data.wait(activating)
         parts = (subscription.id, tasking.id, capture.id, window, bulk.id, report.report_id)
-        return cls(planet, folder, order, *parts, saved.id, item, asset, activating)
+        scene = cls(planet, folder, order, *parts, saved.id, item, asset, activating)
+        await scene.prepare_areas()
+        return scene
+
+    async def prepare_areas(self) -> None:
+        """Make a collection, a destination and a reservation, and find two quads."""
+        planet = self.planet
+        for _ in range(2):
+            self.collection = (await planet.features.create("fields")).id
+            await planet.destinations.create({**DESTINATION, "name": f"fields {self.collection}"[:63]})
+        self.refs = tuple(await planet.features.add(self.collection, [POLYGON, POLYGON]))
+        destination = await planet.destinations.list().first()
+        mosaic = await planet.basemaps.list(name__contains="weekly").first()
+        assert destination is not None
+        assert mosaic is not None
+        self.destination, self.mosaic = destination.id, mosaic
+        self.quads = tuple(await planet.basemaps.quads(mosaic, bbox=TWO_QUADS).collect())
+        self.reservation = (await planet.quota.reserve(PRODUCT, self.refs)).quota_reservations[0].id
+        self.job = (await planet.quota.reserve_bulk(PRODUCT, self.refs)).id
 
     def to(self) -> Path:
         """Return a new folder to download into."""
@@ -163,6 +213,16 @@ async def _kept(call: Awaitable[object]) -> object:
         return await call
     except PlanetError as error:
         if getattr(error, "status", 0) not in {400, 409}:
+            raise
+        return error
+
+
+async def _gone(call: Awaitable[object]) -> object:
+    """Make a call about what may not be there."""
+    try:
+        return await call
+    except PlanetError as error:
+        if getattr(error, "status", 0) != NOT_FOUND:
             raise
         return error
 
@@ -280,7 +340,63 @@ DATA: Mapping[str, Call] = {
     "data.searches.delete": lambda s: _deleted(s.planet),
     "data.searches.run": lambda s: _all(s.planet.data.searches.run(s.search, page_size=3)),
 }
+COLLECTIONS: Mapping[str, Call] = {
+    "features.create": lambda s: s.planet.features.create("fields"),
+    "features.get": lambda s: s.planet.features.get(s.collection),
+    "features.list": lambda s: s.planet.features.list(page_size=1).collect(2),
+    "features.update": lambda s: s.planet.features.update(s.collection, "fields"),
+    "features.delete": lambda s: _gone(s.planet.features.delete("fields-0")),
+    "features.add": lambda s: s.planet.features.add(s.collection, POLYGON),
+    "features.items": lambda s: s.planet.features.items(s.collection, page_size=1).collect(2),
+    "features.get_item": lambda s: s.planet.features.get_item(s.collection, s.refs[0]),
+    "features.delete_item": lambda s: _gone(s.planet.features.delete_item(s.collection, "0")),
+    "features.validate": lambda s: s.planet.features.validate(POLYGON),
+}
+DESTINATIONS: Mapping[str, Call] = {
+    "destinations.create": lambda s: _kept(s.planet.destinations.create(DESTINATION)),
+    "destinations.get": lambda s: s.planet.destinations.get(s.destination),
+    "destinations.list": lambda s: _all(s.planet.destinations.list()),
+    "destinations.update": lambda s: s.planet.destinations.update(s.destination, parameters=KEYS),
+    "destinations.archive": lambda s: s.planet.destinations.archive(s.destination),
+    "destinations.unarchive": lambda s: s.planet.destinations.unarchive(s.destination),
+    "destinations.set_default": lambda s: _kept(s.planet.destinations.set_default(s.destination)),
+    "destinations.get_default": lambda s: _gone(s.planet.destinations.get_default()),
+    "destinations.unset_default": lambda s: s.planet.destinations.unset_default(),
+}
+BASEMAPS: Mapping[str, Call] = {
+    "basemaps.get": lambda s: s.planet.basemaps.get(s.mosaic.name),
+    "basemaps.list": lambda s: s.planet.basemaps.list(page_size=1).collect(2),
+    "basemaps.series": lambda s: _all(s.planet.basemaps.series(page_size=2)),
+    "basemaps.get_series": lambda s: _gone(s.planet.basemaps.get_series("Swartland Weekly")),
+    "basemaps.series_mosaics": lambda s: _gone(s.planet.basemaps.series_mosaics(MOSAIC).collect()),
+    "basemaps.quads": lambda s: _all(s.planet.basemaps.quads(s.mosaic, bbox=TWO_QUADS, page_size=1)),
+    "basemaps.count_quads": lambda s: s.planet.basemaps.count_quads(s.mosaic, bbox=TWO_QUADS),
+    "basemaps.get_quad": lambda s: s.planet.basemaps.get_quad(s.mosaic, s.quads[0].id),
+    "basemaps.contributions": lambda s: _all(s.planet.basemaps.contributions(s.quads[0])),
+    "basemaps.download": lambda s: s.planet.basemaps.download(s.quads[:2], s.to()),
+}
+QUOTA: Mapping[str, Call] = {
+    "quota.products": lambda s: _all(s.planet.quota.products(page_size=2)),
+    "quota.estimate": lambda s: s.planet.quota.estimate(PRODUCT, s.refs),
+    "quota.reserve": lambda s: _kept(s.planet.quota.reserve(PRODUCT, s.refs)),
+    "quota.reserve_bulk": lambda s: s.planet.quota.reserve_bulk(PRODUCT, s.refs),
+    "quota.list": lambda s: s.planet.quota.list(page_size=1).collect(2),
+    "quota.get": lambda s: s.planet.quota.get(s.reservation),
+    "quota.jobs": lambda s: s.planet.quota.jobs(page_size=1).collect(2),
+    "quota.get_job": lambda s: s.planet.quota.get_job(s.job),
+}
 ITSELF: Mapping[str, Call] = {
     "request": lambda s: s.planet.request("GET", "/compute/ops/stats/orders/v2"),
 }
-CALLS: Mapping[str, Call] = {**ORDERS, **SUBSCRIPTIONS, **TASKING, **REPORTS, **DATA, **ITSELF}
+CALLS: Mapping[str, Call] = {
+    **ORDERS,
+    **SUBSCRIPTIONS,
+    **TASKING,
+    **REPORTS,
+    **DATA,
+    **ITSELF,
+    **COLLECTIONS,
+    **DESTINATIONS,
+    **BASEMAPS,
+    **QUOTA,
+}

@@ -13,8 +13,20 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
-from planet_async.cli import data, ledger, orders, reports, simulate, subscriptions, tasking
-from planet_async.cli.collect import collect
+from planet_async.cli import (
+    auth,
+    basemaps,
+    data,
+    destinations,
+    features,
+    ledger,
+    orders,
+    quota,
+    reports,
+    simulate,
+    subscriptions,
+    tasking,
+)
 from planet_async.cli.demo import demo
 from planet_async.cli.runner import Command, Connection, named
 
@@ -66,7 +78,8 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
+    epilog="The API key is taken from PL_API_KEY; or log in with [bold]planet-async auth login[/]. "
+    "New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
 _GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "data": ("Find items, and download their assets.", data.COMMANDS),
@@ -74,8 +87,16 @@ _GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "orders": ("Order imagery and basemaps, wait for orders and download them.", orders.COMMANDS),
     "ledger": ("Show the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
     "subscriptions": ("Subscribe to imagery and planetary variables.", subscriptions.COMMANDS),
+    "features": ("Keep areas at Planet, to refer to them.", {}),
+    "features collections": ("Create collections of features.", features.COLLECTION_COMMANDS),
+    "features items": ("Add features to collections.", features.ITEM_COMMANDS),
+    "destinations": ("Set up clouds to deliver to.", destinations.COMMANDS),
+    "basemaps": ("Find mosaics, and download their quads.", basemaps.COMMANDS),
+    "basemaps series": ("Find series of mosaics.", basemaps.SERIES_COMMANDS),
+    "quota": ("Show and reserve quota.", quota.COMMANDS),
     "tasking": ("Task satellites to take new imagery.", tasking.COMMANDS),
     "reports": ("List and download the usage reports of an organization.", reports.COMMANDS),
+    "auth": ("Log in with the account of a user.", auth.COMMANDS),
 }
 
 
@@ -103,7 +124,7 @@ def _add_groups() -> None:
         groups[parent].add_typer(groups[path], name=name, help=help_)
 
 
-for _name, _command in named(demo, simulate.simulate, collect).items():
+for _name, _command in named(demo, simulate.simulate, data.collect).items():
     _add_command(app, _name, _command)
 _add_groups()
 
@@ -163,6 +184,14 @@ def options(
             help="Also trust the certificate authorities in this PEM file, such as a company's.",
         ),
     ] = None,
+    auth_profile: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PL_AUTH_PROFILE",
+            metavar="NAME",
+            help="Use the login of this profile in ~/.planet, which `auth login` has saved.",
+        ),
+    ] = None,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -174,7 +203,7 @@ def options(
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
-    context.obj = Connection(base_url, proxy, ca_file)
+    context.obj = Connection(base_url, proxy, ca_file, auth_profile)
 
 
 def start(args: Sequence[str] | None) -> None:

@@ -57,6 +57,7 @@ from planet_async.cli.runner import (
     named,
     read_geometry,
     read_items,
+    read_objects,
     read_request,
     reporting,
     run_only,
@@ -557,6 +558,16 @@ def asset_types(
     [dim]planet-async data asset-types --item-type PSScene[/]
     """
     show_list(context, lambda planet: planet.data.asset_types(item_type), ASSET_TYPES, limit=limit, json=json)
+
+
+def collect(source: Annotated[str, typer.Argument(metavar="FILE", help=SOURCE)]) -> None:
+    """Collect JSON objects to one document: GeoJSON features to a FeatureCollection, others to an array.
+
+    [dim]planet-async data search PSScene --limit 100 | planet-async collect - > items.geojson[/]
+    """
+    found = read_objects(source)
+    are_features = all(each.get("type") == "Feature" for each in found)
+    print_json({"type": "FeatureCollection", "features": found} if are_features else found)
 
 
 # --- Searches

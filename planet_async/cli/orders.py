@@ -159,7 +159,7 @@ def create(
         lambda planet, body: planet.orders.create(body),
         VIEW,
         also={"hosting": host} if host else {},
-        listing="orders list --name",
+        listing="orders list --name {}",
         json=json,
     )
 

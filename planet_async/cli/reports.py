@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from planet_async import Planet, Report
-from planet_async.cli.output import Json, ProgressDisplay, View, clean, print_json, stdout, wants_json
+from planet_async.cli.output import Json, ProgressDisplay, View
 from planet_async.cli.runner import (
     AnyPageSize,
     Folder,
@@ -14,6 +13,7 @@ from planet_async.cli.runner import (
     Overwrite,
     id_argument,
     named,
+    print_paths,
     show_list,
     show_one,
     with_planet,
@@ -112,11 +112,7 @@ def download(
                 report_id, to, overwrite=overwrite, progress=display.receive
             )
             downloading.advance(display.received)
-        if wants_json(json):
-            print_json({"report_id": report_id, "paths": [str(path) for path in paths]})
-        else:
-            for path in paths:
-                stdout().print(Text(clean(path)), soft_wrap=True)
+        print_paths({"report_id": report_id}, paths, json)
         return True
 
     with_planet(context, work)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import typer
 from attrs import evolve, field, frozen
+from rich.text import Text
 
 from planet_async import (
     Config,
@@ -31,6 +32,7 @@ from planet_async import (
     PlanetError,
     UnknownKeyWarning,
 )
+from planet_async.auth.login import credentials_of_command
 from planet_async.cli.output import (
     ProgressDisplay,
     View,
@@ -43,6 +45,7 @@ from planet_async.cli.output import (
     print_json_line,
     print_table,
     stderr,
+    stdout,
     wants_json,
 )
 from planet_async.models.base import OpenEnum, Resource
@@ -65,12 +68,15 @@ class Connection:
     base_url: str | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
+    auth_profile: str | None = None
 
 
 def open_planet(connection: Connection) -> Planet:
-    """Make the client of a command; the key comes from the environment only, where `ps` does not show it."""
+    """Make the client of a command; keys and secrets come from the environment, where `ps` shows none."""
     config = Config(proxy=connection.proxy, ca_file=connection.ca_file)
-    return Planet(evolve(config, base_url=connection.base_url) if connection.base_url else config)
+    if connection.base_url:
+        config = evolve(config, base_url=connection.base_url)
+    return Planet(config, credentials=credentials_of_command(connection.auth_profile))
 
 
 def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]]) -> None:
@@ -587,14 +593,15 @@ def create_each(
     listing: str,
     json: bool,
 ) -> None:
-    """Create something for each request; `listing` is the command that lists such things.
+    """Create something for each request.
 
-    `also` are fields that all requests have besides their own.
+    `also` are fields that all requests have besides their own. `listing` is the command that lists such
+    things, with ``{}`` for the name.
     """
 
     def interrupted(request: InputRequest) -> str:
         name = shlex.quote(clean(request.body.get("name", "")))
-        return f"it was being created, and may exist: see `planet-async {listing} {name}`"
+        return f"it was being created, and may exist: see `planet-async {listing.format(name)}`"
 
     act_on_each(
         context,
@@ -684,6 +691,15 @@ def wait_for_each(
     with_planet(context, work)
 
 
+def print_paths(what: Mapping[str, Any], paths: Sequence[Path], json: bool) -> None:
+    """Print the files that were downloaded: as JSON, with what they are of."""
+    if wants_json(json):
+        print_json({**what, "paths": [str(path) for path in paths]})
+    else:
+        for path in paths:
+            stdout().print(Text(clean(path)), soft_wrap=True)
+
+
 class Results:
     """Results of many requests: a line of JSON for each as it comes, or a table at the end."""
 
@@ -741,9 +757,9 @@ def can_ask() -> bool:
 # --- Options that several commands have
 
 
-def time_option(text: str) -> Any:
+def time_option(text: str, *names: str) -> Any:
     """Make the option of a filter by time."""
-    return typer.Option(metavar="TIME", help=text)
+    return typer.Option(*names, metavar="TIME", help=text)
 
 
 def words_option(text: str, words: type[OpenEnum]) -> Any:

@@ -163,7 +163,7 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         SubscriptionRequest,
         lambda planet, body: planet.subscriptions.create(body),
         VIEW,
-        listing="subscriptions list --name",
+        listing="subscriptions list --name {}",
         json=json,
     )
 

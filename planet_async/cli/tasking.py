@@ -131,7 +131,7 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         TaskingOrderRequest,
         lambda planet, body: planet.tasking.create(body),
         VIEW,
-        listing="tasking list --name",
+        listing="tasking list --name {}",
         json=json,
     )
 

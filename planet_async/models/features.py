@@ -21,6 +21,8 @@ from planet_async.models.json import DECODE_ERRORS, kind, unreadable
 REFERENCE = "pl:features/"
 """What every reference to a collection or to a feature begins with."""
 
+_PLANETS = "pl:"  # what the properties begin with that Planet adds
+
 
 @frozen(eq=False)
 class FeatureCollection(Resource):
@@ -156,7 +158,7 @@ def features_of(value: object, where: str = "features") -> list[dict[str, Any]]:
     return found
 
 
-def _features(value: object, where: str) -> Iterator[dict[str, Any]]:
+def _features(value: Any, where: str) -> Iterator[dict[str, Any]]:
     found: Any = value if isinstance(value, Mapping) else getattr(value, "__geo_interface__", None)
     if isinstance(found, Mapping):
         if found.get("type") == "FeatureCollection":
@@ -188,13 +190,15 @@ def _feature(geometry: object, properties: object, where: str, id_: object = Non
         "type": "Feature",
         "geometry": to_geojson(geometry, where=f"{where}.geometry", types=AREAS),
         "properties": {
-            name: plain for name, value in found.items() if (plain := _property(value)) is not None
+            name: plain
+            for name, value in found.items()
+            if not str(name).startswith(_PLANETS) and (plain := _property(value)) is not None
         },
     }
     return feature if id_ is None else {**feature, "id": id_}
 
 
-def _property(value: object) -> object:
+def _property(value: Any) -> object:
     """Return a property as JSON can hold it; None for what GeoPandas has for a missing one: NaN and NaT."""
     found = value.tolist() if hasattr(value, "tolist") else value  # of numpy
     if isinstance(found, float) and isnan(found):

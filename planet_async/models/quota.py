@@ -125,9 +125,12 @@ class EstimatedCost(Record):
     reserved: bool | None = None
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class QuotaEstimate(_Budget):
     """What a reservation would cost; `quota_remaining` is what is left before it."""
+
+    def __repr__(self) -> str:
+        return f"QuotaEstimate(total_cost={self.total_cost!r}, quota_remaining={self.quota_remaining!r})"
 
     @property
     def total_cost(self) -> Amount | None:
@@ -168,12 +171,16 @@ class Reservation(Resource):
         return _amount(self.raw.get("amount"), "sqkm")
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class ReservedQuota(_Budget):
     """What `reserve` has made, and the quota afterwards.
 
     The amounts are None where the response was lost, and the reservations were found in the list.
     """
+
+    def __repr__(self) -> str:
+        made = len(self._mappings("quota_reservations"))
+        return f"ReservedQuota({made} quota_reservations, quota_remaining={self.quota_remaining!r})"
 
     @property
     def quota_reservations(self) -> tuple[Reservation, ...]:

@@ -4,7 +4,7 @@ import base64
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,8 +21,8 @@ from planet_async.simulator.http import (
     Route,
     ServerRequest,
     ServerResponse,
-    decode_json,
     field_errors,
+    json_object,
     json_response,
     message,
 )
@@ -39,6 +39,7 @@ from planet_async.simulator.scenes import (
 
 DATA = "/data/v1"
 
+_ASSET_TYPES = sorted({name for names in ITEM_TYPES.values() for name in names})
 _ITEM = f"{DATA}/item-types/{{id}}/items/{{id}}"
 _PAGE_SIZE = 250  # [H]
 _SORTS = ("published desc", "published asc", "acquired desc", "acquired asc")
@@ -81,7 +82,8 @@ class AssetPlan:
 
 
 Plan = AssetPlan | Callable[[str, str], AssetPlan]
-"""One plan for all assets, or a function of the item's id and the asset type, asked at each activation."""
+"""One plan for all assets, or a function of the item's id and the asset type, asked at each activation and
+download."""
 
 
 @define
@@ -96,9 +98,6 @@ class _Search:
     body: dict[str, Any]
 
 
-_Place = tuple[str, str, str]  # item type, item, asset type
-
-
 class DataApi:
     """The operations of the Data API; the scenes are those of `scenes`, and nothing runs in between."""
 
@@ -110,24 +109,22 @@ class DataApi:
         days: int,
         file_bytes: int,
         address_of: Callable[[str, str, int], str],
-        area_of: Callable[[str], Sequence[Json] | None] = lambda _: None,
+        areas_of: Callable[[str], Sequence[Json] | None],
     ) -> None:
         self._context = context
         self._plan = plan
         self._days = days
         self._file_bytes = file_bytes
         self._address_of = address_of
-        self._area_of = area_of
+        self._areas_of = areas_of
         self._searches: dict[str, _Search] = {}
-        self._activated: dict[_Place, tuple[int, AssetPlan]] = {}
+        self._activated: dict[tuple[str, str, str], tuple[int, AssetPlan]] = {}
         self._coverages: dict[tuple[str, ...], int] = {}
         self._properties: dict[str, bytes] = {}
         self._results = lru_cache(_RESULTS_KEPT)(self._select)
 
     def routes(self) -> Iterable[Route]:
         return (
-            Route("GET", DATA, "data.root", self.root),
-            Route("GET", f"{DATA}/spec", "data.spec", self.spec),
             Route("GET", f"{DATA}/item-types", "data.item_types", self.item_types),
             Route("GET", f"{DATA}/item-types/{{id}}", "data.item_types", self.item_type),
             Route("GET", f"{DATA}/item-types/{{id}}/asset-types", "data.asset_types", self.asset_types_of),
@@ -152,60 +149,37 @@ class DataApi:
             Route("GET", f"{DATA}/download", "data.download", self.download, needs_credential=False),
         )
 
-    def root(self, request: ServerRequest) -> ServerResponse:
-        names = ("item-types", "asset-types", "searches", "spec")
-        links = {name: f"{self._url}/{name}" for name in names}
-        return json_response({"_links": {"_self": f"{self._url}/", **links}})
-
-    def spec(self, request: ServerRequest) -> ServerResponse:
-        """Describe the API: the paths only."""
-        paths: dict[str, dict[str, object]] = {}
-        for route in self.routes():
-            paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
-        info = {"title": "Planet Data API, simulated", "version": "1.0.0"}
-        return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
-
     # Item types and asset types
 
     def item_types(self, request: ServerRequest) -> ServerResponse:
-        links = {"_self": f"{self._url}/item-types"}
-        return json_response({"_links": links, "item_types": [self._item_type(name) for name in ITEM_TYPES]})
+        return self._types("item-types", ITEM_TYPES)
 
     def item_type(self, request: ServerRequest, name: str) -> ServerResponse:
-        self._check_item_type(name)
-        return json_response(self._item_type(name))
+        _check_known("item type", name, ITEM_TYPES)
+        return json_response(self._type("item-types", name))
 
     def asset_types(self, request: ServerRequest) -> ServerResponse:
-        return self._asset_types(sorted({name for names in ITEM_TYPES.values() for name in names}))
+        return self._types("asset-types", _ASSET_TYPES)
 
     def asset_types_of(self, request: ServerRequest, name: str) -> ServerResponse:
-        self._check_item_type(name)
-        return self._asset_types(ITEM_TYPES[name])
+        _check_known("item type", name, ITEM_TYPES)
+        return self._types("asset-types", ITEM_TYPES[name])
 
     def asset_type(self, request: ServerRequest, name: str) -> ServerResponse:
-        if not any(name in names for names in ITEM_TYPES.values()):
-            raise Refused(message(404, f"Could not find asset type {name}"))
-        return json_response(self._asset_type(name))
+        _check_known("asset type", name, _ASSET_TYPES)
+        return json_response(self._type("asset-types", name))
 
-    def _asset_types(self, names: Iterable[str]) -> ServerResponse:
-        links = {"_self": f"{self._url}/asset-types"}
-        return json_response({"_links": links, "asset_types": [self._asset_type(name) for name in names]})
+    def _types(self, kind: str, names: Iterable[str]) -> ServerResponse:
+        links = {"_self": f"{self._url}/{kind}"}
+        described = [self._type(kind, name) for name in names]
+        return json_response({"_links": links, kind.replace("-", "_"): described})
 
-    def _item_type(self, name: str) -> Json:
-        links = {"_self": f"{self._url}/item-types/{name}"}
-        described = {"display_name": name, "display_description": f"{name}, simulated"}
-        return {"_links": links, "id": name, **described, "supported_asset_types": ITEM_TYPES[name]}
-
-    def _asset_type(self, name: str) -> Json:
-        links = {"_self": f"{self._url}/asset-types/{name}"}
-        digest = blake2b(name.encode(), digest_size=16).hexdigest()  # of the type, not of a file [H]
+    def _type(self, kind: str, name: str) -> Json:
+        own: dict[str, object] = {"supported_asset_types": ITEM_TYPES.get(name)}
+        if kind == "asset-types":  # the digest is that of the type, not of a file [H]
+            own = {"md5_digest": blake2b(name.encode(), digest_size=16).hexdigest()}
         described = {"display_name": name.replace("_", " "), "display_description": f"{name}, simulated"}
-        return {"_links": links, "id": name, **described, "md5_digest": digest}
-
-    @staticmethod
-    def _check_item_type(name: str) -> None:
-        if name not in ITEM_TYPES:
-            raise Refused(message(404, f"Could not find item type {name}"))
+        return {"_links": {"_self": f"{self._url}/{kind}/{name}"}, "id": name, **described, **own}
 
     # Searches
 
@@ -220,11 +194,8 @@ class DataApi:
         problems = self._search_problems(body)
         if body.get("interval") not in _INTERVALS:
             problems["interval"] = [f"{body.get('interval')!r} is not one of {', '.join(_INTERVALS)}"]
-        text, offset = body.get("utc_offset", "+0h"), timedelta()
-        try:
-            offset = _offset(text)
-        except ValueError as error:
-            problems["utc_offset"] = [str(error)]
+        text = body.get("utc_offset", "+0h")
+        offset = _attempt(problems, "utc_offset", lambda: _offset(text)) or timedelta()
         _refuse(problems)
         interval = body["interval"]
         counts = Counter(_start_of(interval, scene.acquired, offset) for scene in self._matching(body))
@@ -282,21 +253,15 @@ class DataApi:
         for name in required:
             if not body.get(name):
                 problems[name] = [f"'{name}' is a required property"]
-        for name, known in (("item_types", {*ITEM_TYPES}), ("asset_types", _asset_types())):
+        for name, known in (("item_types", {*ITEM_TYPES}), ("asset_types", {*_ASSET_TYPES})):
             values = body.get(name, [])
             valid = isinstance(values, list) and all(isinstance(value, str) for value in values)
             if not valid or not known.issuperset(values):
                 problems[name] = [f"{values!r} are not {name.replace('_', ' ')}"]
-        try:
-            if "filter" not in problems:
-                test_of(body["filter"])
-        except ValueError as error:
-            problems["filter"] = [str(error)]
-        try:
-            if body.get("geometry") is not None:
-                intersecting(self._areas(body["geometry"]))
-        except ValueError as error:
-            problems["geometry"] = [str(error)]
+        if "filter" not in problems:
+            _attempt(problems, "filter", lambda: test_of(body["filter"]))
+        if body.get("geometry") is not None:
+            _attempt(problems, "geometry", lambda: intersecting(self._areas(body["geometry"])))
         return problems
 
     def _areas(self, geometry: Any) -> Sequence[Json]:
@@ -306,7 +271,7 @@ class DataApi:
         content = geometry.get("content")
         areas: list[Json] = []
         for reference in content if isinstance(content, list) else [content]:
-            found = self._area_of(reference) if isinstance(reference, str) else None
+            found = self._areas_of(reference) if isinstance(reference, str) else None
             if found is None:
                 raise ValueError(f"{reference!r} is not a reference to a feature")
             areas += found
@@ -406,10 +371,7 @@ class DataApi:
         scene, body = self._scene(item_type, item_id), _object(request)
         mode, band = request.param("mode") or "UDM2", request.param("band")
         problems: dict[str, list[str]] = {}
-        try:
-            intersecting(self._areas(body.get("geometry")))
-        except ValueError as error:
-            problems["geometry"] = [str(error)]
+        _attempt(problems, "geometry", lambda: intersecting(self._areas(body.get("geometry"))))
         if mode not in {"UDM2", "estimate"}:
             problems["mode"] = [f"{mode!r} is not one of UDM2, estimate"]
         if band not in {"", *_BANDS}:
@@ -425,8 +387,10 @@ class DataApi:
     def folder(self, name: str) -> Folder | None:
         """Return the files of a scene as the storage has them."""
         item_type, _, item_id = name.partition(".")
-        scene = scenes(self._days).get((item_type, item_id))
-        return None if scene is None else Folder([self._file(scene, asset) for asset in scene.assets])
+        if item_type not in ITEM_TYPES:
+            return None
+        scene = self._scene(item_type, item_id)
+        return Folder([self._file(scene, asset) for asset in scene.assets])
 
     @property
     def _url(self) -> str:
@@ -569,11 +533,7 @@ class Cursor:
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    try:
-        body = decode_json(request)
-    except ValueError:
-        raise Refused(field_errors({}, "The request body is not JSON")) from None
-    if not isinstance(body, dict):
+    if (body := json_object(request)) is None:
         raise Refused(field_errors({}, "The request body is not a JSON object"))
     return body
 
@@ -581,6 +541,20 @@ def _object(request: ServerRequest) -> dict[str, Any]:
 def _refuse(problems: Mapping[str, Iterable[str]]) -> None:
     if problems:
         raise Refused(field_errors(problems, "Invalid request"))
+
+
+def _check_known(kind: str, name: str, known: Container[str]) -> None:
+    if name not in known:
+        raise Refused(message(404, f"Could not find {kind} {name}"))
+
+
+def _attempt(problems: dict[str, list[str]], name: str, read: Callable[[], T]) -> T | None:
+    """Return what is read; add to the problems of the field what is wrong with it."""
+    try:
+        return read()
+    except ValueError as error:
+        problems[name] = [str(error)]
+        return None
 
 
 def _over_quota() -> ServerResponse:
@@ -628,8 +602,3 @@ def _token(place: Mapping[str, object]) -> str:
 
 def _unpadded(token: str) -> bytes:
     return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-
-
-@lru_cache(maxsize=1)
-def _asset_types() -> frozenset[str]:
-    return frozenset(name for names in ITEM_TYPES.values() for name in names)

@@ -88,7 +88,7 @@ class Simulator:
         report_plan: Which usage reports there are.
         subscription_plan: What becomes of subscriptions.
         asset_plan: What becomes of assets that are activated.
-        catalog_days: For how many days, the last of them 30 December 2025, there are scenes: 43 a day.
+        catalog_days: For how many days, the last of them 30 December 2025, there are scenes: about 50 a day.
         quota: The square kilometres that can be reserved of each product.
         change_name: How the service changes the names of what is created; `NAME_CHANGES` has some.
         database_lag: By how many seconds the times of resources are behind the Date of the responses.
@@ -165,7 +165,7 @@ class Simulator:
             days=catalog_days,
             file_bytes=file_bytes,
             address_of=address_of,
-            area_of=features.areas_of,
+            areas_of=features.areas_of,
         )
         self._basemaps = BasemapsApi(
             self._context, days=catalog_days, file_bytes=file_bytes, address_of=address_of
@@ -174,7 +174,7 @@ class Simulator:
         self._webhooks = Webhooks(orders, self._subscriptions)
         apis = (
             *(orders, tasking, reports, subscriptions),
-            *(self._data, self._basemaps, features, destinations, quotas),
+            *(self._data, features, destinations, self._basemaps, quotas),
         )
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do

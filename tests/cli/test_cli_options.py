@@ -40,9 +40,7 @@ def test_the_walk_finds_the_options() -> None:
 
 
 @pytest.mark.parametrize(("path", "command", "option"), ALL)
-def test_a_repeated_option_is_never_dropped(
-    path: tuple[str, ...], command: Any, option: Any, run: Run
-) -> None:
+def test_a_repeated_option_is_never_dropped(path: tuple[str, ...], command: Any, option: Any) -> None:
     """Both values are taken, or it is wrong usage; the last one never wins without a word."""
     one, two = (["1"], ["2"]) if not option.is_flag else ([], [])
     args = [option.opts[0], *one, (option.secondary_opts or option.opts)[-1], *two]
@@ -50,9 +48,15 @@ def test_a_repeated_option_is_never_dropped(
         values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
         assert values[option.name] == ["1", "2"]
         return
-    ran = run(*path, *args)
+    with pytest.raises(typer.BadParameter, match="passed more than once"):
+        command.make_context(" ".join(path), args)
+
+
+def test_a_repeated_option_is_wrong_usage(run: Run) -> None:
+    """It ends with exit code 2 and the name of the option."""
+    ran = run("orders", "list", "--limit", "1", "--limit", "2")
     assert ran.code == 2
-    assert "passed more than once" in " ".join(ran.err.split())
+    assert "--limit is passed more than once" in " ".join(ran.err.split())
 
 
 @pytest.mark.usefixtures("base_url")
@@ -74,19 +78,24 @@ def test_repeated_filters_are_all_sent(run: Run, request_file: RequestFile) -> N
         (filters.ReportFilters, ("reports", "list"), {}),
         (filters.TaskingFilters, ("tasking", "list"), None),
         (filters.CaptureFilters, ("tasking", "captures"), None),
+        (filters.CollectionFilters, ("features", "collections", "list"), {}),
+        (filters.DestinationFilters, ("destinations", "list"), {}),
+        (filters.MosaicFilters, ("basemaps", "list"), {"name__is": "name"}),
+        (filters.MosaicFilters, ("basemaps", "series", "list"), {"name__is": "name"}),
+        (filters.SeriesMosaicFilters, ("basemaps", "series", "mosaics"), {}),
+        (filters.ProductFilters, ("quota", "products"), {}),
+        (filters.QuotaFilters, ("quota", "list"), None),
+        (filters.QuotaFilters, ("quota", "jobs"), None),
     ],
 )
 def test_every_filter_of_a_list_is_an_option(
     declared: type, path: tuple[str, ...], named: dict[str, str] | None
 ) -> None:
-    """By its own name, or where the API has dozens, by `--filter NAME=VALUE`."""
+    """By its own name or that of `named`, or where the API has dozens, by `--filter NAME=VALUE`."""
     names = {option.opts[0] for words, _, option in options() if words == path}
-    missing = {
-        name
-        for name in declared.__annotations__
-        if f"--{name.replace('__', '-').replace('_', '-')}" not in names
-    }
-    assert not missing if named is not None else "--filter" in names
+    wanted = declared.__annotations__ if named is not None else ["filter"]
+    found = {(named or {}).get(name, name).replace("__", "-").replace("_", "-") for name in wanted}
+    assert {f"--{name}" for name in found} <= names
 
 
 @pytest.mark.usefixtures("base_url")

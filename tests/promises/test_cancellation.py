@@ -29,8 +29,12 @@ from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.rate_limit import RateLimit
+from planet_async.services.basemaps import Basemaps
 from planet_async.services.data import Data, Searches
+from planet_async.services.destinations import Destinations
+from planet_async.services.features import Features
 from planet_async.services.orders import Orders
+from planet_async.services.quota import Quota
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
@@ -55,6 +59,10 @@ def test_every_method_is_here() -> None:
         "subscriptions": Subscriptions,
         "tasking": Tasking,
         "reports": Reports,
+        "features": Features,
+        "destinations": Destinations,
+        "basemaps": Basemaps,
+        "quota": Quota,
     }
     public = {
         f"{name}.{method}"
@@ -207,10 +215,11 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     network = MomentTransport(simulator, moments)
     async with client(network, clock) as planet:
         scene = await Scene.prepared(planet, folder)
-        folders = [folder / "order", folder / "report", folder / "asset"]
+        folders = [folder / "order", folder / "report", folder / "asset", folder / "quads"]
         await planet.orders.download(scene.order, folders[0])
         await planet.reports.download(scene.report, folders[1])
         await planet.data.download(scene.item, "ortho_udm2", folders[2])
+        await planet.basemaps.download(scene.quads, folders[3])
         whole = {
             path.relative_to(root).as_posix(): path.read_bytes()
             for root in folders

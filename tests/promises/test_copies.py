@@ -103,7 +103,19 @@ from planet_async import (
     where,
 )
 from planet_async.models.base import Resource, to_json
+from planet_async.models.basemaps import Contribution, Mosaic, Quad, Series
 from planet_async.models.codec import decode
+from planet_async.models.destinations import CloudDestination, DestinationRequest
+from planet_async.models.features import Feature, FeatureCollection, FeatureProblem, FeatureValidation
+from planet_async.models.quota import (
+    Amount,
+    EstimatedCost,
+    QuotaEstimate,
+    QuotaJob,
+    QuotaProduct,
+    Reservation,
+    ReservedQuota,
+)
 
 POINT = {"type": "Point", "coordinates": [40.7, 64.6]}
 AREA = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
@@ -162,6 +174,7 @@ REQUESTS = [
     SubscriptionWebhook("https://hook.example", ["status.all"]),
     TaskingOrderRequest("x", POINT, start_time=MAY, satellite_types=["SKYSAT"], delivery={"new": {}}),
     TaskingOrderChanges(end_time=MAY),
+    DestinationRequest(GoogleCloudStorage(bucket="b", credentials="s"), "fields"),
     PricingRequest(POINT, product="Assured Tasking"),
     ImagingWindowRequest(POINT, "PL-1", "Assured Tasking", start_time=MAY),
     SearchRequest("PSScene", where.permission() | {"type": "New"}, geometry=AREA, daily_email=True),
@@ -182,6 +195,20 @@ REQUESTS = [
 DECODED = [
     decode(cls, json.dumps({**body, "unknown": {"kept": [1]}}).encode())
     for cls, body in (
+        (FeatureCollection, {"id": "fields-a", "title": "fields", "created": MOMENT, "pl:ref": "pl:x"}),
+        (Feature, {"id": "a", "geometry": AREA, "properties": {"pl:ref": "pl:x", "pl:area": 1.5}}),
+        (FeatureProblem, {"code": "invalid-geometry", "description": "no"}),
+        (FeatureValidation, {"errors": [{"code": "a"}], "description": "no"}),
+        (CloudDestination, {"id": "a", "type": "amazon_s3", "archived": MOMENT, "parameters": {"a": 1}}),
+        (Series, {"id": "a", "name": "x", "interval": "1 mon"}),
+        (Mosaic, {"id": "a", "bbox": [1, 2, 3, 4], "grid": {"quad_size": 4096}, "last_acquired": MOMENT}),
+        (Quad, {"id": "1-2", "_links": {"download": "https://x/mosaics/a/quads/1-2/full"}}),
+        (Contribution, {"link": "https://x/item-types/PSScene/items/a"}),
+        (QuotaProduct, {"id": 1, "quota_total": "7", "quota_units": "sqkm", "created_at": MOMENT[:-1]}),
+        (QuotaEstimate, {"total_cost": 1.5, "quota_units": "sqkm", "estimated_costs": [{"cost": 1.5}]}),
+        (Reservation, {"id": 1, "aoi_ref": "pl:x", "amount": 1.5, "created_at": MOMENT[:-1]}),
+        (ReservedQuota, {"quota_reservations": [{"id": 1}], "quota_remaining": "7", "quota_units": "sqm"}),
+        (QuotaJob, {"id": 1, "status": "completed", "processed_items": 1, "total_items": 2}),
         (
             Order,
             {
@@ -268,6 +295,8 @@ DECODED = [
     )
 ]
 OTHERS = [
+    Amount(1.5, "sqkm"),
+    EstimatedCost("pl:x", Amount(1.5, "sqkm"), reserved=False),
     parse_order_notification(json.dumps({"order_id": "a", "items": [{"name": "a/b"}]}).encode()),
     parse_subscription_notification(json.dumps({"subscription_id": "a", "topic": "status.all"}).encode()),
     StatsBucket(MAY, 1),

@@ -16,7 +16,7 @@ import anyio
 import attrs
 import pytest
 from anyio.abc import SocketStream
-from every_call import CALLS, DELIVERED_ORDER, DELIVERY_SECRET, S3, Scene, simulated
+from every_call import CALLS, DELIVERED_ORDER, DELIVERY_SECRET, S3, Scene, quad, simulated
 from rich.pretty import pretty_repr
 
 import planet_async
@@ -370,7 +370,8 @@ async def test_no_link_leads_the_credential_away(link: str, tmp_path: Path) -> N
         results = [{"name": f"{ORDER_ID}/a", "delivery": "success", "location": link}]
         links = {"next": link, "_next": link, "list": link, "results": results}
         lists = ("orders", "subscriptions", "results", "reports", "features", "searches", "item_types")
-        things: dict[str, object] = {name: [] for name in lists}
+        more_lists = ("collections", "destinations", "mosaics", "series", "items")
+        things: dict[str, object] = {name: [] for name in (*lists, *more_lists)}
         asset = {"status": "active", "location": link, "_links": {"_self": link, "activate": link}}
         things["ortho_udm2"] = asset
         body = {"id": ORDER_ID, "state": "success", "report_id": "7", "contents": [link], "status": "DONE"}
@@ -380,7 +381,8 @@ async def test_no_link_leads_the_credential_away(link: str, tmp_path: Path) -> N
     config = Config(max_attempts=1, rates={})
     planet = Planet(config, credentials=ApiKey(KEY), transport=network, clock=FakeClock())
     parts = (ORDER_ID,) * 5
-    scene = Scene(planet, tmp_path, await planet.orders.get(ORDER_ID), *parts, report="7")
+    quads = (quad(link),)
+    scene = Scene(planet, tmp_path, await planet.orders.get(ORDER_ID), *parts, report="7", quads=quads)
     calls = {
         **CALLS,
         "redirected": lambda s: s.planet.request("GET", "/redirected"),

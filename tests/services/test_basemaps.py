@@ -22,6 +22,7 @@ from planet_async import (
     Request,
     Response,
 )
+from planet_async.simulator import Fault, Limits, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -253,3 +254,45 @@ async def test_a_quad_without_a_link_says_why(tmp_path: Path) -> None:
         await planet.basemaps.download(await listed(found), tmp_path)
     with pytest.raises(InvalidRequest, match="expected quads"):
         await planet.basemaps.download(["455-1273"], tmp_path)  # type: ignore[list-item]
+
+
+# --- on a simulated Planet
+
+
+async def test_from_a_series_to_files(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """The newest mosaic of a series, the quads of an area, and their files, each requested once."""
+    series = await planet.basemaps.get_series("Swartland Weekly")
+    mosaic = await planet.basemaps.series_mosaics(series, latest=True).first()
+    assert mosaic is not None
+    assert await planet.basemaps.get(mosaic.name) == mosaic
+    box = (18.2, -34.0, 18.3, -33.9)
+    quads = planet.basemaps.quads(mosaic, bbox=box, minimal=True, page_size=2)
+    count = await planet.basemaps.count_quads(mosaic, bbox=box)
+    simulator.faults.add(Fault(operation="storage.get", cut=10, times=1))
+    paths = await planet.basemaps.download(quads, tmp_path)
+    assert len(paths) == count > 1
+    assert all(path.stat().st_size > 0 for path in paths)
+    asked = simulator.requests["basemaps.download"]
+    assert asked == count + 1
+    assert await planet.basemaps.download(quads, tmp_path) == paths
+    assert simulator.requests["basemaps.download"] == asked
+    assert not [*tmp_path.rglob("*.part")]
+
+
+async def test_from_a_name_to_files_on_disk(clock: FakeClock, tmp_path: Path) -> None:
+    """Against the simulator: each quad is requested once, and the key is in no record."""
+    simulator = Simulator(clock=clock, api_key=KEY, limits=Limits.unlimited(), catalog_days=31)
+    async with Planet(credentials=ApiKey(KEY), transport=simulator, clock=clock) as planet:
+        mosaic = await planet.basemaps.get("global_monthly_2025_12_mosaic")
+        assert KEY not in str(mosaic.raw)
+        area = {
+            "type": "Polygon",
+            "coordinates": [[[18.2, -33.9], [18.6, -33.9], [18.4, -33.7], [18.2, -33.9]]],
+        }
+        quads = await planet.basemaps.quads(mosaic, geometry=area, page_size=3).collect()
+        assert await planet.basemaps.count_quads(mosaic, geometry=area) == len(quads) == 7
+        assert KEY not in str([quad.raw for quad in quads])
+        assert await planet.basemaps.contributions(quads[0]).first() is not None
+        await planet.basemaps.download(quads[:2], tmp_path)
+        paths = await planet.basemaps.download(quads, tmp_path)
+    assert simulator.requests["basemaps.download"] == len({path.read_bytes() for path in paths}) == 7

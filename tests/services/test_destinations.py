@@ -25,6 +25,7 @@ from planet_async import (
     Request,
     S3Compatible,
 )
+from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +197,29 @@ async def test_a_refusal_that_repeats_a_secret_does_not_show_it() -> None:
     with pytest.raises(BadRequest) as caught:
         await planet.destinations.update("fields-4abc", parameters={"aws_secret_access_key": KEY})
     assert KEY not in str(caught.value) + caught.value.body
+
+
+# --- on a simulated Planet
+
+
+@pytest.mark.parametrize("acted", [True, False])
+async def test_a_lost_create_makes_one_destination(acted: bool, planet: Planet, simulator: Simulator) -> None:
+    """Whether the service has acted on the first request or not; two of one name it would refuse."""
+    simulator.faults.add(Fault(operation="destinations.create", drop=True, after=acted, times=1))
+    destination = await planet.destinations.create(DestinationRequest(CLOUDS[0]))
+    assert [each.id for each in await planet.destinations.list().collect()] == [destination.id]
+    assert destination.parameters["aws_secret_access_key"] == "<REDACTED>"
+    assert simulator.requests["destinations.create"] == 2 - acted
+
+
+async def test_from_a_default_to_an_archive(planet: Planet) -> None:
+    """One is made the default, changed, archived and restored."""
+    destination = await planet.destinations.create(DestinationRequest(CLOUDS[1], name="fields"))
+    await planet.destinations.set_default(destination)
+    assert (await planet.destinations.get_default()).id == destination.id
+    await planet.destinations.unset_default()
+    changed = await planet.destinations.update(destination, name="woods", parameters={"sas_token": KEY})
+    assert changed.name == "woods"
+    assert (await planet.destinations.archive(destination)).archived is not None
+    assert await planet.destinations.list().collect() == []
+    assert (await planet.destinations.unarchive(destination)).archived is None

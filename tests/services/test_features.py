@@ -22,6 +22,7 @@ from planet_async import (
     UnsettledCreate,
 )
 from planet_async.models.features import features_of
+from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -158,7 +159,7 @@ class Row(NamedTuple):
     ("features", "properties"),
     [
         (AREA, [{}]),
-        (FEATURE, [FEATURE["properties"]]),
+        (FEATURE, [{"crop": "rye"}]),
         (Shape(AREA), [{}]),
         (Shape({"type": "FeatureCollection", "features": [FEATURE, {**FEATURE, "properties": None}]}), 2),
         ([Shape(AREA), FEATURE], 2),
@@ -253,3 +254,30 @@ def test_a_feature_without_its_reference_says_so() -> None:
     """A reference that is guessed could be that of another feature."""
     with pytest.raises(DecodeError, match="pl:ref"):
         _ = Feature("1").ref
+
+
+# --- on a simulated Planet
+
+
+@pytest.mark.parametrize("acted", [True, False])
+async def test_a_lost_create_makes_one_collection(acted: bool, planet: Planet, simulator: Simulator) -> None:
+    """Whether the service has acted on the first request or not."""
+    simulator.faults.add(Fault(operation="features.create", drop=True, after=acted, times=1))
+    collection = await planet.features.create("fields")
+    assert [each.id for each in await planet.features.list().collect()] == [collection.id]
+    assert simulator.requests["features.create"] == 2 - acted
+
+
+async def test_what_was_added_can_be_ordered(planet: Planet) -> None:
+    """A reference goes into the order, and the features come back from their collection."""
+    collection = await planet.features.create("fields", title_property="crop")
+    refs = await planet.features.add(collection, [FEATURE, {**FEATURE, "id": "2"}])
+    found = await planet.features.items(collection, page_size=1).collect()
+    assert [feature.ref for feature in found] == refs[::-1]
+    scene = SceneProduct(["20221221_084022_18_2414"], "PSScene", "visual")
+    order = await planet.orders.create(OrderRequest("field 7", [scene], tools=[Clip(refs[0])]))
+    assert order.tools[0]["clip"]["aoi"] == {"type": "ref", "content": refs[0]}
+    await planet.features.delete_item(collection, refs[0])
+    await planet.features.delete(collection)
+    with pytest.raises(NotFound):
+        await planet.features.get(collection)

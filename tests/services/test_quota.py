@@ -22,6 +22,7 @@ from planet_async import (
     UnsettledCreate,
 )
 from planet_async.models.codec import decode
+from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -247,3 +248,73 @@ async def test_lists_take_the_filters_of_the_api() -> None:
     }
     assert transport.requests[0].url == f"{BASE}/quota-reservations/"
     assert found[0].created_at == datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
+
+
+# --- on a simulated Planet
+
+AREA = {"type": "Polygon", "coordinates": [[[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]]}
+
+
+async def some_areas(planet: Planet) -> list[str]:
+    return await planet.features.add(await planet.features.create("fields"), [AREA, AREA])
+
+
+async def test_what_an_estimate_says_is_reserved(planet: Planet) -> None:
+    """Though one is in square kilometres and the other in square metres."""
+    refs = await some_areas(planet)
+    product = await planet.quota.products(supports_reservation=True).first()
+    assert product is not None
+    estimate = await planet.quota.estimate(product, refs)
+    reserved = await planet.quota.reserve(product, refs)
+    cost, used = estimate.total_cost, reserved.quota_used
+    assert cost is not None
+    assert used is not None
+    assert (cost.unit, used.unit) == ("sqkm", "sqm")
+    assert cost.sqkm == pytest.approx(used.sqkm)
+    amounts = [each.amount async for each in planet.quota.list(product_id=product.id)]
+    assert sum(amount.value for amount in amounts if amount) == pytest.approx(cost.value)
+
+
+async def test_a_lost_reservation_is_reserved_once(planet: Planet, simulator: Simulator) -> None:
+    """It is found by its areas, also when their collection has another title by now."""
+    refs = await some_areas(planet)
+    collection = await planet.features.list().first()
+    assert collection is not None
+    await planet.features.update(collection, "meadows")
+    simulator.faults.add(Fault(operation="quota.reserve", drop=True, after=True, times=1))
+    reserved = await planet.quota.reserve(101, refs)
+    listed = await planet.quota.list().collect()
+    assert {each.id for each in reserved.quota_reservations} == {each.id for each in listed}
+    assert len(listed) == len(refs)
+    assert simulator.requests["quota.reserve"] == 1
+
+
+async def test_a_reservation_that_was_never_made_is_left_to_the_caller(
+    planet: Planet, simulator: Simulator
+) -> None:
+    """A list that has not shown it may show it later: it is not sent again."""
+    refs = await some_areas(planet)
+    simulator.faults.add(Fault(operation="quota.reserve", drop=True, times=1))
+    with pytest.raises(UnsettledCreate):
+        await planet.quota.reserve(101, refs)
+    assert simulator.requests["quota.reserve"] == 1
+
+
+async def test_a_deadline_bounds_the_lookup(planet: Planet, simulator: Simulator) -> None:
+    """It is that of the whole call."""
+    refs = await some_areas(planet)
+    simulator.faults.add(Fault(operation="quota.reserve", drop=True, times=1))
+    began = simulator.clock.monotonic()
+    with pytest.raises(UnsettledCreate):
+        await planet.with_options(deadline=5).quota.reserve(101, refs)
+    assert simulator.clock.monotonic() - began <= 5
+
+
+async def test_a_bulk_job_leaves_out_what_is_reserved(planet: Planet, simulator: Simulator) -> None:
+    """It is completed with half of its items, and says so."""
+    refs = await some_areas(planet)
+    await planet.quota.reserve(101, refs[:1])
+    begun = await planet.quota.reserve_bulk(101, refs)
+    simulator.clock.advance(600)  # type: ignore[attr-defined]
+    job = await planet.quota.get_job(begun)
+    assert (job.is_finished, job.is_complete, job.processed_items, job.total_items) == (True, False, 1, 2)

@@ -153,15 +153,15 @@ async def test_changes_of_a_destination(call: Caller) -> None:
     made = (await call("POST", DESTINATIONS, json=body)).json
     assert len(made["created"]) == len("2026-01-01T00:00:00.659959594Z")
     path = f"{DESTINATIONS}/{made['id']}"
-    changes: tuple[dict[str, object], ...] = (
+    refused: list[dict[str, Any]] = [
         {},
         {"archive": "yes"},
         {"parameters": {"container": "other"}},
         {"parameters": {}},
         {"type": "amazon_s3"},
         {"name": "x" * 64},
-    )
-    for change in changes:
+    ]
+    for change in refused:
         assert (await call("PATCH", path, json=change)).status == 400, change
     default = {"destination_id": f"pl:destinations/{made['id']}"}
     assert (await call("PUT", f"{DESTINATIONS}/default", json=default)).json["default"] is True

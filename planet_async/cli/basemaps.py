@@ -1,0 +1,306 @@
+"""The commands `planet-async basemaps` and `planet-async basemaps series`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from planet_async import Contribution, Mosaic, Planet, Quad, Series
+from planet_async.cli.output import Json, ProgressDisplay, View, print_json, stdout, wants_json
+from planet_async.cli.runner import (
+    Command,
+    Geometry,
+    Limit,
+    NameContains,
+    Overwrite,
+    PageSize,
+    named,
+    print_list,
+    print_paths,
+    read_geometry,
+    show_list,
+    show_one,
+    time_option,
+    with_planet,
+)
+
+VIEW = View[Mosaic](
+    "mosaics",
+    columns={
+        "name": "name",
+        "from (UTC)": "first_acquired",
+        "to (UTC)": "last_acquired",
+        "interval": "interval",
+        "type": "product_type",
+    },
+    title=lambda mosaic: mosaic.name,
+    facts={
+        "id": "id",
+        "type": "product_type",
+        "interval": "interval",
+        "from": "first_acquired",
+        "to": "last_acquired",
+        "box": "bbox",
+        "coordinate system": "coordinate_system",
+        "data type": "datatype",
+        "level": "level",
+        "items": "item_types",
+        "resolution": lambda mosaic: mosaic.grid.get("resolution"),
+        "quads can be downloaded": "quad_download",
+    },
+)
+SERIES = View[Series](
+    "series",
+    columns={
+        "name": "name",
+        "from (UTC)": "first_acquired",
+        "to (UTC)": "last_acquired",
+        "interval": "interval",
+        "type": "product_type",
+    },
+    title=lambda series: series.name,
+    facts={
+        "id": "id",
+        "type": "product_type",
+        "interval": "interval",
+        "from": "first_acquired",
+        "to": "last_acquired",
+    },
+)
+QUADS = View[Quad]("quads", columns={"id": "id", "covered, percent": "percent_covered", "box": "bbox"})
+CONTRIBUTIONS = View[Contribution]("scenes", columns={"type": "item_type", "id": "item_id", "link": "link"})
+
+MosaicName = Annotated[str, typer.Argument(metavar="MOSAIC", help="The name or the id of a mosaic.")]
+SeriesName = Annotated[str, typer.Argument(metavar="SERIES", help="The name or the id of a series.")]
+Interval = Annotated[str | None, typer.Option(metavar="INTERVAL", help="With this interval: '1 mon'.")]
+AcquiredAfter = Annotated[
+    str | None, time_option("With images from after this time.", "--acquired-gt", "--acquired_gt")
+]
+AcquiredBefore = Annotated[
+    str | None, time_option("With images from before this time.", "--acquired-lt", "--acquired_lt")
+]
+Box = Annotated[
+    str | None, typer.Option("--bbox", metavar="W,S,E,N", help="The area: degrees of longitude and latitude.")
+]
+
+
+def list_(
+    context: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")] = None,
+    name_contains: NameContains = None,
+    interval: Interval = None,
+    acquired_gt: AcquiredAfter = None,
+    acquired_lt: AcquiredBefore = None,
+    limit: Limit = None,
+    page_size: PageSize = 250,
+    json: Json = False,
+) -> None:
+    """List mosaics. As JSON: one a line.
+
+    [dim]planet-async basemaps list --name-contains global_monthly --acquired-gt 2026-01-01T00:00:00Z[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.basemaps.list(
+            name__is=name,
+            name__contains=name_contains,
+            interval=interval,
+            acquired__gt=acquired_gt,
+            acquired__lt=acquired_lt,
+            page_size=page_size,
+        ),
+        VIEW,
+        limit=limit,
+        json=json,
+    )
+
+
+def get(context: typer.Context, mosaic: MosaicName, json: Json = False) -> None:
+    """Show a mosaic.
+
+    [dim]planet-async basemaps get global_monthly_2026_01_mosaic[/]
+    """
+    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW.print_panel, json=json)
+
+
+def quads(
+    context: typer.Context,
+    mosaic: MosaicName,
+    *,
+    bbox: Box = None,
+    geometry: Geometry = None,
+    count: Annotated[bool, typer.Option("--count", "--summary", help="Only say how many there are.")] = False,
+    limit: Limit = None,
+    page_size: PageSize = 250,
+    json: Json = False,
+) -> None:
+    """List the quads of a mosaic in an area. As JSON: one a line.
+
+    [dim]planet-async basemaps quads global_monthly_2026_01_mosaic --bbox 7,46.5,7.5,47[/]
+    """
+    area = _area(bbox, geometry)
+
+    async def print_count(planet: Planet) -> bool:
+        total = await planet.basemaps.count_quads(mosaic, **area)
+        if wants_json(json):
+            print_json({"total_quads": total})
+        else:
+            stdout().print(f"{total:,} quads", highlight=False)
+        return True
+
+    if count:
+        with_planet(context, print_count)
+        return
+    show_list(
+        context,
+        lambda planet: planet.basemaps.quads(mosaic, **area, page_size=page_size),
+        QUADS,
+        limit=limit,
+        json=json,
+    )
+
+
+def _area(bbox: str | None, geometry: str | None) -> dict[str, Any]:
+    if (bbox is None) == (geometry is None):
+        raise typer.BadParameter("pass --bbox or --geometry")
+    try:
+        box = None if bbox is None else [float(number) for number in bbox.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"--bbox: expected four numbers such as 7,46.5,7.5,47, not {bbox!r}"
+        ) from None
+    return {"bbox": box, "geometry": read_geometry(geometry)}
+
+
+def contributions(
+    context: typer.Context,
+    mosaic: MosaicName,
+    quad: Annotated[str, typer.Argument(metavar="QUAD", help="The id of a quad, such as 455-1273.")],
+    limit: Limit = None,
+    json: Json = False,
+) -> None:
+    """List the scenes that a quad is made of. As JSON: one a line.
+
+    [dim]planet-async basemaps contributions global_monthly_2026_01_mosaic 455-1273[/]
+    """
+
+    async def work(planet: Planet) -> bool:
+        found = planet.basemaps.contributions(await planet.basemaps.get_quad(mosaic, quad))
+        await print_list(found, CONTRIBUTIONS, limit=limit, json=json)
+        return True
+
+    with_planet(context, work)
+
+
+def download(
+    context: typer.Context,
+    mosaic: MosaicName,
+    *,
+    bbox: Box = None,
+    geometry: Geometry = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="DIR", file_okay=False, help="The folder; by default the mosaic's name."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Download the quads of a mosaic in an area; those that are there are not requested again.
+
+    [dim]planet-async basemaps download global_monthly_2026_01_mosaic --bbox 7,46.5,7.5,47 --to quads[/]
+    """
+    area = _area(bbox, geometry)
+
+    async def work(planet: Planet) -> bool:
+        found = await planet.basemaps.get(mosaic)
+        folder = Path(found.name) if to is None else to
+        with ProgressDisplay() as display:
+            downloading = display.step("Downloading", 1)
+            paths = await planet.basemaps.download(
+                planet.basemaps.quads(found, **area), folder, overwrite=overwrite, progress=display.receive
+            )
+            downloading.advance(display.received)
+        print_paths({"mosaic": found.name}, paths, json)
+        return True
+
+    with_planet(context, work)
+
+
+# --- Series
+
+
+def list_series(
+    context: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")] = None,
+    name_contains: NameContains = None,
+    interval: Interval = None,
+    acquired_gt: AcquiredAfter = None,
+    acquired_lt: AcquiredBefore = None,
+    limit: Limit = None,
+    page_size: PageSize = 250,
+    json: Json = False,
+) -> None:
+    """List series of mosaics. As JSON: one a line.
+
+    [dim]planet-async basemaps series list --name-contains global[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.basemaps.series(
+            name__is=name,
+            name__contains=name_contains,
+            interval=interval,
+            acquired__gt=acquired_gt,
+            acquired__lt=acquired_lt,
+            page_size=page_size,
+        ),
+        SERIES,
+        limit=limit,
+        json=json,
+    )
+
+
+def get_series(context: typer.Context, series: SeriesName, json: Json = False) -> None:
+    """Show a series.
+
+    [dim]planet-async basemaps series get 'Global Monthly'[/]
+    """
+    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES.print_panel, json=json)
+
+
+def series_mosaics(
+    context: typer.Context,
+    series: SeriesName,
+    *,
+    latest: Annotated[bool, typer.Option("--latest", help="Only the latest one.")] = False,
+    acquired_gt: AcquiredAfter = None,
+    acquired_lt: AcquiredBefore = None,
+    limit: Limit = None,
+    page_size: PageSize = 250,
+    json: Json = False,
+) -> None:
+    """List the mosaics of a series. As JSON: one a line.
+
+    [dim]planet-async basemaps series mosaics 'Global Monthly' --latest[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.basemaps.series_mosaics(
+            series, latest=latest, acquired__gt=acquired_gt, acquired__lt=acquired_lt, page_size=page_size
+        ),
+        VIEW,
+        limit=limit,
+        json=json,
+    )
+
+
+COMMANDS = named(list_, get, quads, contributions, download)
+SERIES_COMMANDS: dict[str, Command] = {
+    "list": list_series,
+    "get": get_series,
+    "mosaics": series_mosaics,
+}

@@ -1,0 +1,179 @@
+"""The commands `planet-async destinations`."""
+
+from typing import Annotated
+
+import typer
+
+from planet_async import CloudDestination, DestinationRequest
+from planet_async.cli.output import Json, View
+from planet_async.cli.runner import (
+    SOURCE,
+    Limit,
+    Requests,
+    create_each,
+    named,
+    read_request,
+    run_only,
+    show_list,
+    show_one,
+)
+
+VIEW = View[CloudDestination](
+    "destinations",
+    columns={
+        "id": "id",
+        "type": "type",
+        "created (UTC)": "created",
+        "default": "default",
+        "archived (UTC)": "archived",
+        "name": "name",
+    },
+    title=lambda destination: destination.name,
+    facts={
+        "id": "id",
+        "reference": "ref",
+        "type": "type",
+        "created": "created",
+        "updated": "updated",
+        "archived": "archived",
+        "default": "default",
+        "yours": lambda destination: destination.ownership.get("is_owner"),
+        "parameters": lambda destination: [
+            f"{name}={value}" for name, value in destination.parameters.items()
+        ],
+    },
+    line=("id", "type", "name"),
+)
+
+DestinationId = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of a destination, or its reference pl:destinations/...")
+]
+
+
+def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+    """Create destinations from JSON requests, with a type, parameters, and perhaps a name.
+
+    The types are amazon_s3, azure_blob_storage, google_cloud_storage, oracle_cloud_storage and s3_compatible.
+    Credentials are read from files or standard input, since `ps` shows the options of a command.
+
+    [dim]planet-async destinations create bucket.json[/]
+    """
+    create_each(
+        context,
+        requests,
+        DestinationRequest,
+        lambda planet, body: planet.destinations.create(body),
+        VIEW,
+        listing="destinations list",
+        json=json,
+    )
+
+
+def get(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+    """Show a destination; its secrets are not shown.
+
+    [dim]planet-async destinations get my-bucket-4xkQ1[/]
+    """
+    show_one(context, lambda planet: planet.destinations.get(destination), VIEW.print_panel, json=json)
+
+
+def list_(
+    context: typer.Context,
+    *,
+    archived: Annotated[
+        bool | None, typer.Option("--archived/--not-archived", help="Archived, or not.")
+    ] = None,
+    is_owner: Annotated[bool | None, typer.Option("--is-owner/--not-owner", help="Yours, or not.")] = None,
+    can_write: Annotated[
+        bool | None, typer.Option("--can-write/--read-only", help="That you may change, or not.")
+    ] = None,
+    is_default: Annotated[
+        bool | None, typer.Option("--is-default/--not-default", help="The default, or the others.")
+    ] = None,
+    limit: Limit = None,
+    json: Json = False,
+) -> None:
+    """List the destinations of the organization. As JSON: one a line.
+
+    [dim]planet-async destinations list --is-owner[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.destinations.list(
+            archived=archived, is_owner=is_owner, can_write=can_write, is_default=is_default
+        ),
+        VIEW,
+        limit=limit,
+        json=json,
+    )
+
+
+def update(
+    context: typer.Context,
+    destination: DestinationId,
+    *,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The new name.")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(metavar="JSON", help=f"All the credentials anew. {SOURCE}")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Change the name or the credentials of a destination.
+
+    [dim]planet-async destinations update my-bucket-4xkQ1 --parameters keys.json[/]
+    """
+    changes = None if parameters is None else read_request(parameters, None).body
+    show_one(
+        context,
+        lambda planet: planet.destinations.update(destination, name=name, parameters=changes),
+        VIEW.print_panel,
+        json=json,
+    )
+
+
+def archive(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+    """Archive a destination, so that nothing is delivered to it any more.
+
+    [dim]planet-async destinations archive my-bucket-4xkQ1[/]
+    """
+    show_one(context, lambda planet: planet.destinations.archive(destination), VIEW.print_panel, json=json)
+
+
+def unarchive(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+    """Make an archived destination available again.
+
+    [dim]planet-async destinations unarchive my-bucket-4xkQ1[/]
+    """
+    show_one(context, lambda planet: planet.destinations.unarchive(destination), VIEW.print_panel, json=json)
+
+
+def get_default(context: typer.Context, json: Json = False) -> None:
+    """Show the default destination: pl:destinations/default.
+
+    [dim]planet-async destinations get-default[/]
+    """
+    show_one(context, lambda planet: planet.destinations.get_default(), VIEW.print_panel, json=json)
+
+
+def set_default(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+    """Make a destination the default one.
+
+    [dim]planet-async destinations set-default my-bucket-4xkQ1[/]
+    """
+    show_one(
+        context, lambda planet: planet.destinations.set_default(destination), VIEW.print_panel, json=json
+    )
+
+
+def unset_default(context: typer.Context) -> None:
+    """Have no default destination.
+
+    [dim]planet-async destinations unset-default[/]
+    """
+    run_only(context, lambda planet: planet.destinations.unset_default())
+
+
+COMMANDS = named(
+    *(create, get, list_, update, archive, unarchive),
+    *(get_default, set_default, unset_default),
+)

@@ -1,0 +1,319 @@
+"""The commands `planet-async features collections` and `planet-async features items`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
+from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, wants_json
+from planet_async.cli.runner import (
+    REQUESTS,
+    Command,
+    Limit,
+    PageSize,
+    read_request,
+    read_requests,
+    run_only,
+    show_list,
+    show_one,
+    with_planet,
+)
+
+_M2 = 1e6  # of a square kilometre
+
+COLLECTIONS = View[FeatureCollection](
+    "collections",
+    columns={
+        "id": "id",
+        "created (UTC)": "created",
+        "features": "feature_count",
+        "title": "title",
+    },
+    title=lambda collection: collection.title,
+    facts={
+        "id": "id",
+        "reference": "ref",
+        "description": "description",
+        "created": "created",
+        "updated": "updated",
+        "features": "feature_count",
+        "area": lambda found: None if found.area is None else measure(found.area / _M2, " km²"),
+    },
+)
+ITEMS = View[Feature](
+    "features",
+    columns={
+        "id": "id",
+        "geometry": lambda feature: (feature.geometry or {}).get("type"),
+        "area": lambda found: None if found.area is None else measure(found.area / _M2, " km²"),
+        "reference": "ref",
+    },
+    title=lambda feature: feature.id,
+    facts={
+        "reference": "ref",
+        "geometry": lambda feature: (feature.geometry or {}).get("type"),
+        "area": lambda found: None if found.area is None else measure(found.area / _M2, " km²"),
+        "properties": lambda feature: [name for name in feature.properties if not name.startswith("pl:")],
+    },
+)
+
+Collection = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="The id of a collection, or its reference pl:features/...")
+]
+FeatureId = Annotated[
+    str | None,
+    typer.Argument(metavar="FEATURE", help="The id of a feature, if the reference before is none of one."),
+]
+Title = Annotated[str, typer.Option("--title", "-t", metavar="TEXT", help="The title.")]
+Description = Annotated[
+    str | None, typer.Option("--description", "--desc", "-d", metavar="TEXT", help="What is in it.")
+]
+TitleProperty = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The property of features that is their title.")
+]
+DescriptionProperty = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The property of features that describes them.")
+]
+FeatureFiles = Annotated[
+    list[str], typer.Argument(metavar="GEOJSON", help=REQUESTS.replace("JSON", "GeoJSON", 1))
+]
+
+
+def create(
+    context: typer.Context,
+    *,
+    title: Title,
+    description: Description = None,
+    title_property: TitleProperty = None,
+    description_property: DescriptionProperty = None,
+    json: Json = False,
+) -> None:
+    """Create a collection.
+
+    [dim]planet-async features collections create --title fields | jq -r .id[/]
+    """
+    show_one(
+        context,
+        lambda planet: planet.features.create(
+            title,
+            description=description,
+            title_property=title_property,
+            description_property=description_property,
+        ),
+        COLLECTIONS.print_panel,
+        json=json,
+    )
+
+
+def get(context: typer.Context, collection: Collection, json: Json = False) -> None:
+    """Show a collection.
+
+    [dim]planet-async features collections get fields-4xkQ1[/]
+    """
+    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS.print_panel, json=json)
+
+
+def list_(
+    context: typer.Context,
+    *,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With this title; ~TEXT is contained in it.")
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With this description; ~TEXT as for --title.")
+    ] = None,
+    hashid: Annotated[str | None, typer.Option(metavar="HASH", help="With this hash in the id.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="created_date or title; -FIELD reverses.")
+    ] = None,
+    limit: Limit = None,
+    page_size: PageSize = 500,
+    json: Json = False,
+) -> None:
+    """List the collections. As JSON: one a line.
+
+    [dim]planet-async features collections list --title '~field'[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.features.list(
+            title=title, description=description, hashid=hashid, sort=sort, page_size=page_size
+        ),
+        COLLECTIONS,
+        limit=limit,
+        json=json,
+    )
+
+
+def update(
+    context: typer.Context,
+    collection: Collection,
+    *,
+    title: Title,
+    description: Description = None,
+    title_property: TitleProperty = None,
+    description_property: DescriptionProperty = None,
+    json: Json = False,
+) -> None:
+    """Replace the title and the description of a collection.
+
+    [dim]planet-async features collections update fields-4xkQ1 --title 'fields of 2026'[/]
+    """
+    show_one(
+        context,
+        lambda planet: planet.features.update(
+            collection,
+            title,
+            description=description,
+            title_property=title_property,
+            description_property=description_property,
+        ),
+        COLLECTIONS.print_panel,
+        json=json,
+    )
+
+
+def delete(context: typer.Context, collection: Collection) -> None:
+    """Delete a collection with its features.
+
+    [dim]planet-async features collections delete fields-4xkQ1[/]
+    """
+    run_only(context, lambda planet: planet.features.delete(collection))
+
+
+# --- Items
+
+
+def add(
+    context: typer.Context,
+    collection: Collection,
+    files: FeatureFiles,
+    *,
+    property_id: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The property that is the id of each feature.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Add features to a collection, and print their references.
+
+    [dim]planet-async features items add fields-4xkQ1 fields.geojson[/]
+    """
+    features = _features(files)
+
+    async def work(planet: Planet) -> bool:
+        found = await planet.features.add(
+            collection, {"type": "FeatureCollection", "features": features}, property_id=property_id
+        )
+        if wants_json(json):
+            print_json(found)
+        else:
+            stdout().print(*found, sep="\n", highlight=False, markup=False, soft_wrap=True)
+        return True
+
+    with_planet(context, work)
+
+
+def _features(files: list[str]) -> list[Any]:
+    """Return the features in files, which may hold collections of them or bare geometries."""
+    features: list[Any] = []
+    for request in read_requests(files, None):
+        body = request.body
+        if body.get("type") == "FeatureCollection" and isinstance(body.get("features"), list):
+            features += body["features"]
+        elif body.get("type") == "Feature":
+            features.append(body)
+        else:
+            features.append({"type": "Feature", "properties": {}, "geometry": body})
+    return features
+
+
+def get_item(
+    context: typer.Context, collection: Collection, feature: FeatureId = None, json: Json = False
+) -> None:
+    """Show a feature of a collection.
+
+    [dim]planet-async features items get fields-4xkQ1 7[/]
+
+    [dim]planet-async features items get pl:features/my/fields-4xkQ1/7[/]
+    """
+    parent, id_ = _reference(collection, feature)
+    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS.print_panel, json=json)
+
+
+def list_items(
+    context: typer.Context,
+    collection: Collection,
+    limit: Limit = None,
+    page_size: PageSize = 500,
+    json: Json = False,
+) -> None:
+    """List the features of a collection. As JSON: one a line.
+
+    [dim]planet-async features items list fields-4xkQ1 | planet-async collect - > fields.geojson[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.features.items(collection, page_size=page_size),
+        ITEMS,
+        limit=limit,
+        json=json,
+    )
+
+
+def delete_item(context: typer.Context, collection: Collection, feature: FeatureId = None) -> None:
+    """Delete a feature of a collection.
+
+    [dim]planet-async features items delete fields-4xkQ1 7[/]
+    """
+    parent, id_ = _reference(collection, feature)
+    run_only(context, lambda planet: planet.features.delete_item(parent, id_))
+
+
+def _reference(collection: str, feature: str | None) -> tuple[str, str]:
+    """Return the ids of a collection and a feature, which a reference holds both."""
+    if feature is None:
+        parent, _, feature = collection.rpartition("/")
+        if not collection.startswith("pl:features/my/") or parent == "pl:features/my":
+            raise typer.BadParameter("pass the ids of a collection and a feature, or the reference of one")
+        collection = parent
+    return collection, feature
+
+
+def validate(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="GEOJSON", help="A feature: a file, GeoJSON, or -.")],
+    json: Json = False,
+) -> None:
+    """Ask whether a feature can be added to a collection; exit code 1 if not.
+
+    [dim]planet-async features items validate field.geojson[/]
+    """
+    feature = read_request(file, None).body
+
+    async def work(planet: Planet) -> bool:
+        found: FeatureValidation = await planet.features.validate(feature)
+        if wants_json(json):
+            print_json(found.raw)
+        elif found.is_valid:
+            stdout().print("the feature can be added")
+        for problem in found.errors:
+            print_error(f"{problem.code}: {problem.description}")
+        return found.is_valid
+
+    with_planet(context, work)
+
+
+COLLECTION_COMMANDS: dict[str, Command] = {
+    "create": create,
+    "get": get,
+    "list": list_,
+    "update": update,
+    "delete": delete,
+}
+ITEM_COMMANDS: dict[str, Command] = {
+    "add": add,
+    "get": get_item,
+    "list": list_items,
+    "delete": delete_item,
+    "validate": validate,
+}

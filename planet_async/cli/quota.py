@@ -1,0 +1,263 @@
+"""The commands `planet-async quota`."""
+
+from typing import Annotated
+
+import typer
+
+from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
+from planet_async.cli.output import Json, View, measure, print_table
+from planet_async.cli.runner import (
+    Filters,
+    Limit,
+    PageSize,
+    can_ask,
+    named,
+    parse_filters,
+    show_list,
+    show_one,
+)
+
+
+def _amount(amount: Amount | None) -> str | None:
+    return None if amount is None else measure(amount.value, f" {amount.unit}")
+
+
+PRODUCTS = View[QuotaProduct](
+    "products",
+    columns={
+        "id": lambda product: str(product.id),
+        "reservable": "supports_reservation",
+        "total": lambda product: _amount(product.quota_total),
+        "used": lambda product: _amount(product.quota_used),
+        "name": "title",
+    },
+)
+RESERVATIONS = View[Reservation](
+    "reservations",
+    columns={
+        "id": lambda reservation: str(reservation.id),
+        "state": "state",
+        "amount": lambda reservation: _amount(reservation.amount),
+        "created (UTC)": "created_at",
+        "area": "aoi_ref",
+    },
+    title=lambda reservation: f"reservation {reservation.id}",
+    facts={
+        "state": "state",
+        "amount": lambda reservation: _amount(reservation.amount),
+        "area": "aoi_ref",
+        "product": lambda reservation: reservation.product_id and str(reservation.product_id),
+        "created": "created_at",
+        "updated": "updated_at",
+    },
+)
+JOBS = View[QuotaJob](
+    "jobs",
+    columns={
+        "id": lambda job: str(job.id),
+        "status": "status",
+        "processed": "processed_items",
+        "of": "total_items",
+        "collection": "collection_id",
+    },
+    title=lambda job: f"job {job.id}",
+    facts={
+        "status": "status",
+        "processed": "processed_items",
+        "of": "total_items",
+        "all reserved": "is_complete",
+        "collection": "collection_id",
+    },
+)
+
+Product = Annotated[
+    int, typer.Option("--product-id", metavar="ID", help="A product of yours: see `quota products`.")
+]
+Areas = Annotated[
+    list[str] | None,
+    typer.Option("--aoi-ref", metavar="REF", help="A feature: pl:features/my/... Repeatable."),
+]
+Collection = Annotated[
+    str | None, typer.Option("--collection-id", metavar="REF", help="All features of this collection.")
+]
+Sort = Annotated[str | None, typer.Option(metavar="FIELD", help="Sort by this field; -FIELD reverses.")]
+AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
+ReservationId = Annotated[int, typer.Argument(metavar="ID", help="The id of a reservation.")]
+JobId = Annotated[int, typer.Argument(metavar="ID", help="The id of a job.")]
+
+
+def products(
+    context: typer.Context,
+    *,
+    supports_reservation: Annotated[
+        bool | None,
+        typer.Option(
+            "--supports-reservation/--no-reservation", help="Of which quota can be reserved, or not."
+        ),
+    ] = None,
+    limit: Limit = None,
+    page_size: PageSize = 500,
+    json: Json = False,
+) -> None:
+    """List the products of the organization, with what is used of their quota. As JSON: one a line.
+
+    [dim]planet-async quota products --supports-reservation[/]
+    """
+    show_list(
+        context,
+        lambda planet: planet.quota.products(supports_reservation=supports_reservation, page_size=page_size),
+        PRODUCTS,
+        limit=limit,
+        json=json,
+    )
+
+
+def estimate(
+    context: typer.Context,
+    *,
+    product_id: Product,
+    aoi_ref: Areas = None,
+    collection_id: Collection = None,
+    json: Json = False,
+) -> None:
+    """Show what a reservation would cost.
+
+    [dim]planet-async quota estimate --product-id 123 --aoi-ref pl:features/my/fields-4xkQ1/7[/]
+    """
+    show_one(
+        context,
+        lambda planet: planet.quota.estimate(product_id, aoi_ref or None, collection=collection_id),
+        _print_estimate,
+        json=json,
+    )
+
+
+def _print_estimate(estimate: QuotaEstimate) -> None:
+    rows = [(_amount(each.cost), each.reserved, each.aoi_ref) for each in estimate.estimated_costs]
+    print_table(("cost", "reserved", "area"), [*rows, (_amount(estimate.total_cost), None, "total")])
+    print_table(("left before it",), [(_amount(estimate.quota_remaining),)])
+
+
+def reserve(
+    context: typer.Context,
+    *,
+    product_id: Product,
+    aoi_ref: Areas = None,
+    collection_id: Collection = None,
+    yes: AgreedTo = False,
+    json: Json = False,
+) -> None:
+    """Reserve quota for areas. That spends it, and cannot be undone; `quota estimate` says how much.
+
+    [dim]planet-async quota reserve --product-id 123 --aoi-ref pl:features/my/fields-4xkQ1/7 --yes[/]
+    """
+    _agree(yes)
+    show_one(
+        context,
+        lambda planet: planet.quota.reserve(product_id, aoi_ref or None, collection=collection_id),
+        _print_reserved,
+        json=json,
+    )
+
+
+def _print_reserved(reserved: ReservedQuota) -> None:
+    RESERVATIONS.print_table(reserved.quota_reservations)
+    print_table(("used", "left"), [(_amount(reserved.quota_used), _amount(reserved.quota_remaining))])
+
+
+def reserve_bulk(
+    context: typer.Context,
+    *,
+    product_id: Product,
+    aoi_ref: Areas = None,
+    collection_id: Collection = None,
+    yes: AgreedTo = False,
+    json: Json = False,
+) -> None:
+    """Start a job that reserves quota for many areas. That spends it, and cannot be undone.
+
+    [dim]planet-async quota reserve-bulk --product-id 123 --collection-id pl:features/my/fields-4xkQ1 --yes[/]
+    """
+    _agree(yes)
+    show_one(
+        context,
+        lambda planet: planet.quota.reserve_bulk(product_id, aoi_ref or None, collection=collection_id),
+        JOBS.print_panel,
+        json=json,
+    )
+
+
+def _agree(yes: bool) -> None:
+    """End the command unless a person agrees that quota is spent, or --yes."""
+    if not yes:
+        if not can_ask():
+            raise typer.BadParameter("a reservation needs --yes where there is no terminal to ask on")
+        typer.confirm("A reservation spends quota, and cannot be undone. Reserve?", abort=True, err=True)
+
+
+def list_(
+    context: typer.Context,
+    *,
+    sort: Sort = None,
+    filters: Filters = None,
+    limit: Limit = None,
+    page_size: PageSize = 500,
+    json: Json = False,
+) -> None:
+    """List the reservations of the organization. As JSON: one a line.
+
+    [dim]planet-async quota list --sort -created_at --filter state=reserved[/]
+    """
+    others = parse_filters(filters)
+    show_list(
+        context,
+        lambda planet: planet.quota.list(filters=others, sort=sort, page_size=page_size),
+        RESERVATIONS,
+        limit=limit,
+        json=json,
+    )
+
+
+def get(context: typer.Context, reservation_id: ReservationId, json: Json = False) -> None:
+    """Show a reservation.
+
+    [dim]planet-async quota get 100[/]
+    """
+    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS.print_panel, json=json)
+
+
+def jobs(
+    context: typer.Context,
+    *,
+    sort: Sort = None,
+    filters: Filters = None,
+    limit: Limit = None,
+    page_size: PageSize = 500,
+    json: Json = False,
+) -> None:
+    """List the jobs that reserve quota. As JSON: one a line.
+
+    [dim]planet-async quota jobs --filter status=pending[/]
+    """
+    others = parse_filters(filters)
+    show_list(
+        context,
+        lambda planet: planet.quota.jobs(filters=others, sort=sort, page_size=page_size),
+        JOBS,
+        limit=limit,
+        json=json,
+    )
+
+
+def get_job(context: typer.Context, job_id: JobId, json: Json = False) -> None:
+    """Show a job. One that is completed may have reserved only a part of its areas.
+
+    [dim]planet-async quota get-job 8016[/]
+    """
+    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS.print_panel, json=json)
+
+
+COMMANDS = named(
+    *(products, estimate, reserve, reserve_bulk),
+    *(list_, get, jobs, get_job),
+)
