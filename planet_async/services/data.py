@@ -157,12 +157,15 @@ class SearchResults(Paginator[Item]):
         bundle = product_bundle if isinstance(product_bundle, str) else [*product_bundle]
         name = text("name", name)
 
+        # Read once: the tools may come from a generator.
+        template = OrderRequest(name, [SceneProduct(["any"], "PSScene", bundle)], **options)
+        checked_body(OrderRequest, template)
+
         def make(item_type: str, ids: Sequence[str]) -> OrderRequest:
-            unnamed = OrderRequest("", [SceneProduct(ids, item_type, bundle)], **options)
+            unnamed = evolve(template, name="", products=[SceneProduct(ids, item_type, bundle)])
             digest = hashlib.sha256(to_json(redacted(unnamed.to_dict()))).hexdigest()[:_DIGEST]
             return evolve(unnamed, name=f"{name} {item_type} {digest}")
 
-        checked_body(OrderRequest, make("PSScene", ["any"]))
         sort = dict(self._first.params).get("_sort") or "published asc"
         kept = [param for param in self._first.params if param[0] != "_sort"]
         first = evolve(self._first, params=(*kept, ("_sort", sort)))
@@ -551,13 +554,19 @@ class Data:
 
     async def _activated(self, asset: Asset, *, timeout: float | None) -> Asset:
         """Return the asset once it is active, which it may be already."""
+        clock = self._api.clock
+        deadline = inf if timeout is None else clock.monotonic() + timeout
         while not (asset.status is AssetStatus.ACTIVE and asset.location):
             if asset.status is not AssetStatus.ACTIVATING:
                 asset = await self.activate(asset)
+            left = None if timeout is None else max(0.0, deadline - clock.monotonic())
             try:
-                return await self._wait(asset, timeout)
-            except StatusUnreachable:  # it has expired meanwhile
-                asset = await self._reread(asset)
+                return await self._wait(asset, left)
+            except (StatusUnreachable, WaitTimeout):
+                is_late = clock.monotonic() >= deadline
+            if is_late:
+                raise _late(asset, timeout)
+            asset = await self._reread(asset)  # it has expired since
         return asset
 
     async def _renewed(self, asset: Asset, *, timeout: float | None) -> Asset:
@@ -588,9 +597,7 @@ class Data:
         except WaitTimeout:
             found = None
         if found is None:
-            raise WaitTimeout(
-                f"{described(asset)} is not active after {timeout:g} s", hint="Wait for it again, or later."
-            )
+            raise _late(asset, timeout)
         now = found.assets.get(asset.type)
         if now is None:
             raise AssetNotDownloadable(f"{described(asset)} is not published any more")
@@ -760,6 +767,11 @@ def _asset(value: object) -> Asset:
     except DecodeError as error:
         problem = error.message
     raise InvalidRequest(f"this is no asset: {problem}; nothing was sent")
+
+
+def _late(asset: Asset, timeout: float | None) -> WaitTimeout:
+    message = f"{described(asset)} is not active after {timeout:g} s"
+    return WaitTimeout(message, hint="Its activation goes on; wait for it again, or later.")
 
 
 def _key(asset: Asset) -> str:

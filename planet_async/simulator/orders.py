@@ -1,7 +1,7 @@
 """The simulated Orders API: https://docs.planet.com/develop/apis/orders/reference/."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
@@ -20,6 +20,7 @@ from planet_async.simulator.http import (
     json_object,
     json_response,
     message,
+    spec_of,
 )
 from planet_async.simulator.lists import (
     ListRules,
@@ -367,21 +368,14 @@ class OrdersApi:
         )
 
     def spec(self, request: ServerRequest) -> ServerResponse:
-        """Describe the API: the paths only."""
-        paths: dict[str, dict[str, object]] = {}
-        for route in self.routes():
-            paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
-        info = {"title": "Planet Orders API, simulated", "version": "2.0.0"}
-        return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
+        return spec_of("Orders", "2.0.0", self.routes())
 
     def bundles(self, request: ServerRequest) -> ServerResponse:
         return json_response({"bundles": {name: {"assets": assets} for name, assets in ASSETS.items()}})
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    if (body := json_object(request)) is None:
-        raise Refused(field_errors({}, "The request body is not a JSON object"))
-    return body
+    return json_object(request, partial(field_errors, {}))
 
 
 def _checked_ids(ids: object) -> list[str]:
