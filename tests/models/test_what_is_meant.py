@@ -256,7 +256,7 @@ def test_intervals_are_checked(end: Any, says: str) -> None:
     ],
 )
 def test_a_misspelt_key_is_warned_of(body: Mapping[str, object], warning: str) -> None:
-    """The API ignores it without a word; so it is sent as it is, and the closest name is shown."""
+    """The API ignores it silently; so it is sent as it is, and the closest name is shown."""
     pattern = warning.replace("$", r"\$").replace("[", r"\[").replace("]", r"\]").replace("?", r"\?")
     with pytest.warns(UnknownKeyWarning, match=pattern):
         found = order(**body)
