@@ -169,8 +169,9 @@ def _features(value: Any, where: str) -> Iterator[dict[str, Any]]:
         else:
             yield _feature(found, None, where)
     elif hasattr(value, "geometry"):  # a row of a GeoDataFrame, of `iterrows` or of `itertuples`
-        as_dict: Any = getattr(value, "_asdict", getattr(value, "to_dict", dict))
-        yield _feature(value.geometry, {**as_dict(), "geometry": None}, where)
+        row: Any = value
+        as_dict = getattr(row, "_asdict", getattr(row, "to_dict", dict))
+        yield _feature(row.geometry, {**as_dict(), "geometry": None}, where)
     else:
         yield from _each(value, where)
 
