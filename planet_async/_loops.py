@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
 
-from planet_async.errors import ClientClosed
+from planet_async.errors import ClientClosed, TransportTimeout
 from planet_async.http import Request
 
 T = TypeVar("T")
@@ -61,10 +62,13 @@ class Shutdown:
         self._what = what
         self._running = PerLoop(_Running)
 
-    async def run(self, work: Awaitable[T], request: Request | None = None) -> T:
-        """Await `work`; raise ClientClosed if `close` is called before it is done."""
+    async def run(
+        self, work: Awaitable[T], request: Request | None = None, *, timeout: float | None = None
+    ) -> T:
+        """Await `work`; raise ClientClosed if `close` is called first, TransportTimeout after the timeout."""
         running = self._running.here()
-        with anyio.CancelScope() as scope:
+        deadline = inf if timeout is None else anyio.current_time() + timeout
+        with anyio.CancelScope(deadline=deadline) as scope:
             running.scopes.add(scope)
             try:
                 return await work
@@ -72,7 +76,9 @@ class Shutdown:
                 running.scopes.discard(scope)
                 if self.closed and not running.scopes:
                     running.ended.set()
-        raise self.interrupted(request)
+        if self.closed:
+            raise self.interrupted(request)
+        raise TransportTimeout("the response did not begin in time", request=request)
 
     async def close(self) -> None:
         """Cancel the work in this event loop and wait until it has ended; other loops start nothing new."""

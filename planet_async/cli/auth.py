@@ -7,7 +7,7 @@ import typer
 
 from planet_async.auth.login import AuthProfile, Session, saved_session, selected_session, session_of
 from planet_async.cli.output import clean
-from planet_async.cli.runner import reporting
+from planet_async.cli.runner import named, reporting
 
 
 def login(
@@ -47,4 +47,4 @@ def _show(line: str) -> None:
     sys.stderr.flush()
 
 
-COMMANDS = (login, print_token)
+COMMANDS = named(login, print_token)

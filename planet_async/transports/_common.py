@@ -104,11 +104,10 @@ class Clients(Generic[C]):
         has_response = False
         try:
             client = await self._client(here, request)
-            with anyio.move_on_after(self._head_seconds):
-                response = await self._shutdown.run(translating(act(client), translate), request)
-                has_response = True
-                return response, release
-            raise TransportTimeout("the response did not begin in time", request=request)
+            sending = translating(act(client), translate)
+            response = await self._shutdown.run(sending, request, timeout=self._head_seconds)
+            has_response = True
+            return response, release
         finally:
             if not has_response:
                 release()
