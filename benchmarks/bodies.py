@@ -85,6 +85,65 @@ def tasking_order(number: int) -> dict[str, Any]:
     }
 
 
+def item(number: int) -> dict[str, Any]:
+    """Return an item of the catalog, about 2.1 kB."""
+    own = f"20260420_{number:06}_33_24dc"
+    url = f"https://api.planet.com/data/v1/item-types/PSScene/items/{own}"
+    west, south = round(number / 997, 7), round(number / 991, 7)
+    ring = [
+        [west, south],
+        [west + 0.31, south],
+        [west + 0.31, south + 0.17],
+        [west, south + 0.17],
+        [west, south],
+    ]
+    stems = ("basic_analytic_4b", "basic_analytic_8b", "ortho_analytic_4b", "ortho_analytic_8b")
+    assets = [f"{stem}{end}" for stem in stems for end in ("", "_sr", "_xml")]
+    assets += ["basic_udm2", "ortho_udm2", "ortho_visual"]
+    percents = ("clear", "cloud", "heavy_haze", "light_haze", "shadow", "snow_ice", "visible")
+    return {
+        "_links": {
+            "_self": url,
+            "assets": f"{url}/assets/",
+            "thumbnail": url.replace("//api.", "//tiles.") + "/thumb",
+        },
+        "_permissions": [f"assets.{name}:download" for name in assets],
+        "assets": assets,
+        "geometry": {"coordinates": [ring], "type": "Polygon"},
+        "id": own,
+        "properties": {
+            "acquired": "2026-04-20T08:01:02.523330Z",
+            "anomalous_pixels": 0,
+            "clear_confidence_percent": 95,
+            **{f"{name}_percent": number % 101 for name in percents},
+            "cloud_cover": number % 101 / 100,
+            "ground_control": True,
+            "gsd": 3.7,
+            "instrument": "PSB.SD",
+            "item_type": "PSScene",
+            "pixel_resolution": 3,
+            "provider": "planetscope",
+            "published": "2026-04-20T14:01:02Z",
+            "publishing_stage": "standard",
+            "quality_category": "standard",
+            "satellite_azimuth": 97.1,
+            "satellite_id": "24dc",
+            "strip_id": "7654321",
+            "sun_azimuth": 143.2,
+            "sun_elevation": 44.8,
+            "updated": "2026-04-20T14:01:02Z",
+            "view_angle": 2.9,
+            "visible_confidence_percent": 81,
+        },
+        "type": "Feature",
+    }
+
+
+def items_json(first: int, count: int) -> bytes:
+    """Return the items of a page of a search, as JSON."""
+    return msgspec.json.encode([item(number) for number in range(first, first + count)])
+
+
 def orders_json(first: int, count: int = PAGE, **fields: Any) -> bytes:
     """Return the items of a page of orders, as JSON."""
     return msgspec.json.encode([order(number, **fields) for number in range(first, first + count)])

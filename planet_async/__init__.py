@@ -79,6 +79,7 @@ from planet_async.models.data import AssetStatus as AssetStatus
 from planet_async.models.data import AssetType as AssetType
 from planet_async.models.data import Coverage as Coverage
 from planet_async.models.data import Item as Item
+from planet_async.models.data import ItemProperties as ItemProperties
 from planet_async.models.data import ItemType as ItemType
 from planet_async.models.data import Search as Search
 from planet_async.models.data import SearchRequest as SearchRequest

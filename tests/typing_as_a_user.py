@@ -15,6 +15,7 @@ from planet_async import (
     DOCUMENTED_RATES,
     ApiKey,
     Archive,
+    Asset,
     BasemapProduct,
     BearerToken,
     BulkResult,
@@ -24,6 +25,7 @@ from planet_async import (
     Config,
     DownloadedFiles,
     DownloadedOrder,
+    Item,
     OpenFile,
     Order,
     OrderRequest,
@@ -40,6 +42,8 @@ from planet_async import (
     Response,
     SceneProduct,
     Schedule,
+    Search,
+    SearchRequest,
     SentinelHub,
     StatusError,
     SubscriptionRequest,
@@ -49,6 +53,7 @@ from planet_async import (
     WaitTimeout,
     Window,
     standard_stack,
+    where,
 )
 from planet_async.simulator import Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
@@ -142,6 +147,23 @@ async def lists(planet: Planet) -> None:
         assert_type(page.items, list[Order])
     assert_type(await listed.collect(limit=10), list[Order])
     assert_type(await listed.first(), Order | None)
+
+
+async def searching(planet: Planet, area: object) -> None:
+    filter_ = where.cloud_cover.below(0.1) & where.permission() & {"type": "AssetFilter", "config": ["a"]}
+    results = planet.data.search(["PSScene"], filter=filter_, geometry=area, sort="acquired asc")
+    async for item in results:
+        assert_type(item, Item)
+        assert_type(item.acquired, datetime | None)
+        assert_type(item.properties.gsd, float | None)
+        assert_type(await planet.data.assets(item), dict[str, Asset])
+        assert_type(await planet.data.download(item, "ortho_udm2", "data"), DownloadedFiles)
+    requests = results.orders("visual", name="field", tools=[Clip(area), {"clip": {}}])
+    assert_type(requests, AsyncIterator[OrderRequest])
+    async for outcome in planet.orders.run(requests, to="data"):
+        assert_type(outcome, Outcome[DownloadedOrder])
+    assert_type(await planet.data.searches.list().collect(), list[Search])
+    assert_type(await planet.data.searches.create(SearchRequest("PSScene", filter_, name="mine")), Search)
 
 
 async def waiting(planet: Planet, order: Order) -> None:

@@ -160,13 +160,29 @@ def _parts(cls: Any) -> Callable[[bytes], Any]:
 @cache
 def _field_decoders(cls: Any) -> "list[tuple[attrs.Attribute[Any], Callable[[msgspec.Raw], Any]]]":
     types = get_type_hints(cls)  # without the constraints of msgspec
-    return [(field, _field_decoder(field.type, _first(types[field.name]))) for field in attrs.fields(cls)]
+    return [(field, _field_decoder(field, _first(types[field.name]))) for field in attrs.fields(cls)]
 
 
-def _field_decoder(constrained: Any, plain: Any) -> Callable[[msgspec.Raw], Any]:
+def _field_decoder(field: "attrs.Attribute[Any]", plain: Any) -> Callable[[msgspec.Raw], Any]:
     if plain in _FROM_TEXT:
         return partial(_from_text, _FROM_TEXT[plain])
-    return msgspec.json.Decoder(constrained).decode
+    decode_whole = msgspec.json.Decoder(field.type).decode
+    if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]  # a class, but typed as a function
+        return partial(_part, plain, decode_whole)
+    return decode_whole
+
+
+def _part(cls: type[T], decode_whole: Callable[[msgspec.Raw], T], raw: msgspec.Raw) -> T:
+    """Decode an optional record within another one; what does not fit in it costs only itself."""
+    try:
+        return decode_whole(raw)
+    except msgspec.ValidationError as error:
+        problem = error
+    try:
+        return _second_look(cls, bytes(raw), None, "$", "")
+    except DecodeError:
+        pass
+    raise problem
 
 
 def _from_text(read: Callable[[str], object], raw: msgspec.Raw) -> object:

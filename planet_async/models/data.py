@@ -5,7 +5,6 @@ See https://docs.planet.com/develop/apis/data/
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import cached_property
 from typing import Any, ClassVar
 
 from attrs import field, frozen
@@ -19,7 +18,7 @@ from planet_async.models.base import (
     optional_texts,
 )
 from planet_async.models.base import geometry as converted_geometry
-from planet_async.models.codec import NonEmpty, Timestamp, decode_part, read_by
+from planet_async.models.codec import NonEmpty, Timestamp, read_by
 from planet_async.models.data_filter import AndFilter, Filter, read_filter
 from planet_async.models.geometry import to_geojson
 
@@ -27,36 +26,83 @@ from planet_async.models.geometry import to_geojson
 
 
 @frozen
-class _Properties(Record):
+class ItemProperties(Record):
+    """The properties that items have; others, which depend on the type of the item, are in `Item.raw`.
+
+    `cloud_cover` and `anomalous_pixels` are fractions from 0 to 1; what ends in `_percent` is from 0 to 100.
+    """
+
     item_type: str = ""
     acquired: Timestamp | None = None
-    published: Timestamp | None = None
-    updated: Timestamp | None = None
+    published: Timestamp | None = field(default=None, repr=False)
+    updated: Timestamp | None = field(default=None, repr=False)
     cloud_cover: float | None = None
+    cloud_percent: float | None = field(default=None, repr=False)
+    clear_percent: float | None = field(default=None, repr=False)
+    clear_confidence_percent: float | None = field(default=None, repr=False)
+    visible_percent: float | None = field(default=None, repr=False)
+    visible_confidence_percent: float | None = field(default=None, repr=False)
+    shadow_percent: float | None = field(default=None, repr=False)
+    snow_ice_percent: float | None = field(default=None, repr=False)
+    heavy_haze_percent: float | None = field(default=None, repr=False)
+    light_haze_percent: float | None = field(default=None, repr=False)
+    anomalous_pixels: float | None = field(default=None, repr=False)
+    gsd: float | None = field(default=None, repr=False)
+    pixel_resolution: float | None = field(default=None, repr=False)
+    view_angle: float | None = field(default=None, repr=False)
+    satellite_azimuth: float | None = field(default=None, repr=False)
+    sun_azimuth: float | None = field(default=None, repr=False)
+    sun_elevation: float | None = field(default=None, repr=False)
+    ground_control: bool | None = field(default=None, repr=False)
+    instrument: str | None = field(default=None, repr=False)
+    provider: str | None = field(default=None, repr=False)
+    satellite_id: str | None = field(default=None, repr=False)
+    strip_id: str | None = field(default=None, repr=False)
+    publishing_stage: str | None = field(default=None, repr=False)
+    quality_category: str | None = field(default=None, repr=False)
 
 
 @frozen(eq=False)
 class Item(Resource):
-    """An item of the catalog, such as a scene: a GeoJSON Feature.
+    """An item of the catalog, such as a scene: a GeoJSON Feature, which can be passed as a geometry.
 
-    `assets` are the types of the assets that have been published, and `permissions` what you may do with
-    them.  An item can be passed wherever a geometry goes.
+    Its `links` have the address of a picture, the ``thumbnail``.
 
     See https://docs.planet.com/develop/apis/data/items/
     """
 
     id: NonEmpty
-    assets: tuple[str, ...] = field(default=(), repr=False)
+    properties: ItemProperties = field(factory=ItemProperties)
 
     @property
-    def properties(self) -> Mapping[str, Any]:
-        """All properties; which there are depends on the type of the item."""
-        return self._mapping("properties") or {}
+    def item_type(self) -> str:
+        """The type of the item, such as ``"PSScene"``."""
+        return self.properties.item_type
 
     @property
-    def geometry(self) -> Mapping[str, Any] | None:
-        """The footprint, as GeoJSON."""
-        return self._mapping("geometry")
+    def acquired(self) -> datetime | None:
+        """When the image was taken."""
+        return self.properties.acquired
+
+    @property
+    def published(self) -> datetime | None:
+        """When the item was published."""
+        return self.properties.published
+
+    @property
+    def updated(self) -> datetime | None:
+        """When the item was last changed."""
+        return self.properties.updated
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """The share that is covered by clouds, from 0 to 1."""
+        return self.properties.cloud_cover
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The types of the assets that have been published."""
+        return _words(self.raw.get("assets"))
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -64,38 +110,9 @@ class Item(Resource):
         return _words(self.raw.get("_permissions"))
 
     @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``; `thumbnail` is the address of a picture."""
-        return self._mapping("_links") or {}
-
-    @cached_property
-    def _known(self) -> _Properties:
-        return decode_part(_Properties, self.properties, where="$.properties")
-
-    @property
-    def item_type(self) -> str:
-        """The type of the item, such as ``"PSScene"``."""
-        return self._known.item_type
-
-    @property
-    def acquired(self) -> datetime | None:
-        """When the image was taken."""
-        return self._known.acquired
-
-    @property
-    def published(self) -> datetime | None:
-        """When the item was published."""
-        return self._known.published
-
-    @property
-    def updated(self) -> datetime | None:
-        """When the item was last changed."""
-        return self._known.updated
-
-    @property
-    def cloud_cover(self) -> float | None:
-        """The share that is covered by clouds, from 0 to 1."""
-        return self._known.cloud_cover
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The footprint, as GeoJSON."""
+        return self._mapping("geometry")
 
     @property
     def __geo_interface__(self) -> Mapping[str, Any]:
@@ -134,11 +151,6 @@ class Asset(Resource):
         """What you may do: ``("download",)`` or nothing; None where the API does not say."""
         found = self.raw.get("_permissions")
         return None if found is None else _words(found)
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -224,11 +236,6 @@ class Search(Resource):
     def geometry(self) -> Mapping[str, Any] | None:
         """The area, or the references to it."""
         return self._mapping("geometry")
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 def _item_types(value: str | Iterable[str]) -> tuple[str, ...]:

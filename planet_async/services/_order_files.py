@@ -4,8 +4,8 @@ import logging
 import posixpath
 import sys
 import unicodedata
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -78,7 +78,7 @@ async def download_order(
     expected: Mapping[str, ManifestFile] = {}
     manifest = next((result for result in results if _in_manifest(order.id, result.name) == _MANIFEST), None)
     if manifest is not None:
-        # A manifest has no checksum to compare: it is fetched anew, over that of an earlier call.
+        # A manifest has no checksum to compare: it is fetched again, over that of an earlier call.
         file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
         downloaded.append(await fetch(file=file, overwrite=True))
         expected = await _expected_files(downloaded[0], order.id, api.config.max_body_bytes)
@@ -169,16 +169,11 @@ def _in_manifest(order_id: str, name: str) -> str:
     return str(path.relative_to(order_id) if path.is_relative_to(order_id) else path)
 
 
-@asynccontextmanager
-async def open_result(api: Api, result: OrderResult) -> AsyncGenerator[OpenFile]:
+def open_result(api: Api, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
     """Open one file of an order; see `Orders.open`."""
     if not result.location:
         raise OrderNotDownloadable(f"{result.name} has no link to download it from")
-    response = await api.transport.send(_link(api, result))
-    try:
-        yield OpenFile(result.name, response)
-    finally:
-        await response.aclose()
+    return api.open(_link(api, result), lambda _: result.name)
 
 
 def downloadable(order: Order) -> list[OrderResult]:

@@ -1,27 +1,14 @@
 """Basemaps: mosaics of many scenes, cut into quads.
 
-| method | route below /basemaps/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `get` | GET /mosaics/{id}, or the list for a name | basemaps |
-| `list` | GET /mosaics | basemaps |
-| `series` | GET /series | basemaps |
-| `get_series` | GET /series/{id}, or the list for a name | basemaps |
-| `series_mosaics` | GET /series/{id}/mosaics | basemaps |
-| `quads` | GET /mosaics/{id}/quads, POST /mosaics/{id}/quads/search | basemaps |
-| `count_quads` | the same, with `summary` | basemaps |
-| `get_quad` | GET /mosaics/{id}/quads/{quad_id} | basemaps |
-| `contributions` | GET /mosaics/{id}/quads/{quad_id}/items | basemaps |
-| `download` | GET /mosaics/{id}/quads/{quad_id}/full | basemaps |
-
 Basemaps can be ordered, too (`BasemapProduct`), with checksums: better for many quads.
 """
 
 import builtins
 import re
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import TypeVar, Unpack
 from uuid import UUID
 
 from planet_async._tasks import fetch_all, run_in_thread
@@ -36,6 +23,7 @@ from planet_async.models.json import finite
 from planet_async.paging import MOSAICS_PAGES, QUADS_PAGES, SERIES_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._query import (
+    Params,
     checked_id,
     filter_params,
     many,
@@ -244,11 +232,18 @@ class Basemaps:
         await fetch_all([partial(fetch, target, quad) for target, quad in paths.items()], concurrency)
         return [_path_of(quad, folder) for quad in found]
 
-    async def _get(self, cls: type[T], route: str, operation: str, name_or_id: str | UUID, list_: Any) -> T:
+    async def _get(
+        self,
+        cls: type[T],
+        route: str,
+        operation: str,
+        name_or_id: str | UUID,
+        list_: Callable[..., Paginator[T]],
+    ) -> T:
         name = text("the name or id", str(name_or_id) if isinstance(name_or_id, UUID) else name_or_id)
         if _is_uuid(name):
             return await self._api.call(cls, "GET", f"{route}/{name}", operation)
-        found: T | None = await list_(name__is=name).first()
+        found = await list_(name__is=name).first()
         if found is None:
             noun = cls.__name__.lower()
             request = self._api.request("GET", route, operation)
@@ -261,7 +256,7 @@ class Basemaps:
         bbox: Sequence[float] | None,
         geometry: object,
         operation: str,
-        query: Any,
+        query: Params,
     ) -> Request:
         quads = f"{_MOSAICS}/{_mosaic_id(mosaic)}/quads"
         if (bbox is None) == (geometry is None):

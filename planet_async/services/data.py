@@ -1,20 +1,4 @@
-"""Data: the catalog of items, such as scenes, and their assets.
-
-| method | route below /data/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `search` | POST /quick-search | data/reference |
-| `stats` | POST /stats | data/reference |
-| `get` | GET /item-types/{type}/items/{id} | data/reference |
-| `assets` | GET /item-types/{type}/items/{id}/assets | data/reference |
-| `coverage` | POST /item-types/{type}/items/{id}/coverage | data/reference |
-| `activate` | GET the link of an asset | data/reference |
-| `wait`, `wait_many` | GET /item-types/{type}/items/{id}/assets | data/reference |
-| `download`, `open` | GET the location of an asset | data/reference |
-| `item_types`, `asset_types` | GET /item-types, /asset-types, or those below a type | data/reference |
-| `searches.create`, `searches.list` | POST, GET /searches | data/reference |
-| `searches.get`, `searches.update`, `searches.delete` | GET, PUT, DELETE /searches/{id} | data/reference |
-| `searches.run` | GET /searches/{id}/results | data/reference |
-"""
+"""Data: the catalog of items, such as scenes, and their assets."""
 
 import hashlib
 import re
@@ -41,7 +25,6 @@ from planet_async.errors import (
     AssetNotDownloadable,
     DecodeError,
     InvalidRequest,
-    NotFound,
     PlanetError,
     StatusUnreachable,
     Unauthorized,
@@ -174,12 +157,15 @@ class SearchResults(Paginator[Item]):
         bundle = product_bundle if isinstance(product_bundle, str) else [*product_bundle]
         name = text("name", name)
 
+        # Read once: the tools may come from a generator.
+        template = OrderRequest(name, [SceneProduct(["any"], "PSScene", bundle)], **options)
+        checked_body(OrderRequest, template)
+
         def make(item_type: str, ids: Sequence[str]) -> OrderRequest:
-            unnamed = OrderRequest("", [SceneProduct(ids, item_type, bundle)], **options)
+            unnamed = evolve(template, name="", products=[SceneProduct(ids, item_type, bundle)])
             digest = hashlib.sha256(to_json(redacted(unnamed.to_dict()))).hexdigest()[:_DIGEST]
             return evolve(unnamed, name=f"{name} {item_type} {digest}")
 
-        checked_body(OrderRequest, make("PSScene", ["any"]))
         sort = dict(self._first.params).get("_sort") or "published asc"
         kept = [param for param in self._first.params if param[0] != "_sort"]
         first = evolve(self._first, params=(*kept, ("_sort", sort)))
@@ -568,13 +554,19 @@ class Data:
 
     async def _activated(self, asset: Asset, *, timeout: float | None) -> Asset:
         """Return the asset once it is active, which it may be already."""
+        clock = self._api.clock
+        deadline = inf if timeout is None else clock.monotonic() + timeout
         while not (asset.status is AssetStatus.ACTIVE and asset.location):
             if asset.status is not AssetStatus.ACTIVATING:
                 asset = await self.activate(asset)
+            left = None if timeout is None else max(0.0, deadline - clock.monotonic())
             try:
-                return await self._wait(asset, timeout)
-            except StatusUnreachable:  # it has expired meanwhile
-                asset = await self._reread(asset)
+                return await self._wait(asset, left)
+            except (StatusUnreachable, WaitTimeout):
+                is_late = clock.monotonic() >= deadline
+            if is_late:
+                raise _late(asset, timeout)
+            asset = await self._reread(asset)  # it has expired since
         return asset
 
     async def _renewed(self, asset: Asset, *, timeout: float | None) -> Asset:
@@ -605,9 +597,7 @@ class Data:
         except WaitTimeout:
             found = None
         if found is None:
-            raise WaitTimeout(
-                f"{described(asset)} is not active after {timeout:g} s", hint="Wait for it again, or later."
-            )
+            raise _late(asset, timeout)
         now = found.assets.get(asset.type)
         if now is None:
             raise AssetNotDownloadable(f"{described(asset)} is not published any more")
@@ -710,12 +700,7 @@ class Searches:
 
     async def delete(self, search_id: str | UUID) -> None:
         """Delete a saved search."""
-        request = self._api.request("DELETE", _search_path(search_id), "data.delete_search")
-        try:
-            await self._api.send(request)
-        except NotFound as error:
-            if error.attempts == 1:
-                raise  # else the first attempt was acted on, and its response lost
+        await self._api.delete(_search_path(search_id), "data.delete_search")
 
     def run(
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None
@@ -782,6 +767,11 @@ def _asset(value: object) -> Asset:
     except DecodeError as error:
         problem = error.message
     raise InvalidRequest(f"this is no asset: {problem}; nothing was sent")
+
+
+def _late(asset: Asset, timeout: float | None) -> WaitTimeout:
+    message = f"{described(asset)} is not active after {timeout:g} s"
+    return WaitTimeout(message, hint="Its activation goes on; wait for it again, or later.")
 
 
 def _key(asset: Asset) -> str:

@@ -108,9 +108,9 @@ async def test_a_search_finds_what_its_filter_says(clock: FakeClock) -> None:
     assert times == sorted(times)
     for each in found:
         assert each.item_type == "PSScene"
-        assert each.cloud_cover is not None
-        assert each.cloud_cover < 0.1
-        assert each.properties["instrument"] != "PS2"
+        assert each.properties.cloud_cover is not None
+        assert each.properties.cloud_cover < 0.1
+        assert each.properties.instrument != "PS2"
         assert "assets.ortho_udm2:download" in each.permissions
         assert each.__geo_interface__["geometry"] == each.geometry
     assert await planet.data.search(["PSScene"], filter=ALLOWED, geometry=FIELD).first() is not None
@@ -156,6 +156,20 @@ async def test_a_search_is_sent_again(clock: FakeClock) -> None:
     simulator.faults.add(lost("data.search"))
     simulator.faults.add(Fault(operation="data.search", status=500, times=1))
     assert [each.id async for each in planet.data.search("PSScene", filter=ALLOWED)] == expected
+
+
+async def test_the_next_page_is_fetched_while_the_caller_works(clock: FakeClock) -> None:
+    """A search takes as long as its pages do one after the other, though each is worked on for 40 ms."""
+    simulator, planet = simulated(clock)
+    simulator.faults.add(Fault(delay=0.05))
+    began, number = clock.monotonic(), 0
+    async for _ in planet.data.search("PSScene", page_size=10):
+        number += 1
+        if not number % 10:
+            await clock.sleep(0.04)
+    pages = simulator.requests["data.search"] + simulator.requests["data.results"]
+    assert pages > 20
+    assert clock.monotonic() - began <= 1.05 * 0.05 * pages
 
 
 async def test_a_used_up_quota_is_not_repeated() -> None:
@@ -206,7 +220,7 @@ async def test_coverage_is_asked_for_until_it_is_complete(clock: FakeClock) -> N
     found = await planet.data.search("PSScene", filter=ALLOWED).first()
     assert found is not None
     coverage = await planet.data.coverage(found, FIELD, band="cloud")
-    assert coverage.clear_percent == found.properties["cloud_percent"]
+    assert coverage.clear_percent == found.properties.cloud_percent
     assert simulator.requests["data.coverage"] == 2
     assert (await planet.data.coverage(found, FIELD, mode="estimate")).status == "complete"
     with pytest.raises(WaitTimeout, match="the coverage is pending after 0 s"):
@@ -284,9 +298,12 @@ async def test_the_same_items_give_the_same_requests() -> None:
     grown = await requests_of(page(item(2), item(1), item(3), item(0, published=later)), items_per_order=2)
     assert grown[0] == first[0]
     assert grown[1].name != first[1].name
-    clipped = await requests_of(page(item(1), item(2)), tools=[Clip(FIELD)], name="field 7")
+    tools = (Clip(area) for area in [FIELD])
+    clipped = await requests_of(page(*map(item, range(4))), items_per_order=2, tools=tools, name="field 7")
+    assert [each.tools for each in clipped] == [(Clip(FIELD),)] * 2
     assert clipped[0].name.startswith("field 7 PSScene ")
-    assert clipped[0].name[-12:] != first[0].name[-12:]
+    plain = await requests_of(page(item(0), item(1)))
+    assert clipped[0].name[-12:] != plain[0].name[-12:]
 
 
 # --- Saved searches
@@ -435,6 +452,20 @@ async def test_a_wait_ends_where_nothing_comes(clock: FakeClock) -> None:
         await planet.data.wait(asset, timeout=100)
     outcomes = [outcome async for outcome in planet.data.wait_many([asset, asset], timeout=0)]
     assert [type(outcome.error) for outcome in outcomes] == [WaitTimeout, WaitTimeout]
+
+
+async def test_a_download_ends_where_no_activation_helps(tmp_path: Path) -> None:
+    """An asset that stays inactive, whatever is sent, is activated again until the time is over."""
+
+    def respond(request: Request) -> Response:
+        if request.operation == "data.activate":
+            return reply(202)
+        return reply(json={"ortho_udm2": asset("inactive")})
+
+    network, planet = answering(respond)
+    with pytest.raises(WaitTimeout, match="is not active after 200 s"):
+        await planet.data.download(("PSScene", "a"), "ortho_udm2", tmp_path, timeout=200)
+    assert 5 < sum(request.operation == "data.activate" for request in network.requests) < 20
 
 
 async def test_the_missing_permission_is_named(clock: FakeClock, tmp_path: Path) -> None:
