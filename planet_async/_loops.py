@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -61,10 +62,16 @@ class Shutdown:
         self._what = what
         self._running = PerLoop(_Running)
 
-    async def run(self, work: Awaitable[T], request: Request | None = None) -> T:
-        """Await `work`; raise ClientClosed if `close` is called before it is done."""
+    async def run(self, work: Awaitable[T], request: Request | None = None, *, seconds: float = inf) -> T:
+        """Await `work`.
+
+        Raises:
+            ClientClosed: `close` was called before it was done.
+            TimeoutError: it took longer than `seconds`.
+        """
         running = self._running.here()
-        with anyio.CancelScope() as scope:
+        deadline = inf if seconds == inf else anyio.current_time() + seconds
+        with anyio.CancelScope(deadline=deadline) as scope:
             running.scopes.add(scope)
             try:
                 return await work
@@ -72,6 +79,8 @@ class Shutdown:
                 running.scopes.discard(scope)
                 if self.closed and not running.scopes:
                     running.ended.set()
+        if not self.closed:
+            raise TimeoutError
         raise self.interrupted(request)
 
     async def close(self) -> None:

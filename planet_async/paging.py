@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _LONGEST_LINK = 8_000  # characters; servers do not take longer ones
 _ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
+_TURNS = 6  # of the event loop, until a request is with the network
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 _MOST_PAGES = 20_000
 
@@ -265,7 +266,10 @@ class _Items(AsyncIterator[T]):
         while True:
             for item in self._items:
                 return item
-            self._items = iter(await anext(self._pages))
+            page = await anext(self._pages)
+            for _ in range(_TURNS):  # the next page is requested before the items of this one are decoded
+                await anyio.lowlevel.checkpoint()
+            self._items = iter(page)
 
     async def aclose(self) -> None:
         """End the fetching, and wait until it has ended."""

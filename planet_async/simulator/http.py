@@ -59,8 +59,7 @@ class ServerRequest:
 class ServerResponse:
     """A response of the server; `start` and `stop` select a part of a file.
 
-    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.  Without
-    a Content-Length (`has_length`) the client cannot see that a body was cut.
+    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.
     """
 
     status: int
@@ -70,13 +69,11 @@ class ServerResponse:
     stop: int | None = None
     cut: int | None = None
     bytes_per_second: float | None = None
-    has_length: bool = True
 
     @property
     def all_headers(self) -> Mapping[str, str]:
         """The headers, with the length of the body."""
-        length = {"content-length": str(self.length)} if self.has_length else {}
-        return {**self.headers, **length}
+        return {**self.headers, "content-length": str(self.length)}
 
     @property
     def length(self) -> int:
@@ -98,7 +95,7 @@ class ServerResponse:
         for chunk in content.chunks(self.start, end):
             for place in range(0, len(chunk), step):
                 yield chunk[place : place + step]
-        if end < stop and self.has_length:
+        if end < stop:
             raise Dropped
 
     @property
@@ -288,8 +285,7 @@ class Content:
             base += len(part)
 
     def digests(self, *names: str) -> Mapping[str, str]:
-        """Return the checksums of those names, md5 and sha256 by default, in hexadecimal."""
-        names = names or ("md5", "sha256")
+        """Return the checksums of those names in hexadecimal."""
         key = " ".join(names)
         if key not in self._digests:
             hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}

@@ -104,11 +104,13 @@ class Clients(Generic[C]):
         has_response = False
         try:
             client = await self._client(here, request)
-            with anyio.move_on_after(self._head_seconds):
-                response = await self._shutdown.run(translating(act(client), translate), request)
-                has_response = True
-                return response, release
-            raise TransportTimeout("the response did not begin in time", request=request)
+            acting = translating(act(client), translate)
+            try:
+                response = await self._shutdown.run(acting, request, seconds=self._head_seconds)
+            except TimeoutError:
+                raise TransportTimeout("the response did not begin in time", request=request) from None
+            has_response = True
+            return response, release
         finally:
             if not has_response:
                 release()
