@@ -6,23 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from planet_async import Contribution, Mosaic, Planet, Quad, Series
+from planet_async.cli.input import read_geometry
+from planet_async.cli.options import Geometry, Limit, NameContains, Overwrite, PageSize, time_option
 from planet_async.cli.output import Json, ProgressDisplay, View, print_json, stdout, wants_json
-from planet_async.cli.runner import (
-    Command,
-    Geometry,
-    Limit,
-    NameContains,
-    Overwrite,
-    PageSize,
-    named,
-    print_list,
-    print_paths,
-    read_geometry,
-    show_list,
-    show_one,
-    time_option,
-    with_planet,
-)
+from planet_async.cli.runner import Command, named, print_list, print_paths, show_list, show_one, with_planet
 
 VIEW = View[Mosaic](
     "mosaics",

@@ -30,6 +30,17 @@ from planet_async import (
     where,
 )
 from planet_async.cli.catalog import complete_item_type
+from planet_async.cli.input import read_geometry, read_items, read_objects, read_request
+from planet_async.cli.options import (
+    SOURCE,
+    AnyPageSize,
+    Folder,
+    Geometry,
+    Limit,
+    Overwrite,
+    Timeout,
+    geometry_option,
+)
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
@@ -41,25 +52,13 @@ from planet_async.cli.output import (
     print_table,
     wants_json,
 )
+from planet_async.cli.process import reporting
 from planet_async.cli.runner import (
-    SOURCE,
-    AnyPageSize,
     Command,
-    Folder,
-    Geometry,
-    Limit,
-    Overwrite,
     Results,
-    Timeout,
     act_on_each,
     for_each,
-    geometry_option,
     named,
-    read_geometry,
-    read_items,
-    read_objects,
-    read_request,
-    reporting,
     run_only,
     show_list,
     show_one,

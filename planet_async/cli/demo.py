@@ -33,6 +33,7 @@ from planet_async import (
     Schedule,
     where,
 )
+from planet_async.cli.input import InputRequest, read_requests
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
     Json,
@@ -45,7 +46,8 @@ from planet_async.cli.output import (
     stdout,
     wants_json,
 )
-from planet_async.cli.runner import FAILED, InputRequest, for_each, read_requests, reporting, run_async
+from planet_async.cli.process import FAILED, reporting, run_async
+from planet_async.cli.runner import for_each
 from planet_async.cli.simulate import require_server
 from planet_async.simulator import Limits, OrderPlan, Simulator
 

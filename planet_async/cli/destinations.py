@@ -5,18 +5,10 @@ from typing import Annotated
 import typer
 
 from planet_async import CloudDestination, DestinationRequest
+from planet_async.cli.input import read_request
+from planet_async.cli.options import SOURCE, Limit, Requests
 from planet_async.cli.output import Json, View
-from planet_async.cli.runner import (
-    SOURCE,
-    Limit,
-    Requests,
-    create_each,
-    named,
-    read_request,
-    run_only,
-    show_list,
-    show_one,
-)
+from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
 
 VIEW = View[CloudDestination](
     "destinations",

@@ -5,19 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
+from planet_async.cli.input import read_request, read_requests
+from planet_async.cli.options import REQUESTS, Limit, PageSize
 from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, wants_json
-from planet_async.cli.runner import (
-    REQUESTS,
-    Command,
-    Limit,
-    PageSize,
-    read_request,
-    read_requests,
-    run_only,
-    show_list,
-    show_one,
-    with_planet,
-)
+from planet_async.cli.runner import Command, run_only, show_list, show_one, with_planet
 
 _M2 = 1e6  # of a square kilometre
 

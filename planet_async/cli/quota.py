@@ -5,17 +5,9 @@ from typing import Annotated
 import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
+from planet_async.cli.options import Filters, Limit, PageSize, parse_filters
 from planet_async.cli.output import Json, View, measure, print_table
-from planet_async.cli.runner import (
-    Filters,
-    Limit,
-    PageSize,
-    can_ask,
-    named,
-    parse_filters,
-    show_list,
-    show_one,
-)
+from planet_async.cli.runner import can_ask, named, show_list, show_one
 
 
 def _amount(amount: Amount | None) -> str | None:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.output import Json, print_json, stdout, wants_json
-from planet_async.cli.runner import reporting, run_async
+from planet_async.cli.process import reporting, run_async
 from planet_async.http import origin
 from planet_async.simulator import Limits, OrderPlan, Simulator
 

@@ -8,17 +8,17 @@ from attrs import asdict
 
 from planet_async import Planet
 from planet_async.cli.catalog import complete_item_type, item_types
-from planet_async.cli.output import (
-    Json,
-    View,
-    print_csv,
-    print_json,
-    print_table,
-    state_text,
-    stdout,
-    wants_json,
+from planet_async.cli.input import (
+    id_argument,
+    ids_argument,
+    print_request,
+    read_geometry,
+    read_objects,
+    read_request,
+    read_requests,
+    uuid_of,
 )
-from planet_async.cli.runner import (
+from planet_async.cli.options import (
     INTERVAL,
     SOURCE,
     ChangesFile,
@@ -32,33 +32,37 @@ from planet_async.cli.runner import (
     NameContains,
     PageSize,
     Requests,
-    Results,
     SortBy,
     Timeout,
     UserId,
     Yes,
+    geometry_option,
+    time_option,
+    words_option,
+)
+from planet_async.cli.output import (
+    Json,
+    View,
+    print_csv,
+    print_json,
+    print_table,
+    state_text,
+    stdout,
+    wants_json,
+)
+from planet_async.cli.process import reporting
+from planet_async.cli.runner import (
+    Results,
     act_on_each,
     confirm_bulk,
     create_each,
-    geometry_option,
     hosting_of,
-    id_argument,
-    ids_argument,
     named,
     print_list,
-    print_request,
-    read_geometry,
-    read_objects,
-    read_request,
-    read_requests,
-    reporting,
     show_list,
     show_one,
-    time_option,
-    uuid_of,
     wait_for_each,
     with_planet,
-    words_option,
 )
 from planet_async.models.codec import checked_body
 from planet_async.models.subscription_request import SubscriptionRequest

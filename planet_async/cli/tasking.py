@@ -19,6 +19,21 @@ from planet_async import (
     TaskingOrderRequest,
     TaskingStatus,
 )
+from planet_async.cli.input import id_argument, ids_argument, read_id, read_request, read_requests, uuid_of
+from planet_async.cli.options import (
+    REQUESTS,
+    AnyPageSize,
+    ChangesFile,
+    Filters,
+    Limit,
+    Name,
+    NameContains,
+    Requests,
+    Timeout,
+    parse_filters,
+    time_option,
+    words_option,
+)
 from planet_async.cli.output import (
     Json,
     View,
@@ -32,32 +47,14 @@ from planet_async.cli.output import (
     wants_json,
 )
 from planet_async.cli.runner import (
-    REQUESTS,
-    AnyPageSize,
-    ChangesFile,
-    Filters,
-    Limit,
-    Name,
-    NameContains,
-    Requests,
     Results,
-    Timeout,
     act_on_each,
     create_each,
-    id_argument,
-    ids_argument,
     named,
-    parse_filters,
-    read_id,
-    read_request,
-    read_requests,
     show_list,
     show_one,
-    time_option,
-    uuid_of,
     wait_for_each,
     with_planet,
-    words_option,
 )
 
 
