@@ -108,7 +108,7 @@ def get(context: typer.Context, mosaic: MosaicName, json: Json = False) -> None:
 
     [dim]planet-async basemaps get global_monthly_2026_01_mosaic[/]
     """
-    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW, json=json)
 
 
 def quads(
@@ -252,7 +252,7 @@ def get_series(context: typer.Context, series: SeriesName, json: Json = False) -
 
     [dim]planet-async basemaps series get 'Global Monthly'[/]
     """
-    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES.print_panel, json=json)
+    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES, json=json)
 
 
 def series_mosaics(

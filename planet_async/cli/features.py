@@ -91,7 +91,7 @@ def create(
             title_property=title_property,
             description_property=description_property,
         ),
-        COLLECTIONS.print_panel,
+        COLLECTIONS,
         json=json,
     )
 
@@ -101,7 +101,7 @@ def get(context: typer.Context, collection: Collection, json: Json = False) -> N
 
     [dim]planet-async features collections get fields-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS.print_panel, json=json)
+    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS, json=json)
 
 
 def list_(
@@ -159,7 +159,7 @@ def update(
             title_property=title_property,
             description_property=description_property,
         ),
-        COLLECTIONS.print_panel,
+        COLLECTIONS,
         json=json,
     )
 
@@ -228,7 +228,7 @@ def get_item(
     [dim]planet-async features items get pl:features/my/fields-4xkQ1/7[/]
     """
     parent, id_ = _reference(collection, feature)
-    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS.print_panel, json=json)
+    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS, json=json)
 
 
 def list_items(

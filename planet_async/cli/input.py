@@ -11,15 +11,8 @@ from typing import Any
 import typer
 from attrs import evolve, frozen
 
-from planet_async import (
-    InvalidRequest,
-    UnknownKeyWarning,
-)
-from planet_async.cli.output import (
-    clean,
-    print_error,
-    print_json,
-)
+from planet_async import InvalidRequest, UnknownKeyWarning
+from planet_async.cli.output import clean, print_error, print_json
 from planet_async.cli.process import reporting
 from planet_async.models.codec import checked_body
 from planet_async.models.geometry import to_geojson

@@ -75,7 +75,9 @@ Timeout = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
 Folder = Annotated[
     Path,
-    typer.Option("--to", metavar="DIR", file_okay=False, help="The folder for the files; made if missing."),
+    typer.Option(
+        "--to", "--directory", metavar="DIR", file_okay=False, help="The folder for the files; it is made."
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
 

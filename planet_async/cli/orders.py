@@ -272,7 +272,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .state[/]
     """
-    show_one(context, lambda planet: planet.orders.get(order_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.orders.get(order_id), VIEW, json=json)
 
 
 def list_(

@@ -174,7 +174,7 @@ def reserve_bulk(
     show_one(
         context,
         lambda planet: planet.quota.reserve_bulk(product_id, aoi_ref or None, collection=collection_id),
-        JOBS.print_panel,
+        JOBS,
         json=json,
     )
 
@@ -215,7 +215,7 @@ def get(context: typer.Context, reservation_id: ReservationId, json: Json = Fals
 
     [dim]planet-async quota get 100[/]
     """
-    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS.print_panel, json=json)
+    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS, json=json)
 
 
 def jobs(
@@ -246,7 +246,7 @@ def get_job(context: typer.Context, job_id: JobId, json: Json = False) -> None:
 
     [dim]planet-async quota get-job 8016[/]
     """
-    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS.print_panel, json=json)
+    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, json=json)
 
 
 COMMANDS = named(

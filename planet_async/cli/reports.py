@@ -85,7 +85,7 @@ def get(context: typer.Context, report_id: ReportId, json: Json = False) -> None
 
     [dim]planet-async reports get 739389001 | jq .num_rows[/]
     """
-    show_one(context, lambda planet: planet.reports.get(report_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.reports.get(report_id), VIEW, json=json)
 
 
 def download(

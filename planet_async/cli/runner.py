@@ -13,14 +13,7 @@ import typer
 from attrs import evolve, field, frozen
 from rich.text import Text
 
-from planet_async import (
-    Config,
-    Outcome,
-    Paginator,
-    Planet,
-    PlanetError,
-    UnknownKeyWarning,
-)
+from planet_async import Config, Outcome, Paginator, Planet, PlanetError, UnknownKeyWarning
 from planet_async.auth.login import credentials_of_command
 from planet_async.cli.input import InputRequest, read_requests
 from planet_async.cli.output import (
@@ -99,14 +92,20 @@ T = TypeVar("T")
 
 
 def show_one(
-    context: typer.Context, get: Callable[[Planet], Awaitable[R]], show: Callable[[R], None], *, json: bool
+    context: typer.Context,
+    get: Callable[[Planet], Awaitable[R]],
+    show: View[R] | Callable[[R], None],
+    *,
+    json: bool,
 ) -> None:
-    """Print one thing: its JSON document, or what `show` prints for a person."""
+    """Print one thing: its JSON document, or for a person a panel, or what `show` prints."""
 
     async def work(planet: Planet) -> bool:
         found = await get(planet)
         if wants_json(json):
             print_json(found.raw)
+        elif isinstance(show, View):
+            show.print_panel(found)
         else:
             show(found)
         return True

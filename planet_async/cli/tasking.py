@@ -138,7 +138,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async tasking get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW, json=json)
 
 
 def list_(
@@ -197,9 +197,7 @@ def update(context: typer.Context, order_id: OrderId, file: ChangesFile, json: J
     [dim]planet-async tasking update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 changes.json[/]
     """
     changes = read_request(file, TaskingOrderChanges)
-    show_one(
-        context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW.print_panel, json=json
-    )
+    show_one(context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW, json=json)
 
 
 def cancel(context: typer.Context, order_ids: OrderIds, json: Json = False) -> None:
