@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
+from planet_async.cli.input import read_ids
 from planet_async.cli.options import Filters, Limit, PageSize, parse_filters
 from planet_async.cli.output import Json, View, measure, print_table
 from planet_async.cli.runner import can_ask, named, show_list, show_one
@@ -62,12 +63,22 @@ JOBS = View[QuotaJob](
     },
 )
 
+
+def _references(values: list[str] | None) -> list[str] | None:
+    return read_ids(values, str) if values else None
+
+
 Product = Annotated[
     int, typer.Option("--product-id", metavar="ID", help="A product of yours: see `quota products`.")
 ]
 Areas = Annotated[
     list[str] | None,
-    typer.Option("--aoi-ref", metavar="REF", help="A feature: pl:features/my/... Repeatable."),
+    typer.Option(
+        "--aoi-ref",
+        metavar="REF",
+        callback=_references,
+        help="A feature: pl:features/my/..., or - for those on standard input. Repeatable.",
+    ),
 ]
 Collection = Annotated[
     str | None, typer.Option("--collection-id", metavar="REF", help="All features of this collection.")
@@ -115,6 +126,9 @@ def estimate(
     """Show what a reservation would cost.
 
     [dim]planet-async quota estimate --product-id 123 --aoi-ref pl:features/my/fields-4xkQ1/7[/]
+
+    [dim]planet-async features items add fields-4xkQ1 fields.geojson | planet-async quota estimate
+    --product-id 123 --aoi-ref -[/]
     """
     show_one(
         context,
