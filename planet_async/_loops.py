@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
-from planet_async.errors import ClientClosed
+from planet_async.errors import ClientClosed, TransportTimeout
 from planet_async.http import Request
 
 T = TypeVar("T")
@@ -62,15 +62,12 @@ class Shutdown:
         self._what = what
         self._running = PerLoop(_Running)
 
-    async def run(self, work: Awaitable[T], request: Request | None = None, *, seconds: float = inf) -> T:
-        """Await `work`.
-
-        Raises:
-            ClientClosed: `close` was called before it was done.
-            TimeoutError: it took longer than `seconds`.
-        """
+    async def run(
+        self, work: Awaitable[T], request: Request | None = None, *, timeout: float | None = None
+    ) -> T:
+        """Await `work`; raise ClientClosed if `close` is called first, TransportTimeout after the timeout."""
         running = self._running.here()
-        deadline = inf if seconds == inf else anyio.current_time() + seconds
+        deadline = inf if timeout is None else anyio.current_time() + timeout
         with anyio.CancelScope(deadline=deadline) as scope:
             running.scopes.add(scope)
             try:
@@ -79,9 +76,9 @@ class Shutdown:
                 running.scopes.discard(scope)
                 if self.closed and not running.scopes:
                     running.ended.set()
-        if not self.closed:
-            raise TimeoutError
-        raise self.interrupted(request)
+        if self.closed:
+            raise self.interrupted(request)
+        raise TransportTimeout("the response did not begin in time", request=request)
 
     async def close(self) -> None:
         """Cancel the work in this event loop and wait until it has ended; other loops start nothing new."""

@@ -99,7 +99,7 @@ def check_permission(asset: Asset) -> None:
         missing = f"assets.{asset.type}:download"
         raise AssetNotDownloadable(
             f"{described(asset)} may not be downloaded: the permission {missing} is missing",
-            hint="Planet grants it with a plan; `where.permission()` finds what you may download.",
+            hint="The plan of the account has to include it.",
             missing_permission=missing,
         )
 

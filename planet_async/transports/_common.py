@@ -104,11 +104,8 @@ class Clients(Generic[C]):
         has_response = False
         try:
             client = await self._client(here, request)
-            acting = translating(act(client), translate)
-            try:
-                response = await self._shutdown.run(acting, request, seconds=self._head_seconds)
-            except TimeoutError:
-                raise TransportTimeout("the response did not begin in time", request=request) from None
+            sending = translating(act(client), translate)
+            response = await self._shutdown.run(sending, request, timeout=self._head_seconds)
             has_response = True
             return response, release
         finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import planet
 import pytest
 from issuer import CODE, REFRESH, Issuer, issuing
 
@@ -28,6 +29,7 @@ def test_a_user_logs_in_and_commands_use_the_login(
     assert CODE in ran.err
     assert "Logged in to the profile planet-user." in ran.err
     assert issuer.token not in ran.err
+    assert planet.Auth.from_profile("planet-user").is_initialized(), "Planet's own library finds the login"
     printed = run("auth", "print-token")
     assert (printed.code, printed.out, printed.err) == (0, f"{issuer.token}\n", "")
     simulator, seen = Simulator(), list[str | None]()
