@@ -14,6 +14,7 @@ import typer
 from rich.console import RenderableType
 
 from planet_async import (
+    Archive,
     BulkResult,
     DownloadedOrder,
     Order,
@@ -231,13 +232,14 @@ def request(
     --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
     found = read_items(items, item_type)
-    archive = {"archive_type": archive_type, "archive_filename": archive_filename}
-    archive = {key: value for key, value in archive.items() if value}
-    if single_archive or archive:
-        archive = {"archive_type": "zip", "archive_filename": "{{name}}_{{order_id}}.zip", **archive}
-    deliveries = {**(read_request(delivery, None).body if delivery else {}), **archive}
-    if archive:
-        deliveries["single_archive"] = single_archive
+    deliveries = dict(read_request(delivery, None).body) if delivery else {}
+    if archive_type or archive_filename or single_archive:
+        archive = Archive(
+            archive_type=archive_type or "zip",
+            archive_filename=archive_filename,
+            single_archive=single_archive,
+        )
+        deliveries |= archive.to_dict()
     if clip and tools:
         raise typer.BadParameter("pass --clip or --tools, not both")
     blocks: dict[str, Any] = {
@@ -247,15 +249,10 @@ def request(
         "notifications": {"email": True} if email else None,
         "metadata": {"stac": {}} if stac else None,
     }
+    product = {"product_bundle": ",".join([bundle, *(fallback_bundle or ())])}
     orders = [
         {
-            "products": [
-                {
-                    "item_ids": [*ids],
-                    "item_type": type_,
-                    "product_bundle": ",".join([bundle, *(fallback_bundle or ())]),
-                }
-            ],
+            "products": [{"item_ids": [*ids], "item_type": type_, **product}],
             **{key: block for key, block in blocks.items() if block},
         }
         for type_, all_ids in found.items()
