@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
-from planet_async.simulator.areas import box_of, square_kilometres
 from planet_async.simulator.context import Context, render
-from planet_async.simulator.geometry import read
+from planet_async.simulator.geometry import is_on_earth, polygon_of, read, square_kilometres
 from planet_async.simulator.http import (
     Refused,
     Route,
@@ -218,16 +217,14 @@ class FeaturesApi:
         """Propose valid geometries for one that is not; the real service has a convex hull, too [H]."""
         geometry: Any = _object(request).get("geometry")
         try:
-            read(geometry)
+            box = polygon_of(read(geometry).box)["coordinates"]
         except ValueError:
             return self._invalid(("invalid-geometry", "the geometry cannot be read"))
-        west, east, south, north = box_of(geometry)
-        box = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         polygons = (
             geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
         )
         simple = [[[round(x, 4), round(y, 4)] for x, y, *_ in polygons[0][0]]]
-        proposals = (("Bounding box", [box]), ("Simplified to ~10m", simple))
+        proposals = (("Bounding box", box), ("Simplified to ~10m", simple))
         features = [
             {
                 "type": "Feature",
@@ -289,10 +286,9 @@ class FeaturesApi:
             "pl:ref": f"{REFERENCE}{collection.id}",
         }
         if features := list(collection.features.values()):
-            boxes = [box_of(each.geometry) for each in features]
-            west, south = min(box[0] for box in boxes), min(box[2] for box in boxes)
-            east, north = max(box[1] for box in boxes), max(box[3] for box in boxes)
-            found["extent"] = {"spatial": {"bbox": [[west, south, east, north]]}}
+            wests, souths, easts, norths = zip(*(read(each.geometry).box for each in features), strict=True)
+            bbox = [min(wests), min(souths), max(easts), max(norths)]
+            found["extent"] = {"spatial": {"bbox": [bbox]}}
             found["area"] = sum(each.square_metres for each in features)
             found["feature_count"] = len(features)
         return found
@@ -342,7 +338,7 @@ def _problem(geometry: Any) -> tuple[str, str] | None:
         return "too-many-coordinates", f"More than {MAX_VERTICES} coordinates."
     if any(ring[0] != ring[-1] for ring in rings) or any(map(_crosses_itself, rings)):
         return "invalid-geometry", "A ring must be closed and must not cross itself."
-    if any(abs(x) > 180 or abs(y) > 90 for x, y in vertices):  # noqa: PLR2004 - degrees
+    if not is_on_earth(shape):
         return "invalid-geometry", "The coordinates must be longitude and latitude."
     return None
 

@@ -1,10 +1,11 @@
-"""Plane geometry in degrees, by which scenes and quads are selected.
+"""Plane geometry in degrees, by which scenes and quads are selected, and the areas that are imaged.
 
 Longitude and latitude are taken as a plane, in which nothing crosses the antimeridian.  For the convex
 footprints of scenes and quads the relations are exact, but for one case: a footprint that lies across the
 common border of two polygons of a MultiPolygon is not `within` it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,11 @@ from attrs import field, frozen
 Point = tuple[float, float]
 Ring = Sequence[Point]
 Box = tuple[float, float, float, float]
+"""West, south, east and north."""
 
+STRIP_WIDTH_KM = 5.0
+
+_KM_PER_DEGREE = 111.32
 _DEPTHS = {
     "Point": 0,
     "MultiPoint": 1,
@@ -96,8 +101,48 @@ def _coordinates(value: Any, depth: int, least: int) -> Any:
     return float(numbers[0]), float(numbers[1])
 
 
+def is_on_earth(shape: Shape) -> bool:
+    west, south, east, north = shape.box
+    return west >= -180 and south >= -90 and east <= 180 and north <= 90  # noqa: PLR2004 - degrees
+
+
+def imaged_area(geometry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the area that is imaged: a square around a point, a box around a line [H, as to size]."""
+    if geometry["type"] == "Polygon":
+        return dict(geometry)
+    west, south, east, north = read(geometry).box
+    high = STRIP_WIDTH_KM / 2 / _KM_PER_DEGREE
+    wide = high / max(0.01, math.cos(math.radians((south + north) / 2)))
+    return polygon_of((west - wide, south - high, east + wide, north + high))
+
+
+def polygon_of(box: Box) -> dict[str, Any]:
+    west, south, east, north = box
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [corners]}
+
+
+def square_kilometres(geometry: Mapping[str, Any]) -> float:
+    """Return the size of what is imaged: 25 for a point [H]; an estimate for the others."""
+    shape = read(geometry)
+    if shape.points:
+        return STRIP_WIDTH_KM**2
+    lines = sum(_length(a, b) for line in shape.lines for a, b in pairwise(line)) * STRIP_WIDTH_KM
+    return round(lines + sum(_size(polygon[0]) for polygon in shape.polygons), 3)
+
+
+def _length(a: Point, b: Point) -> float:
+    across = (b[0] - a[0]) * math.cos(math.radians((a[1] + b[1]) / 2))
+    return math.hypot(across, b[1] - a[1]) * _KM_PER_DEGREE
+
+
+def _size(ring: Ring) -> float:
+    doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
+    return abs(doubled) / 2 * _KM_PER_DEGREE**2 * math.cos(math.radians(ring[0][1]))
+
+
 def intersects(footprint: Footprint, shape: Shape) -> bool:
-    if _apart(footprint.box, shape.box):
+    if apart(footprint.box, shape.box):
         return False
     return (
         any(map(footprint.encloses, shape.points))
@@ -109,12 +154,12 @@ def intersects(footprint: Footprint, shape: Shape) -> bool:
 
 def contains(footprint: Footprint, shape: Shape) -> bool:
     """Return whether the shape lies in the footprint: all its vertices do, since the footprint is convex."""
-    return not _apart(footprint.box, shape.box) and all(map(footprint.encloses, shape.vertices()))
+    return not apart(footprint.box, shape.box) and all(map(footprint.encloses, shape.vertices()))
 
 
 def within(footprint: Footprint, shape: Shape) -> bool:
     """Return whether the footprint lies in one polygon of the shape."""
-    if _apart(footprint.box, shape.box):
+    if apart(footprint.box, shape.box):
         return False
     return any(
         all(_in_polygon(point, polygon) for point in footprint.ring)
@@ -141,13 +186,13 @@ def _box(points: Ring) -> Box:
     return min(across), min(up), max(across), max(up)
 
 
-def _apart(box: Box, other: Box) -> bool:
+def apart(box: Box, other: Box) -> bool:
     return box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1]
 
 
 def _crosses(footprint: Footprint, path: Ring, test: Callable[[Point, Point, Point, Point], bool]) -> bool:
     for a, b in pairwise(path):
-        if _apart(footprint.box, _box([a, b])):
+        if apart(footprint.box, _box([a, b])):
             continue
         if any(test(a, b, c, d) for c, d in pairwise(footprint.ring)):
             return True

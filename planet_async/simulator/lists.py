@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from planet_async.simulator.context import Interval, ListOrder
 from planet_async.simulator.http import Refused, ServerRequest, ServerResponse, json_response
+from planet_async.simulator.resources import Resource
 
 USER_ID = 1  # the only user of the only organization
 
@@ -73,16 +74,6 @@ def of_user(values: Sequence[str]) -> Test:
     return lambda _: values[-1] in {"all", str(USER_ID)}
 
 
-class Listed(Protocol):
-    """A resource in a list: it has a number, in the order of creation, and an id."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def id(self) -> str: ...
-
-
 Place = list[int | str]
 """The values that a resource is sorted by, and its number, which decides where they are equal."""
 
@@ -102,7 +93,7 @@ class Sorting:
     def is_by(self, name: str) -> bool:
         return len(self.fields) == 1 and self.fields[0][0] == name
 
-    def sort(self, resources: Iterable[Listed]) -> list[Any]:
+    def sort(self, resources: Iterable[Resource]) -> list[Any]:
         """Return resources, which are in the order of their numbers, sorted."""
         found = list(resources)
         if self.descending:
@@ -111,14 +102,14 @@ class Sorting:
             found.sort(key=self.gets[name][0], reverse=descending)
         return found
 
-    def is_beyond(self, resource: Listed, marker: Place) -> bool:
+    def is_beyond(self, resource: Resource, marker: Place) -> bool:
         downs = (*(descending for _, descending in self.fields), self.descending)
         for value, other, descending in zip(self._place(resource), marker, downs, strict=True):
             if value != other:
                 return bool(value < other) == descending  # type: ignore[operator]
         return False
 
-    def marker(self, resource: Listed) -> str:
+    def marker(self, resource: Resource) -> str:
         # The real marker is a time [H]; that would lose resources which share it.
         return base64.urlsafe_b64encode(msgspec.json.encode(self._place(resource))).decode()
 
@@ -133,7 +124,7 @@ class Sorting:
             raise ValueError("the page marker is not one of this list")
         return place
 
-    def _place(self, resource: Listed) -> Place:
+    def _place(self, resource: Resource) -> Place:
         return [*(self.gets[name][0](resource) for name, _ in self.fields), resource.number]
 
 
@@ -146,7 +137,7 @@ class Query:
     size: int
     marker: Place | None
 
-    def page(self, resources: Iterable[Listed], *, is_sorted: bool = False) -> tuple[list[Any], str | None]:
+    def page(self, resources: Iterable[Resource], *, is_sorted: bool = False) -> tuple[list[Any], str | None]:
         """Return the resources of the page, and the marker of the next one, if there is one."""
         found: Iterator[Any] = (each for each in resources if all(test(each) for test in self.tests))
         if not is_sorted:

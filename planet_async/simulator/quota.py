@@ -12,9 +12,9 @@ from typing import Any
 
 from attrs import define
 
-from planet_async.simulator.areas import square_kilometres
 from planet_async.simulator.context import Context, after
 from planet_async.simulator.features import REFERENCE
+from planet_async.simulator.geometry import square_kilometres
 from planet_async.simulator.http import (
     Refused,
     Route,

