@@ -13,6 +13,7 @@ from planet_async._version import __version__ as __version__
 from planet_async.auth.credentials import ApiKey as ApiKey
 from planet_async.auth.credentials import BearerToken as BearerToken
 from planet_async.auth.credentials import Credentials as Credentials
+from planet_async.auth.login import AuthProfile as AuthProfile
 from planet_async.auth.oauth import ClientCredentials as ClientCredentials
 from planet_async.auth.signed_by import SignedBy as SignedBy
 from planet_async.auth.signed_by import Signer as Signer

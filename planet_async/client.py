@@ -104,8 +104,8 @@ class Planet:
     Args:
         config: The settings; by default `Config()`.
         api_key: The key of a Planet account: the same as ``credentials=ApiKey(api_key)``.
-        credentials: An `ApiKey`, `BearerToken`, `ClientCredentials` or `SignedBy`. Without these and without
-            a key, the key is that of `PL_API_KEY`.
+        credentials: An `ApiKey`, `BearerToken`, `ClientCredentials`, `AuthProfile` or `SignedBy`. Without
+            these and without a key, the key is that of `PL_API_KEY`.
         transport: What sends the requests: "httpx", "httpx2" or "aiohttp" (faster, asyncio only); or an HTTP
             client of yours, an `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession`, to which
             `proxy`, `ca_file`, `client_cert` and `trust_env` of the config do not apply, and which is not
@@ -244,8 +244,8 @@ def _checked_credentials(api_key: str | None, credentials: Credentials | None) -
     if callable(getattr(credentials, "sign", None)) and not isinstance(credentials, type):
         return credentials
     raise InvalidRequest(
-        f"credentials must be ApiKey(...), BearerToken(...), ClientCredentials(...) or SignedBy(...), "
-        f"not {type_name(credentials)}",
+        f"credentials must be ApiKey(...), BearerToken(...), ClientCredentials(...), AuthProfile(...) or "
+        f"SignedBy(...), not {type_name(credentials)}",
         hint='Pass the key as Planet(api_key="...").' if isinstance(credentials, str) else "",
     )
 

@@ -2,11 +2,11 @@
 
 No API of Planet takes a key that would make a POST harmless to repeat.  So a create passes these states:
 
-    SENT ─────────── a response came ──▶ CREATED: the caller has its id, and nobody else is given it
+    SENT ─────────── a response came ──▶ CREATED: the caller has its id, and no other caller gets it
     SENT ─────────── refused, or never sent ──▶ the error is raised: nothing exists
     SENT ─────────── it may have been acted on, and no response says so ──▶ UNCONFIRMED
 
-    UNCONFIRMED ──── a list shows what was asked for, created since, and no caller has it ──▶ CREATED
+    UNCONFIRMED ──── a list shows what was requested, created since, and no caller has it ──▶ CREATED
     UNCONFIRMED ──── a list shows what may be it ──▶ UnsettledCreate, with the candidates
     UNCONFIRMED ──── the lists cannot be read, or there is no time ──▶ UnsettledCreate
     UNCONFIRMED ──── after `Config.consistency_delay` neither the list of the name nor that of all that was
@@ -73,8 +73,8 @@ _SECOND_LOOKUP_TIMES = (0.5, 1.0)  # the same, after it was sent again
 _LOOKUP_PAUSE = 1 / 3  # the same, after a lookup that failed
 
 _LOOKUPS_AT_ONCE = 20
-_INITIAL_LOOKUPS = 50.0  # that a service which answers nothing is sent: through an outage of a minute
-_LOOKUPS_PER_SKIP = 0.008  # further ones, for each that was not sent: of many who wait, some try
+_INITIAL_LOOKUPS = 50.0  # sent to a service that does not respond: through an outage of a minute
+_LOOKUPS_PER_SKIP = 0.008  # further ones, for each that was not sent: of many creates that wait, some try
 
 _NOISE = 1e-6  # degrees, and shares: services round
 _NEAR = 1e-2
@@ -186,10 +186,12 @@ class ExactlyOnce(Generic[T]):
             raise self._unsettled(created, why) from cause
 
     async def recover(self, body: bytes, seconds_ago: float, taken: Iterable[str] = ()) -> T | None:
-        """Return what a create made whose response nobody has, sent so long ago, as before a crash.
+        """Return what a create made whose response was lost, sent so long ago, as before a crash.
 
-        None: it may be sent again.  The ids `taken` are those of others.  Raises UnsettledCreate where it
-        cannot be told.
+        None: it may be sent again.  The ids `taken` have an owner.
+
+        Raises:
+            UnsettledCreate: It cannot be decided.
         """
         self.claim_ids(taken)
         async with self._registry().using(_name_of(body)) as lock, lock.exclusive():
@@ -300,7 +302,7 @@ class ExactlyOnce(Generic[T]):
             "the %s %r was created twice, since the first was listed late: %s is kept, %s was cancelled",
             *(noun, lost.name, first.id, second.id),
         )
-        return self._claim(first)  # the second stays known: nobody is to be given it
+        return self._claim(first)  # the second stays known: no caller may get it
 
     async def _look_up(self, lost: UnconfirmedCreate[T], times: Sequence[float] = _LOOKUP_TIMES) -> T | None:
         """Return what the create made, or None once the lists would show it; else raise UnsettledCreate."""
@@ -337,7 +339,7 @@ class ExactlyOnce(Generic[T]):
     async def _list_persistently(self, lost: UnconfirmedCreate[T], *, everything: bool) -> Lookup[T]:
         """List until a list comes: a service that loses one response may lose others.
 
-        One that answers nothing is sent few lookups, and the other creates wait until one is answered.
+        One that does not respond is sent few lookups, and the other creates wait until one has a response.
         """
         registry, failure = self._registry(), lost.cause
         for attempt in count():
@@ -361,7 +363,7 @@ class ExactlyOnce(Generic[T]):
                 else:
                     registry.note_response()
                     return lookup
-        why = "the service answers nothing" if failure is lost.cause else "looking it up failed, too"
+        why = "the service does not respond" if failure is lost.cause else "looking it up failed, too"
         if failure is not None and failure is not lost.cause:
             why += f" ({failure.message})"
         raise self._unsettled(lost, why) from failure
@@ -407,7 +409,7 @@ class ExactlyOnce(Generic[T]):
     def _lookup(self, lost: UnconfirmedCreate[T], date: datetime | None) -> Lookup[T]:
         """Return a lookup that knows when the create was acted on, by the clock that resources are dated by.
 
-        Creates that were answered have shown that clock.  Else it is taken for that of the responses' Date,
+        Creates with a response have shown that clock.  Else it is taken for that of the responses' Date,
         and where there is none for this machine's, by which nothing is certain.
         """
         ago = timedelta(seconds=self._clock.monotonic() - lost.sent + MARGIN)
@@ -531,7 +533,7 @@ class NameLock:
 class CreateRegistry:
     """The creates of one kind, of all clients of an address in an event loop.
 
-    It also limits the lookups: to some at a time (`lookups`), and to few where none is answered.
+    It also limits the lookups: to some at a time (`lookups`), and to few where none has a response.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -607,7 +609,7 @@ class CreateRegistry:
         return not self._begun and (newest is None or newest < self._clock.monotonic() - REMEMBERED)
 
     def may_look_up(self) -> bool:
-        """Return whether to send a lookup: rarely where no recent one was answered."""
+        """Return whether to send a lookup: rarely where no recent one had a response."""
         if self._lookups_left < 1:
             self._lookups_left += _LOOKUPS_PER_SKIP
             return False

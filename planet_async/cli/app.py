@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from planet_async import Config, InvalidRequest, __version__
 from planet_async.cli import (
+    auth,
     basemaps,
     data,
     destinations,
@@ -77,7 +78,8 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The API key is taken from PL_API_KEY. New here? Try [bold]planet-async demo[/]: it needs no key.",
+    epilog="The API key is taken from PL_API_KEY; or log in with [bold]planet-async auth login[/]. "
+    "New here? Try [bold]planet-async demo[/]: it needs no key.",
 )
 _GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "data": ("Find items, and download their assets.", data.COMMANDS),
@@ -94,6 +96,7 @@ _GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "quota": ("Show and reserve quota.", quota.COMMANDS),
     "tasking": ("Task satellites to take new imagery.", tasking.COMMANDS),
     "reports": ("List and download the usage reports of an organization.", reports.COMMANDS),
+    "auth": ("Log in with the account of a user.", auth.COMMANDS),
 }
 
 
@@ -181,6 +184,14 @@ def options(
             help="Also trust the certificate authorities in this PEM file, such as a company's.",
         ),
     ] = None,
+    auth_profile: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PL_AUTH_PROFILE",
+            metavar="NAME",
+            help="Use the login of this profile in ~/.planet, which `auth login` has saved.",
+        ),
+    ] = None,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -192,7 +203,7 @@ def options(
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
-    context.obj = Connection(base_url, proxy, ca_file)
+    context.obj = Connection(base_url, proxy, ca_file, auth_profile)
 
 
 def start(args: Sequence[str] | None) -> None:

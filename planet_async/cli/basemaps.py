@@ -141,24 +141,20 @@ def quads(
     """
     area = _area(bbox, geometry)
 
-    async def print_count(planet: Planet) -> bool:
-        total = await planet.basemaps.count_quads(mosaic, **area)
+    async def work(planet: Planet) -> bool:
+        found = await planet.basemaps.get(mosaic)
+        if not count:
+            listed = planet.basemaps.quads(found, **area, page_size=page_size)
+            await print_list(listed, QUADS, limit=limit, json=json)
+            return True
+        total = await planet.basemaps.count_quads(found, **area)
         if wants_json(json):
             print_json({"total_quads": total})
         else:
             stdout().print(f"{total:,} quads", highlight=False)
         return True
 
-    if count:
-        with_planet(context, print_count)
-        return
-    show_list(
-        context,
-        lambda planet: planet.basemaps.quads(mosaic, **area, page_size=page_size),
-        QUADS,
-        limit=limit,
-        json=json,
-    )
+    with_planet(context, work)
 
 
 def _area(bbox: str | None, geometry: str | None) -> dict[str, Any]:
@@ -186,8 +182,8 @@ def contributions(
     """
 
     async def work(planet: Planet) -> bool:
-        found = planet.basemaps.contributions(await planet.basemaps.get_quad(mosaic, quad))
-        await print_list(found, CONTRIBUTIONS, limit=limit, json=json)
+        found = await planet.basemaps.get_quad(await planet.basemaps.get(mosaic), quad)
+        await print_list(planet.basemaps.contributions(found), CONTRIBUTIONS, limit=limit, json=json)
         return True
 
     with_planet(context, work)
@@ -202,7 +198,7 @@ def download(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", metavar="DIR", file_okay=False, help="The folder; by default the mosaic's name."
+            "--to", metavar="DIR", file_okay=False, help="The folder; by default named as the mosaic."
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -287,15 +283,19 @@ def series_mosaics(
 
     [dim]planet-async basemaps series mosaics 'Global Monthly' --latest[/]
     """
-    show_list(
-        context,
-        lambda planet: planet.basemaps.series_mosaics(
-            series, latest=latest, acquired__gt=acquired_gt, acquired__lt=acquired_lt, page_size=page_size
-        ),
-        VIEW,
-        limit=limit,
-        json=json,
-    )
+
+    async def work(planet: Planet) -> bool:
+        found = planet.basemaps.series_mosaics(
+            await planet.basemaps.get_series(series),
+            latest=latest,
+            acquired__gt=acquired_gt,
+            acquired__lt=acquired_lt,
+            page_size=page_size,
+        )
+        await print_list(found, VIEW, limit=limit, json=json)
+        return True
+
+    with_planet(context, work)
 
 
 COMMANDS = named(list_, get, quads, contributions, download)

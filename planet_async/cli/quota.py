@@ -92,7 +92,7 @@ def products(
     supports_reservation: Annotated[
         bool | None,
         typer.Option(
-            "--supports-reservation/--no-reservation", help="Of which quota can be reserved, or not."
+            "--supports-reservation/--no-reservation", help="Quota of which can be reserved, or not."
         ),
     ] = None,
     limit: Limit = None,

@@ -32,6 +32,7 @@ from planet_async import (
     PlanetError,
     UnknownKeyWarning,
 )
+from planet_async.auth.login import credentials_of_command
 from planet_async.cli.output import (
     ProgressDisplay,
     View,
@@ -67,12 +68,15 @@ class Connection:
     base_url: str | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
+    auth_profile: str | None = None
 
 
 def open_planet(connection: Connection) -> Planet:
-    """Make the client of a command; the key comes from the environment only, where `ps` does not show it."""
+    """Make the client of a command; keys and secrets come from the environment, where `ps` shows none."""
     config = Config(proxy=connection.proxy, ca_file=connection.ca_file)
-    return Planet(evolve(config, base_url=connection.base_url) if connection.base_url else config)
+    if connection.base_url:
+        config = evolve(config, base_url=connection.base_url)
+    return Planet(config, credentials=credentials_of_command(connection.auth_profile))
 
 
 def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]]) -> None:

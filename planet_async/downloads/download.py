@@ -201,7 +201,7 @@ class _Download(Transfer):
             await response.aclose()
 
     def _is_current(self, size: int | None) -> bool:
-        """Return whether the file that is there is the server's, as far as size and ETag tell."""
+        """Return whether the file that is there is the server's, as far as size and ETag show."""
         path = self.part.target
         if not path.is_file():
             return False

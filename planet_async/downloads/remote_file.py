@@ -135,7 +135,7 @@ def safe_path(folder: Path, name: str) -> Path:
 
     A control character, a backslash, and a ``%`` in a name with one of those are percent-encoded, so that
     `urllib.parse.unquote` restores the name.  A part of it longer than a file system takes is cut; a hash of
-    the whole tells it from others.
+    the whole distinguishes it from others.
 
     Raises:
         UnsafeName: The name would lead out of the folder, or is none that this system can have.

@@ -178,7 +178,7 @@ def _notes(part: Path) -> Path:
 
 
 def _noted(part: Path, size: int) -> list[Segment] | None:
-    """Read the notes; None where there are none, or they make no sense."""
+    """Read the notes; None where there are none, or they are invalid."""
     try:
         lines = _notes(part).read_bytes().split(b"\n")[:-1]
         places = [(int(line[:20]), int(line[21:])) for line in lines]

@@ -112,5 +112,5 @@ class _Writer:
         batch.clear()  # frees the memory of the chunks before the slow part
         try:
             self.write(data)
-        except Exception as error:  # noqa: BLE001 - kept even if nobody waits for this thread any more
+        except Exception as error:  # noqa: BLE001 - kept even if no task waits for this thread any more
             self.error = error

@@ -288,7 +288,7 @@ def _known_order(entry: Entry) -> Order:
 
 
 class ServiceClock:
-    """The time by the service's clock, which nobody sets while no job runs, as this machine's can be."""
+    """The time by the service's clock, which is not set between two jobs, as this machine's may be."""
 
     def __init__(self, date: Callable[[], Awaitable[datetime | None]], clock: Clock) -> None:
         self._date = date
@@ -303,7 +303,7 @@ class ServiceClock:
             self._offset = date.timestamp() - self._clock.monotonic()
 
     def now(self) -> float | None:
-        """Return the seconds since 1970, None where the service has not yet told."""
+        """Return the seconds since 1970, None where the service has not sent its time yet."""
         return None if self._offset is None else self._offset + self._clock.monotonic()
 
     async def ask(self) -> float | None:

@@ -90,7 +90,7 @@ class KeptFile:
 class Entry:
     """One request and what became of it; times are seconds since 1970.
 
-    `sent` is by the clock of this machine, `sent_date` by that of the service, None where it had not told.
+    `sent` is by the clock of this machine, `sent_date` by that of the service, None if that was unknown.
     `delivered_to` is the cloud or the host of an order that has no files to download.
     """
 
@@ -110,7 +110,7 @@ class Entry:
 
 
 class Ledger:
-    """The notes of a job, open inside `async with`; this base class keeps nothing."""
+    """What a job has to remember, open inside `async with`; this base class keeps nothing."""
 
     async def __aenter__(self) -> Self:
         return self

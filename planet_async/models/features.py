@@ -21,6 +21,8 @@ from planet_async.models.json import DECODE_ERRORS, kind, unreadable
 REFERENCE = "pl:features/"
 """What every reference to a collection or to a feature begins with."""
 
+_PLANETS = "pl:"  # what the properties begin with that Planet adds
+
 
 @frozen(eq=False)
 class FeatureCollection(Resource):
@@ -156,7 +158,7 @@ def features_of(value: object, where: str = "features") -> list[dict[str, Any]]:
     return found
 
 
-def _features(value: object, where: str) -> Iterator[dict[str, Any]]:
+def _features(value: Any, where: str) -> Iterator[dict[str, Any]]:
     found: Any = value if isinstance(value, Mapping) else getattr(value, "__geo_interface__", None)
     if isinstance(found, Mapping):
         if found.get("type") == "FeatureCollection":
@@ -167,8 +169,9 @@ def _features(value: object, where: str) -> Iterator[dict[str, Any]]:
         else:
             yield _feature(found, None, where)
     elif hasattr(value, "geometry"):  # a row of a GeoDataFrame, of `iterrows` or of `itertuples`
-        as_dict: Any = getattr(value, "_asdict", getattr(value, "to_dict", dict))
-        yield _feature(value.geometry, {**as_dict(), "geometry": None}, where)
+        row: Any = value
+        as_dict = getattr(row, "_asdict", getattr(row, "to_dict", dict))
+        yield _feature(row.geometry, {**as_dict(), "geometry": None}, where)
     else:
         yield from _each(value, where)
 
@@ -188,13 +191,15 @@ def _feature(geometry: object, properties: object, where: str, id_: object = Non
         "type": "Feature",
         "geometry": to_geojson(geometry, where=f"{where}.geometry", types=AREAS),
         "properties": {
-            name: plain for name, value in found.items() if (plain := _property(value)) is not None
+            name: plain
+            for name, value in found.items()
+            if not str(name).startswith(_PLANETS) and (plain := _property(value)) is not None
         },
     }
     return feature if id_ is None else {**feature, "id": id_}
 
 
-def _property(value: object) -> object:
+def _property(value: Any) -> object:
     """Return a property as JSON can hold it; None for what GeoPandas has for a missing one: NaN and NaT."""
     found = value.tolist() if hasattr(value, "tolist") else value  # of numpy
     if isinstance(found, float) and isnan(found):

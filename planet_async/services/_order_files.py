@@ -78,7 +78,7 @@ async def download_order(
     expected: Mapping[str, ManifestFile] = {}
     manifest = next((result for result in results if _in_manifest(order.id, result.name) == _MANIFEST), None)
     if manifest is not None:
-        # A manifest has no checksum to compare: it is fetched anew, over that of an earlier call.
+        # A manifest has no checksum to compare: it is fetched again, over that of an earlier call.
         file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
         downloaded.append(await fetch(file=file, overwrite=True))
         expected = await _expected_files(downloaded[0], order.id, api.config.max_body_bytes)

@@ -18,10 +18,10 @@ Basemaps can be ordered, too (`BasemapProduct`), with checksums: better for many
 
 import builtins
 import re
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import TypeVar, Unpack
 from uuid import UUID
 
 from planet_async._tasks import fetch_all, run_in_thread
@@ -36,6 +36,7 @@ from planet_async.models.json import finite
 from planet_async.paging import MOSAICS_PAGES, QUADS_PAGES, SERIES_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._query import (
+    Params,
     checked_id,
     filter_params,
     many,
@@ -244,11 +245,18 @@ class Basemaps:
         await fetch_all([partial(fetch, target, quad) for target, quad in paths.items()], concurrency)
         return [_path_of(quad, folder) for quad in found]
 
-    async def _get(self, cls: type[T], route: str, operation: str, name_or_id: str | UUID, list_: Any) -> T:
+    async def _get(
+        self,
+        cls: type[T],
+        route: str,
+        operation: str,
+        name_or_id: str | UUID,
+        list_: Callable[..., Paginator[T]],
+    ) -> T:
         name = text("the name or id", str(name_or_id) if isinstance(name_or_id, UUID) else name_or_id)
         if _is_uuid(name):
             return await self._api.call(cls, "GET", f"{route}/{name}", operation)
-        found: T | None = await list_(name__is=name).first()
+        found = await list_(name__is=name).first()
         if found is None:
             noun = cls.__name__.lower()
             request = self._api.request("GET", route, operation)
@@ -261,7 +269,7 @@ class Basemaps:
         bbox: Sequence[float] | None,
         geometry: object,
         operation: str,
-        query: Any,
+        query: Params,
     ) -> Request:
         quads = f"{_MOSAICS}/{_mosaic_id(mosaic)}/quads"
         if (bbox is None) == (geometry is None):

@@ -14,6 +14,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from math import inf
 from types import MappingProxyType
 from typing import Any, Unpack
 
@@ -239,24 +240,25 @@ class Quota:
 
     async def _settle(self, asked: Mapping[str, Any], sent: float, lost: PlanetError) -> ReservedQuota:
         """Return what a reservation has made whose response was lost, as the list shows it."""
-        clock, delay = self._api.clock, self._api.config.consistency_delay
+        clock, config = self._api.clock, self._api.config
         wanted, failed = [*map(_key, asked.get("aoi_refs", ()))], clock.monotonic()
         found: dict[_Key, Reservation] = {}
-        why = "the list does not show a new reservation for each area"
-        for share in _LOOKUP_TIMES:
-            try:
-                await clock.sleep(failed + share * delay - clock.monotonic())
-                found = await self._made_since(sent, asked)
-            except ClientClosed:
-                why = "the client was closed"
-                break
-            except PlanetError as error:
-                why = f"looking it up failed, too ({error.message})"
-                continue
-            if wanted and found.keys() >= {*wanted}:
-                self._registry().add(str(each.id) for each in found.values())
-                return ReservedQuota.of(found[key] for key in wanted)
-            why = "the list does not show a new reservation for each area"
+        why = "there was no time to look it up"
+        with clock.move_on_after(inf if config.deadline is None else sent + config.deadline - failed):
+            for share in _LOOKUP_TIMES:
+                try:
+                    await clock.sleep(failed + share * config.consistency_delay - clock.monotonic())
+                    found = await self._made_since(sent, asked)
+                except ClientClosed:
+                    why = "the client was closed"
+                    break
+                except PlanetError as error:
+                    why = f"looking it up failed, too ({error.message})"
+                    continue
+                if wanted and found.keys() >= {*wanted}:
+                    self._registry().add(str(each.id) for each in found.values())
+                    return ReservedQuota.of(found[key] for key in wanted)
+                why = "the list does not show a new reservation for each area"
         if not wanted:
             why = "which areas the collection had is not known"
         ids = [str(reservation.id) for reservation in found.values()]

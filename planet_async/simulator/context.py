@@ -43,17 +43,13 @@ NAME_CHANGES: Mapping[str, Callable[[str], str]] = {
 """How a service may change the names of what is created."""
 
 
-def _without_slash(url: str) -> str:
-    return url.rstrip("/")
-
-
 @define(kw_only=True)
 class Context:
     """The options that all APIs share, the time, and the ids; the same seed makes the same ids."""
 
     clock: Clock
-    base_url: str = field(converter=_without_slash)
-    storage_url: str = field(converter=_without_slash)
+    base_url: str
+    storage_url: str
     link_seconds: float
     page_size: int
     change_name: Callable[[str], str]

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -533,9 +533,7 @@ class Cursor:
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    if (body := json_object(request)) is None:
-        raise Refused(field_errors({}, "The request body is not a JSON object"))
-    return body
+    return json_object(request, partial(field_errors, {}))
 
 
 def _refuse(problems: Mapping[str, Iterable[str]]) -> None:

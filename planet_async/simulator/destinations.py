@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from attrs import define
@@ -211,10 +212,9 @@ def _boolean(request: ServerRequest, name: str) -> bool | None:
 
 
 def _object(request: ServerRequest, known: set[str]) -> Json:
-    body = json_object(request)
-    if body is None or (unknown := body.keys() - known):
-        problem = "the body must be a JSON object" if body is None else f"unknown: {', '.join(unknown)}"
-        raise Refused(_error(400, problem))
+    body = json_object(request, partial(_error, 400))
+    if unknown := body.keys() - known:
+        raise Refused(_error(400, f"unknown: {', '.join(sorted(unknown))}"))
     return {name: value for name, value in body.items() if value is not None}
 
 

@@ -41,7 +41,6 @@ class Fault:
         acts_after: The server acts on the request after all, that many seconds after the fault.
         cut: Break the connection after that many bytes of the body.
         bytes_per_second: Send the body that slowly.
-        no_length: Send no Content-Length; a `cut` then looks like the end of the body.
     """
 
     operation: str | None = None
@@ -62,7 +61,6 @@ class Fault:
     body: bytes | None = None
     cut: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
     bytes_per_second: float | None = field(default=None, validator=validators.optional(validators.gt(0.0)))
-    no_length: bool = False
 
     def matches(self, request: ServerRequest) -> bool:
         """Return whether this fault is meant for the request."""
@@ -90,7 +88,6 @@ class Fault:
         if self.body is not None:
             response.body, response.start, response.stop = self.body, 0, None
         response.cut, response.bytes_per_second = self.cut, self.bytes_per_second
-        response.has_length = not self.no_length
         return response
 
 

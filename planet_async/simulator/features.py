@@ -5,6 +5,7 @@ How it words an error, but for that of a geometry, is not known: here ``{"code",
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -381,9 +382,7 @@ def _whole(request: ServerRequest, name: str, default: int) -> int:
 
 
 def _object(request: ServerRequest) -> Json:
-    if (body := json_object(request)) is None:
-        raise Refused(_error(400, "BadRequest", "The body must be a JSON object"))
-    return body
+    return json_object(request, partial(_error, 400, "BadRequest"))
 
 
 def _error(status: int, code: str, text: str) -> ServerResponse:

@@ -18,17 +18,7 @@ from planet_async.simulator.http import Content, Pixels, ServerRequest, ServerRe
 
 MANIFEST = "manifest.json"
 
-ManifestKind = Literal[
-    "complete",
-    "absent",
-    "missing_entry",
-    "dotted_paths",
-    "sha512",
-    "upper_case",
-    "empty",
-    "null",
-    "blank",
-]
+ManifestKind = Literal["complete", "absent", "missing_entry"]
 MANIFESTS: Sequence[ManifestKind] = get_args(ManifestKind)
 
 _QUADS = tuple(f"{column}-{row}" for column in (716, 717) for row in (1226, 1227))  # of any geometry
@@ -80,8 +70,6 @@ def deliver(
     file_bytes: int,
     partial: bool = False,
     manifest: ManifestKind = "complete",
-    missing: int = 0,
-    damaged: int = 0,
 ) -> Folder:
     """Return the files of an order, manifest last; a delivery to a cloud has no link to that [L]."""
 
@@ -95,10 +83,9 @@ def deliver(
     heavy = file_bytes * len(files)
     if is_zipped(order):
         files = _archived(order_id, order, files)
-    delivered = [*map(_damaged, files[:damaged]), *files[damaged:]]
     if not is_for_cloud(order) and manifest != "absent":
-        delivered = [*delivered[: len(files) - missing], _manifest(files, manifest)]
-    return Folder(delivered, heavy)
+        files = [*files, _manifest(files, manifest)]
+    return Folder(files, heavy)
 
 
 Image = Callable[[str, Mapping[str, str]], File]
@@ -181,27 +168,14 @@ def _archive(name: str, files: Sequence[File]) -> File:
     return File(name, "application/zip", make)
 
 
-def _damaged(file: File) -> File:
-    """Return a file of the same size and other bytes."""
-
-    def make() -> Content:
-        first, *others = file.content.parts  # the head of a TIFF, or all of another file
-        return Content(bytes(byte ^ 0xFF for byte in first[:]), *others)
-
-    return File(file.path, file.media_type, make, file.annotations)
-
-
 def _manifest(files: Sequence[File], kind: ManifestKind = "complete", folder: str = "") -> File:
-    if kind == "dotted_paths":
-        folder = "./"
-
     def make() -> Content:
         entries = [
             {
                 "path": folder + file.path,
                 "media_type": file.media_type,
                 "size": file.content.size,
-                "digests": _digests(file.content, kind),
+                "digests": file.content.digests("md5", "sha256"),
                 "annotations": file.annotations,
             }
             for file in files[kind == "missing_entry" :]
@@ -209,17 +183,6 @@ def _manifest(files: Sequence[File], kind: ManifestKind = "complete", folder: st
         return Content(msgspec.json.encode({"name": "", "files": entries}))
 
     return File(MANIFEST, "application/json", make)
-
-
-def _digests(content: Content, kind: ManifestKind) -> Mapping[str, str] | None:
-    if kind == "sha512":
-        return content.digests("sha512")
-    if kind in {"empty", "null"}:
-        return {} if kind == "empty" else None
-    found = content.digests()
-    if kind == "blank":
-        return dict.fromkeys(found, "")
-    return {name.upper(): value for name, value in found.items()} if kind == "upper_case" else found
 
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import anyio
@@ -59,8 +59,7 @@ class ServerRequest:
 class ServerResponse:
     """A response of the server; `start` and `stop` select a part of a file.
 
-    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.  Without
-    a Content-Length (`has_length`) the client cannot see that a body was cut.
+    `cut` closes the connection after that many bytes of the body, `bytes_per_second` slows it down.
     """
 
     status: int
@@ -70,13 +69,11 @@ class ServerResponse:
     stop: int | None = None
     cut: int | None = None
     bytes_per_second: float | None = None
-    has_length: bool = True
 
     @property
     def all_headers(self) -> Mapping[str, str]:
         """The headers, with the length of the body."""
-        length = {"content-length": str(self.length)} if self.has_length else {}
-        return {**self.headers, **length}
+        return {**self.headers, "content-length": str(self.length)}
 
     @property
     def length(self) -> int:
@@ -98,7 +95,7 @@ class ServerResponse:
         for chunk in content.chunks(self.start, end):
             for place in range(0, len(chunk), step):
                 yield chunk[place : place + step]
-        if end < stop and self.has_length:
+        if end < stop:
             raise Dropped
 
     @property
@@ -180,12 +177,23 @@ def decode_json(request: ServerRequest) -> Any:
         raise ValueError("not JSON") from None
 
 
-def json_object(request: ServerRequest) -> dict[str, Any] | None:
-    """Return the body; None where it is not a JSON object."""
+def json_object(request: ServerRequest, refuse: Callable[[str], ServerResponse]) -> dict[str, Any]:
+    """Return the body, a JSON object; what else it is is refused."""
+    body = None
     with suppress(ValueError):
-        if isinstance(body := decode_json(request), dict):
-            return body
-    return None
+        body = decode_json(request)
+    if not isinstance(body, dict):
+        raise Refused(refuse("The request body is not a JSON object"))
+    return body
+
+
+def spec_of(name: str, version: str, routes: Iterable["Route"]) -> ServerResponse:
+    """Describe an API in the form of OpenAPI: the paths only."""
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
+    info = {"title": f"Planet {name} API, simulated", "version": version}
+    return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
 
 
 Handler = Callable[..., ServerResponse]
@@ -203,82 +211,31 @@ class Route:
 
 
 class Router:
-    """Finds the route of a request: by the path as it stands, else by the first pattern that matches."""
+    """Finds the route of a request by its path; those without ids come first."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._fixed: dict[str, dict[str, Route]] = {}
-        patterns: dict[str, dict[str, Route]] = {}
+        paths: dict[str, dict[str, Route]] = {}
         for route in routes:
-            methods = (patterns if "{id}" in route.path else self._fixed).setdefault(route.path, {})
-            methods[route.method] = route
-        self._patterns = [
+            paths.setdefault(route.path, {})[route.method] = route
+        self._paths = [
             (re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), methods)
-            for path, methods in patterns.items()
+            for path, methods in sorted(paths.items(), key=lambda each: each[0].count("{id}"))
         ]
 
     def find(self, request: ServerRequest) -> tuple[Route, tuple[str, ...]]:
         """Return the route and the ids in the path; where there is none, a route that responds 404 or 405."""
-        methods, ids = self._methods(request.path)
-        if methods is None:
-            return _error_route(message(404, f"No such path: {request.path}")), ()
-        if request.method in methods:
-            return methods[request.method], ids
-        response = message(405, f"{request.method} is not allowed here")
-        response.headers["allow"] = ", ".join(sorted(methods))
-        return _error_route(response), ()
-
-    def _methods(self, path: str) -> tuple[Mapping[str, Route] | None, tuple[str, ...]]:
-        if path in self._fixed:
-            return self._fixed[path], ()
-        for pattern, methods in self._patterns:
-            if match := pattern.fullmatch(path):
-                return methods, match.groups()
-        return None, ()
+        for pattern, methods in self._paths:
+            if match := pattern.fullmatch(request.path):
+                if request.method in methods:
+                    return methods[request.method], match.groups()
+                response = message(405, f"{request.method} is not allowed here")
+                response.headers["allow"] = ", ".join(sorted(methods))
+                return _error_route(response), ()
+        return _error_route(message(404, f"No such path: {request.path}")), ()
 
 
 def _error_route(response: ServerResponse) -> Route:
     return Route("", "", "unknown", lambda _: response, needs_credential=False)
-
-
-class Part(Protocol):
-    """Some bytes of a file; `bytes` are one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, window: slice, /) -> bytes: ...
-
-
-class Content:
-    """The bytes of one file, in parts; the checksums are computed once, when they are first needed."""
-
-    def __init__(self, *parts: Part) -> None:
-        self.parts: Sequence[Part] = parts
-        self.size: int = sum(map(len, parts))
-        # Not functools.cached_property: before Python 3.12 it has one lock for all instances, and a thread
-        # that computes one checksum would make the event loop wait for another one.
-        self._digests: dict[str, Mapping[str, str]] = {}
-
-    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `stop`, 64 KB at most at a time."""
-        end = self.size if stop is None else stop
-        base = 0
-        for part in self.parts:
-            first, last = max(start - base, 0), min(end - base, len(part))
-            for place in range(first, last, CHUNK_BYTES):
-                yield part[place : min(place + CHUNK_BYTES, last)]
-            base += len(part)
-
-    def digests(self, *names: str) -> Mapping[str, str]:
-        """Return the checksums of those names, md5 and sha256 by default, in hexadecimal."""
-        names = names or ("md5", "sha256")
-        key = " ".join(names)
-        if key not in self._digests:
-            hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
-            for chunk in self.chunks():
-                for each in hashes.values():
-                    each.update(chunk)
-            self._digests[key] = {name: each.hexdigest() for name, each in hashes.items()}
-        return self._digests[key]
 
 
 @frozen
@@ -305,6 +262,38 @@ class Pixels:
             pieces.append(_pool()[place : place + length])
             start += length
         return b"".join(pieces)
+
+
+class Content:
+    """The bytes of one file, in parts; the checksums are computed once, when they are first needed."""
+
+    def __init__(self, *parts: bytes | Pixels) -> None:
+        self.parts: Sequence[bytes | Pixels] = parts
+        self.size: int = sum(map(len, parts))
+        # Not functools.cached_property: before Python 3.12 it has one lock for all instances, and a thread
+        # that computes one checksum would make the event loop wait for another one.
+        self._digests: dict[str, Mapping[str, str]] = {}
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `stop`, 64 KB at most at a time."""
+        end = self.size if stop is None else stop
+        base = 0
+        for part in self.parts:
+            first, last = max(start - base, 0), min(end - base, len(part))
+            for place in range(first, last, CHUNK_BYTES):
+                yield part[place : min(place + CHUNK_BYTES, last)]
+            base += len(part)
+
+    def digests(self, *names: str) -> Mapping[str, str]:
+        """Return the checksums of those names in hexadecimal."""
+        key = " ".join(names)
+        if key not in self._digests:
+            hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+            for chunk in self.chunks():
+                for each in hashes.values():
+                    each.update(chunk)
+            self._digests[key] = {name: each.hexdigest() for name, each in hashes.items()}
+        return self._digests[key]
 
 
 @lru_cache(maxsize=1)

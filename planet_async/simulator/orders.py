@@ -1,7 +1,7 @@
 """The simulated Orders API: https://docs.planet.com/develop/apis/orders/reference/."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
@@ -20,6 +20,7 @@ from planet_async.simulator.http import (
     json_object,
     json_response,
     message,
+    spec_of,
 )
 from planet_async.simulator.lists import (
     ListRules,
@@ -87,12 +88,8 @@ class OrderPlan:
         state: The state in which it ends.
         error_hints: What it says when it has ended as ``"partial"`` or ``"failed"``.
         refuse: A message: the order is not accepted, with a 400 that says so.
-        manifest: What the manifest is like: ``"complete"``; ``"absent"``; without a ``"missing_entry"``, that
-            of the first file; with ``"dotted_paths"`` such as ``./a.tif``; with checksums of ``"sha512"``
-            only, under names in ``"upper_case"``, or ``"empty"``, ``"null"`` or ``"blank"`` ones.
-        missing_files: How many of the files that the manifest lists are not delivered, the last ones.
-        damaged_files: How many of the files are not those that the manifest describes, the first ones.
-        bare_names: The names of results lack the folder of the order.
+        manifest: What the manifest is like: ``"complete"``; ``"absent"``; or without a ``"missing_entry"``,
+            that of the first file.
     """
 
     queue_seconds: float = field(default=5.0, validator=validators.ge(0.0))
@@ -101,9 +98,6 @@ class OrderPlan:
     error_hints: Sequence[str] = field(default=(), converter=_words)
     refuse: str | None = None
     manifest: ManifestKind = field(default="complete", validator=validators.in_(MANIFESTS))
-    missing_files: int = field(default=0, validator=validators.ge(0))
-    damaged_files: int = field(default=0, validator=validators.ge(0))
-    bare_names: bool = False
 
 
 Plan = OrderPlan | Callable[[Mapping[str, Any], int], OrderPlan]
@@ -328,7 +322,7 @@ class OrdersApi:
         for index, path in enumerate(paths):
             result = {
                 "delivery": "success" if index < ready else "pending",
-                "name": path if order.plan.bare_names else f"{order.id}/{path}",
+                "name": f"{order.id}/{path}",
             }
             if index < ready and is_for_cloud(order.body):
                 result["expires_at"] = NO_EXPIRY
@@ -362,26 +356,17 @@ class OrdersApi:
             file_bytes=self._file_bytes,
             partial=order.plan.state == "partial",
             manifest=order.plan.manifest,
-            missing=order.plan.missing_files,
-            damaged=order.plan.damaged_files,
         )
 
     def spec(self, request: ServerRequest) -> ServerResponse:
-        """Describe the API: the paths only."""
-        paths: dict[str, dict[str, object]] = {}
-        for route in self.routes():
-            paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": route.operation}
-        info = {"title": "Planet Orders API, simulated", "version": "2.0.0"}
-        return json_response({"openapi": "3.0.0", "info": info, "paths": paths})
+        return spec_of("Orders", "2.0.0", self.routes())
 
     def bundles(self, request: ServerRequest) -> ServerResponse:
         return json_response({"bundles": {name: {"assets": assets} for name, assets in ASSETS.items()}})
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    if (body := json_object(request)) is None:
-        raise Refused(field_errors({}, "The request body is not a JSON object"))
-    return body
+    return json_object(request, partial(field_errors, {}))
 
 
 def _checked_ids(ids: object) -> list[str]:

@@ -7,6 +7,7 @@ zone: as recorded [H].  How it words an error is not known: here ``{"message"}``
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from attrs import define
@@ -162,8 +163,8 @@ class QuotaApi:
 
     def _requested(self, request: ServerRequest) -> tuple[int, str | None, dict[str, float]]:
         """Return the product, the collection, if it is one, and the square kilometres by reference."""
-        body = json_object(request)
-        if body is None or ("aoi_refs" in body) == ("collection_id" in body):
+        body = json_object(request, partial(message, 400))
+        if ("aoi_refs" in body) == ("collection_id" in body):
             raise Refused(message(400, "exactly one of aoi_refs and collection_id is required"))  # [H]
         product_id = body.get("product_id")
         if type(product_id) is not int or not _PRODUCTS.get(product_id, ("", False))[1]:

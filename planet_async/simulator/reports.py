@@ -2,6 +2,7 @@
 
 import calendar
 import gzip
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
@@ -27,19 +28,20 @@ _COLUMNS = {
 }  # no column is documented [L]
 
 
-def _number(test: Callable[[int, Any], bool]) -> Filter:
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def _compared(
+    name: str, compare: Callable[[Any, Any], bool], parse: Callable[[str], Any] = _number
+) -> Filter:
+    """A field that compares so with the value."""
+
     def read(values: Sequence[str]) -> Test:
-        if not (values[-1].isascii() and values[-1].isdigit()):
-            raise ValueError(values[-1])
-        return lambda report: test(int(values[-1]), report)
-
-    return read
-
-
-def _day(test: Callable[[date, Any], bool]) -> Filter:
-    def read(values: Sequence[str]) -> Test:
-        day = date.fromisoformat(values[-1])
-        return lambda report: test(day, report)
+        value = parse(values[-1])
+        return lambda report: compare(getattr(report, name), value)
 
     return read
 
@@ -49,11 +51,11 @@ _LIST = ListRules(
     filters={
         "report_type": one_of(attrgetter("type"), _TYPES),
         "cadence": one_of(attrgetter("cadence"), _CADENCES),
-        "plan_id": _number(lambda number, report: report.plan_id == number),
-        "org_id": _number(lambda number, report: report.org_id == number),
-        "after": _number(lambda number, report: report.id > number),
-        "start": _day(lambda day, report: report.start >= day),  # all of a report is within the days [L]
-        "end": _day(lambda day, report: report.end <= day),
+        "plan_id": _compared("plan_id", operator.eq),
+        "org_id": _compared("org_id", operator.eq),
+        "after": _compared("id", operator.gt),
+        "start": _compared("start", operator.ge, date.fromisoformat),  # all of a report is within [L]
+        "end": _compared("end", operator.le, date.fromisoformat),
     },
     page_sizes=range(1, 501),  # no maximum is documented: ours [L]
 )

@@ -67,6 +67,10 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_text, value))
 
 
+def _is_webhook(value: Any) -> bool:
+    return _object(url=_is_text, per_order=_is_boolean)(value) and "url" in value
+
+
 def _is_area(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
@@ -120,13 +124,7 @@ _ORDER: Mapping[str, tuple[str, Check]] = {
     "order_type": ("OrderType", _one_of("full", "partial")),
     "subscription_id": ("SubscriptionID", lambda value: type(value) is int),
     "metadata": ("Metadata", _object()),
-    "notifications": (
-        "Notifications",
-        _object(
-            email=_is_boolean,
-            webhook=lambda value: _object(url=_is_text, per_order=_is_boolean)(value) and "url" in value,
-        ),
-    ),
+    "notifications": ("Notifications", _object(email=_is_boolean, webhook=_is_webhook)),
 }
 _ARCHIVE: Mapping[str, Check] = {
     "archive_type": _one_of("zip"),
@@ -228,23 +226,23 @@ def _order_tool_problems(tools: object, source_type: str) -> Iterator[str]:
     if not isinstance(tools, list):
         yield "Tools must be an array"
         return
-    known = SCENE_TOOLS if source_type == "scenes" else BASEMAP_TOOLS
+    scenes = source_type == "scenes"
     for tool in tools:
         if not isinstance(tool, dict) or len(tool) != 1:
             yield "Each tool must be an object with exactly one key"
             continue
         [(name, parameters)] = tool.items()
-        optional = ("aoi",) if source_type == "basemaps" else ()  # else the geometry of the product
-        if name not in known:
+        if name not in (SCENE_TOOLS if scenes else BASEMAP_TOOLS):
             yield f"Bad tool '{name}' for source type '{source_type}'"
         elif not isinstance(parameters, dict):
             yield f"The parameters of {name} must be an object"
-        else:
-            yield from _parameter_problems(name, parameters, optional)
+        else:  # a clip of a basemap without an area clips to the geometry of the product
+            yield from _parameter_problems(name, parameters, needs_area=scenes)
 
 
-def _parameter_problems(tool: str, parameters: Json, optional: Collection[str]) -> Iterator[str]:
-    if missing := [key for key in NEEDED.get(tool, ()) if key not in parameters and key not in optional]:
+def _parameter_problems(tool: str, parameters: Json, *, needs_area: bool) -> Iterator[str]:
+    needed = [key for key in NEEDED.get(tool, ()) if needs_area or key != "aoi"]
+    if missing := [key for key in needed if key not in parameters]:
         yield f"{tool} needs {', '.join(missing)}"
     yield from _bad_fields(parameters, _PARAMETERS.get(tool, {}), f"{tool}.")
     bands = [number for number in range(1, _BANDS + 1) if f"b{number}" in parameters]
@@ -384,7 +382,7 @@ def _subscription_tool_problems(tools: object) -> Iterator[str]:
         yield f"bad tool {unknown[0]}"
         return
     for tool in tools:  # a clip without an area clips to the geometry of the source
-        yield from _parameter_problems(tool["type"], tool["parameters"], optional=("aoi",))
+        yield from _parameter_problems(tool["type"], tool["parameters"], needs_area=False)
         area = tool["parameters"].get("aoi")
         if _is_area(area) and _vertices(area.get("coordinates")) > MAX_SUBSCRIBED_VERTICES:
             yield f"clip has more than {MAX_SUBSCRIBED_VERTICES} vertices"

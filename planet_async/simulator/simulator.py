@@ -75,8 +75,6 @@ class Simulator:
     Args:
         clock: The time of the service; that of this machine by default.
         api_key: The only credential that is accepted; by default any is, but one is required.
-        base_url: The address of the API.
-        storage_url: The address of the files: another origin.
         limits: The rate limits; those documented by default.
         plan: What becomes of orders.
         file_bytes: The size of a delivered raster.
@@ -104,8 +102,6 @@ class Simulator:
         *,
         clock: Clock | None = None,
         api_key: str | None = None,
-        base_url: str = "https://api.planet.com",
-        storage_url: str = "https://storage.planet.example",
         limits: Limits | None = None,
         plan: OrderPlans = OrderPlan(),  # noqa: B008 - frozen
         file_bytes: int = 4096,
@@ -133,8 +129,8 @@ class Simulator:
         self.open_responses: int = 0
         self._context = Context(
             clock=self.clock,
-            base_url=base_url,
-            storage_url=storage_url,
+            base_url="https://api.planet.com",
+            storage_url="https://storage.planet.example",
             link_seconds=link_seconds,
             page_size=page_size,
             change_name=change_name,
@@ -157,7 +153,6 @@ class Simulator:
         subscriptions = SubscriptionsApi(
             self._context, plan=subscription_plan, features_of=features.features_of
         )
-        quotas = QuotaApi(self._context, features_of=features.features_of, quota=quota)
         self._orders, self._tasking, self._subscriptions = orders, tasking.store, subscriptions.store
         self._data = DataApi(
             self._context,
@@ -170,11 +165,17 @@ class Simulator:
         self._basemaps = BasemapsApi(
             self._context, days=catalog_days, file_bytes=file_bytes, address_of=address_of
         )
-        destinations = DestinationsApi(self._context)
         self._webhooks = Webhooks(orders, self._subscriptions)
         apis = (
-            *(orders, tasking, reports, subscriptions),
-            *(self._data, features, destinations, self._basemaps, quotas),
+            orders,
+            subscriptions,
+            tasking,
+            reports,
+            self._data,
+            features,
+            DestinationsApi(self._context),
+            self._basemaps,
+            QuotaApi(self._context, features_of=features.features_of, quota=quota),
         )
         self._router = Router(route for api in apis for route in api.routes())
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do

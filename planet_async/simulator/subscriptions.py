@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice, pairwise
 from operator import attrgetter
 from typing import Any, Literal
@@ -597,8 +598,7 @@ def _edit_problem(subscription: Subscription, after: Mapping[str, Any], now: int
 
 
 def _object(request: ServerRequest) -> dict[str, Any]:
-    if (body := json_object(request)) is None:
-        raise Refused(error(400, "the body must be a JSON object"))
+    body = json_object(request, partial(error, 400))
     return {name: value for name, value in body.items() if value is not None}
 
 

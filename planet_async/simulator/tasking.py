@@ -15,7 +15,7 @@ import msgspec
 from attrs import define, field, frozen, validators
 
 from planet_async.simulator.areas import Box, box_of, imaged_area, overlap, square_kilometres
-from planet_async.simulator.context import Context, ListOrder, after, parse, render
+from planet_async.simulator.context import Context, after, parse, render
 from planet_async.simulator.http import (
     Refused,
     Route,
@@ -29,6 +29,8 @@ from planet_async.simulator.resources import Resource, Step, Store, course, plan
 from planet_async.simulator.rules import is_uuid, tasking_order_problems, time_problems
 from planet_async.simulator.windows import WINDOWS, Json, Searches, SearchPlan
 
+T = TypeVar("T")
+
 TASKING = "/tasking/v2"
 ORDERS = f"{TASKING}/orders"
 CAPTURES = f"{TASKING}/captures"
@@ -36,6 +38,7 @@ BULK = f"{TASKING}/bulk"
 MAX_BULK = 1000
 MAX_LIMIT = 500  # no maximum is documented: ours [L]
 
+_OLDEST, _NEWEST = "created_time", "-created_time"
 _BULK_PENDING_SECONDS = 1.0
 _BULK_SECONDS_EACH = 0.1
 # The statuses in which a field can be edited [H], the name [M].
@@ -109,27 +112,25 @@ class TaskingOrder(Resource):
 
     plan: TaskingPlan = field(repr=False)
 
-    @property
-    def is_assured(self) -> bool:
-        return self.body.get("scheduling_type") == "ASSURED"
-
     def since(self, status: str) -> int | None:
         """Return when it gets that status, if it ever does."""
         return next((moment for moment, word in self.steps if word == status), None)
 
-    @property
-    def is_cancellable(self) -> bool:
+    def _is_cancellable(self, status: str) -> bool:
         """Return whether it can be cancelled; an order from the archive never can [M]."""
-        return self.state in _CANCELLABLE and self.body.get("scheduling_type") != "ARCHIVE"
+        return status in _CANCELLABLE and self.body.get("scheduling_type") != "ARCHIVE"
 
-    def cancel(self) -> None:
+    def cancel(self) -> bool:
         """Drop what is planned; it takes time until an assured order is cancelled [M]."""
         now = self.now()
-        if self.is_assured:
+        if not self._is_cancellable(self.state):
+            return False
+        if self.body.get("scheduling_type") == "ASSURED":
             cancelled = after(now, _CANCELLING_DAYS * _DAY)
             self.replan((now, "PENDING_CANCELLATION"), (cancelled, "CANCELLED"))
         else:
             self.replan((now, "CANCELLED"))
+        return True
 
     def json(self) -> Json:
         """Return the order with the documented fields [H]."""
@@ -138,6 +139,7 @@ class TaskingOrder(Resource):
         planned = [c["planned_acquisition_time"] for c in captures if c["status"] == "SCHEDULED"]
         published = sum(capture["status"] == "PUBLISHED" for capture in captures)
         area = square_kilometres(self.body["geometry"])
+        changed, status = self.step
         return {
             **_DEFAULTS,
             "start_time": render(self.created),
@@ -146,14 +148,14 @@ class TaskingOrder(Resource):
             "id": self.id,
             "geometry": imaged_area(self.body["geometry"]),
             "original_geometry": self.body["geometry"],
-            "is_cancellable": self.is_cancellable,
+            "is_cancellable": self._is_cancellable(status),
             "cancellable_until": None,
             "requested_sqkm": area,
             "created_time": render(self.created),
-            "updated_time": render(self.modified),
+            "updated_time": render(max(changed, self.edited)),
             "created_by": "simulated@planet.example",
-            "status": self.state,
-            "fulfilled_sqkm": area if self.state == "FULFILLED" else 0.0,
+            "status": status,
+            "fulfilled_sqkm": area if status == "FULFILLED" else 0.0,
             "capture_status_published_count": published,
             "capture_assessment_success_count": published,
             "capture_assessment_invalid_count": 0,
@@ -280,9 +282,8 @@ class TaskingApi:
 
     def cancel(self, request: ServerRequest, order_id: str) -> ServerResponse:
         order = self._find(order_id)
-        if not order.is_cancellable:
+        if not order.cancel():
             return _detail(409, f"The order cannot be cancelled: it is {order.state}")  # status: [L]
-        order.cancel()
         return ServerResponse(204)
 
     def pricing(self, request: ServerRequest, order_id: str) -> ServerResponse:
@@ -393,11 +394,34 @@ class TaskingApi:
         return chain.from_iterable(order.captures() for order in self.store)
 
     def _page(
-        self, request: ServerRequest, path: str, things: Sequence[Any], json: Callable[[Any], Json]
+        self, request: ServerRequest, path: str, things: Sequence[T], json: Callable[[T], Json]
     ) -> ServerResponse:
-        url = f"{self._context.base_url}{path}/"
-        return _page(
-            request, url, things, json, limit=self._context.page_size, order=self._context.list_order
+        """Return the requested part of a list, oldest first; filters are open, as Django's are."""
+        tests, order = list(_tests(request)), self._context.list_order
+        ordering = _OLDEST if order != "requested" else request.param("ordering") or _NEWEST  # default: [L]
+        limit = min(_whole(request.param("limit")) or self._context.page_size, MAX_LIMIT)
+        offset = _whole(request.param("offset"))
+        if tests or order == "shuffled" or ordering not in {_OLDEST, _NEWEST}:
+            found = [each for each in map(json, things) if all(test(each) for test in tests)]
+            for name in reversed(ordering.split(",")):
+                found.sort(key=partial(_sortable, name.lstrip("-")), reverse=name.startswith("-"))
+            if order == "shuffled":
+                found.sort(key=lambda each: shuffled(each["id"]))
+            count, results = len(found), found[offset : offset + limit]
+        else:  # only the page is rendered: that takes longest
+            things = things[::-1] if ordering == _NEWEST else things
+            count, results = len(things), [json(each) for each in things[offset : offset + limit]]
+
+        def link(start: int) -> str:
+            return request.link(f"{self._context.base_url}{path}/", limit=limit, offset=start)
+
+        return json_response(
+            {
+                "count": count,
+                "next": link(offset + limit) if offset + limit < count else None,
+                "previous": link(max(0, offset - limit)) if offset > 0 else None,
+                "results": results,
+            }
         )
 
 
@@ -454,7 +478,6 @@ def _with_replaced(order: TaskingOrder, price: Json) -> Json:
     }
 
 
-T = TypeVar("T")
 Test = Callable[[Any], bool]
 
 # Fields that an order only has where they were requested.
@@ -465,45 +488,6 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-_NEWEST = ["-created_time"]
-
-
-def _page(
-    request: ServerRequest,
-    url: str,
-    things: Sequence[T],
-    json: Callable[[T], Json],
-    *,
-    limit: int,
-    order: ListOrder,
-) -> ServerResponse:
-    """Return the requested part of a list; `things` are oldest first.  Filters are open, as Django's are."""
-    tests = list(_tests(request))
-    ordering = request.param("ordering").split(",") if request.param("ordering") else _NEWEST  # default: [L]
-    limit = min(_whole(request.param("limit")) or limit, MAX_LIMIT)
-    offset = _whole(request.param("offset"))
-    if not tests and order != "shuffled" and (ordering in (["created_time"], _NEWEST) or order == "oldest"):
-        shown = things[::-1] if ordering == _NEWEST and order == "requested" else things
-        count, results = len(shown), [json(thing) for thing in shown[offset : offset + limit]]
-    else:
-        found = [each for each in map(json, things) if all(test(each) for test in tests)]
-        for name in reversed(ordering) if order == "requested" else ():
-            found.sort(key=partial(_sortable, name.lstrip("-")), reverse=name.startswith("-"))
-        if order == "shuffled":
-            found.sort(key=lambda each: shuffled(each["id"]))
-        count, results = len(found), found[offset : offset + limit]
-
-    def link(start: int) -> str:
-        return request.link(url, limit=limit, offset=start)
-
-    return json_response(
-        {
-            "count": count,
-            "next": link(offset + limit) if offset + limit < count else None,
-            "previous": link(max(0, offset - limit)) if offset > 0 else None,
-            "results": results,
-        }
-    )
 
 
 def _whole(text: str) -> int:

@@ -104,11 +104,13 @@ class Clients(Generic[C]):
         has_response = False
         try:
             client = await self._client(here, request)
-            with anyio.move_on_after(self._head_seconds):
-                response = await self._shutdown.run(translating(act(client), translate), request)
-                has_response = True
-                return response, release
-            raise TransportTimeout("the response did not begin in time", request=request)
+            acting = translating(act(client), translate)
+            try:
+                response = await self._shutdown.run(acting, request, seconds=self._head_seconds)
+            except TimeoutError:
+                raise TransportTimeout("the response did not begin in time", request=request) from None
+            has_response = True
+            return response, release
         finally:
             if not has_response:
                 release()
@@ -131,11 +133,13 @@ class Clients(Generic[C]):
         if self._given is not None:
             self._check_loop(request)
             return self._given
-        proxy = self.proxy_for(request.url)
+        place = origin(request.url)
+        proxy = self._proxy_of(place)
         url = None if proxy is None else proxy.url
-        key = "https" in {origin(each)[0] for each in (request.url, url or "")}, url
-        async with here.opening:
-            client = here.clients.get(key) or await self._open(here, *key)
+        key = "https" in {place[0], (url or "").partition(":")[0].lower()}, url
+        if (client := here.clients.get(key)) is None:
+            async with here.opening:
+                client = here.clients.get(key) or await self._open(here, *key)
         if self._shutdown.closed:  # while it was opened
             await self.aclose()
             raise self._shutdown.refusal(request)
@@ -171,7 +175,7 @@ class _Loop(Generic[C]):
     gate: "Gate"
     clients: dict[tuple[bool, str | None], C] = field(factory=dict)  # by whether there is TLS, and by proxy
     lifetimes: list[AsyncGenerator[None]] = field(factory=list)
-    opening: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
+    opening: anyio.Lock = field(factory=anyio.Lock)
 
 
 async def _lifetime(client: C, close: Callable[[C], Awaitable[object]]) -> AsyncGenerator[None]:
@@ -218,7 +222,7 @@ def outgoing(request: Request) -> tuple[str, dict[str, str]]:
     try:
         if request.params:
             url = f"{url}{'&' if '?' in url else '?'}{urlencode(request.params)}"
-        url = encoded(url)
+        url = url if url.isascii() else encoded(url)
     except ValueError:  # the error is not raised from here: the text of this one has the URL
         is_url = False
     scheme, host, _port = origin(url)

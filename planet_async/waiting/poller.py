@@ -1,4 +1,4 @@
-"""`Poller`: all who wait for resources of one service share the requests.
+"""`Poller`: all waits for resources of one service share the requests.
 
 Each id that is waited for is in one of four states (`registry.State`):
 
@@ -16,8 +16,8 @@ Each id that is waited for is in one of four states (`registry.State`):
     any ──── a reconciliation missed it, and read all that is unfinished ──▶ UNLISTED, polled at once
     any ──── a reconciliation missed it, and was left early ──▶ LISTED, polled at once
     any ──── the lists fail ──▶ NEW
-    LISTED ─ another waiter joins, who has to be shown its state ──▶ NEW
-    any ──── finished, failed, or nobody waits any more ──▶ forgotten
+    LISTED ─ another waiter joins, which needs its present state ──▶ NEW
+    any ──── finished, failed, or no waiter is left ──▶ forgotten
 
 `poll_now` polls an id at once, whatever its state.
 """
@@ -52,7 +52,7 @@ class Poller(Generic[T]):
     on average: the more ids, the rarer is each polled.
 
     No task is kept for this: one of the waiting callers, the leader, does the work for all while it waits,
-    and hands over when it leaves.  So nothing runs while nobody waits, and nothing outlives its caller.
+    and hands over when it leaves.  So nothing runs without a waiting caller, and nothing outlives its caller.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Poller(Generic[T]):
         self._registry.leave(waiter, ids)
 
     def poll_now(self, id_: str) -> None:
-        """Poll an id at once, if anybody waits for it; for the event loop of the waiters only."""
+        """Poll an id at once, if a waiter needs it; for the event loop of the waiters only."""
         if self._registry.poll_soon(id_):
             self._wake_leader()
 
@@ -111,7 +111,7 @@ class Poller(Generic[T]):
             self._sleeping.cancel()
 
     async def progress(self, waiter: Waiter[T]) -> None:
-        """Return when the waiter is ready, doing the work for all where nobody else does."""
+        """Return when the waiter is ready, doing the work for all where no other waiter does."""
         try:
             while not waiter.is_ready:
                 if self._has_leader:

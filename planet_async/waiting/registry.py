@@ -1,4 +1,4 @@
-"""`WaiterRegistry`: who waits for which id, and how the id is followed."""
+"""`WaiterRegistry`: which waiters need which id, and how the id is followed."""
 
 import heapq
 from collections import deque
@@ -164,7 +164,7 @@ class WaiterRegistry(Generic[T]):
                 self._keep(id_, entry, [each for each in entry.alive() if each is not waiter])
 
     def deliver(self, id_: str, item: T, *, listed: bool) -> bool:
-        """Deliver an item to those who wait for it; return whether that ended the wait of any of them."""
+        """Deliver an item to its waiters; return whether that ended the wait of any of them."""
         entry = self.entries.get(id_)
         if entry is None:
             return False
@@ -212,7 +212,7 @@ class WaiterRegistry(Generic[T]):
             self._poll_from(next(self._dues_of_new), id_, entry)
 
     def poll_soon(self, id_: str) -> bool:
-        """Poll an id before all others; return whether anybody waits for it."""
+        """Poll an id before all others; return whether a waiter needs it."""
         entry = self.entries.get(id_)
         if entry is not None:
             self._poll_from(URGENT, id_, entry)

@@ -89,7 +89,7 @@ class Sweep(Generic[T]):
         self.start_over()
 
     def start_over(self) -> None:
-        """Forget what was known: everything is going to be polled or reconciled anew."""
+        """Forget what was known: everything is going to be polled or reconciled again."""
         self._since: datetime | None = None
         self._changes: PageCursor[T] | None = None
         self._due = inf  # the next page of a sweep
@@ -98,7 +98,7 @@ class Sweep(Generic[T]):
         self._reconciliation: Reconciliation[T] | None = None
         self._reconcile_from = inf
         self._reconciled_pages = 0
-        self._may_reconcile = False  # one page without hurry, now that a sweep has shown what is new
+        self._may_reconcile = False  # one page that is not urgent, after a sweep has shown what is new
         self._chores: deque[Callable[[], None]] = deque()  # work that needs no request
 
     @property

@@ -279,7 +279,7 @@ def test_large_files_have_bars(
     simulator: Simulator,
 ) -> None:
     """A person sees how far each large file has come, by bytes."""
-    monkeypatch.setattr(simulator, "_file_bytes", 3_000_000)
+    monkeypatch.setattr(simulator._orders, "_file_bytes", 3_000_000)
     # The live display draws when it is told to, so that the test does not depend on how fast a machine is.
     monkeypatch.setattr("planet_async.cli.output.Live", _Eager)
     order_id = json.loads(on_terminal("orders", "create", request_file(), "--json").out)["id"]

@@ -72,7 +72,7 @@ def test_a_signal_ends_a_job(
                 go_on.wait(2 * PATIENCE)
             yield chunk
 
-    monkeypatch.setattr(simulator, "_file_bytes", 4_000_000)
+    monkeypatch.setattr(simulator._orders, "_file_bytes", 4_000_000)
     monkeypatch.setattr(ServerResponse, "chunks", half_of_them)
     folder = tmp_path / "the data"
     try:

@@ -57,7 +57,7 @@ def is_udm2(call: ServerRequest) -> bool:
 
 
 def check_against_manifest(folder: Path, order: Order) -> int:
-    """Compare every file with the manifest that came along, as somebody without this package would."""
+    """Compare every file with its manifest, without this package."""
     manifest = json.loads((folder / order.id / "manifest.json").read_bytes())
     for entry in manifest["files"]:
         content = (folder / order.id / entry["path"]).read_bytes()
@@ -66,7 +66,7 @@ def check_against_manifest(folder: Path, order: Order) -> int:
 
 
 async def test_every_file_is_there_and_right(planet: Planet, tmp_path: Path) -> None:
-    """All files of the manifest are below the folder of the order, and nothing else is."""
+    """All files of the manifest are below the folder of the order, and no others."""
     order = await finished(planet)
     paths = await planet.orders.download(order, tmp_path)
     count = check_against_manifest(tmp_path, order)
@@ -74,15 +74,15 @@ async def test_every_file_is_there_and_right(planet: Planet, tmp_path: Path) -> 
     assert sorted(paths) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
 
 
-async def test_an_id_will_do(planet: Planet, tmp_path: Path) -> None:
-    """An id is looked up first; a folder given as text is made."""
+async def test_an_order_can_be_downloaded_by_id(planet: Planet, tmp_path: Path) -> None:
+    """The id is looked up first; a folder may be text, and is created."""
     order = await finished(planet)
     paths = await planet.orders.download(order.id, str(tmp_path / "new" / "folder"))
     assert check_against_manifest(tmp_path / "new" / "folder", order) == len(paths) - 1
 
 
-async def test_an_order_of_a_list_is_looked_up(planet: Planet, tmp_path: Path) -> None:
-    """Orders of a list come without links; they are got before the download."""
+async def test_a_listed_order_is_looked_up(planet: Planet, tmp_path: Path) -> None:
+    """Listed orders have no links; they are fetched before the download."""
     await finished(planet)
     listed = await planet.orders.list().first()
     assert listed is not None
@@ -90,19 +90,19 @@ async def test_an_order_of_a_list_is_looked_up(planet: Planet, tmp_path: Path) -
     assert await planet.orders.download(listed, tmp_path)
 
 
-async def test_links_about_to_expire_are_asked_for_anew(
+async def test_links_that_are_about_to_expire_are_renewed(
     planet: Planet, simulator: Simulator, clock: FakeClock, tmp_path: Path
 ) -> None:
-    """An order kept for hours still downloads."""
+    """An order that was kept for hours can be downloaded."""
     order = await finished(planet)
     clock.advance(3 * 3600)
-    looks = simulator.requests["orders.get"]
+    gets = simulator.requests["orders.get"]
     await planet.orders.download(order, tmp_path)
-    assert simulator.requests["orders.get"] == looks + 1
+    assert simulator.requests["orders.get"] == gets + 1
 
 
 async def test_an_archive_is_one_file(planet: Planet, tmp_path: Path) -> None:
-    """A zip is fetched and checked whole."""
+    """A ZIP file is fetched and verified as a whole."""
     request = OrderRequest(
         "farm", [SCENE], delivery=Archive(single_archive=True, archive_filename="{{name}}.zip")
     )
@@ -113,20 +113,20 @@ async def test_an_archive_is_one_file(planet: Planet, tmp_path: Path) -> None:
     assert ZipFile(paths[0]).testzip() is None
 
 
-async def test_progress_is_told_in_bytes(planet: Planet, tmp_path: Path) -> None:
+async def test_progress_is_reported_in_bytes(planet: Planet, tmp_path: Path) -> None:
     """Each file grows from its first bytes to its whole size."""
-    told: list[Progress] = []
+    reported: list[Progress] = []
     order = await finished(planet)
-    paths = await planet.orders.download(order, tmp_path, progress=told.append)
+    paths = await planet.orders.download(order, tmp_path, progress=reported.append)
     for path in paths:
         name = path.relative_to(tmp_path).as_posix()
-        mine = [progress for progress in told if progress.name == name]
+        mine = [progress for progress in reported if progress.name == name]
         assert mine[-1].received == path.stat().st_size == mine[-1].size
         assert [progress.received for progress in mine] == sorted({progress.received for progress in mine})
 
 
-async def test_files_are_fetched_side_by_side(clock: FakeClock, tmp_path: Path) -> None:
-    """Slow storage costs the time of the slowest file, not of all, within `concurrency`."""
+async def test_files_are_fetched_concurrently(clock: FakeClock, tmp_path: Path) -> None:
+    """Slow storage takes the time of the slowest file, not of all, within `concurrency`."""
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1))
     simulator.faults.add(Fault(operation="storage.get", delay=100.0))
     async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
@@ -139,8 +139,10 @@ async def test_files_are_fetched_side_by_side(clock: FakeClock, tmp_path: Path) 
         assert clock.monotonic() - slow >= 100 * len(paths)
 
 
-async def test_what_is_there_and_right_is_kept(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """A second download fetches the manifest and nothing else."""
+async def test_a_file_that_is_there_and_right_is_kept(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """A second download fetches only the manifest."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path)
     before = simulator.requests["storage.get"]
@@ -149,7 +151,7 @@ async def test_what_is_there_and_right_is_kept(planet: Planet, simulator: Simula
 
 
 async def test_another_file_of_that_name_is_not_overwritten(planet: Planet, tmp_path: Path) -> None:
-    """Somebody's file is in the way: an error, the others are fetched; `overwrite` replaces it."""
+    """It is an error, and the other files are fetched; `overwrite` replaces it."""
     order = await finished(planet)
     victim = tmp_path / order.results[0].name
     victim.parent.mkdir(parents=True)
@@ -162,8 +164,8 @@ async def test_another_file_of_that_name_is_not_overwritten(planet: Planet, tmp_
     check_against_manifest(tmp_path, order)
 
 
-async def test_a_folder_in_the_way(planet: Planet, tmp_path: Path) -> None:
-    """What the disk refuses is a DownloadError that says what and where."""
+async def test_a_file_in_the_place_of_the_folder(planet: Planet, tmp_path: Path) -> None:
+    """What cannot be written is a DownloadError that says what and where."""
     order = await finished(planet)
     (tmp_path / order.id).write_text("a file where the folder has to be")
     with pytest.raises(DownloadError, match=f"cannot write .*{order.id}"):
@@ -173,7 +175,7 @@ async def test_a_folder_in_the_way(planet: Planet, tmp_path: Path) -> None:
 async def test_wrong_bytes_never_get_the_final_name(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """A file other than the manifest promises is fetched once more, then refused, and does not stay."""
+    """A file that differs from the manifest is fetched once more, then refused, and removed."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, body=b"x" * 4096))
     with pytest.raises(ChecksumMismatch, match="udm2"):
@@ -186,7 +188,7 @@ async def test_wrong_bytes_never_get_the_final_name(
 async def test_wrong_bytes_once_are_fetched_again(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """One corrupt transfer costs one more, not the file."""
+    """A corrupt transfer costs another transfer, not the file."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, body=b"x" * 4096, times=1))
     await planet.orders.download(order, tmp_path)
@@ -218,7 +220,7 @@ async def test_a_cut_connection_is_resumed(planet: Planet, simulator: Simulator,
 async def test_max_attempts_bounds_the_requests_for_a_file(
     planet: Planet, simulator: Simulator, tmp_path: Path, most: int, fault: dict[str, Any]
 ) -> None:
-    """With 1 nothing is asked for again, be it cut off, lost, or not what the manifest says."""
+    """With 1 no file is requested again, be it cut, lost, or different from the manifest."""
     order = await finished(planet)
     requests = 0
 
@@ -236,7 +238,7 @@ async def test_max_attempts_bounds_the_requests_for_a_file(
 async def test_a_connection_that_stays_broken_keeps_its_part(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """What does not go away raises; the short file is a `.part`, which the next call goes on with."""
+    """The error is raised; the incomplete file is a `.part`, which the next call continues."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, cut=1000, times=1))
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, drop=True))
@@ -257,8 +259,8 @@ async def test_a_connection_that_stays_broken_keeps_its_part(
     check_against_manifest(tmp_path, order)
 
 
-async def test_a_part_of_something_else_is_started_over(planet: Planet, tmp_path: Path) -> None:
-    """What an earlier run left is checked with the rest: wrong or too long, the file is fetched whole."""
+async def test_a_wrong_part_is_started_over(planet: Planet, tmp_path: Path) -> None:
+    """What an earlier call left is verified with the rest: if it is wrong, the file is fetched whole."""
     order = await finished(planet)
     for result, size in zip(order.results, (10, 4096, 9999, 50), strict=False):
         part = tmp_path / f"{result.name}.part"
@@ -270,7 +272,7 @@ async def test_a_part_of_something_else_is_started_over(planet: Planet, tmp_path
 
 
 async def test_a_server_without_ranges_sends_the_whole_file(tmp_path: Path) -> None:
-    """A 200 where a rest was asked for starts the file over."""
+    """A 200 in response to a range starts the file over."""
     name = f"{ORDER_ID}/a"
     content = bytes(range(200))
     transport, planet = described((f"{ORDER_ID}/manifest.json", manifest(a=content)), (name, content))
@@ -282,21 +284,21 @@ async def test_a_server_without_ranges_sends_the_whole_file(tmp_path: Path) -> N
 
 
 async def test_expired_links_are_renewed_once_for_all_files(clock: FakeClock, tmp_path: Path) -> None:
-    """Links that die on the way are read anew from the order, not file by file."""
+    """Links that expire during the download are read from the order once, not for each file."""
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1), link_seconds=300.0)
     async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
         order = await finished(planet)
-        looks = simulator.requests["orders.get"]
+        gets = simulator.requests["orders.get"]
         simulator.faults.add(Fault(operation="storage.get", delay=301.0, times=1))
         await planet.orders.download(order, tmp_path)
     check_against_manifest(tmp_path, order)
-    assert simulator.requests["orders.get"] == looks + 1
+    assert simulator.requests["orders.get"] == gets + 1
 
 
 async def test_a_link_that_stays_refused_is_an_error(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """A fresh link that is refused as well is not tried for ever."""
+    """A fresh link that is also refused is not requested again."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, status=403))
     with pytest.raises(Forbidden):
@@ -304,8 +306,8 @@ async def test_a_link_that_stays_refused_is_an_error(
     assert simulator.responses["storage.get", 403] == 2
 
 
-async def test_two_downloads_to_one_place(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """Two at once do not mix their bytes: one fetches, the other waits and finds the file right."""
+async def test_two_downloads_to_one_folder(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """They do not mix their bytes: one fetches, the other waits and finds the file right."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", delay=30.0))
     async with anyio.create_task_group() as group:
@@ -318,7 +320,7 @@ async def test_two_downloads_to_one_place(planet: Planet, simulator: Simulator, 
 
 
 async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No space left is a DownloadError that says so; the part stays for when there is."""
+    """It is a DownloadError that says so; the part is kept."""
     order = await finished(planet)
 
     def full(_: int, __: object) -> int:
@@ -334,7 +336,7 @@ async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.M
 
 
 class Counting:
-    """A transport that counts the bytes of the files that pass."""
+    """A transport that counts the bytes of the files."""
 
     def __init__(self, inner: Simulator) -> None:
         self._inner = inner
@@ -367,7 +369,7 @@ class _Counted(AsyncIterator[bytes]):
 
 @pytest.mark.no_cover
 async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path: Path) -> None:
-    """Cuts in every third, expiring links, two corrupt bodies: complete, verified, hardly a byte twice."""
+    """Each third is cut, links expire, two bodies are corrupt: complete, verified, hardly a byte twice."""
     simulator = Simulator(
         clock=clock,
         plan=OrderPlan(queue_seconds=0, run_seconds=1),
@@ -397,8 +399,10 @@ async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path:
     assert network.received <= 1.1 * sum(path.stat().st_size for path in paths)
 
 
-async def test_cancelling_leaves_no_half_file(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """A download cancelled half way leaves no final file and no open response."""
+async def test_cancelling_leaves_no_partial_file(
+    planet: Planet, simulator: Simulator, tmp_path: Path
+) -> None:
+    """There is no file with a final name, and no open response."""
     order = await finished(planet)
     with anyio.CancelScope() as scope:
         await planet.orders.download(
@@ -409,7 +413,7 @@ async def test_cancelling_leaves_no_half_file(planet: Planet, simulator: Simulat
     assert simulator.open_responses == 0
 
 
-async def test_all_errors_are_told(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+async def test_all_errors_are_reported(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
     """The first error is raised, the others are in its notes."""
     order = await finished(planet)
     simulator.faults.add(
@@ -422,7 +426,7 @@ async def test_all_errors_are_told(planet: Planet, simulator: Simulator, tmp_pat
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
 async def test_a_failed_order_says_why(state: str, tmp_path: Path) -> None:
-    """No quiet nothing: the error carries the hints of the API."""
+    """The error has the hints of the API."""
     _, planet = described(state=state, error_hints=["No access to assets", "Try another item"])
     with pytest.raises(OrderNotDownloadable, match=f"{state}: No access to assets; Try another") as caught:
         await planet.orders.download(ORDER_ID, tmp_path)
@@ -437,8 +441,8 @@ async def test_an_unfinished_order_says_to_wait(planet: Planet, tmp_path: Path) 
         await planet.orders.download(order, tmp_path)
 
 
-async def test_an_order_delivered_to_a_cloud_says_so(planet: Planet, tmp_path: Path) -> None:
-    """The error names the place where the files are."""
+async def test_the_error_for_a_cloud_order_names_the_place(planet: Planet, tmp_path: Path) -> None:
+    """It says where the files are."""
     bucket = AmazonS3(
         bucket="b", aws_region="r", aws_access_key_id="k", aws_secret_access_key="hidden", path_prefix="p"
     )
@@ -451,8 +455,8 @@ async def test_an_order_delivered_to_a_cloud_says_so(planet: Planet, tmp_path: P
         await planet.orders.download(hosted, tmp_path)
 
 
-async def test_a_partial_order_gives_what_there_is(clock: FakeClock, tmp_path: Path) -> None:
-    """Files that could not be made are left out of a partial order; the others come."""
+async def test_a_partial_order_is_downloaded(clock: FakeClock, tmp_path: Path) -> None:
+    """Files that could not be made are left out; the others are downloaded."""
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=0, run_seconds=1, state="partial"))
     async with Planet(credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
         request = OrderRequest(
@@ -464,7 +468,7 @@ async def test_a_partial_order_gives_what_there_is(clock: FakeClock, tmp_path: P
 
 
 async def test_a_success_without_links(tmp_path: Path) -> None:
-    """A finished order with nothing to fetch is an error, not an empty list of paths."""
+    """A finished order without files is an error, not an empty list of paths."""
     _, planet = described()
     with pytest.raises(OrderNotDownloadable, match="lists no files"):
         await planet.orders.download(ORDER_ID, tmp_path)
@@ -479,7 +483,7 @@ async def test_a_success_without_links(tmp_path: Path) -> None:
     ["../x", f"{ORDER_ID}/../../x", "/etc/x", "a\\..\\x", "\\x", "C:/x", "C:x", "a/", "", "a/\x00b", ".."],
 )
 async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Path) -> None:
-    """A name that would lead elsewhere is refused before anything is fetched for it."""
+    """A name that would lead out of it is refused before its file is requested."""
     transport, planet = described((name, b"evil")) if name else described()
     with pytest.raises(UnsafeName):
         safe_path(tmp_path, name)
@@ -494,7 +498,7 @@ async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Pat
 def test_names_that_mean_something_else_on_windows(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Devices, streams of files, and names that lose their end are refused there, and nowhere else."""
+    """Devices, streams, and names that lose their end are refused there, and only there."""
     assert safe_path(tmp_path, name).is_relative_to(tmp_path)
     monkeypatch.setattr("planet_async.downloads.remote_file._ON_WINDOWS", True)
     with pytest.raises(UnsafeName):
@@ -503,7 +507,7 @@ def test_names_that_mean_something_else_on_windows(
 
 @pytest.mark.parametrize("overwrite", [False, True])
 async def test_links_in_the_folder_do_not_lead_out_of_it(tmp_path: Path, overwrite: bool) -> None:
-    """A name that goes through a link of the user's to elsewhere is refused; the folder may be one itself."""
+    """A name through a symbolic link that leads out is refused; the folder itself may be a link."""
     elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
     elsewhere.mkdir()
     data.symlink_to(tmp_path / "disk", target_is_directory=True)
@@ -521,7 +525,7 @@ async def test_links_in_the_folder_do_not_lead_out_of_it(tmp_path: Path, overwri
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("other", ["./a", "a.part", "a.part.ranges"])
 async def test_two_results_of_one_name(tmp_path: Path, other: str, overwrite: bool) -> None:
-    """The one does not come to lie over the other, nor over the part of it: the second is an error."""
+    """The second does not overwrite the first, nor its part: it is an error."""
     _, planet = described(("a", b"first"), (other, b"second"))
     with pytest.raises(DownloadError, match="cannot both"):
         await planet.orders.download(ORDER_ID, tmp_path, overwrite=overwrite)
@@ -529,7 +533,7 @@ async def test_two_results_of_one_name(tmp_path: Path, other: str, overwrite: bo
 
 
 async def test_names_that_differ_in_case_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where these are one file, the second is an error; elsewhere they are two."""
+    """Where the file system takes them for one file, the second is an error."""
     _, planet = described(("a", b"first"), ("A", b"second"))
     assert len(await planet.orders.download(ORDER_ID, tmp_path / "1")) == 2
     monkeypatch.setattr("planet_async.services._order_files._IGNORES_CASE", True)
@@ -538,7 +542,7 @@ async def test_names_that_differ_in_case_only(tmp_path: Path, monkeypatch: pytes
 
 
 async def test_one_result_listed_twice_is_fetched_once(tmp_path: Path) -> None:
-    """With the one checksum that the manifest gives it, it is one file."""
+    """With the same checksum in the manifest it is the same file."""
     names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a", f"{ORDER_ID}/a"]
     files = zip(names, (manifest(a=b"right"), b"right", b"right"), strict=True)
     transport, planet = described(*files)
@@ -546,8 +550,8 @@ async def test_one_result_listed_twice_is_fetched_once(tmp_path: Path) -> None:
     assert len(transport.requests) == 3
 
 
-async def test_a_manifest_without_an_end(tmp_path: Path) -> None:
-    """It is read as far as an answer of the API may be long, and does not stay."""
+async def test_an_endless_manifest(tmp_path: Path) -> None:
+    """It is read up to the limit for responses, and is not kept."""
     name = f"{ORDER_ID}/manifest.json"
     transport, _ = described((name, b" " * 100_000))
     planet = Planet(
@@ -559,25 +563,25 @@ async def test_a_manifest_without_an_end(tmp_path: Path) -> None:
 
 
 async def test_an_error_of_progress_is_raised_as_it_is(planet: Planet, tmp_path: Path) -> None:
-    """At whichever file: it ends the download, and is not wrapped in a group."""
+    """It ends the download, and is not wrapped in a group."""
 
-    def told(progress: Progress) -> None:
+    def fail(progress: Progress) -> None:
         if "udm2" in progress.name:
             raise KeyError(progress.name)
 
     order = await finished(planet)
     with pytest.raises(KeyError, match="udm2"):
-        await planet.orders.download(order, tmp_path, progress=told)
+        await planet.orders.download(order, tmp_path, progress=fail)
 
 
 async def test_an_order_without_a_manifest(tmp_path: Path) -> None:
-    """What is listed is fetched."""
+    """The files that are listed are fetched."""
     _, planet = described((f"{ORDER_ID}/b.txt", b"b"))
     assert [path.name for path in await planet.orders.download(ORDER_ID, tmp_path)] == ["b.txt"]
 
 
-async def test_md5_will_do(tmp_path: Path) -> None:
-    """A manifest with md5 only is checked by md5, and the size by itself."""
+async def test_a_manifest_with_md5_only(tmp_path: Path) -> None:
+    """Files are verified by it, and the size by itself."""
     names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a"]
     _, planet = described((names[0], manifest(a=b"right")), (names[1], b"right"))
     await planet.orders.download(ORDER_ID, tmp_path)
@@ -591,24 +595,24 @@ async def test_md5_will_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"files": [{"size": 1}]}', b'{"files": 5}'])
 async def test_a_broken_manifest(body: bytes, tmp_path: Path) -> None:
-    """Without a manifest nothing can be checked: a DecodeError that names the file."""
+    """Without a manifest nothing can be verified: a DecodeError names the file."""
     _, planet = described((f"{ORDER_ID}/manifest.json", body), (f"{ORDER_ID}/a", b"a"))
     with pytest.raises(DecodeError, match=r"manifest\.json is not the manifest"):
         await planet.orders.download(ORDER_ID, tmp_path)
 
 
-async def test_the_credential_does_not_go_to_the_storage(
+async def test_the_credential_is_not_sent_to_the_storage(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """The simulated storage refuses whatever comes with one, as the signed links of clouds do."""
+    """The simulated storage refuses requests with a credential, as the signed links of clouds do."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path)
     assert simulator.responses["storage.get", 200] == len(order.results)
     assert not any(status >= 400 for _, status in simulator.responses)
 
 
-async def test_a_big_file_in_small_pieces(tmp_path: Path) -> None:
-    """A file larger than what is written at a time arrives whole."""
+async def test_a_large_file_in_small_chunks(tmp_path: Path) -> None:
+    """A file larger than one batch arrives whole."""
     content = bytes(range(256)) * 14_000
     name = f"{ORDER_ID}/big"
     pieces = [content[start : start + 65_536] for start in range(0, len(content), 65_536)]
@@ -625,7 +629,7 @@ async def test_a_big_file_in_small_pieces(tmp_path: Path) -> None:
 
 
 async def test_open_reads_without_a_file(planet: Planet, simulator: Simulator) -> None:
-    """The bytes arrive as they are, with name and size; leaving half way is fine."""
+    """The bytes are yielded as they arrive, with name and size; leaving early is safe."""
     order = await finished(planet)
     result = order.results[0]
     async with planet.orders.open(result) as file:
@@ -639,15 +643,15 @@ async def test_open_reads_without_a_file(planet: Planet, simulator: Simulator) -
 
 
 async def test_open_needs_a_link(planet: Planet) -> None:
-    """A result without a location says that it cannot be opened."""
+    """For a result without a location the error says that it cannot be opened."""
     order = await finished(planet, OrderRequest("x", [SCENE], hosting=SentinelHub()))
     with pytest.raises(OrderNotDownloadable, match="no link"):
         async with planet.orders.open(order.results[0]):
             pass
 
 
-async def test_run_does_it_all(planet: Planet, tmp_path: Path) -> None:
-    """Requests in, checked files out: one outcome each, as they are done."""
+async def test_run_orders_waits_and_downloads(planet: Planet, tmp_path: Path) -> None:
+    """There is one outcome for each request, as it is done."""
     requests = [OrderRequest(f"order {number}", [SCENE]) for number in range(12)]
     deliveries = [outcome.unwrap() async for outcome in planet.orders.run(requests, to=tmp_path)]
     assert sorted(delivery.order.name for delivery in deliveries) == sorted(
@@ -657,8 +661,8 @@ async def test_run_does_it_all(planet: Planet, tmp_path: Path) -> None:
         assert check_against_manifest(tmp_path, delivery.order) == len(delivery.paths) - 1
 
 
-async def test_run_gives_each_failure_its_own_outcome(clock: FakeClock, tmp_path: Path) -> None:
-    """Refused, failed and lost orders stop none of the others."""
+async def test_run_has_an_outcome_for_each_failure(clock: FakeClock, tmp_path: Path) -> None:
+    """Orders that are refused or fail do not stop the others."""
     simulator = Simulator(
         clock=clock,
         plan=lambda body, _: OrderPlan(
@@ -680,14 +684,14 @@ async def test_run_gives_each_failure_its_own_outcome(clock: FakeClock, tmp_path
 
 
 async def test_run_checks_all_requests_first(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """One bad request in a batch, and nothing of it is sent."""
+    """Where one request is invalid, nothing is sent."""
     with pytest.raises(ValueError, match="products"):
         planet.orders.run([OrderRequest("good", [SCENE]), {"name": "bad"}], to=tmp_path)
     assert not simulator.requests
 
 
 async def test_leaving_run_early_stops_its_work(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """After a `break` nothing goes on in the background; what was ordered stays ordered."""
+    """After a `break` nothing runs in the background; placed orders stay placed."""
     requests = [OrderRequest(f"order {number}", [SCENE]) for number in range(12)]
     async for _ in planet.orders.run(requests, to=tmp_path):
         break
@@ -700,8 +704,8 @@ async def test_leaving_run_early_stops_its_work(planet: Planet, simulator: Simul
 
 
 @pytest.mark.parametrize("size", [-5, -1, 1 << 63, 1 << 70])
-async def test_a_size_that_no_file_has_is_none(size: int, tmp_path: Path) -> None:
-    """A manifest may be wrong there: the checksum is what counts, and the other files come as ever."""
+async def test_an_impossible_size_in_the_manifest(size: int, tmp_path: Path) -> None:
+    """It is ignored: the checksum counts, and the other files are downloaded."""
     entries = json.loads(manifest(a=b"a", b=b"b"))
     entries["files"][0]["size"] = size
     names = [f"{ORDER_ID}/{name}" for name in ("manifest.json", "a", "b")]
@@ -711,8 +715,8 @@ async def test_a_size_that_no_file_has_is_none(size: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("length", [6, 7, 1000])
-async def test_more_than_all_of_it_left_by_an_earlier_call(length: int, tmp_path: Path) -> None:
-    """A call may be cancelled when too much has come: the next one begins anew, and finds what is right."""
+async def test_a_part_longer_than_its_file(length: int, tmp_path: Path) -> None:
+    """A call may be cancelled when too much has arrived: the next one starts over, or finds it right."""
     names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a"]
     _, planet = described((names[0], manifest(a=b"right")), (names[1], b"right"))
     (tmp_path / ORDER_ID).mkdir()
@@ -721,13 +725,13 @@ async def test_more_than_all_of_it_left_by_an_earlier_call(length: int, tmp_path
     assert paths[0].read_bytes() == b"right"
 
 
-async def test_a_file_that_is_too_long_each_time_stops_no_other(tmp_path: Path) -> None:
-    """A ChecksumMismatch in the end, also where an earlier call has left too much of it."""
+async def test_a_file_that_is_always_too_long(tmp_path: Path) -> None:
+    """It is a ChecksumMismatch, even where an earlier call left too much, and does not stop the others."""
     names = [f"{ORDER_ID}/{name}" for name in ("manifest.json", "a", "b")]
     content = b"right" * 1000
     usual, _ = described((names[0], manifest(a=b"right", b=b"b")), (names[1], content), (names[2], b"b"))
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         wanted = request.headers.get("range", "")
         if not wanted:
             return usual._answer(request)  # type: ignore[return-value]  # none of them is an error
@@ -735,7 +739,7 @@ async def test_a_file_that_is_too_long_each_time_stops_no_other(tmp_path: Path) 
         span = f"bytes {start}-{len(content) - 1}/{len(content)}"
         return reply(206, body=content[start:], headers={"content-range": span})
 
-    planet = Planet(credentials=ApiKey("any"), transport=FakeTransport(answer), clock=FakeClock())
+    planet = Planet(credentials=ApiKey("any"), transport=FakeTransport(respond), clock=FakeClock())
     (tmp_path / ORDER_ID).mkdir()
     (tmp_path / ORDER_ID / "a.part").write_bytes(content[:2500])
     with pytest.raises(ChecksumMismatch, match="5 bytes, and more came"):
@@ -745,32 +749,32 @@ async def test_a_file_that_is_too_long_each_time_stops_no_other(tmp_path: Path) 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), TimeoutError("mine")])
 @pytest.mark.parametrize("ranges", [1, 2])
-async def test_an_error_of_progress_is_none_of_the_disk(
+async def test_an_oserror_of_progress_is_raised_as_it_is(
     planet: Planet, tmp_path: Path, error: OSError, ranges: int
 ) -> None:
-    """A bar on a closed terminal raises what a disk would: it is the caller's own all the same."""
+    """A progress bar on a closed terminal raises what a disk would."""
 
-    def told(_: Progress) -> None:
+    def fail(_: Progress) -> None:
         raise error
 
     order = await finished(planet)
     with pytest.raises(type(error)) as caught:
-        await planet.orders.download(order, tmp_path, progress=told, ranges=ranges)
+        await planet.orders.download(order, tmp_path, progress=fail, ranges=ranges)
     assert caught.value is error
 
 
-async def test_no_limit_at_all_will_do(planet: Planet, tmp_path: Path) -> None:
-    """The hint of BodyTooLarge says to raise it, so that any number must do."""
+async def test_any_limit_is_accepted(planet: Planet, tmp_path: Path) -> None:
+    """The hint of BodyTooLarge says to raise it."""
     order = await finished(planet)
     without = planet.with_options(max_body_bytes=sys.maxsize)
     await without.orders.download(order, tmp_path)
     assert check_against_manifest(tmp_path, order)
 
 
-async def test_a_storage_that_trickles_has_an_end(
+async def test_a_very_slow_storage_is_given_up(
     planet: Planet, simulator: Simulator, clock: FakeClock, tmp_path: Path
 ) -> None:
-    """A file at three bytes a second is an error within minutes, and the other files come."""
+    """A file at three bytes a second is an error within minutes, and the other files are downloaded."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, bytes_per_second=3.0))
     began = clock.monotonic()
@@ -784,8 +788,8 @@ async def test_a_storage_that_trickles_has_an_end(
     check_against_manifest(tmp_path, order)
 
 
-async def test_a_slow_storage_is_waited_for(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
-    """A hundred bytes a second are few, and are more than a connection must bring."""
+async def test_a_slow_storage_is_not_given_up(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """A hundred bytes a second are more than the least."""
     order = await finished(planet)
     simulator.faults.add(Fault(operation="storage.get", when=is_udm2, bytes_per_second=100.0))
     await planet.orders.download(order, tmp_path)

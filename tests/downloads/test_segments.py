@@ -1,4 +1,4 @@
-"""Parallel ranges: one large file by several requests, whatever happens to each of them."""
+"""Parallel ranges: one large file by several requests, and what can happen to each of them."""
 
 import hashlib
 import json
@@ -19,7 +19,6 @@ from planet_async import (
     Order,
     OrderRequest,
     Planet,
-    PlanetError,
     Progress,
     SceneProduct,
 )
@@ -45,7 +44,7 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Counted:
-    """The simulator, with the bytes of files and the requests that are open at a time counted."""
+    """The simulator, with the bytes of files and the concurrent requests counted."""
 
     def __init__(self, inner: Simulator) -> None:
         self._inner = inner
@@ -124,7 +123,7 @@ async def finished(planet: Planet) -> Order:
 
 
 def check(folder: Path, order: Order) -> None:
-    """Compare with the manifest; nothing else is left there."""
+    """Compare with the manifest; there is no other file."""
     manifest = json.loads((folder / order.id / "manifest.json").read_bytes())
     for entry in manifest["files"]:
         content = (folder / order.id / entry["path"]).read_bytes()
@@ -138,32 +137,10 @@ def scene(folder: Path, order: Order) -> Path:
     return folder / name
 
 
-async def test_a_large_file_comes_in_ranges(planet: Planet, network: Counted, tmp_path: Path) -> None:
-    """Four requests side by side, each for its part; together they fetch each byte once."""
-    order = await finished(planet)
-    await planet.orders.download(order, tmp_path, ranges=4)
-    check(tmp_path, order)
-    assert len({*network.ranges} - {""}) >= 3
-    assert network.most_open >= 4
-    assert network.received <= 1.1 * SIZE
-
-
-async def test_cut_ranges_are_resumed(
-    planet: Planet, simulator: Simulator, network: Counted, tmp_path: Path
-) -> None:
-    """Each range goes on where it was cut, and of the same file only."""
-    order = await finished(planet)
-    simulator.faults.add(Fault(operation="storage.get", when=of_scene, cut=1 << 17, times=4))
-    await planet.orders.download(order, tmp_path, ranges=4)
-    check(tmp_path, order)
-    assert network.received <= 1.1 * SIZE
-    assert {*network.conditions} != {""}
-
-
 async def test_max_attempts_bounds_the_requests_for_a_range(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """With 1 a range that is cut off is not asked for again, and the file is not complete."""
+    """With 1 a range that is cut is not requested again, and the file is not complete."""
     order = await finished(planet)
     requests = 0
 
@@ -178,55 +155,10 @@ async def test_max_attempts_bounds_the_requests_for_a_range(
     assert requests <= 4
 
 
-async def test_expired_links_are_renewed_for_ranges_too(
-    planet: Planet, simulator: Simulator, tmp_path: Path
-) -> None:
-    """A link that is refused in the middle is asked for anew."""
-    order = await finished(planet)
-    simulator.faults.add(Fault(operation="storage.get", when=of_scene, status=403, times=1))
-    await planet.orders.download(order, tmp_path, ranges=4)
-    check(tmp_path, order)
-
-
-async def test_a_job_of_ranges_that_ended_is_gone_on_with(
-    planet: Planet, simulator: Simulator, network: Counted, tmp_path: Path
-) -> None:
-    """What has arrived is kept when the connection stays broken, and the next call fetches the rest."""
-    order = await finished(planet)
-    fault = Fault(operation="storage.get", when=of_scene, cut=1 << 16, times=8)
-    simulator.faults.add(fault)
-    simulator.faults.add(Fault(operation="storage.get", when=of_scene, drop=True))
-    with pytest.raises(PlanetError):
-        await planet.orders.download(order, tmp_path, ranges=4)
-    assert not scene(tmp_path, order).exists()
-    simulator.faults.clear()
-    await planet.orders.download(order, tmp_path, ranges=4)
-    check(tmp_path, order)
-    assert network.received <= 1.2 * SIZE
-
-
-async def test_a_file_of_other_bytes_is_not_accepted(
-    planet: Planet, simulator: Simulator, tmp_path: Path
-) -> None:
-    """The checksum of the whole counts, not those of the parts."""
-    order = await finished(planet)
-    simulator.faults.add(Fault(operation="storage.get", when=of_scene, body=b"x" * (SIZE // 4)))
-    with pytest.raises(PlanetError):
-        await planet.orders.download(order, tmp_path, ranges=4)
-    assert not scene(tmp_path, order).exists()
-
-
-@pytest.mark.parametrize("number", [0, -1])
-async def test_no_ranges_are_none(planet: Planet, tmp_path: Path, number: int) -> None:
-    """One is the least."""
-    with pytest.raises(InvalidRequest, match="at least 1"):
-        await planet.orders.download(await finished(planet), tmp_path, ranges=number)
-
-
-async def test_a_large_file_comes_by_ranges_side_by_side(
+async def test_a_large_file_is_fetched_by_concurrent_ranges(
     planet: Planet, network: Counted, tmp_path: Path
 ) -> None:
-    """Each asks for its piece of the version that the first has met; not a byte comes twice."""
+    """Each requests its segment of the version that the first has seen; no byte arrives twice."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path, ranges=4)
     check(tmp_path, order)
@@ -239,17 +171,17 @@ async def test_a_large_file_comes_by_ranges_side_by_side(
     assert sorted(network.conditions.values()) == [1, 3]
 
 
-async def test_it_is_off_by_default(planet: Planet, network: Counted, tmp_path: Path) -> None:
-    """One request a file."""
+async def test_ranges_are_off_by_default(planet: Planet, network: Counted, tmp_path: Path) -> None:
+    """There is one request for each file."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path)
     assert network.ranges == [""]
 
 
-async def test_a_small_file_is_not_divided(
+async def test_a_small_file_is_not_split(
     planet: Planet, network: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is gained by it."""
+    """It would not be faster."""
     monkeypatch.setattr("planet_async.downloads.segments._LEAST", SIZE + 1)
     order = await finished(planet)
     await planet.orders.download(order, tmp_path, ranges=4)
@@ -257,8 +189,8 @@ async def test_a_small_file_is_not_divided(
     assert network.ranges == [""]
 
 
-async def test_a_number_that_makes_no_sense(planet: Planet, tmp_path: Path) -> None:
-    """No ranges at all would be no download."""
+async def test_numbers_below_one_are_refused(planet: Planet, tmp_path: Path) -> None:
+    """`ranges` and `concurrency` are at least 1."""
     order = await finished(planet)
     with pytest.raises(InvalidRequest, match="at least 1"):
         await planet.orders.download(order, tmp_path, ranges=0)
@@ -269,29 +201,30 @@ async def test_a_number_that_makes_no_sense(planet: Planet, tmp_path: Path) -> N
 async def test_progress_is_that_of_the_file(planet: Planet, tmp_path: Path) -> None:
     """All ranges count together, up to the size of the file."""
     order = await finished(planet)
-    told: list[Progress] = []
-    await planet.orders.download(order, tmp_path, ranges=4, progress=told.append)
-    mine = [progress.received for progress in told if is_scene(progress.name)]
+    reported: list[Progress] = []
+    await planet.orders.download(order, tmp_path, ranges=4, progress=reported.append)
+    mine = [progress.received for progress in reported if is_scene(progress.name)]
     assert mine == sorted(set(mine))
     assert mine[-1] == SIZE
 
 
-async def test_a_cut_in_each_range(
+async def test_each_range_that_is_cut_is_resumed(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """Each goes on where it was cut off."""
+    """It continues where it was cut, and with the same version of the file."""
     order = await finished(planet)
     simulator.faults.add(Fault(when=of_scene, cut=100_000, times=8))
     await planet.orders.download(order, tmp_path, ranges=4)
     check(tmp_path, order)
     assert len(network.ranges) == 12
     assert network.received == SIZE
+    assert sorted(network.conditions.values()) == [1, 11]
 
 
-async def test_what_an_answer_has_beyond_its_range_is_dropped(
+async def test_bytes_beyond_a_range_are_dropped(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """It does not land in the piece of another."""
+    """They are not written to the segment of another."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path / "1")
     content = scene(tmp_path / "1", order).read_bytes()
@@ -316,7 +249,7 @@ async def test_what_an_answer_has_beyond_its_range_is_dropped(
 async def test_a_server_without_ranges(
     spoilt: dict[str, object], planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """The first answer tells: one request fetches the whole file, which comes once."""
+    """The first response shows it: one request fetches the whole file, which arrives once."""
     order = await finished(planet)
 
     def ranged(call: ServerRequest) -> bool:
@@ -330,10 +263,10 @@ async def test_a_server_without_ranges(
     assert network.received == SIZE
 
 
-async def test_a_file_that_changes_in_the_middle(
+async def test_a_file_that_changes_during_the_download(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """Pieces of two versions are not put together: it starts over, by one request."""
+    """Segments of two versions are not joined: it starts over, by one request."""
     order = await finished(planet)
     third = f"bytes={SIZE // 2}-"
     simulator.faults.add(
@@ -350,7 +283,7 @@ async def test_a_file_that_changes_in_the_middle(
 async def test_wrong_bytes_once_are_fetched_again(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """One checksum at the end; where it is wrong the file comes once more, by one request."""
+    """There is one checksum at the end; where it is wrong the file is fetched again, by one request."""
     order = await finished(planet)
     simulator.faults.add(Fault(when=of_scene, body=b"?" * (SIZE // 4), times=1))
     await planet.orders.download(order, tmp_path, ranges=4)
@@ -362,9 +295,9 @@ async def test_wrong_bytes_once_are_fetched_again(
 async def test_an_expired_link_is_renewed_once_for_all(
     planet: Planet, network: Counted, simulator: Simulator, clock: FakeClock, tmp_path: Path
 ) -> None:
-    """Links die while all ranges are under way, and each is cut off: the order is read again once."""
+    """Links expire while all ranges are fetched, and each is cut: the order is read again once."""
     order = await finished(planet)
-    looks = simulator.requests["orders.get"]
+    gets = simulator.requests["orders.get"]
     simulator.faults.add(Fault(when=of_scene, cut=100_000, times=4))
     late = iter([301.0])
 
@@ -374,8 +307,8 @@ async def test_an_expired_link_is_renewed_once_for_all(
 
     await planet.orders.download(order, tmp_path, ranges=4, progress=expire)
     check(tmp_path, order)
-    assert simulator.requests["orders.get"] == looks + 1
-    # How many met the old link, the other file of the order among them, depends on who ran first.
+    assert simulator.requests["orders.get"] == gets + 1
+    # How many met the old link, the other file of the order among them, depends on which ran first.
     assert simulator.responses["orders.download", 401] >= 2
     assert network.received == SIZE
 
@@ -383,7 +316,7 @@ async def test_an_expired_link_is_renewed_once_for_all(
 async def test_one_range_that_stays_broken(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """It is raised, the others end; what came is kept and gone on with, by any number of ranges."""
+    """Its error is raised, the others end; what arrived is continued, by any number of ranges."""
     order = await finished(planet)
     third = f"bytes={SIZE // 2}-"
     simulator.faults.add(Fault(when=lambda call: call.headers.get("range", "").startswith(third), drop=True))
@@ -397,7 +330,7 @@ async def test_one_range_that_stays_broken(
 
 
 async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No space left is a DownloadError that says so; the part stays for when there is."""
+    """It is a DownloadError that says so; the part is kept."""
     order = await finished(planet)
 
     def full(*_: object) -> None:
@@ -414,12 +347,12 @@ async def test_a_full_disk(planet: Planet, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("ranges", [1, 2, 4])
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
-async def test_cancelled_anywhere_it_goes_on_from_there(
+async def test_cancelled_anywhere_it_is_continued(
     ranges: int, share: float, planet: Planet, network: Counted, tmp_path: Path
 ) -> None:
     """No final file, no open response; the next call fetches what is missing, by any number of ranges.
 
-    Of each stretch a chunk at most had arrived and was not taken.
+    Of each segment at most one chunk had arrived that was not written.
     """
     order = await finished(planet)
 
@@ -438,10 +371,10 @@ async def test_cancelled_anywhere_it_goes_on_from_there(
     assert network.most_open <= ranges
 
 
-async def test_what_one_request_has_begun_is_gone_on_with(
+async def test_the_part_of_one_request_is_continued_by_ranges(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """An ordinary part is the beginning; what is missing is divided."""
+    """An ordinary part is the beginning; what is missing is split."""
     order = await finished(planet)
     simulator.faults.add(Fault(when=of_scene, cut=SIZE // 2, times=1))
     simulator.faults.add(Fault(when=of_scene, drop=True))
@@ -469,11 +402,11 @@ def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def left(part: Path, ranges: int = 1) -> list[tuple[int, int]]:
-    return [(stretch.at, stretch.stop) for stretch in split(part, SHORT, ranges)]
+    return [(segment.at, segment.stop) for segment in split(part, SHORT, ranges)]
 
 
 def test_killed_between_any_two_steps(part: Path) -> None:
-    """Notes never tell of bytes that are not there, and no part looks whole that is not."""
+    """Notes never claim bytes that were not written, and no incomplete part looks complete."""
     first, second = split(part, SHORT, 2)
     assert part.stat().st_size == SHORT
     first.write(b"a" * 3000 + b"b" * 500)
@@ -481,7 +414,7 @@ def test_killed_between_any_two_steps(part: Path) -> None:
     assert left(part) == left(part, 7) == [(3500, 5000), (10_000, 10_000)]
     assert part.read_bytes() == b"a" * 3000 + b"b" * 500 + bytes(1500) + b"c" * 5000
     notes = part.with_name("a.part.ranges")
-    part.write_bytes(b"a" * 3500)  # notes were written, and the part is not divided yet
+    part.write_bytes(b"a" * 3500)  # notes were written, and the part is not split yet
     assert left(part) == []
     assert not notes.exists()
     assert part.stat().st_size == 3500
@@ -489,12 +422,12 @@ def test_killed_between_any_two_steps(part: Path) -> None:
 
 def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two, the bytes are fetched again."""
-    stretch, _ = split(part, SHORT, 2)
-    stretch.write(b"a" * 1000)
+    segment, _ = split(part, SHORT, 2)
+    segment.write(b"a" * 1000)
     with monkeypatch.context() as patch:
         patch.setattr("planet_async.downloads.segments._notes", lambda _: part.with_name("gone"))
         with pytest.raises(FileNotFoundError):
-            stretch.write(b"b" * 1000)
+            segment.write(b"b" * 1000)
     assert left(part) == [(1000, 5000), (5000, 10_000)]
     assert part.read_bytes()[:2000] == b"a" * 1000 + b"b" * 1000
 
@@ -502,16 +435,16 @@ def test_bytes_are_written_before_the_note(part: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "text", ["", "x", "1 2\n", f"{0:020d} {SHORT + 1:020d}\n", f"{9:020d} {5:020d}\n{5:020d} {SHORT:020d}\n"]
 )
-def test_notes_that_make_no_sense(text: str, part: Path) -> None:
-    """They are dropped; the checksum tells what the part is worth."""
+def test_invalid_notes_are_dropped(text: str, part: Path) -> None:
+    """The checksum shows whether the part can be used."""
     part.write_bytes(bytes(SHORT))
     part.with_name("a.part.ranges").write_text(text)
     assert left(part) == []
     assert [path.name for path in part.parent.iterdir()] == ["a.part"]
 
 
-def test_given_up_it_is_an_empty_part(part: Path) -> None:
-    """And done, a whole one; either way without notes."""
+def test_joining_leaves_a_whole_or_an_empty_part(part: Path) -> None:
+    """In both cases without notes."""
     for whole, size in ((True, SHORT), (False, 0)):
         part.write_bytes(b"")
         split(part, SHORT, 2)
@@ -520,10 +453,10 @@ def test_given_up_it_is_an_empty_part(part: Path) -> None:
         assert [path.name for path in part.parent.iterdir()] == ["a.part"]
 
 
-async def test_an_answer_that_ends_early(
+async def test_a_response_that_ends_early_is_resumed(
     planet: Planet, network: Counted, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """A body shorter than its range, without an error, is gone on with like a cut one."""
+    """A body shorter than its range, without an error, is continued like a cut one."""
     order = await finished(planet)
     await planet.orders.download(order, tmp_path / "1")
     content = scene(tmp_path / "1", order).read_bytes()
@@ -535,10 +468,10 @@ async def test_an_answer_that_ends_early(
     assert f"bytes=1000-{SIZE // 4 - 1}" in network.ranges
 
 
-async def test_a_server_without_ranges_has_its_second_try(
+async def test_a_server_without_ranges_has_a_second_attempt(
     planet: Planet, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """What was given up is no file that came wrong: the whole one may still come wrong once."""
+    """Refused ranges are no wrong file: the whole file may still arrive wrong once."""
     order = await finished(planet)
     simulator.faults.add(Fault(when=lambda call: of_scene(call) and "range" in call.headers, status=200))
     simulator.faults.add(Fault(when=of_scene, body=b"?" * SIZE, times=1))
@@ -549,7 +482,7 @@ async def test_a_server_without_ranges_has_its_second_try(
 async def test_one_range_that_fails_ends_the_others(
     planet: Planet, simulator: Simulator, clock: FakeClock, tmp_path: Path
 ) -> None:
-    """The error is told at once, and not after hours, when the slow ones have come."""
+    """The error is raised at once, and not when the slow ones have arrived."""
     order = await finished(planet)
 
     def begins(start: int) -> Callable[[ServerRequest], bool]:
@@ -564,19 +497,19 @@ async def test_one_range_that_fails_ends_the_others(
 
 
 class Storage:
-    """A transport that gives ranges of one file, each with what `add` makes of its bytes."""
+    """A transport that sends ranges of one file, each with what `add` makes of its bytes."""
 
     def __init__(self, content: bytes, add: Callable[[bytes, int], list[bytes | Exception]]) -> None:
         self._content = content
         self._add = add
-        self.asked: list[str] = []
+        self.ranges: list[str] = []
 
     async def send(self, request: Request) -> Response:
-        self.asked.append(request.headers["range"])
+        self.ranges.append(request.headers["range"])
         start, stop = (int(place) for place in request.headers["range"][6:].split("-"))
         assert start <= stop
         span = f"bytes {start}-{stop}/{len(self._content)}"
-        chunks = self._add(self._content[start : stop + 1], len(self.asked))
+        chunks = self._add(self._content[start : stop + 1], len(self.ranges))
         return Response(206, {"content-range": span}, _Body(chunks), url=request.url)
 
     async def aclose(self) -> None:
@@ -602,17 +535,17 @@ async def stored(storage: Storage, content: bytes, folder: Path) -> None:
     assert path.read_bytes() == content
 
 
-async def test_a_range_that_is_cut_after_its_last_byte_is_whole(tmp_path: Path) -> None:
-    """It is not asked for again: there is no range of no bytes, and a server would give all of the file."""
+async def test_a_range_that_is_cut_after_its_last_byte_is_complete(tmp_path: Path) -> None:
+    """It is not requested again: for a range of no bytes a server would send the whole file."""
     content = bytes(range(256)) * (SIZE // 256)
     cut = ConnectionLost("cut")
     storage = Storage(content, lambda data, number: [data, cut] if number == 2 else [data])
     await stored(storage, content, tmp_path)
-    assert len(storage.asked) == 4
+    assert len(storage.ranges) == 4
 
 
-async def test_a_range_without_an_end_is_not_read_on(tmp_path: Path) -> None:
-    """What comes after its last byte is another's, and a server may go on for ever."""
+async def test_an_endless_range_is_not_read_further(tmp_path: Path) -> None:
+    """What follows its last byte belongs to another segment."""
     content = bytes(range(256)) * (SIZE // 256)
     storage = Storage(content, lambda data, _: [data, b"more", RuntimeError("it is read on")])
     await stored(storage, content, tmp_path)

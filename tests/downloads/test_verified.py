@@ -1,4 +1,4 @@
-"""What is there and right is kept, what is promised comes, and what cannot be verified is named."""
+"""Right files are kept, all files of the manifest are downloaded, and unverifiable ones are named."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def storage(
     results = [{"name": name, "delivery": "success", "location": f"{BASE}{name}"} for name in contents]
     order = {"id": ORDER_ID, "state": "success", "_links": {"results": results}}
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         name = request.url.removeprefix(BASE)
         if name not in contents:
             return reply(json=order)
@@ -47,11 +47,11 @@ def storage(
 
         return Response(200, headers, chunks())
 
-    return Planet(credentials=ApiKey("any"), transport=FakeTransport(answer), clock=FakeClock())
+    return Planet(credentials=ApiKey("any"), transport=FakeTransport(respond), clock=FakeClock())
 
 
 async def test_missing_files_are_an_error(tmp_path: Path) -> None:
-    """The manifest lists a file that is not offered: the others are downloaded, and the error names it."""
+    """The manifest lists a file without a link: the others are downloaded, and the error names it."""
     _, planet = described((MANIFEST, manifest(**{"a.tif": b"a", "b.tif": b"b"})), (A, b"a"))
     with pytest.raises(DownloadError, match=r"1 of the files of its manifest.* b\.tif"):
         await planet.orders.download(ORDER_ID, tmp_path)
@@ -66,8 +66,8 @@ async def test_many_missing_files_are_counted(tmp_path: Path) -> None:
         await planet.orders.download(ORDER_ID, tmp_path)
 
 
-async def test_a_result_without_a_link_is_not_missing(tmp_path: Path) -> None:
-    """Of a partial order; the API says itself that it could not be delivered."""
+async def test_a_result_of_a_partial_order_without_a_link(tmp_path: Path) -> None:
+    """The API itself says that it could not be delivered."""
     files = {MANIFEST: manifest(**{"a.tif": b"a", "b.tif": b"b"}), A: b"a"}
     results = [{"name": name, "delivery": "success", "location": f"{BASE}{name}"} for name in files]
     results.append({"name": B, "delivery": "failed"})
@@ -75,8 +75,8 @@ async def test_a_result_without_a_link_is_not_missing(tmp_path: Path) -> None:
     assert len(await planet.orders.download(ORDER_ID, tmp_path)) == 2
 
 
-async def test_a_file_that_no_manifest_lists_does_not_fail_for_ever(tmp_path: Path) -> None:
-    """One of two such files fails once: the next call fetches it, and keeps the other, the same content."""
+async def test_files_that_no_manifest_lists(tmp_path: Path) -> None:
+    """One of two such files is missing: the next call fetches it, and keeps the other, which is the same."""
     listed = (MANIFEST, manifest(**{"c.tif": b"c"})), (f"{ORDER_ID}/c.tif", b"c")
     transport, planet = described(*listed, (A, b"a"), (B, b"b"))
     paths = await planet.orders.download(ORDER_ID, tmp_path)
@@ -90,7 +90,7 @@ async def test_a_file_that_no_manifest_lists_does_not_fail_for_ever(tmp_path: Pa
 
 
 async def test_another_file_than_the_servers_is_not_replaced(tmp_path: Path) -> None:
-    """Without a checksum, content that differs is the user's: an error, until `overwrite` replaces it."""
+    """Without a checksum, other content is the user's: it is an error, until `overwrite` replaces it."""
     for mine in (b"mine", b"longer than the server's"):
         _, planet = described((A, b"hers"))
         path = tmp_path / A
@@ -105,8 +105,8 @@ async def test_another_file_than_the_servers_is_not_replaced(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-async def test_size_and_etag_spare_the_content(overwrite: bool, tmp_path: Path) -> None:
-    """A storage whose ETag is the MD5 need not send what is there; another size is known without reading."""
+async def test_size_and_etag_show_that_a_file_is_right(overwrite: bool, tmp_path: Path) -> None:
+    """If the ETag is the MD5, the content is not read; another size is noticed without reading."""
     read = Counter[str]()
 
     def on_read(name: str) -> None:
@@ -129,7 +129,7 @@ async def test_size_and_etag_spare_the_content(overwrite: bool, tmp_path: Path) 
 
 
 async def test_overwrite_fetches_nothing_that_is_right(tmp_path: Path) -> None:
-    """All files right: the manifest alone is fetched; one wrong: that one is."""
+    """All files right: only the manifest is fetched; one wrong: that one, too."""
     files = (MANIFEST, manifest(**{"a.tif": b"a", "b.tif": b"b"})), (A, b"a"), (B, b"b")
     transport, planet = described(*files)
     await planet.orders.download(ORDER_ID, tmp_path)
@@ -141,8 +141,8 @@ async def test_overwrite_fetches_nothing_that_is_right(tmp_path: Path) -> None:
     assert (tmp_path / B).read_bytes() == b"b"
 
 
-async def test_a_good_file_behind_a_link_is_right(tmp_path: Path) -> None:
-    """The user moved it to another disk: with a checksum or without, it is kept, and the link stays."""
+async def test_a_right_file_behind_a_link_is_kept(tmp_path: Path) -> None:
+    """The user moved it to another disk: with or without a checksum it is kept, and so is the link."""
     for number, files in enumerate([[(A, b"a")], [(MANIFEST, manifest(**{"a.tif": b"a"})), (A, b"a")]]):
         elsewhere, data = tmp_path / f"elsewhere {number}", tmp_path / f"data {number}"
         elsewhere.write_bytes(b"a")
@@ -162,7 +162,7 @@ async def test_a_good_file_behind_a_link_is_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "same"), [("x/b", "x//b"), ("x/b", "x/./b"), ("b", "./b"), ("b", "b")])
 @pytest.mark.parametrize("is_listed", [True, False])
 async def test_two_names_of_one_file(name: str, same: str, is_listed: bool, tmp_path: Path) -> None:
-    """They are one file: with the checksum of the manifest, or without one where the content is the same."""
+    """With the same checksum in the manifest, or the same content without one, it is one file."""
     files = [(f"{ORDER_ID}/{name}", b"b"), (f"{ORDER_ID}/{same}", b"b")]
     if is_listed:
         files.append((MANIFEST, manifest(**{name: b"b"})))
@@ -173,15 +173,15 @@ async def test_two_names_of_one_file(name: str, same: str, is_listed: bool, tmp_
 
 
 async def test_a_report_is_downloaded_twice(tmp_path: Path) -> None:
-    """The same bytes are no error; others are, until `overwrite`."""
+    """The same bytes are no error; other bytes are, unless `overwrite`."""
     contents = [b"a,b\n1,2\n"]
     report = Report("77", contents=("https://storage.example/part",), num_rows=1)
 
     def client(**headers: str) -> Planet:
-        def answer(_: Request) -> Response:
+        def respond(_: Request) -> Response:
             return reply(body=contents[0], headers={"content-type": "text/csv", **headers})
 
-        return Planet(credentials=ApiKey("any"), transport=FakeTransport(answer), clock=FakeClock())
+        return Planet(credentials=ApiKey("any"), transport=FakeTransport(respond), clock=FakeClock())
 
     first = await client().reports.download(report, tmp_path)
     assert await client().reports.download(report, tmp_path) == first
@@ -211,8 +211,8 @@ COMPARED = [
 
 
 @pytest.mark.parametrize("digests", COMPARED, ids=str)
-async def test_every_digest_that_can_be_compared_is(digests: dict[str, str], tmp_path: Path) -> None:
-    """In any case, by any algorithm that Python has: what differs is refused, what is right is verified."""
+async def test_every_known_digest_is_compared(digests: dict[str, str], tmp_path: Path) -> None:
+    """By any algorithm that Python has: what differs is refused, what is right is verified."""
     _, planet = described((MANIFEST, with_digests(digests)), (A, b"wrong"))
     with pytest.raises(ChecksumMismatch):
         await planet.orders.download(ORDER_ID, tmp_path / "1")
@@ -232,7 +232,7 @@ async def test_paths_are_compared_normalised(path: str, name: str, tmp_path: Pat
 
 
 async def test_unicode_paths_are_compared_normalised(tmp_path: Path) -> None:
-    """One says é with one character, the other with two."""
+    """One writes é as one character, the other as two."""
     _, planet = described((MANIFEST, with_digests(HASHES[0], "e\u0301")), (f"{ORDER_ID}/\u00e9", b"wrong"))
     with pytest.raises(ChecksumMismatch):
         await planet.orders.download(ORDER_ID, tmp_path)
@@ -266,16 +266,16 @@ async def test_what_cannot_be_verified_is_named(listed: bytes | None, tmp_path: 
     assert not (tmp_path / "2" / A).exists()
 
 
-async def test_what_can_be_verified_comes_though_checksums_are_required(tmp_path: Path) -> None:
-    """The error names the one file that cannot be."""
+async def test_require_checksums_fails_unverifiable_files_only(tmp_path: Path) -> None:
+    """The error names the one file that cannot be verified."""
     _, planet = described((MANIFEST, manifest(**{"a.tif": b"a"})), (A, b"a"), (B, b"b"))
     with pytest.raises(DownloadError, match=r"b\.tif cannot be verified"):
         await planet.orders.download(ORDER_ID, tmp_path, require_checksums=True)
     assert (tmp_path / A).read_bytes() == b"a"
 
 
-async def test_a_manifest_beside_the_folder_of_its_order(tmp_path: Path) -> None:
-    """Recorded results lack the order's folder: they are verified all the same."""
+async def test_results_without_the_folder_of_the_order(tmp_path: Path) -> None:
+    """Recorded results lack that folder: they are verified nevertheless."""
     _, planet = described(("manifest.json", manifest(**{"a.tif": b"right"})), ("a.tif", b"right"))
     paths = await planet.orders.download(ORDER_ID, tmp_path, require_checksums=True)
     assert paths == [tmp_path / "a.tif", tmp_path / "manifest.json"]

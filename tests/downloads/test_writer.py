@@ -1,4 +1,4 @@
-"""What arrives is written in order, in threads; little is held, nothing is lost, no thread is left."""
+"""`write_chunks`: in order, in threads; little is held, nothing is lost, and no thread is left."""
 
 import asyncio
 import errno
@@ -30,23 +30,23 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Source(AsyncIterator[bytes]):
-    """The chunks, and at the end an error; it counts what it has given."""
+    """The chunks, and then an error; it counts the chunks it has yielded."""
 
     def __init__(self, *, error: Exception | None = None, stop_after: int = len(CHUNKS)) -> None:
-        self.given = 0
+        self.yielded = 0
         self._error = error
         self._stop_after = stop_after
 
     async def __anext__(self) -> bytes:
         await anyio.lowlevel.checkpoint()
-        if self.given == self._stop_after:
+        if self.yielded == self._stop_after:
             raise self._error or StopAsyncIteration
-        self.given += 1
-        return CHUNKS[self.given - 1]
+        self.yielded += 1
+        return CHUNKS[self.yielded - 1]
 
 
 class Sink:
-    """Takes what is written; holds up each write until `gate` is open, and fails at one of them."""
+    """Records what is written; blocks each write until `gate` is open, and fails at one of them."""
 
     def __init__(self, *, fails_at: int = -1) -> None:
         self.batches: list[bytes] = []
@@ -78,66 +78,66 @@ def ignore(_: int) -> None:
     pass
 
 
-async def looked_at_until(condition: object, count: int = 2000) -> None:
+async def wait_until(condition: object, count: int = 2000) -> None:
     for _ in range(count):
         if callable(condition) and condition():
             return
         await anyio.sleep(0.001)
-    raise AssertionError("it does not come to that")
+    raise AssertionError("the condition was never met")
 
 
 async def test_all_is_written_in_order_in_threads() -> None:
     """Every byte once, in batches, and none in the thread of the event loop."""
-    sink, told = Sink(), list[int]()
-    await write_chunks(Source(), sink.write, told.append)
+    sink, reported = Sink(), list[int]()
+    await write_chunks(Source(), sink.write, reported.append)
     assert sink.written == CHUNKS
     assert max(map(len, sink.batches)) <= 2 * 3000
     assert threading.get_ident() not in sink.threads
-    assert told == [1000] * 100
+    assert reported == [1000] * 100
 
 
 @pytest.mark.parametrize(("at_once", "size"), [(1, 3000), (2, 2000), (3, 1000), (50, 1000)])
-async def test_many_side_by_side_hold_no_more_than_one(at_once: int, size: int) -> None:
-    """The more there are, the smaller their batches, so that memory does not grow with them."""
+async def test_many_files_hold_as_much_as_one(at_once: int, size: int) -> None:
+    """The more files there are, the smaller their batches, so that memory does not grow with them."""
     sink = Sink()
     await write_chunks(Source(), sink.write, ignore, at_once=at_once)
     assert sink.written == CHUNKS
     assert max(map(len, sink.batches)) <= 2 * size  # what came while the thread started is taken, too
 
 
-async def test_nothing_is_written_where_nothing_comes() -> None:
-    """An empty body costs no thread."""
+async def test_an_empty_body_needs_no_thread() -> None:
+    """Nothing is written."""
     sink = Sink()
     await write_chunks(Source(stop_after=0), sink.write, ignore)
     assert not sink.begun
 
 
-async def test_the_next_batch_arrives_meanwhile_and_no_more_than_that() -> None:
-    """A slow disk does not stop the reading of one more batch, and does stop that of a third one."""
+async def test_one_batch_is_read_ahead() -> None:
+    """While a slow disk writes, the next batch is read, and not a third one."""
     sink, source = Sink(), Source()
     sink.gate.clear()
     async with anyio.create_task_group() as group:
         group.start_soon(write_chunks, source, sink.write, ignore)
-        await looked_at_until(lambda: source.given == 6 and sink.begun == 1)
+        await wait_until(lambda: source.yielded == 6 and sink.begun == 1)
         for _ in range(50):
             await anyio.lowlevel.checkpoint()
-        assert (source.given, sink.begun) == (6, 1)
+        assert (source.yielded, sink.begun) == (6, 1)
         sink.gate.set()
     assert sink.written == CHUNKS
 
 
 @pytest.mark.parametrize("fails_at", [0, 5, 14])
-async def test_what_the_disk_refuses_is_raised_as_it_is(fails_at: int) -> None:
-    """The error itself, no group; nothing is written after it, and reading stops soon."""
+async def test_an_error_of_a_write_is_raised_as_it_is(fails_at: int) -> None:
+    """In no group; nothing is written after it, and reading stops soon."""
     sink, source = Sink(fails_at=fails_at), Source()
     with pytest.raises(OSError, match="full"):
         await write_chunks(source, sink.write, ignore)
     assert sink.begun == fails_at + 1
-    assert source.given <= 2 * 3 * (fails_at + 2)
+    assert source.yielded <= 2 * 3 * (fails_at + 2)
 
 
-async def test_what_came_before_a_cut_is_written() -> None:
-    """A broken connection is raised as it is, when all that it brought is on disk."""
+async def test_what_arrived_before_a_cut_is_written() -> None:
+    """The error is raised when everything that arrived is on disk."""
     sink = Sink()
     with pytest.raises(ConnectionLost):
         await write_chunks(Source(error=ConnectionLost("cut"), stop_after=8), sink.write, ignore)
@@ -157,8 +157,8 @@ async def test_an_error_of_the_progress_callback() -> None:
 
 
 @pytest.mark.parametrize("after", [1, 3, 4, 6, 7, 99])
-async def test_what_came_before_a_cancellation_is_written(after: int) -> None:
-    """Also the batch that is being gathered, and that which waits for the one before."""
+async def test_what_arrived_before_a_cancellation_is_written(after: int) -> None:
+    """Even the batch that is being read, and the one that waits to be written."""
     sink, came = Sink(), 0
 
     def count(_: int) -> None:
@@ -175,12 +175,12 @@ async def test_what_came_before_a_cancellation_is_written(after: int) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_the_end_of_asyncio_run_waits_for_the_thread_and_for_nothing_else() -> None:
+async def test_the_end_of_asyncio_run_waits_for_the_thread() -> None:
     """After Ctrl-C it cancels every task: no deadlock, no thread left, and no gap in what is written."""
     sink, before = Sink(), asyncio.all_tasks()
     sink.gate.clear()
     task = asyncio.ensure_future(write_chunks(Source(), sink.write, ignore))
-    await looked_at_until(lambda: sink.begun == 1)
+    await wait_until(lambda: sink.begun == 1)
     for every in asyncio.all_tasks() - before:
         every.cancel()
     for _ in range(50):
@@ -200,7 +200,7 @@ async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
     sink = Sink()
     sink.gate.clear()
     task = asyncio.ensure_future(write_chunks(Source(), sink.write, ignore))
-    await looked_at_until(lambda: sink.begun == 1)
+    await wait_until(lambda: sink.begun == 1)
     for _ in range(2):
         task.cancel()
         for _ in range(50):
@@ -216,8 +216,8 @@ async def test_asyncios_own_cancellation_waits_for_the_thread() -> None:
 @pytest.mark.usefixtures("anyio_backend")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)  # trio has threads of other tests left
 @pytest.mark.parametrize("at_once", [1, 4])
-async def test_where_the_system_has_no_thread_left(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of ours, no group of errors; and no thread of anyio's is counted as taken for ever."""
+async def test_no_thread_can_be_started(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a PlanetError in no group, and no thread of anyio is counted as used for ever."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -234,8 +234,8 @@ async def test_where_the_system_has_no_thread_left(at_once: int, monkeypatch: py
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_who_cancels_all_tasks_takes_no_thread_from_others() -> None:
-    """At whatever moment, also before the one that writes has begun."""
+async def test_cancelling_all_tasks_leaves_no_thread_in_use() -> None:
+    """At any moment, even before the task that writes has started."""
     limiter = anyio.to_thread.current_default_thread_limiter()
     for step in range(60):
         before = asyncio.all_tasks()
@@ -252,8 +252,8 @@ async def test_who_cancels_all_tasks_takes_no_thread_from_others() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 4])
 @pytest.mark.parametrize("fails", ["reading", "writing"])
-async def test_what_fails_leaves_no_garbage(at_once: int, fails: str) -> None:
-    """The batches go with the error, not when Python collects: they are megabytes."""
+async def test_an_error_leaves_no_garbage(at_once: int, fails: str) -> None:
+    """The batches are freed with the error, not by the garbage collector: they are megabytes."""
 
     class Cut(AsyncIterator[bytes]):
         async def __anext__(self) -> bytes:

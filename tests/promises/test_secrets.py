@@ -370,8 +370,8 @@ async def test_no_link_leads_the_credential_away(link: str, tmp_path: Path) -> N
         results = [{"name": f"{ORDER_ID}/a", "delivery": "success", "location": link}]
         links = {"next": link, "_next": link, "list": link, "results": results}
         lists = ("orders", "subscriptions", "results", "reports", "features", "searches", "item_types")
-        lists += ("collections", "destinations", "mosaics", "series", "items")
-        things: dict[str, object] = {name: [] for name in lists}
+        more_lists = ("collections", "destinations", "mosaics", "series", "items")
+        things: dict[str, object] = {name: [] for name in (*lists, *more_lists)}
         asset = {"status": "active", "location": link, "_links": {"_self": link, "activate": link}}
         things["ortho_udm2"] = asset
         body = {"id": ORDER_ID, "state": "success", "report_id": "7", "contents": [link], "status": "DONE"}

@@ -22,7 +22,7 @@ from planet_async import (
     Request,
     Response,
 )
-from planet_async.simulator import Fault, Limits, Simulator
+from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -277,22 +277,3 @@ async def test_from_a_series_to_files(planet: Planet, simulator: Simulator, tmp_
     assert await planet.basemaps.download(quads, tmp_path) == paths
     assert simulator.requests["basemaps.download"] == asked
     assert not [*tmp_path.rglob("*.part")]
-
-
-async def test_from_a_name_to_files_on_disk(clock: FakeClock, tmp_path: Path) -> None:
-    """Against the simulator: each quad is requested once, and the key is in no record."""
-    simulator = Simulator(clock=clock, api_key=KEY, limits=Limits.unlimited(), catalog_days=31)
-    async with Planet(credentials=ApiKey(KEY), transport=simulator, clock=clock) as planet:
-        mosaic = await planet.basemaps.get("global_monthly_2025_12_mosaic")
-        assert KEY not in str(mosaic.raw)
-        area = {
-            "type": "Polygon",
-            "coordinates": [[[18.2, -33.9], [18.6, -33.9], [18.4, -33.7], [18.2, -33.9]]],
-        }
-        quads = await planet.basemaps.quads(mosaic, geometry=area, page_size=3).collect()
-        assert await planet.basemaps.count_quads(mosaic, geometry=area) == len(quads) == 7
-        assert KEY not in str([quad.raw for quad in quads])
-        assert await planet.basemaps.contributions(quads[0]).first() is not None
-        await planet.basemaps.download(quads[:2], tmp_path)
-        paths = await planet.basemaps.download(quads, tmp_path)
-    assert simulator.requests["basemaps.download"] == len({path.read_bytes() for path in paths}) == 7

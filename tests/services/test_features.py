@@ -159,7 +159,7 @@ class Row(NamedTuple):
     ("features", "properties"),
     [
         (AREA, [{}]),
-        (FEATURE, [FEATURE["properties"]]),
+        (FEATURE, [{"crop": "rye"}]),
         (Shape(AREA), [{}]),
         (Shape({"type": "FeatureCollection", "features": [FEATURE, {**FEATURE, "properties": None}]}), 2),
         ([Shape(AREA), FEATURE], 2),

@@ -300,6 +300,16 @@ async def test_a_reservation_that_was_never_made_is_left_to_the_caller(
     assert simulator.requests["quota.reserve"] == 1
 
 
+async def test_a_deadline_bounds_the_lookup(planet: Planet, simulator: Simulator) -> None:
+    """It is that of the whole call."""
+    refs = await some_areas(planet)
+    simulator.faults.add(Fault(operation="quota.reserve", drop=True, times=1))
+    began = simulator.clock.monotonic()
+    with pytest.raises(UnsettledCreate):
+        await planet.with_options(deadline=5).quota.reserve(101, refs)
+    assert simulator.clock.monotonic() - began <= 5
+
+
 async def test_a_bulk_job_leaves_out_what_is_reserved(planet: Planet, simulator: Simulator) -> None:
     """It is completed with half of its items, and says so."""
     refs = await some_areas(planet)

@@ -168,14 +168,6 @@ async def test_a_body_can_be_slow(call: Caller, clock: FakeClock) -> None:
     assert clock.monotonic() == -(-len(reply.body) // 3)
 
 
-async def test_the_length_can_be_missing(call: Caller) -> None:
-    """Without a Content-Length a cut is taken for the end: the client reads a part, and no error."""
-    call.simulator.faults.add(Fault(no_length=True, cut=10))
-    reply = await call("GET", STATS)
-    assert (reply.status, len(reply.body)) == (200, 10)
-    assert "content-length" not in reply.headers
-
-
 @pytest.mark.parametrize("wrong", [{"times": 0}, {"probability": 1.5}, {"delay": -1.0}, {"cut": -1}])
 def test_impossible_faults(wrong: dict[str, float]) -> None:
     """A fault that cannot be is a ValueError when it is made."""

@@ -133,13 +133,6 @@ def test_connections_really_break(
     assert len(simulator.orders) == orders
 
 
-def test_a_body_of_unknown_length_ends_early(client: httpx.Client, simulator: Simulator) -> None:
-    """Without a length the body is sent in chunks, and a cut one ends as if it were whole."""
-    simulator.faults.add(Fault(operation="orders.stats", no_length=True, cut=10))
-    response = client.get(STATS)
-    assert (len(response.content), "content-length" in response.headers) == (10, False)
-
-
 def test_a_body_is_sent_slowly(client: httpx.Client, simulator: Simulator) -> None:
     """The bytes are sent one by one, with pauses in between."""
     simulator.faults.add(Fault(operation="orders.stats", bytes_per_second=1000))
