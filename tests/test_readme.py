@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -13,26 +14,26 @@ from pathlib import Path
 import pytest
 from documents import ROOT, blocks
 
-from planet_async import (
-    Basemaps,
-    Destinations,
-    Features,
-    Orders,
-    Quota,
-    Reports,
-    Subscriptions,
-    Tasking,
-)
-from planet_async.simulator import Limits, OrderPlan, Simulator
+from planet_async import ApiKey, Planet
+from planet_async.simulator import AssetPlan, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
 DOCUMENT = ROOT / "README.md"
 README = DOCUMENT.read_text()
+SERVICES = {
+    name: service
+    for name, service in vars(Planet(credentials=ApiKey("any"), transport=Simulator())).items()
+    if not name.startswith("_")
+}
 
 
 @pytest.fixture
 def planet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
-    simulator = Simulator(plan=OrderPlan(queue_seconds=0, run_seconds=0), limits=Limits.unlimited())
+    simulator = Simulator(
+        plan=OrderPlan(queue_seconds=0, run_seconds=0),
+        asset_plan=AssetPlan(activation_seconds=0),
+        limits=Limits.unlimited(),
+    )
     with serve(simulator) as url:
         monkeypatch.setenv("PL_API_KEY", "any")
         monkeypatch.setenv("PL_BASE_URL", url)
@@ -50,34 +51,40 @@ async def test_the_python_examples_run(planet: Simulator, tmp_path: Path) -> Non
         result = eval(code, names)
         if inspect.isawaitable(result):
             await result
-    assert planet.requests["orders.create"] == 5
-    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 5
+    assert planet.requests["orders.create"] == 6
+    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 6
+    assert len(list(tmp_path.glob("assets/**/*.tif"))) == 1
+    assert list(tmp_path.glob("quads/**/*.tif"))
 
 
 @pytest.mark.usefixtures("planet")
-def test_the_command_of_the_readme_runs(tmp_path: Path) -> None:
-    """The request shown is valid as it stands, and the command orders, waits, downloads and checks."""
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """The request shown is valid as it stands; each command orders, waits, downloads and checks."""
     (request,) = blocks(DOCUMENT, "json")
-    (command,) = blocks(DOCUMENT, "console")
     (tmp_path / "field.json").write_text(request)
-    words = shlex.split(command.removeprefix("$ "))
-    assert words[0] == "planet-async"
-    done = subprocess.run(
-        [sys.executable, "-m", "planet_async.cli", *words[1:]], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("data/*/manifest.json"))) == 1
+    (tmp_path / "area.geojson").write_text(json.dumps({"type": "Point", "coordinates": [-122.3, 37.75]}))
+    command = f"{shlex.quote(sys.executable)} -m planet_async.cli"
+    for number, block in enumerate(blocks(DOCUMENT, "console"), start=1):
+        line = block.removeprefix("$ ").replace("planet-async", command)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(list(tmp_path.glob("data/*/manifest.json"))) == number
 
 
-@pytest.mark.parametrize(
-    "service", [Orders, Reports, Subscriptions, Tasking, Features, Destinations, Basemaps, Quota]
-)
-def test_the_tables_of_methods_are_complete(service: type) -> None:
-    """Every public method of a service is in the table of its module, which stands in the README too."""
-    rows = [line for line in (sys.modules[service.__module__].__doc__ or "").splitlines() if line[:1] == "|"]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert named == {name for name in vars(service) if not name.startswith("_")}
-    assert "\n".join(rows) in README
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_tables_of_methods_are_complete(name: str) -> None:
+    """Every public method of a service is in its table, and no other."""
+    table = README.split(f"\n`planet.{name}`\n")[1].split("\n`planet.")[0].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    named = [found for row in rows for found in re.findall(r"`([\w.]+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(_methods(SERVICES[name]))
+
+
+def _methods(service: object) -> Iterator[str]:
+    yield from (name for name in vars(type(service)) if not name.startswith("_"))
+    for name, part in vars(service).items():
+        if not name.startswith("_"):
+            yield from (f"{name}.{method}" for method in _methods(part))
 
 
 def test_every_promise_has_its_test() -> None:

@@ -31,6 +31,7 @@ from planet_async import (
     Planet,
     PlanetError,
     Schedule,
+    where,
 )
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
@@ -50,6 +51,11 @@ from planet_async.simulator import Limits, OrderPlan, Simulator
 
 _FILE_BYTES = 32_000
 _FIRST_REFUSAL = 400
+_MOST_SCENES = 500
+_FARM = {
+    "type": "Polygon",
+    "coordinates": [[[18.41, -33.86], [18.47, -33.86], [18.47, -33.81], [18.41, -33.81], [18.41, -33.86]]],
+}
 _SCHEDULE = Schedule(first=0.4, factor=1.3, longest=1.0)
 _STAYS_QUEUED = "-stays-queued"
 _VERIFIED_AT_ONCE = 2
@@ -143,6 +149,7 @@ class Job:
 
     folder: Path
     orders: int
+    scenes: list[str] = field(factory=list)
     placed: dict[str, Order] = field(factory=dict)
     to_cancel: set[str] = field(factory=set)
     cancelled: BulkResult = field(factory=lambda: BulkResult(0))
@@ -162,12 +169,24 @@ class Job:
         return sum(len(outcome.value.paths) for outcome in self.outcomes if outcome.value is not None)
 
     async def run(self, planet: Planet) -> None:
-        """Place and cancel some orders; place, download and verify the others; list all."""
+        """Find scenes; place and cancel some orders; place, download and verify the others; list all."""
         with ProgressDisplay(keep=True) as display:
+            await self._find_scenes(planet, display)
+            if not self.scenes:
+                return
             await self._cancel_some(planet, display)
             await self._download_others(planet, display)
             await self._verify(display)
             self.listed = await planet.orders.list(page_size=100).collect()
+
+    async def _find_scenes(self, planet: Planet, display: ProgressDisplay) -> None:
+        finding = display.step("Finding scenes", 1)
+        found = planet.data.search("PSScene", filter=where.permission(), geometry=_FARM)
+        try:
+            self.scenes = [scene.id for scene in await found.collect(limit=_MOST_SCENES)]
+        except PlanetError as error:
+            self.errors.append(error)
+        finding.advance(f"{len(self.scenes):,} scenes of a farm")
 
     async def _cancel_some(self, planet: Planet, display: ProgressDisplay) -> None:
         placing = display.step("Placing some more", self.cancels)
@@ -182,7 +201,7 @@ class Job:
                 self.to_cancel.add(order.id)
             placing.advance()
 
-        await for_each(_requests(self.cancels, _STAYS_QUEUED), place)
+        await for_each(_requests(self.scenes, self.cancels, _STAYS_QUEUED), place)
         cancelling = display.step("Cancelling these", 1)
         try:
             self.cancelled = await planet.orders.cancel_many(self.to_cancel)
@@ -191,7 +210,7 @@ class Job:
         cancelling.advance(f"{self.cancelled.succeeded:,} queued orders, in one request")
 
     async def _download_others(self, planet: Planet, display: ProgressDisplay) -> None:
-        requests = _requests(self.orders)
+        requests = _requests(self.scenes, self.orders)
         progress = JobProgress(display, requests)
         bodies = [request.body for request in requests]
         async for outcome in planet.orders.run(
@@ -220,12 +239,19 @@ def templates() -> list[InputRequest]:
     return read_requests([str(file) for file in files], OrderRequest)
 
 
-def _requests(count: int, suffix: str = "") -> list[InputRequest]:
-    """Return the shipped requests over and over, each with a name of its own."""
-    return [
-        evolve(template, body={**template.body, "name": f"{template.body['name']}-{number:03}{suffix}"})
-        for number, template in enumerate(islice(cycle(templates()), count))
-    ]
+def _requests(scenes: Sequence[str], count: int, suffix: str = "") -> list[InputRequest]:
+    """Return the shipped requests over and over, each for other scenes and with a name of its own."""
+    requests, ids = [], cycle(scenes)
+    for number, template in enumerate(islice(cycle(templates()), count)):
+        products = [
+            {**product, "item_ids": [*islice(ids, len(product["item_ids"]))]}
+            if "item_ids" in product
+            else product
+            for product in template.body["products"]
+        ]
+        name = f"{template.body['name']}-{number:03}{suffix}"
+        requests.append(evolve(template, body={**template.body, "name": name, "products": products}))
+    return requests
 
 
 def verify_order(folder: Path) -> Verified:
@@ -278,6 +304,11 @@ def audit(job: Job, simulator: Simulator) -> list[Check]:
         if status >= _FIRST_REFUSAL
     ]
     return [
+        Check(
+            "the search found scenes to order",
+            bool(job.scenes),
+            _first(job.errors) if not job.scenes else f"{len(job.scenes):,}",
+        ),
         Check(
             "every order was placed, once",
             len(job.placed) == wanted and job.placed.keys() == states.keys(),

@@ -99,6 +99,11 @@ class Resource(Record):
             object.__setattr__(self, "_parsed", parsed)
         return parsed
 
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """The object that the API calls ``_links``; empty where there is none."""
+        return self._mapping("_links") or {}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the whole JSON object as it came, as a new dict.
 
@@ -181,11 +186,6 @@ class Deliverable(Resource):
     def notifications(self) -> Mapping[str, Any] | None:
         """The notification settings."""
         return self._mapping("notifications")
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 # --- Requests

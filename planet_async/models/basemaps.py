@@ -20,11 +20,6 @@ _ITEM = re.compile(r"/item-types/([^/?#]+)/items/([^/?#]+)")
 class _Linked(Resource):
     __slots__ = ()
 
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``; the API key that it writes into them is left out."""
-        return self._mapping("_links") or {}
-
     def _link(self, name: str) -> str:
         found = self.links.get(name)
         return found if isinstance(found, str) else ""

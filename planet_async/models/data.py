@@ -72,6 +72,8 @@ class ItemProperties(Record):
 class Item(Resource):
     """An item of the catalog, such as a scene: a GeoJSON Feature, which can be passed as a geometry.
 
+    Its `links` have the address of a picture, the ``thumbnail``.
+
     See https://docs.planet.com/develop/apis/data/items/
     """
 
@@ -117,11 +119,6 @@ class Item(Resource):
     def geometry(self) -> Mapping[str, Any] | None:
         """The footprint, as GeoJSON."""
         return self._mapping("geometry")
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``; `thumbnail` is the address of a picture."""
-        return self._mapping("_links") or {}
 
     @property
     def __geo_interface__(self) -> Mapping[str, Any]:
@@ -189,11 +186,6 @@ class Asset(Resource):
         """What you may do: ``("download",)`` or nothing; None where the API does not say."""
         found = self.raw.get("_permissions")
         return None if found is None else _words(found)
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -279,11 +271,6 @@ class Search(Resource):
     def geometry(self) -> Mapping[str, Any] | None:
         """The area, or the references to it."""
         return self._mapping("geometry")
-
-    @property
-    def links(self) -> Mapping[str, Any]:
-        """The object that the API calls ``_links``."""
-        return self._mapping("_links") or {}
 
 
 def _item_types(value: str | Iterable[str]) -> tuple[str, ...]:

@@ -159,7 +159,7 @@ class BulkReply(Resource):
         Raises:
             DecodeError: there is none.
         """
-        found = (self._mapping("_links") or {}).get("list")
+        found = self.links.get("list")
         if not isinstance(found, str) or not found:
             raise DecodeError("`$._links.list` is missing: the subscriptions may have been created")
         return found

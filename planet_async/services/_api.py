@@ -1,6 +1,7 @@
 """`Api`: what the services share: the transport stack, and the way from a path to a model."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncGenerator, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from msgspec import Raw
@@ -9,6 +10,7 @@ from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
+from planet_async.downloads.remote_file import OpenFile
 from planet_async.errors import DownloadError, NotFound
 from planet_async.exactly_once import ExactlyOnce, ResourceKind
 from planet_async.http import Request, Response, Transport, link_refusal
@@ -81,6 +83,15 @@ class Api:
         response = await self.transport.send(request)
         content_type = response.headers.get("content-type", "")
         return decode(cls, await response.read(), request=request, content_type=content_type)
+
+    @asynccontextmanager
+    async def open(self, request: Request, name: Callable[[Response], str]) -> AsyncGenerator[OpenFile]:
+        """Request a file, and yield it for reading."""
+        response = await self.transport.send(request)
+        try:
+            yield OpenFile(name(response), response)
+        finally:
+            await response.aclose()
 
     async def call(
         self, cls: type[T], method: str, path: str, operation: str, **parts: Unpack[RequestParts]

@@ -1,7 +1,7 @@
 """The files of assets: their links, names and checksums, and downloading them concurrently."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 import anyio
 
 from planet_async._tasks import fetch_all
-from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.downloads.transfer import LINK_REFUSED
 from planet_async.errors import AssetNotDownloadable, StatusError
@@ -18,7 +17,7 @@ from planet_async.http import Request, Response, link_target
 from planet_async.models.data import Asset, AssetStatus
 from planet_async.models.orders import DownloadedFiles
 from planet_async.services._api import Api
-from planet_async.services._served_files import OpenedFirst, names_while_arriving, plain_name, served_name
+from planet_async.services._served_files import ServedFiles, plain_name, served_name
 
 _FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
 
@@ -40,7 +39,8 @@ async def download_assets(
     """Wait for each asset and fetch it, with a new link where the one it has is refused."""
     downloaded = DownloadedFiles()
     limit = anyio.Semaphore(concurrency)
-    taken: set[str] = set()
+    at_once = min(concurrency, len(assets))
+    served = ServedFiles(api, folder, overwrite=overwrite, at_once=at_once, progress=progress)
 
     async def fetch(asset: Asset) -> None:
         asset = await activated(asset)
@@ -65,25 +65,13 @@ async def download_assets(
 
     async def fetch_opened(asset: Asset, request: Request, response: Response) -> None:
         name = file_name(asset, response)
-        if not taken.isdisjoint(names_while_arriving(name)):
-            name = f"{asset.item_id}_{asset.type}_{name}"
-        taken.update(names_while_arriving(name))
 
         async def renew(_: Request) -> Request:
             return link(api, await renewed(asset))
 
         digests = {"md5": asset.md5_digest} if asset.md5_digest else {}
-        file = RemoteFile(name, request, OpenFile(name, response).size, digests, renew)
-        path = await download(
-            OpenedFirst(api.transport, response),
-            file,
-            folder,
-            clock=api.clock,
-            max_attempts=api.config.max_attempts,
-            overwrite=overwrite,
-            at_once=min(concurrency, len(assets)),
-            progress=progress,
-        )
+        file = RemoteFile(name, request, None, digests, renew)
+        path = await served.fetch(file, response, f"{asset.item_id}_{asset.type}_{name}")
         downloaded.append(path)
         if file.checksum is not None:
             downloaded.checksums[path] = str(file.checksum)
@@ -95,14 +83,9 @@ async def download_assets(
     return downloaded
 
 
-@asynccontextmanager
-async def open_asset(api: Api, asset: Asset) -> AsyncGenerator[OpenFile]:
+def open_asset(api: Api, asset: Asset) -> AbstractAsyncContextManager[OpenFile]:
     """Open an active asset; see `Data.open`."""
-    response = await api.send(link(api, asset))
-    try:
-        yield OpenFile(file_name(asset, response), response)
-    finally:
-        await response.aclose()
+    return api.open(link(api, asset), partial(file_name, asset))
 
 
 def described(asset: Asset) -> str:

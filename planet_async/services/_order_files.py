@@ -4,8 +4,8 @@ import logging
 import posixpath
 import sys
 import unicodedata
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -169,16 +169,11 @@ def _in_manifest(order_id: str, name: str) -> str:
     return str(path.relative_to(order_id) if path.is_relative_to(order_id) else path)
 
 
-@asynccontextmanager
-async def open_result(api: Api, result: OrderResult) -> AsyncGenerator[OpenFile]:
+def open_result(api: Api, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
     """Open one file of an order; see `Orders.open`."""
     if not result.location:
         raise OrderNotDownloadable(f"{result.name} has no link to download it from")
-    response = await api.transport.send(_link(api, result))
-    try:
-        yield OpenFile(result.name, response)
-    finally:
-        await response.aclose()
+    return api.open(_link(api, result), lambda _: result.name)
 
 
 def downloadable(order: Order) -> list[OrderResult]:

@@ -3,15 +3,52 @@
 from email.message import Message
 from pathlib import Path
 
+from attrs import evolve
+
+from planet_async.downloads.download import download
 from planet_async.downloads.part_file import PART_ENDS
-from planet_async.downloads.remote_file import safe_path
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
 from planet_async.errors import UnsafeName
 from planet_async.http import Request, Response, Transport
+from planet_async.services._api import Api
 
 _LONGEST_NAME = 200  # bytes: file systems take 255, and `.part` needs room
 
 
-class OpenedFirst:
+class ServedFiles:
+    """Downloads files into a folder under the names that came with their responses."""
+
+    def __init__(
+        self, api: Api, folder: Path, *, overwrite: bool, at_once: int, progress: ProgressCallback | None
+    ) -> None:
+        self._api = api
+        self._folder = folder
+        self._overwrite = overwrite
+        self._at_once = at_once
+        self._progress = progress
+        self._taken: set[str] = set()
+
+    async def fetch(self, file: RemoteFile, response: Response, otherwise: str) -> Path:
+        """Download the file of a response.
+
+        It is named `otherwise` where another one has its name: the server may name several alike, or one like
+        another that still arrives.
+        """
+        name = file.name if self._taken.isdisjoint(_while_arriving(file.name)) else otherwise
+        self._taken.update(_while_arriving(name))
+        return await download(
+            _OpenedFirst(self._api.transport, response),
+            evolve(file, name=name, size=OpenFile(name, response).size),
+            self._folder,
+            clock=self._api.clock,
+            max_attempts=self._api.config.max_attempts,
+            overwrite=self._overwrite,
+            at_once=self._at_once,
+            progress=self._progress,
+        )
+
+
+class _OpenedFirst:
     """A transport whose first response is there already: its headers say what to call the file.
 
     It is of use only for the whole file: where a part is requested, because the rest has arrived before, it
@@ -52,6 +89,5 @@ def plain_name(name: str) -> str:
     return name if is_plain and len(name.encode(errors="replace")) <= _LONGEST_NAME else ""
 
 
-def names_while_arriving(name: str) -> set[str]:
-    """Return the names that a file and what is next to it have until it is there."""
+def _while_arriving(name: str) -> set[str]:
     return {(name + end).casefold() for end in ("", *PART_ENDS)}

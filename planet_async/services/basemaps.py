@@ -1,18 +1,5 @@
 """Basemaps: mosaics of many scenes, cut into quads.
 
-| method | route below /basemaps/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `get` | GET /mosaics/{id}, or the list for a name | basemaps |
-| `list` | GET /mosaics | basemaps |
-| `series` | GET /series | basemaps |
-| `get_series` | GET /series/{id}, or the list for a name | basemaps |
-| `series_mosaics` | GET /series/{id}/mosaics | basemaps |
-| `quads` | GET /mosaics/{id}/quads, POST /mosaics/{id}/quads/search | basemaps |
-| `count_quads` | the same, with `summary` | basemaps |
-| `get_quad` | GET /mosaics/{id}/quads/{quad_id} | basemaps |
-| `contributions` | GET /mosaics/{id}/quads/{quad_id}/items | basemaps |
-| `download` | GET /mosaics/{id}/quads/{quad_id}/full | basemaps |
-
 Basemaps can be ordered, too (`BasemapProduct`), with checksums: better for many quads.
 """
 

@@ -1,20 +1,4 @@
-"""Data: the catalog of items, such as scenes, and their assets.
-
-| method | route below /data/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `search` | POST /quick-search | data/reference |
-| `stats` | POST /stats | data/reference |
-| `get` | GET /item-types/{type}/items/{id} | data/reference |
-| `assets` | GET /item-types/{type}/items/{id}/assets | data/reference |
-| `coverage` | POST /item-types/{type}/items/{id}/coverage | data/reference |
-| `activate` | GET the link of an asset | data/reference |
-| `wait`, `wait_many` | GET /item-types/{type}/items/{id}/assets | data/reference |
-| `download`, `open` | GET the location of an asset | data/reference |
-| `item_types`, `asset_types` | GET /item-types, /asset-types, or those below a type | data/reference |
-| `searches.create`, `searches.list` | POST, GET /searches | data/reference |
-| `searches.get`, `searches.update`, `searches.delete` | GET, PUT, DELETE /searches/{id} | data/reference |
-| `searches.run` | GET /searches/{id}/results | data/reference |
-"""
+"""Data: the catalog of items, such as scenes, and their assets."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -37,7 +21,6 @@ from planet_async.errors import (
     AssetNotDownloadable,
     DecodeError,
     InvalidRequest,
-    NotFound,
     PlanetError,
     StatusUnreachable,
     Unauthorized,
@@ -572,12 +555,7 @@ class Searches:
 
     async def delete(self, search_id: str | UUID) -> None:
         """Delete a saved search."""
-        request = self._api.request("DELETE", _search_path(search_id), "data.delete_search")
-        try:
-            await self._api.send(request)
-        except NotFound as error:
-            if error.attempts == 1:
-                raise  # else the first attempt was acted on, and its response lost
+        await self._api.delete(_search_path(search_id), "data.delete_search")
 
     def run(
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None

@@ -1,16 +1,4 @@
-"""Destinations: the buckets and containers that deliveries of an organization refer to.
-
-| method | route below /destinations/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `create` | POST / | destinations |
-| `get` | GET /{id} | destinations |
-| `list` | GET / | destinations |
-| `update` | PATCH /{id} | destinations |
-| `archive`, `unarchive` | PATCH /{id} | destinations |
-| `get_default` | GET /default | destinations |
-| `set_default` | PUT /default | destinations |
-| `unset_default` | DELETE /default | destinations |
-"""
+"""Destinations: the buckets and containers that deliveries of an organization refer to."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,18 +1,4 @@
-"""Features: areas that are kept at Planet, in collections, and named by references.
-
-| method | route below /features/v1/ogc/my | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `create` | POST /collections | features |
-| `get` | GET /collections/{id} | features |
-| `list` | GET /collections | features |
-| `update` | PUT /collections/{id} | features |
-| `delete` | DELETE /collections/{id} | features |
-| `add` | POST /collections/{id}/items | features |
-| `items` | GET /collections/{id}/items | features |
-| `get_item` | GET /collections/{id}/items/{feature_id} | features |
-| `delete_item` | DELETE /collections/{id}/items/{feature_id} | features |
-| `validate` | POST /collections/validate | features |
-"""
+"""Features: areas that are kept at Planet, in collections, and named by references."""
 
 import builtins
 from collections.abc import Mapping

@@ -1,17 +1,4 @@
-"""Orders: imagery and basemaps, prepared by Planet and delivered.
-
-| method | route below /compute/ops | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `create` | POST /orders/v2 | orders/reference |
-| `get` | GET /orders/v2/{id} | orders/reference |
-| `list` | GET /orders/v2 | orders/reference |
-| `cancel` | PUT /orders/v2/{id} | orders/reference |
-| `cancel_many`, `cancel_all` | POST /bulk/orders/v2/cancel | orders/reference |
-| `wait`, `wait_many`, `poll_now` | GET /orders/v2/{id}, or the list for many | orders/reference |
-| `stats` | GET /stats/orders/v2 | orders/reference |
-| `download`, `open` | GET the locations that an order lists | orders/reference |
-| `run` | all that it takes | orders/reference |
-"""
+"""Orders: imagery and basemaps, prepared by Planet and delivered."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -1,16 +1,4 @@
-"""Quota: products with a quota of area, and the reservation of it for areas.
-
-| method | route below /account/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `products` | GET /my/products | quota |
-| `estimate` | POST /quota-reservations/estimate | quota |
-| `reserve` | POST /quota-reservations/ | quota |
-| `reserve_bulk` | POST /quota-reservations/bulk-reserve | quota |
-| `list` | GET /quota-reservations/ | quota |
-| `get` | GET /quota-reservations/{id} | quota |
-| `jobs` | GET /quota-reservations/jobs | quota |
-| `get_job` | GET /quota-reservations/jobs/{id} | quota |
-"""
+"""Quota: products with a quota of area, and the reservation of it for areas."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta

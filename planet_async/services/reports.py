@@ -1,11 +1,5 @@
 """Reports: the usage of an organization's plans, for its administrators.
 
-| method | route below /reports/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `get` | GET /{report_id} | reports/reference |
-| `list` | GET / | reports/reference |
-| `download`, `open`, `rows` | GET the addresses in `contents` of a report | reports/reference |
-
 Planet's reference lists more, whose routes are not public: reports on sub-organizations, Planetary Variables,
 tiles, tasking and footprints.  `planet.request("GET", "/reports/v1/...")` reaches any of them, and a report
 decoded from there can be passed to the methods here.
@@ -22,7 +16,6 @@ from typing import Unpack
 from attrs import evolve
 
 from planet_async._tasks import fetch_all
-from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.errors import DownloadError, InvalidRequest
 from planet_async.http import Request, Response, link_target
@@ -32,7 +25,7 @@ from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
 from planet_async.services._query import filter_params, optional_whole, params, path, shown, whole
-from planet_async.services._served_files import OpenedFirst, names_while_arriving, served_name
+from planet_async.services._served_files import ServedFiles, served_name
 from planet_async.services.filters import ReportFilters
 
 _REPORTS = "/reports/v1/"
@@ -135,26 +128,15 @@ class Reports:
             self._part_request(report, 0)  # which says why there is none
         requests = [self._part_request(report, part) for part in range(len(report.contents))]
         paths: dict[int, Path] = {}
-        taken: set[str] = set()
+        at_once = min(concurrency, len(requests))
+        served = ServedFiles(self._api, folder, overwrite=overwrite, at_once=at_once, progress=progress)
 
         async def fetch(part: int, request: Request) -> None:
             response = await self._api.send(request)
             try:
                 name = file_name(report, part, response)
-                # The server may name several parts alike, or one like another that still arrives.
-                if not taken.isdisjoint(names_while_arriving(name)):
-                    name = f"{report.report_id}_{part}_{name}"
-                taken.update(names_while_arriving(name))
-                paths[part] = await download(
-                    OpenedFirst(self._api.transport, response),
-                    RemoteFile(name, request, OpenFile(name, response).size),
-                    folder,
-                    clock=self._api.clock,
-                    max_attempts=self._api.config.max_attempts,
-                    overwrite=overwrite,
-                    at_once=min(concurrency, len(requests)),
-                    progress=progress,
-                )
+                file = RemoteFile(name, request)
+                paths[part] = await served.fetch(file, response, f"{report.report_id}_{part}_{name}")
             finally:
                 await response.aclose()
 
@@ -170,11 +152,9 @@ class Reports:
                 ...
         """
         report = await self._with_contents(report)
-        response = await self._api.send(self._part_request(report, part))
-        try:
-            yield OpenFile(file_name(report, part, response), response)
-        finally:
-            await response.aclose()
+        request = self._part_request(report, part)
+        async with self._api.open(request, partial(file_name, report, part)) as file:
+            yield file
 
     def rows(self, report: Report | str | int, part: int = 0) -> AsyncIterator[Mapping[str, str]]:
         """Iterate over the rows of a part, each a mapping by the columns of its header.

@@ -1,22 +1,4 @@
-"""Subscriptions: imagery and planetary variables, delivered as they are made.
-
-| method | route below /subscriptions/v1 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `create` | POST / | subscriptions/reference |
-| `create_bulk` | POST /bulk | none: Planet's own client uses it |
-| `get` | GET /{id} | subscriptions/reference |
-| `list` | GET / | subscriptions/reference |
-| `update` | PUT /{id} | subscriptions/reference |
-| `patch` | PATCH /{id} | subscriptions/reference |
-| `cancel` | POST /{id}/cancel | subscriptions/reference |
-| `wait`, `wait_many`, `poll_now` | GET /{id}, or the list for many | subscriptions/reference |
-| `suspend`, `reactivate` | POST /{id}/suspend, /{id}/reactivate | none: Planet's own client uses it |
-| `suspend_many`, `suspend_all` | POST /suspend | none: Planet's own client uses it |
-| `reactivate_many`, `reactivate_all` | POST /reactivate | none: Planet's own client uses it |
-| `summary` | GET /summary | subscriptions/reference |
-| `results`, `results_csv` | GET /{id}/results | subscriptions/reference |
-| `results_summary` | GET /{id}/summary | subscriptions/reference |
-"""
+"""Subscriptions: imagery and planetary variables, delivered as they are made."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime

@@ -1,22 +1,4 @@
-"""Tasking: new imagery, taken by satellites on request.
-
-| method | route below /tasking/v2 | page below https://docs.planet.com/develop/apis |
-| --- | --- | --- |
-| `create` | POST /orders/ | tasking/reference |
-| `create_bulk` | POST /bulk/ | tasking/reference |
-| `get` | GET /orders/{id} | tasking/reference |
-| `get_bulk` | GET /bulk/{id} | tasking/reference |
-| `list` | GET /orders/ | tasking/reference |
-| `update` | PUT /orders/{id}, then GET | tasking/reference |
-| `cancel` | DELETE /orders/{id}, then GET | tasking/reference |
-| `wait`, `wait_many`, `poll_now` | GET /orders/{id}, or the list for many | tasking/reference |
-| `pricing` | GET /orders/{id}/pricing | tasking/reference |
-| `preview_pricing`, `preview_pricing_many` | POST /pricing/ | tasking/reference |
-| `search_imaging_windows` | POST /imaging-windows/search/, then GET it | tasking/reference |
-| `get_imaging_window` | GET /imaging-windows/{id} | tasking/reference |
-| `list_captures` | GET /captures/ | tasking/reference |
-| `get_capture` | GET /captures/{id} | tasking/reference |
-"""
+"""Tasking: new imagery, taken by satellites on request."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress

@@ -78,7 +78,15 @@ def test_it_shows_a_table(
     ):
         assert shown in ran.out
     assert ran.out.count("\n") < 24
-    for shown in ("rate limits", "Placing orders", "Cancelling these", "Waiting", "Downloading", "Verifying"):
+    for shown in (
+        "rate limits",
+        "Finding scenes",
+        "Placing orders",
+        "Cancelling these",
+        "Waiting",
+        "Downloading",
+        "Verifying",
+    ):
         assert shown in ran.err
     folders = list((tmp_path / "kept").iterdir())
     assert len(folders) == 7
@@ -113,6 +121,10 @@ def failing_cancel(simulator: Simulator) -> None:
     simulator.faults.add(Fault(operation="orders.cancel_many", status=400, body=b'{"message": "no"}'))
 
 
+def failing_search(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(operation="data.search", status=400, body=b'{"message": "no"}'))
+
+
 def missing_order(simulator: Simulator) -> None:
     simulator.faults.add(Fault(operation="orders.get", status=404, body=b'{"message": "gone"}', times=1))
 
@@ -120,6 +132,7 @@ def missing_order(simulator: Simulator) -> None:
 @pytest.mark.parametrize(
     ("tamper", "check"),
     [
+        (failing_search, "the search found scenes to order"),
         (lost_cancel, "the bulk cancel cancelled these orders, and no others"),
         (failing_cancel, "the bulk cancel cancelled these orders, and no others"),
         (corrupt_file, "every order ended, and came with all its files"),
