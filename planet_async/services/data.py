@@ -59,7 +59,17 @@ from planet_async.services._asset_files import (
     has_fresh_link,
     open_asset,
 )
-from planet_async.services._query import many, optional_whole, params, path, seconds, shown, text, whole
+from planet_async.services._query import (
+    Params,
+    many,
+    optional_whole,
+    params,
+    path,
+    seconds,
+    shown,
+    text,
+    whole,
+)
 from planet_async.services.search_results import SearchResults
 from planet_async.waiting.waiter import wait_for
 
@@ -141,7 +151,7 @@ class Data:
         See https://docs.planet.com/develop/apis/data/item-search/
         """
         body = checked_body(SearchRequest, SearchRequest(item_types, filter, geometry=geometry, name=name))
-        query = _paging_params("sort", sort, _SEARCH_SORTS, page_size)
+        query = _paging_params(sort, _SEARCH_SORTS, page_size)
         # A quick search changes nothing, so it may be sent again.
         first = self._api.request(
             "POST", f"{_DATA}/quick-search", "data.search", params=query, body=body, repeatable=True
@@ -542,7 +552,7 @@ class Searches:
         _one_of("search_type", search_type, _SEARCH_TYPES)
         query = (
             *params(search_type=search_type),
-            *_paging_params("sort", sort, _LIST_SORTS, page_size),
+            *_paging_params(sort, _LIST_SORTS, page_size),
         )
         first = self._api.request("GET", _SEARCHES, "data.list_searches", params=query)
         return self._api.paginate(Search, first, SEARCHES_PAGES)
@@ -561,7 +571,7 @@ class Searches:
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None
     ) -> SearchResults:
         """Find the items of a search; the arguments are those of `Data.search`."""
-        query = _paging_params("sort", sort, _SEARCH_SORTS, page_size)
+        query = _paging_params(sort, _SEARCH_SORTS, page_size)
         return SearchResults(
             self._api,
             self._api.request("GET", f"{_search_path(search_id)}/results", "data.search", params=query),
@@ -623,7 +633,7 @@ def _saved(request: SearchRequest | Mapping[str, Any]) -> bytes:
 
 
 def _is_complete(coverage: Coverage) -> bool:
-    return (coverage.status or _COMPLETE) == _COMPLETE and coverage.clear_percent is not None
+    return coverage.status == _COMPLETE or (not coverage.status and coverage.clear_percent is not None)
 
 
 def _one_of(name: str, value: object, words: Sequence[str]) -> str:
@@ -632,10 +642,8 @@ def _one_of(name: str, value: object, words: Sequence[str]) -> str:
     return str(value)
 
 
-def _paging_params(
-    name: str, sort: str | None, sorts: Sequence[str], page_size: int | None
-) -> tuple[tuple[str, str], ...]:
+def _paging_params(sort: str | None, sorts: Sequence[str], page_size: int | None) -> Params:
     return params(
         _page_size=optional_whole("page_size", page_size),
-        _sort=None if sort is None else _one_of(name, sort, sorts),
+        _sort=None if sort is None else _one_of("sort", sort, sorts),
     )
