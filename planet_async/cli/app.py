@@ -206,10 +206,13 @@ def options(
     context.obj = Connection(base_url, proxy, ca_file, auth_profile)
 
 
+_command_line = typer.main.get_command(app)
+
+
 def start(args: Sequence[str] | None) -> None:
     """Run the command; ends in SystemExit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a letter gets its code instead of an error.
             stream.reconfigure(errors="backslashreplace")
-    app(args=args, prog_name="planet-async")
+    _command_line(args=args, prog_name="planet-async")

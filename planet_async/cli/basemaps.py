@@ -6,23 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from planet_async import Contribution, Mosaic, Planet, Quad, Series
+from planet_async.cli.input import read_geometry
+from planet_async.cli.options import Geometry, Limit, NameContains, Overwrite, PageSize, time_option
 from planet_async.cli.output import Json, ProgressDisplay, View, print_json, stdout, wants_json
-from planet_async.cli.runner import (
-    Command,
-    Geometry,
-    Limit,
-    NameContains,
-    Overwrite,
-    PageSize,
-    named,
-    print_list,
-    print_paths,
-    read_geometry,
-    show_list,
-    show_one,
-    time_option,
-    with_planet,
-)
+from planet_async.cli.runner import Command, named, print_list, print_paths, show_list, show_one, with_planet
 
 VIEW = View[Mosaic](
     "mosaics",
@@ -121,7 +108,7 @@ def get(context: typer.Context, mosaic: MosaicName, json: Json = False) -> None:
 
     [dim]planet-async basemaps get global_monthly_2026_01_mosaic[/]
     """
-    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW, json=json)
 
 
 def quads(
@@ -265,7 +252,7 @@ def get_series(context: typer.Context, series: SeriesName, json: Json = False) -
 
     [dim]planet-async basemaps series get 'Global Monthly'[/]
     """
-    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES.print_panel, json=json)
+    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES, json=json)
 
 
 def series_mosaics(

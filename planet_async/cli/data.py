@@ -16,6 +16,7 @@ from planet_async import (
     DateRange,
     DateRangeFilter,
     Filter,
+    InvalidRequest,
     Item,
     ItemType,
     NumberProperty,
@@ -30,6 +31,17 @@ from planet_async import (
     where,
 )
 from planet_async.cli.catalog import complete_item_type
+from planet_async.cli.input import read_geometry, read_items, read_objects, read_request
+from planet_async.cli.options import (
+    SOURCE,
+    AnyPageSize,
+    Folder,
+    Geometry,
+    Limit,
+    Overwrite,
+    Timeout,
+    geometry_option,
+)
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
@@ -41,25 +53,13 @@ from planet_async.cli.output import (
     print_table,
     wants_json,
 )
+from planet_async.cli.process import reporting
 from planet_async.cli.runner import (
-    SOURCE,
-    AnyPageSize,
     Command,
-    Folder,
-    Geometry,
-    Limit,
-    Overwrite,
     Results,
-    Timeout,
     act_on_each,
     for_each,
-    geometry_option,
     named,
-    read_geometry,
-    read_items,
-    read_objects,
-    read_request,
-    reporting,
     run_only,
     show_list,
     show_one,
@@ -239,12 +239,21 @@ def _condition(text: str) -> Filter:
         if len(numbers) != 1:
             raise typer.BadParameter(f"--where: expected a number, not {value!r}")
         return RangeFilter(name, {_ENDS[operator]: numbers[0]})
-    return DateRangeFilter(name, DateRange(**{_ENDS[operator]: value}))
+    return DateRangeFilter(name, _date_range("--where", _ENDS[operator], value))
 
 
 def _change(text: str) -> Filter:
     name, operator, value = _split(text, "--update")
-    return UpdateFilter(name, DateRange(**{_ENDS.get(operator, "gte"): value}))
+    return UpdateFilter(name, _date_range("--update", _ENDS.get(operator, "gte"), value))
+
+
+def _date_range(option: str, end: str, value: str) -> DateRange:
+    try:
+        return DateRange(**{end: value})
+    except InvalidRequest:
+        raise typer.BadParameter(
+            f"{option}: expected a time such as 2026-01-31 or 2026-01-31T12:00:00Z, not {value!r}"
+        ) from None
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
@@ -359,7 +368,7 @@ def get(context: typer.Context, item_type: AnItemType, item_id: ItemId, json: Js
 
     [dim]planet-async data get PSScene 20221221_084022_18_2414[/]
     """
-    show_one(context, lambda planet: planet.data.get(item_type, item_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.data.get(item_type, item_id), VIEW, json=json)
 
 
 def assets(context: typer.Context, item_type: AnItemType, item_id: ItemId, json: Json = False) -> None:
@@ -589,7 +598,7 @@ def create_search(
     --filter - --geometry field.geojson[/]
     """
     request = _search_request(item_types, name, source, geometry, daily_email)
-    show_one(context, lambda planet: planet.data.searches.create(request), SEARCHES.print_panel, json=json)
+    show_one(context, lambda planet: planet.data.searches.create(request), SEARCHES, json=json)
 
 
 def update_search(
@@ -608,12 +617,7 @@ def update_search(
     [dim]planet-async data searches update 0a1b2c3d4e5f60718293a4b5c6d7e8f9 PSScene --name fields[/]
     """
     request = _search_request(item_types, name, source, geometry, daily_email)
-    show_one(
-        context,
-        lambda planet: planet.data.searches.update(search_id, request),
-        SEARCHES.print_panel,
-        json=json,
-    )
+    show_one(context, lambda planet: planet.data.searches.update(search_id, request), SEARCHES, json=json)
 
 
 def _search_request(
@@ -634,7 +638,7 @@ def get_search(context: typer.Context, search_id: SearchId, json: Json = False) 
 
     [dim]planet-async data searches get 0a1b2c3d4e5f60718293a4b5c6d7e8f9[/]
     """
-    show_one(context, lambda planet: planet.data.searches.get(search_id), SEARCHES.print_panel, json=json)
+    show_one(context, lambda planet: planet.data.searches.get(search_id), SEARCHES, json=json)
 
 
 def list_searches(

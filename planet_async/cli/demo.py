@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import anyio.to_thread
@@ -33,6 +33,7 @@ from planet_async import (
     Schedule,
     where,
 )
+from planet_async.cli.input import InputRequest, read_requests
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
     Json,
@@ -45,9 +46,12 @@ from planet_async.cli.output import (
     stdout,
     wants_json,
 )
-from planet_async.cli.runner import FAILED, InputRequest, for_each, read_requests, reporting, run_async
+from planet_async.cli.process import FAILED, reporting, run_async
+from planet_async.cli.runner import for_each
 from planet_async.cli.simulate import require_server
-from planet_async.simulator import Limits, OrderPlan, Simulator
+
+if TYPE_CHECKING:  # other commands start without the simulator
+    from planet_async.simulator import OrderPlan, Simulator
 
 _FILE_BYTES = 32_000
 _FIRST_REFUSAL = 400
@@ -95,14 +99,18 @@ def demo(
             raise typer.Exit(FAILED)
 
 
-def make_simulator() -> Simulator:
+def make_simulator() -> "Simulator":
     """Make a Planet without rate limits, whose orders take a few seconds each."""
+    from planet_async.simulator import Limits, Simulator  # noqa: PLC0415 - see above
+
     seed = random.randrange(2**32)  # noqa: S311 - other ids in each run, so that --to can be used again
     return Simulator(limits=Limits.unlimited(), plan=plan, file_bytes=_FILE_BYTES, seed=seed)
 
 
-def plan(order: Mapping[str, Any], number: int) -> OrderPlan:
+def plan(order: Mapping[str, Any], number: int) -> "OrderPlan":
     """Plan an order of the simulator: it takes one to two seconds, or stays queued for ever."""
+    from planet_async.simulator import OrderPlan  # noqa: PLC0415 - see above
+
     if order["name"].endswith(_STAYS_QUEUED):
         return OrderPlan(queue_seconds=inf)
     return OrderPlan(
@@ -112,7 +120,7 @@ def plan(order: Mapping[str, Any], number: int) -> OrderPlan:
     )
 
 
-def _run(job: "Job", simulator: Simulator) -> None:
+def _run(job: "Job", simulator: "Simulator") -> None:
     from planet_async.simulator.server import serve  # noqa: PLC0415 - needs an extra
 
     with serve(simulator) as url:
@@ -287,7 +295,7 @@ class Check:
     found: str
 
 
-def audit(job: Job, simulator: Simulator) -> list[Check]:
+def audit(job: Job, simulator: "Simulator") -> list[Check]:
     """Check everything that the demo claims."""
     states = {id_: order.state for id_, order in simulator.orders.items()}
     cancelled = {id_ for id_, state in states.items() if state == "cancelled"}

@@ -5,18 +5,10 @@ from typing import Annotated
 import typer
 
 from planet_async import CloudDestination, DestinationRequest
+from planet_async.cli.input import read_request
+from planet_async.cli.options import SOURCE, Limit, Requests
 from planet_async.cli.output import Json, View
-from planet_async.cli.runner import (
-    SOURCE,
-    Limit,
-    Requests,
-    create_each,
-    named,
-    read_request,
-    run_only,
-    show_list,
-    show_one,
-)
+from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
 
 VIEW = View[CloudDestination](
     "destinations",
@@ -74,7 +66,7 @@ def get(context: typer.Context, destination: DestinationId, json: Json = False) 
 
     [dim]planet-async destinations get my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.get(destination), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.destinations.get(destination), VIEW, json=json)
 
 
 def list_(
@@ -126,7 +118,7 @@ def update(
     show_one(
         context,
         lambda planet: planet.destinations.update(destination, name=name, parameters=changes),
-        VIEW.print_panel,
+        VIEW,
         json=json,
     )
 
@@ -136,7 +128,7 @@ def archive(context: typer.Context, destination: DestinationId, json: Json = Fal
 
     [dim]planet-async destinations archive my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.archive(destination), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.destinations.archive(destination), VIEW, json=json)
 
 
 def unarchive(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
@@ -144,7 +136,7 @@ def unarchive(context: typer.Context, destination: DestinationId, json: Json = F
 
     [dim]planet-async destinations unarchive my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.unarchive(destination), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.destinations.unarchive(destination), VIEW, json=json)
 
 
 def get_default(context: typer.Context, json: Json = False) -> None:
@@ -152,7 +144,7 @@ def get_default(context: typer.Context, json: Json = False) -> None:
 
     [dim]planet-async destinations get-default[/]
     """
-    show_one(context, lambda planet: planet.destinations.get_default(), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.destinations.get_default(), VIEW, json=json)
 
 
 def set_default(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
@@ -160,9 +152,7 @@ def set_default(context: typer.Context, destination: DestinationId, json: Json =
 
     [dim]planet-async destinations set-default my-bucket-4xkQ1[/]
     """
-    show_one(
-        context, lambda planet: planet.destinations.set_default(destination), VIEW.print_panel, json=json
-    )
+    show_one(context, lambda planet: planet.destinations.set_default(destination), VIEW, json=json)
 
 
 def unset_default(context: typer.Context) -> None:

@@ -5,19 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
+from planet_async.cli.input import read_request, read_requests
+from planet_async.cli.options import REQUESTS, Limit, PageSize
 from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, wants_json
-from planet_async.cli.runner import (
-    REQUESTS,
-    Command,
-    Limit,
-    PageSize,
-    read_request,
-    read_requests,
-    run_only,
-    show_list,
-    show_one,
-    with_planet,
-)
+from planet_async.cli.runner import Command, run_only, show_list, show_one, with_planet
 
 _M2 = 1e6  # of a square kilometre
 
@@ -100,7 +91,7 @@ def create(
             title_property=title_property,
             description_property=description_property,
         ),
-        COLLECTIONS.print_panel,
+        COLLECTIONS,
         json=json,
     )
 
@@ -110,7 +101,7 @@ def get(context: typer.Context, collection: Collection, json: Json = False) -> N
 
     [dim]planet-async features collections get fields-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS.print_panel, json=json)
+    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS, json=json)
 
 
 def list_(
@@ -168,7 +159,7 @@ def update(
             title_property=title_property,
             description_property=description_property,
         ),
-        COLLECTIONS.print_panel,
+        COLLECTIONS,
         json=json,
     )
 
@@ -237,7 +228,7 @@ def get_item(
     [dim]planet-async features items get pl:features/my/fields-4xkQ1/7[/]
     """
     parent, id_ = _reference(collection, feature)
-    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS.print_panel, json=json)
+    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS, json=json)
 
 
 def list_items(

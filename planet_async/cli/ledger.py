@@ -20,7 +20,8 @@ from planet_async.cli.output import (
     stdout,
     wants_json,
 )
-from planet_async.cli.runner import named, reporting
+from planet_async.cli.process import reporting
+from planet_async.cli.runner import named
 from planet_async.jobs.ledger import Entry, read_entries
 
 VIEW = View[Entry](

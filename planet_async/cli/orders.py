@@ -14,6 +14,7 @@ import typer
 from rich.console import RenderableType
 
 from planet_async import (
+    Archive,
     BulkResult,
     DownloadedOrder,
     Order,
@@ -25,6 +26,40 @@ from planet_async import (
     PlanetError,
 )
 from planet_async.cli.catalog import bundles, complete_bundle, complete_item_type, item_types
+from planet_async.cli.input import (
+    InputRequest,
+    id_argument,
+    ids_argument,
+    print_request,
+    read_geometry,
+    read_items,
+    read_objects,
+    read_request,
+    read_requests,
+    uuid_of,
+)
+from planet_async.cli.options import (
+    INTERVAL,
+    SOURCE,
+    CollectionId,
+    CreateConfiguration,
+    DestinationRef,
+    Folder,
+    Host,
+    Hosting,
+    Limit,
+    Name,
+    NameContains,
+    Overwrite,
+    PageSize,
+    Requests,
+    SortBy,
+    Timeout,
+    UserId,
+    Yes,
+    time_option,
+    words_option,
+)
 from planet_async.cli.output import (
     Json,
     ProgressDisplay,
@@ -40,46 +75,16 @@ from planet_async.cli.output import (
     wants_json,
 )
 from planet_async.cli.runner import (
-    INTERVAL,
-    SOURCE,
-    CollectionId,
-    CreateConfiguration,
-    DestinationRef,
-    Folder,
-    Host,
-    Hosting,
-    InputRequest,
-    Limit,
-    Name,
-    NameContains,
-    Overwrite,
-    PageSize,
-    Requests,
     Results,
-    SortBy,
-    Timeout,
-    UserId,
-    Yes,
     confirm_bulk,
     create_each,
     for_each,
     hosting_of,
-    id_argument,
-    ids_argument,
     named,
-    print_request,
-    read_geometry,
-    read_items,
-    read_objects,
-    read_request,
-    read_requests,
     show_list,
     show_one,
-    time_option,
-    uuid_of,
     wait_for_each,
     with_planet,
-    words_option,
 )
 from planet_async.outcome import chunks
 from planet_async.redaction import redacted
@@ -227,13 +232,14 @@ def request(
     --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
     found = read_items(items, item_type)
-    archive = {"archive_type": archive_type, "archive_filename": archive_filename}
-    archive = {key: value for key, value in archive.items() if value}
-    if single_archive or archive:
-        archive = {"archive_type": "zip", "archive_filename": "{{name}}_{{order_id}}.zip", **archive}
-    deliveries = {**(read_request(delivery, None).body if delivery else {}), **archive}
-    if archive:
-        deliveries["single_archive"] = single_archive
+    deliveries = dict(read_request(delivery, None).body) if delivery else {}
+    if archive_type or archive_filename or single_archive:
+        archive = Archive(
+            archive_type=archive_type or "zip",
+            archive_filename=archive_filename,
+            single_archive=single_archive,
+        )
+        deliveries |= archive.to_dict()
     if clip and tools:
         raise typer.BadParameter("pass --clip or --tools, not both")
     blocks: dict[str, Any] = {
@@ -243,15 +249,10 @@ def request(
         "notifications": {"email": True} if email else None,
         "metadata": {"stac": {}} if stac else None,
     }
+    product = {"product_bundle": ",".join([bundle, *(fallback_bundle or ())])}
     orders = [
         {
-            "products": [
-                {
-                    "item_ids": [*ids],
-                    "item_type": type_,
-                    "product_bundle": ",".join([bundle, *(fallback_bundle or ())]),
-                }
-            ],
+            "products": [{"item_ids": [*ids], "item_type": type_, **product}],
             **{key: block for key, block in blocks.items() if block},
         }
         for type_, all_ids in found.items()
@@ -268,7 +269,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .state[/]
     """
-    show_one(context, lambda planet: planet.orders.get(order_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.orders.get(order_id), VIEW, json=json)
 
 
 def list_(

@@ -261,7 +261,7 @@ _IN_COMMAND = {  # what the library says in Python, and how the command says it
     ' or pass Planet(api_key="...")': "",
     "`orders.wait`, or ": "",
 }
-_PYTHON = re.compile(r"\bawait |\w\((\.\.\.|\w+=|\w+\.\w+\))|\w=(True|\.\.\.)|\bUTC\)")
+_PYTHON = re.compile(r"\bawait |\w\((\)|\.\.\.|\w+=|\w+\.\w+\))|\w=(True|\.\.\.)|\bUTC\)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 

@@ -5,17 +5,10 @@ from typing import Annotated
 import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
+from planet_async.cli.input import read_ids
+from planet_async.cli.options import Filters, Limit, PageSize, parse_filters
 from planet_async.cli.output import Json, View, measure, print_table
-from planet_async.cli.runner import (
-    Filters,
-    Limit,
-    PageSize,
-    can_ask,
-    named,
-    parse_filters,
-    show_list,
-    show_one,
-)
+from planet_async.cli.runner import can_ask, named, show_list, show_one
 
 
 def _amount(amount: Amount | None) -> str | None:
@@ -70,12 +63,22 @@ JOBS = View[QuotaJob](
     },
 )
 
+
+def _references(values: list[str] | None) -> list[str] | None:
+    return read_ids(values, str) if values else None
+
+
 Product = Annotated[
     int, typer.Option("--product-id", metavar="ID", help="A product of yours: see `quota products`.")
 ]
 Areas = Annotated[
     list[str] | None,
-    typer.Option("--aoi-ref", metavar="REF", help="A feature: pl:features/my/... Repeatable."),
+    typer.Option(
+        "--aoi-ref",
+        metavar="REF",
+        callback=_references,
+        help="A feature: pl:features/my/..., or - for those on standard input. Repeatable.",
+    ),
 ]
 Collection = Annotated[
     str | None, typer.Option("--collection-id", metavar="REF", help="All features of this collection.")
@@ -123,6 +126,9 @@ def estimate(
     """Show what a reservation would cost.
 
     [dim]planet-async quota estimate --product-id 123 --aoi-ref pl:features/my/fields-4xkQ1/7[/]
+
+    [dim]planet-async features items add fields-4xkQ1 fields.geojson | planet-async quota estimate
+    --product-id 123 --aoi-ref -[/]
     """
     show_one(
         context,
@@ -182,7 +188,7 @@ def reserve_bulk(
     show_one(
         context,
         lambda planet: planet.quota.reserve_bulk(product_id, aoi_ref or None, collection=collection_id),
-        JOBS.print_panel,
+        JOBS,
         json=json,
     )
 
@@ -223,7 +229,7 @@ def get(context: typer.Context, reservation_id: ReservationId, json: Json = Fals
 
     [dim]planet-async quota get 100[/]
     """
-    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS.print_panel, json=json)
+    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS, json=json)
 
 
 def jobs(
@@ -254,7 +260,7 @@ def get_job(context: typer.Context, job_id: JobId, json: Json = False) -> None:
 
     [dim]planet-async quota get-job 8016[/]
     """
-    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS.print_panel, json=json)
+    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, json=json)
 
 
 COMMANDS = named(

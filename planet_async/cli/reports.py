@@ -5,19 +5,10 @@ from typing import Annotated
 import typer
 
 from planet_async import Planet, Report
+from planet_async.cli.input import id_argument
+from planet_async.cli.options import AnyPageSize, Folder, Limit, Overwrite
 from planet_async.cli.output import Json, ProgressDisplay, View
-from planet_async.cli.runner import (
-    AnyPageSize,
-    Folder,
-    Limit,
-    Overwrite,
-    id_argument,
-    named,
-    print_paths,
-    show_list,
-    show_one,
-    with_planet,
-)
+from planet_async.cli.runner import named, print_paths, show_list, show_one, with_planet
 
 VIEW = View[Report](
     "reports",
@@ -94,7 +85,7 @@ def get(context: typer.Context, report_id: ReportId, json: Json = False) -> None
 
     [dim]planet-async reports get 739389001 | jq .num_rows[/]
     """
-    show_one(context, lambda planet: planet.reports.get(report_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.reports.get(report_id), VIEW, json=json)
 
 
 def download(

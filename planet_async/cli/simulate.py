@@ -9,9 +9,8 @@ from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.output import Json, print_json, stdout, wants_json
-from planet_async.cli.runner import reporting, run_async
+from planet_async.cli.process import reporting, run_async
 from planet_async.http import origin
-from planet_async.simulator import Limits, OrderPlan, Simulator
 
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -39,6 +38,8 @@ def simulate(
 
     [dim]planet-async simulate --unlimited --run-seconds 3[/]
     """
+    from planet_async.simulator import Limits, OrderPlan, Simulator  # noqa: PLC0415 - other commands go without
+
     simulator = Simulator(
         limits=Limits.unlimited() if unlimited else Limits(),
         plan=OrderPlan(queue_seconds=queue_seconds, run_seconds=run_seconds),

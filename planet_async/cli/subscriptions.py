@@ -1,6 +1,6 @@
 """The commands `planet-async subscriptions`."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -8,17 +8,17 @@ from attrs import asdict
 
 from planet_async import Planet
 from planet_async.cli.catalog import complete_item_type, item_types
-from planet_async.cli.output import (
-    Json,
-    View,
-    print_csv,
-    print_json,
-    print_table,
-    state_text,
-    stdout,
-    wants_json,
+from planet_async.cli.input import (
+    id_argument,
+    ids_argument,
+    print_request,
+    read_geometry,
+    read_objects,
+    read_request,
+    read_requests,
+    uuid_of,
 )
-from planet_async.cli.runner import (
+from planet_async.cli.options import (
     INTERVAL,
     SOURCE,
     ChangesFile,
@@ -32,33 +32,37 @@ from planet_async.cli.runner import (
     NameContains,
     PageSize,
     Requests,
-    Results,
     SortBy,
     Timeout,
     UserId,
     Yes,
+    geometry_option,
+    time_option,
+    words_option,
+)
+from planet_async.cli.output import (
+    Json,
+    View,
+    print_csv,
+    print_json,
+    print_table,
+    state_text,
+    stdout,
+    wants_json,
+)
+from planet_async.cli.process import reporting
+from planet_async.cli.runner import (
+    Results,
     act_on_each,
     confirm_bulk,
     create_each,
-    geometry_option,
     hosting_of,
-    id_argument,
-    ids_argument,
     named,
     print_list,
-    print_request,
-    read_geometry,
-    read_objects,
-    read_request,
-    read_requests,
-    reporting,
     show_list,
     show_one,
-    time_option,
-    uuid_of,
     wait_for_each,
     with_planet,
-    words_option,
 )
 from planet_async.models.codec import checked_body
 from planet_async.models.subscription_request import SubscriptionRequest
@@ -310,7 +314,7 @@ def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = Fa
 
     [dim]planet-async subscriptions get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), VIEW, json=json)
 
 
 def list_(
@@ -391,7 +395,7 @@ def update(
     show_one(
         context,
         lambda planet: planet.subscriptions.update(subscription_id, request.body),
-        VIEW.print_panel,
+        VIEW,
         json=json,
     )
 
@@ -407,7 +411,7 @@ def patch(
     show_one(
         context,
         lambda planet: planet.subscriptions.patch(subscription_id, changes.body),
-        VIEW.print_panel,
+        VIEW,
         json=json,
     )
 
@@ -462,19 +466,15 @@ def suspend(
     [dim]planet-async subscriptions suspend 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     confirm_bulk(subscription_ids, everything, yes, "Suspend all your subscriptions?")
-    if subscription_ids is None:
-        _accept(context, lambda planet: planet.subscriptions.suspend_all(details=details), "all", json)
-    elif bulk:
-        ids = subscription_ids
-        _accept(context, lambda planet: planet.subscriptions.suspend_many(ids, details=details), ids, json)
-    else:
-        act_on_each(
-            context,
-            subscription_ids,
-            lambda planet, id_: planet.subscriptions.suspend(id_, details=details),
-            VIEW,
-            json=json,
-        )
+    _change(
+        context,
+        subscription_ids,
+        bulk,
+        all_=lambda planet: planet.subscriptions.suspend_all(details=details),
+        many=lambda planet, ids: planet.subscriptions.suspend_many(ids, details=details),
+        one=lambda planet, id_: planet.subscriptions.suspend(id_, details=details),
+        json=json,
+    )
 
 
 def reactivate(
@@ -491,35 +491,38 @@ def reactivate(
     [dim]planet-async subscriptions reactivate 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     confirm_bulk(subscription_ids, everything, yes, "Reactivate all your subscriptions?")
-    if subscription_ids is None:
-        _accept(context, lambda planet: planet.subscriptions.reactivate_all(), "all", json)
-    elif bulk:
-        ids = subscription_ids
-        _accept(context, lambda planet: planet.subscriptions.reactivate_many(ids), ids, json)
-    else:
-        act_on_each(
-            context,
-            subscription_ids,
-            lambda planet, id_: planet.subscriptions.reactivate(id_),
-            VIEW,
-            json=json,
-        )
+    _change(
+        context,
+        subscription_ids,
+        bulk,
+        all_=lambda planet: planet.subscriptions.reactivate_all(),
+        many=lambda planet, ids: planet.subscriptions.reactivate_many(ids),
+        one=lambda planet, id_: planet.subscriptions.reactivate(id_),
+        json=json,
+    )
 
 
-def _accept(
+def _change(
     context: typer.Context,
-    send: Callable[[Planet], Coroutine[Any, Any, object]],
-    accepted: list[str] | str,
+    ids: list[str] | None,
+    bulk: bool,
+    *,
+    all_: Callable[[Planet], Awaitable[object]],
+    many: Callable[[Planet, list[str]], Awaitable[object]],
+    one: Callable[[Planet, str], Awaitable[Subscription]],
     json: bool,
 ) -> None:
-    """Send a bulk request, and print what was accepted: the API acts on it later."""
+    """Act on all subscriptions, or with --bulk on many in one request, which the API acts on later."""
+    if ids is not None and not bulk:
+        act_on_each(context, ids, one, VIEW, json=json)
+        return
 
     async def work(planet: Planet) -> bool:
-        await send(planet)
+        await (all_(planet) if ids is None else many(planet, ids))
         if wants_json(json):
-            print_json({"accepted": accepted})
+            print_json({"accepted": "all" if ids is None else ids})
         else:
-            what = accepted if isinstance(accepted, str) else f"{len(accepted):,}"
+            what = "all" if ids is None else f"{len(ids):,}"
             stdout().print(f"accepted for {what}; `subscriptions list` shows the effect", highlight=False)
         return True
 

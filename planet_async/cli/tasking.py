@@ -19,6 +19,21 @@ from planet_async import (
     TaskingOrderRequest,
     TaskingStatus,
 )
+from planet_async.cli.input import id_argument, ids_argument, read_id, read_request, read_requests, uuid_of
+from planet_async.cli.options import (
+    REQUESTS,
+    AnyPageSize,
+    ChangesFile,
+    Filters,
+    Limit,
+    Name,
+    NameContains,
+    Requests,
+    Timeout,
+    parse_filters,
+    time_option,
+    words_option,
+)
 from planet_async.cli.output import (
     Json,
     View,
@@ -32,32 +47,14 @@ from planet_async.cli.output import (
     wants_json,
 )
 from planet_async.cli.runner import (
-    REQUESTS,
-    AnyPageSize,
-    ChangesFile,
-    Filters,
-    Limit,
-    Name,
-    NameContains,
-    Requests,
     Results,
-    Timeout,
     act_on_each,
     create_each,
-    id_argument,
-    ids_argument,
     named,
-    parse_filters,
-    read_id,
-    read_request,
-    read_requests,
     show_list,
     show_one,
-    time_option,
-    uuid_of,
     wait_for_each,
     with_planet,
-    words_option,
 )
 
 
@@ -141,7 +138,7 @@ def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
 
     [dim]planet-async tasking get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
     """
-    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW.print_panel, json=json)
+    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW, json=json)
 
 
 def list_(
@@ -200,9 +197,7 @@ def update(context: typer.Context, order_id: OrderId, file: ChangesFile, json: J
     [dim]planet-async tasking update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 changes.json[/]
     """
     changes = read_request(file, TaskingOrderChanges)
-    show_one(
-        context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW.print_panel, json=json
-    )
+    show_one(context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW, json=json)
 
 
 def cancel(context: typer.Context, order_ids: OrderIds, json: Json = False) -> None:

@@ -36,7 +36,13 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture
-def simulator() -> Simulator:
+def file_bytes() -> int:
+    """Return the size of a raster; a test may choose another one."""
+    return 4096
+
+
+@pytest.fixture
+def simulator(file_bytes: int) -> Simulator:
     """Orders are done at once, but those whose name says otherwise: "waits" or "fails"."""
 
     def plan(order: Any, _: int) -> OrderPlan:
@@ -46,7 +52,7 @@ def simulator() -> Simulator:
             return OrderPlan(queue_seconds=0, run_seconds=0, state="failed", error_hints=["no clear pixel"])
         return OrderPlan(queue_seconds=0, run_seconds=0)
 
-    return Simulator(limits=Limits.unlimited(), plan=plan, api_key="secret-key")
+    return Simulator(limits=Limits.unlimited(), plan=plan, file_bytes=file_bytes, api_key="secret-key")
 
 
 @pytest.fixture

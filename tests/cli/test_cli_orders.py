@@ -271,15 +271,11 @@ def test_an_order_delivered_elsewhere_is_a_success(
     assert "amazon_s3" in on_terminal(*job).out
 
 
+@pytest.mark.parametrize("file_bytes", [3_000_000])
 def test_large_files_have_bars(
-    monkeypatch: pytest.MonkeyPatch,
-    on_terminal: Run,
-    request_file: RequestFile,
-    tmp_path: Path,
-    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch, on_terminal: Run, request_file: RequestFile, tmp_path: Path
 ) -> None:
     """A person sees how far each large file has come, by bytes."""
-    monkeypatch.setattr(simulator._orders, "_file_bytes", 3_000_000)
     # The live display draws when it is told to, so that the test does not depend on how fast a machine is.
     monkeypatch.setattr("planet_async.cli.output.Live", _Eager)
     order_id = json.loads(on_terminal("orders", "create", request_file(), "--json").out)["id"]

@@ -135,6 +135,8 @@ def test_quota(
     assert str(product) in on_terminal("quota", "products").out
     of = ("--product-id", product, "--aoi-ref", refs[0])
     cost = run("quota", "estimate", *of).json["total_cost"]
+    piped = run("quota", "estimate", *of[:2], "--aoi-ref", "-", stdin=json.dumps(refs))
+    assert piped.json["total_cost"] == cost
     assert f"{cost:,.6g} sqkm" in on_terminal("quota", "estimate", *of).out
     refused = run("quota", "reserve", *of)
     assert (refused.code, "--yes" in refused.err) == (2, True)

@@ -48,6 +48,7 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("file_bytes", [4_000_000])
 @pytest.mark.parametrize(
     ("number", "word"),
     [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "terminated")],
@@ -72,7 +73,6 @@ def test_a_signal_ends_a_job(
                 go_on.wait(2 * PATIENCE)
             yield chunk
 
-    monkeypatch.setattr(simulator._orders, "_file_bytes", 4_000_000)
     monkeypatch.setattr(ServerResponse, "chunks", half_of_them)
     folder = tmp_path / "the data"
     try:

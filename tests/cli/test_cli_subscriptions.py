@@ -179,6 +179,29 @@ def test_suspend_reactivate_cancel(run: Run, on_terminal: Run, write: Write) -> 
         assert any(line.startswith(f"planet-async: {id_}: ") and status in line for line in errors)
 
 
+def test_wait(run: Run, on_terminal: Run, write: Write) -> None:
+    """`wait` prints the status of each; exit code 1 where one will never have the status, or not in time."""
+    made = run("subscriptions", "create", write("done"), write("field")).json_lines
+    ids = {each["name"]: each["id"] for each in made}
+    ran = run("subscriptions", "wait", ids["done"])
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json == {"id": ids["done"], "name": "done", "status": "completed", "error": None}
+    assert run("subscriptions", "wait", ids["field"], "--status", "running").code == 0
+    late = run("subscriptions", "wait", ids["field"], "--timeout", "0")
+    assert (late.code, "after 0 s" in late.json["error"]) == (1, True)
+    assert run("subscriptions", "wait", ids["done"], "--status", "running").code == 1
+    assert ids["done"] in on_terminal("subscriptions", "wait", ids["done"]).out
+
+
+def test_create_bulk(run: Run, write: Write) -> None:
+    """One request makes a subscription for each feature of a collection, and lists what is there by then."""
+    source = json.loads(write().read_text())["source"]
+    parameters = {**source["parameters"], "geometry": {"type": "ref", "content": "pl:features/my/fields"}}
+    ran = run("subscriptions", "create-bulk", write("bulk", source={**source, "parameters": parameters}))
+    assert (ran.code, ran.err) == (0, "")
+    assert all(each["name"].startswith("bulk") for each in ran.json_lines)
+
+
 def test_many_in_one_request(run: Run, on_terminal: Run, write: Write, simulator: Simulator) -> None:
     """With --bulk the API is asked once, and what it accepted is told: each id once."""
     made = run("subscriptions", "create", write("field"), write("hill"), write("coast")).json_lines

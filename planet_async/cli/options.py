@@ -1,0 +1,99 @@
+"""Options and arguments that several commands have."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from planet_async.models.base import OpenEnum
+
+
+def time_option(text: str, *names: str) -> Any:
+    """Make the option of a filter by time."""
+    return typer.Option(*names, metavar="TIME", help=text)
+
+
+def words_option(text: str, words: type[OpenEnum]) -> Any:
+    """Make the option of a filter by state or status, of which several may be passed."""
+    known = [str(word) for word in words]
+    return typer.Option(metavar="WORD", case_sensitive=False, help=f"{text}: {', '.join(known)}. Repeatable.")
+
+
+def parse_filters(values: Sequence[str] | None) -> dict[str, object]:
+    """Return the filters of `--filter NAME=VALUE`; a value that is JSON, such as a geometry, is decoded."""
+    filters: dict[str, object] = {}
+    for each in values or ():
+        name, _, value = each.partition("=")
+        if not value or name in filters:
+            raise typer.BadParameter(f"--filter: expected NAME=VALUE, and each NAME once, not {each!r}")
+        try:
+            filters[name] = json.loads(value) if value.startswith("{") else value
+        except ValueError as error:
+            raise typer.BadParameter(f"--filter {name}: it is not JSON: {error}") from None
+    return filters
+
+
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter", metavar="NAME=VALUE", help="Any other filter of the API: product=...  Repeatable."
+    ),
+]
+INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")]
+NameContains = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text in the name.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most N.")]
+_page_size = typer.Option(min=1, metavar="N", help="Fetch so many with each request.")
+PageSize = Annotated[int, _page_size]
+AnyPageSize = Annotated[int | None, _page_size]  # by default what the API chooses
+UserId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Of this user, or of all (for administrators).")
+]
+DestinationRef = Annotated[
+    str | None, typer.Option(metavar="REF", help="Delivered to this destination: pl:destinations/...")
+]
+Hosting = Annotated[bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")]
+Host = Annotated[
+    str | None, typer.Option("--hosting", metavar="HOST", help="Have it hosted by Planet: sentinel_hub.")
+]
+CollectionId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
+]
+CreateConfiguration = Annotated[
+    bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
+]
+SortBy = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FIELD", help="Sort by this field; 'FIELD DESC' reverses. Repeatable."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--to", "--directory", metavar="DIR", file_okay=False, help="The folder for the files; it is made."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
+
+geometry_option = typer.Option(
+    "--geometry",
+    "--geom",
+    metavar="GEOJSON",
+    help="The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
+)
+Geometry = Annotated[str | None, geometry_option]
+SOURCE = "A JSON file, JSON, or - for standard input."
+REQUESTS = "JSON files with one or more requests, the JSON itself, or - for standard input."
+Requests = Annotated[list[str], typer.Argument(metavar="REQUEST.json", help=REQUESTS)]
+ChangesFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHANGES.json", help="The fields to change: a JSON file, JSON, or - for standard input."
+    ),
+]
