@@ -675,8 +675,7 @@ def run_search(
 
 
 COMMANDS = named(
-    *(filter_, search, stats, get, assets, activate, wait, download, coverage),
-    *(item_types, asset_types),
+    filter_, search, stats, get, assets, activate, wait, download, coverage, item_types, asset_types
 )
 SEARCH_COMMANDS: dict[str, Command] = {
     "create": create_search,

@@ -161,7 +161,4 @@ def unset_default(context: typer.Context) -> None:
     run_only(context, lambda planet: planet.destinations.unset_default())
 
 
-COMMANDS = named(
-    *(create, get, list_, update, archive, unarchive),
-    *(get_default, set_default, unset_default),
-)
+COMMANDS = named(create, get, list_, update, archive, unarchive, get_default, set_default, unset_default)

@@ -609,7 +609,4 @@ def _saying_how_to_resume(
         raise
 
 
-COMMANDS = named(
-    *(create, request, get, list_, wait, run, download, cancel, stats),
-    *(bundles, item_types),
-)
+COMMANDS = named(create, request, get, list_, wait, run, download, cancel, stats, bundles, item_types)

@@ -259,7 +259,4 @@ def get_job(context: typer.Context, job_id: JobId, json: Json = False) -> None:
     show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, json=json)
 
 
-COMMANDS = named(
-    *(products, estimate, reserve, reserve_bulk),
-    *(list_, get, jobs, get_job),
-)
+COMMANDS = named(products, estimate, reserve, reserve_bulk, list_, get, jobs, get_job)

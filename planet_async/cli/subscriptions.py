@@ -600,7 +600,20 @@ def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:
 
 
 COMMANDS = named(
-    *(create, create_bulk, request, request_catalog, request_source),
-    *(get, list_, update, patch, cancel, wait, suspend, reactivate),
-    *(results, summary, item_types),
+    create,
+    create_bulk,
+    request,
+    request_catalog,
+    request_source,
+    get,
+    list_,
+    update,
+    patch,
+    cancel,
+    wait,
+    suspend,
+    reactivate,
+    results,
+    summary,
+    item_types,
 )
