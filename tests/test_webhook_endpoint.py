@@ -1,4 +1,4 @@
-"""The webhook endpoint: who may call, what it answers, and that a wait ends with the notification."""
+"""The webhook endpoint: its access control, its responses, and that a wait ends with the notification."""
 
 import asyncio
 import base64
@@ -48,8 +48,8 @@ SUBSCRIPTION = msgspec.json.encode({"subscription_id": "s1", "topic": "status.co
 MIB = 1024**2
 
 
-class Told:
-    """Remembers what it was told, in the place of a client; wakes who waits."""
+class Waits:
+    """Remembers the ids to poll, in place of a client; wakes its waiters."""
 
     def __init__(self) -> None:
         self.orders = _Service()
@@ -67,12 +67,12 @@ class _Service:
 
 
 @frozen
-class Answer:
+class Reply:
     status: int
     headers: dict[bytes, bytes] = field(factory=dict)
 
 
-async def ask(
+async def call(
     app: Any,
     path: str,
     body: bytes | Iterable[bytes] = ORDER,
@@ -80,8 +80,8 @@ async def ask(
     method: str = "POST",
     headers: Iterable[tuple[bytes, bytes]] = (),
     hang_up: bool = False,
-) -> Answer | None:
-    """Make one call in the bare protocol; None where it was not answered."""
+) -> Reply | None:
+    """Make one call in the bare protocol; None where there was no response."""
     pieces = iter([body] if isinstance(body, bytes) else body)
     sent: list[Message] = []
 
@@ -99,13 +99,13 @@ async def ask(
         return None
     start, end = sent
     assert end == {"type": "http.response.body", "body": b""}
-    return Answer(start["status"], dict(start["headers"]))
+    return Reply(start["status"], dict(start["headers"]))
 
 
 async def status_of(app: Any, path: str, body: bytes | Iterable[bytes] = ORDER, **how: Any) -> int:
-    answer = await ask(app, path, body, **how)
-    assert answer is not None
-    return answer.status
+    reply = await call(app, path, body, **how)
+    assert reply is not None
+    return reply.status
 
 
 def basic(user: str, password: str) -> list[tuple[bytes, bytes]]:
@@ -113,23 +113,23 @@ def basic(user: str, password: str) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def waits() -> Waits:
+    return Waits()
 
 
 @pytest.fixture
-def app(told: Told) -> WebhookEndpoint:
-    return WebhookEndpoint(told, token=TOKEN)
+def app(waits: Waits) -> WebhookEndpoint:
+    return WebhookEndpoint(waits, token=TOKEN)
 
 
-async def test_a_notification_is_handed_on(told: Told) -> None:
-    """Orders and subscriptions each have a path; the waits are told the id, `on_event` gets the event."""
+async def test_a_notification_is_passed_on(waits: Waits) -> None:
+    """Orders and subscriptions each have a path; the waits get the id, `on_event` the event."""
     events: list[OrderEvent | SubscriptionEvent] = []
-    app = WebhookEndpoint(told, events.append, token=TOKEN)
-    answer = await ask(app, f"/{TOKEN}/orders", ORDER)
-    assert answer == Answer(204)
+    app = WebhookEndpoint(waits, events.append, token=TOKEN)
+    reply = await call(app, f"/{TOKEN}/orders", ORDER)
+    assert reply == Reply(204)
     assert await status_of(app, f"/{TOKEN}/subscriptions/", SUBSCRIPTION) == 204
-    assert (told.orders.ids, told.subscriptions.ids) == (["o1"], ["s1"])
+    assert (waits.orders.ids, waits.subscriptions.ids) == (["o1"], ["s1"])
     first, second = events
     assert isinstance(first, OrderEvent)
     assert isinstance(second, SubscriptionEvent)
@@ -160,7 +160,7 @@ async def test_events_alone_will_do() -> None:
         f"/{TOKEN}//orders",
     ],
 )
-async def test_who_does_not_know_the_token_finds_nothing(path: str, told: Told, app: WebhookEndpoint) -> None:
+async def test_without_the_token_nothing_is_found(path: str, waits: Waits, app: WebhookEndpoint) -> None:
     """Each other path is a 404, for each method, before any of the body is read."""
 
     def untouched() -> Iterable[bytes]:
@@ -168,14 +168,14 @@ async def test_who_does_not_know_the_token_finds_nothing(path: str, told: Told, 
         yield b""
 
     for method in ("POST", "GET", "HEAD"):
-        answer = await ask(app, path, untouched(), method=method)
-        assert answer == Answer(404, {b"content-length": b"0"})
-    assert told.orders.ids == []
+        reply = await call(app, path, untouched(), method=method)
+        assert reply == Reply(404, {b"content-length": b"0"})
+    assert waits.orders.ids == []
 
 
-async def test_basic_credentials(told: Told) -> None:
-    """Where a user and a password are asked for, nothing else will do: 401, and what is asked for."""
-    app = WebhookEndpoint(told, basic=("planet", "s3cret:ü"))
+async def test_basic_credentials(waits: Waits) -> None:
+    """Where a user and a password are required, all else gets a 401 that says so."""
+    app = WebhookEndpoint(waits, basic=("planet", "s3cret:ü"))
     right = basic("planet", "s3cret:ü")
     assert await status_of(app, "/hooks/orders", headers=right) == 204
     assert (
@@ -193,22 +193,22 @@ async def test_basic_credentials(told: Told) -> None:
         [(b"authorization", b"\xff")],
     ):
         for method in ("POST", "GET"):
-            answer = await ask(app, "/orders", method=method, headers=wrong)
-            assert answer is not None
-            assert (answer.status, answer.headers[b"www-authenticate"]) == (401, b'Basic realm="planet"')
-    assert told.orders.ids == ["o1", "o1"]
+            reply = await call(app, "/orders", method=method, headers=wrong)
+            assert reply is not None
+            assert (reply.status, reply.headers[b"www-authenticate"]) == (401, b'Basic realm="planet"')
+    assert waits.orders.ids == ["o1", "o1"]
 
 
-async def test_token_and_basic_together(told: Told) -> None:
-    """Both are asked for where both are given; who knows only the password finds nothing."""
-    app = WebhookEndpoint(told, token=TOKEN, basic=("planet", "secret"))
+async def test_token_and_basic_together(waits: Waits) -> None:
+    """Both are required where both are set; with the password only, nothing is found."""
+    app = WebhookEndpoint(waits, token=TOKEN, basic=("planet", "secret"))
     right = basic("planet", "secret")
     assert await status_of(app, f"/{TOKEN}/orders", headers=right) == 204
     assert await status_of(app, f"/{TOKEN}/orders") == 401
     assert await status_of(app, "/orders", headers=right) == 404
 
 
-async def test_secrets_are_compared_in_constant_time(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_secrets_are_compared_in_constant_time(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each secret goes through `hmac.compare_digest`, as bytes and whole."""
     compared: list[tuple[object, object]] = []
 
@@ -217,32 +217,32 @@ async def test_secrets_are_compared_in_constant_time(told: Told, monkeypatch: py
         return first == second
 
     monkeypatch.setattr("planet_async.webhooks.hmac.compare_digest", compare)
-    app = WebhookEndpoint(told, token=TOKEN, basic=("a", "b"))
+    app = WebhookEndpoint(waits, token=TOKEN, basic=("a", "b"))
     assert await status_of(app, "/guess/orders") == 404
     assert await status_of(app, f"/{TOKEN}/orders", headers=basic("a", "c")) == 401
     token = TOKEN.encode()
     assert compared == [(b"guess", token), (token, token), (b"YTpj", b"YTpi")]
 
 
-async def test_only_post_is_allowed(told: Told, app: WebhookEndpoint) -> None:
-    """Who looks at the address with a browser is told what it is for."""
+async def test_only_post_is_allowed(waits: Waits, app: WebhookEndpoint) -> None:
+    """A browser that opens the address gets a 405 with the method to use."""
     for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
-        answer = await ask(app, f"/{TOKEN}/orders", method=method)
-        assert answer == Answer(405, {b"content-length": b"0", b"allow": b"POST"})
-    assert told.orders.ids == []
+        reply = await call(app, f"/{TOKEN}/orders", method=method)
+        assert reply == Reply(405, {b"content-length": b"0", b"allow": b"POST"})
+    assert waits.orders.ids == []
 
 
 @pytest.mark.parametrize(("kind", "most"), [("orders", 8 * MIB), ("subscriptions", MIB // 4)])
-async def test_a_body_has_a_limit(kind: str, most: int, told: Told, app: WebhookEndpoint) -> None:
+async def test_a_body_has_a_limit(kind: str, most: int, waits: Waits, app: WebhookEndpoint) -> None:
     """At the limit it is taken, beyond it refused, whether its length is said or found out on the way."""
     body = SUBSCRIPTION if kind == "subscriptions" else ORDER
     path, exact = f"/{TOKEN}/{kind}", body + b" " * (most - len(body))
     assert await status_of(app, path, (exact[:100], exact[100:])) == 204
     assert await status_of(app, path, (exact, b" ")) == 413
-    answer = await ask(app, path, headers=[(b"content-length", b"%d" % (most + 1))])
-    assert answer == Answer(413, {b"content-length": b"0", b"connection": b"close"})
+    reply = await call(app, path, headers=[(b"content-length", b"%d" % (most + 1))])
+    assert reply == Reply(413, {b"content-length": b"0", b"connection": b"close"})
     assert await status_of(app, path, headers=[(b"content-length", b"9" * 5000)]) == 413
-    assert len(told.orders.ids + told.subscriptions.ids) == 1
+    assert len(waits.orders.ids + waits.subscriptions.ids) == 1
 
 
 async def test_nothing_beyond_the_limit_is_kept(app: WebhookEndpoint) -> None:
@@ -260,7 +260,7 @@ async def test_nothing_beyond_the_limit_is_kept(app: WebhookEndpoint) -> None:
 
 
 async def test_a_slow_body_is_not_waited_for(
-    app: WebhookEndpoint, told: Told, monkeypatch: pytest.MonkeyPatch
+    app: WebhookEndpoint, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408 when its time is over, however it trickles; others are served concurrently."""
     monkeypatch.setattr("planet_async.webhooks._BODY_SECONDS", 0.2)
@@ -281,7 +281,7 @@ async def test_a_slow_body_is_not_waited_for(
         await settle()
         assert await status_of(app, f"/{TOKEN}/orders") == 204
     assert [message["status"] for message in sent if "status" in message] == [408] * 200
-    assert len(told.orders.ids) == 1
+    assert len(waits.orders.ids) == 1
 
 
 async def test_all_bodies_together_have_a_limit(app: WebhookEndpoint) -> None:
@@ -335,7 +335,7 @@ async def test_a_body_of_many_small_parts_takes_little_memory(
 
 
 async def test_an_async_callback_is_awaited() -> None:
-    """What it raises is answered with 500, as with any other."""
+    """What it raises leads to a 500, as for any other."""
     events: list[object] = []
 
     async def on_event(event: object) -> None:
@@ -350,36 +350,36 @@ async def test_an_async_callback_is_awaited() -> None:
 
 
 async def test_what_cannot_be_parsed_is_refused(
-    told: Told, app: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+    waits: Waits, app: WebhookEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     """400 for a body that names nothing, and a line in the log without secrets."""
     for body in (b"", b"{}", b"\xff", b'{"x":"?token=AAA.BBB"'):
         assert await status_of(app, f"/{TOKEN}/orders", body) == 400
         assert await status_of(app, f"/{TOKEN}/subscriptions", body) == 400
-    assert told.orders.ids == told.subscriptions.ids == []
+    assert waits.orders.ids == waits.subscriptions.ids == []
     assert "refused a notification" in caplog.text
     assert "AAA" not in caplog.text
     assert TOKEN not in caplog.text
 
 
-async def test_what_a_callback_raises_ends_here(told: Told, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged and answered with 500; the waits have been told all the same."""
+async def test_an_error_of_a_callback_ends_here(waits: Waits, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the response is 500; the waits poll all the same."""
 
     def broken(_: object) -> None:
         raise RuntimeError("the callback is broken")
 
-    app = WebhookEndpoint(told, broken, token=TOKEN)
+    app = WebhookEndpoint(waits, broken, token=TOKEN)
     with caplog.at_level(logging.ERROR):
         assert await status_of(app, f"/{TOKEN}/orders") == 500
     assert "the callback is broken" in caplog.text
     assert TOKEN not in caplog.text
-    assert told.orders.ids == ["o1"]
+    assert waits.orders.ids == ["o1"]
 
 
-async def test_a_client_that_hangs_up_is_no_error(told: Told, app: WebhookEndpoint) -> None:
-    """In the middle of the body nothing is answered or told; a failing answer changes nothing."""
-    assert await ask(app, f"/{TOKEN}/orders", ORDER[:9], hang_up=True) is None
-    assert told.orders.ids == []
+async def test_a_client_that_hangs_up_is_no_error(waits: Waits, app: WebhookEndpoint) -> None:
+    """In the middle of the body nothing is polled; a response that cannot be sent changes nothing."""
+    assert await call(app, f"/{TOKEN}/orders", ORDER[:9], hang_up=True) is None
+    assert waits.orders.ids == []
 
     async def receive() -> Message:
         return {"type": "http.request", "body": ORDER}
@@ -388,7 +388,7 @@ async def test_a_client_that_hangs_up_is_no_error(told: Told, app: WebhookEndpoi
         raise OSError("gone")
 
     await app({"type": "http", "method": "POST", "path": f"/{TOKEN}/orders", "headers": []}, receive, send)
-    assert told.orders.ids == ["o1"]
+    assert waits.orders.ids == ["o1"]
 
 
 async def test_other_scopes_do_no_harm(app: WebhookEndpoint) -> None:
@@ -432,18 +432,18 @@ async def test_other_scopes_do_no_harm(app: WebhookEndpoint) -> None:
         {"basic": ("pla:net", "secret")},
     ],
 )
-def test_an_endpoint_that_anybody_may_call_is_not_made(how: dict[str, Any], told: Told) -> None:
+def test_an_endpoint_without_a_good_secret_is_not_made(how: dict[str, Any], waits: Waits) -> None:
     """Without a secret, or with one that cannot work, it is refused; the message shows none of it."""
     with pytest.raises(InvalidRequest) as caught:
-        WebhookEndpoint(told, **how)
+        WebhookEndpoint(waits, **how)
     assert not any(value in str(caught.value) for value in ("pla:net", "slashes", "spaces", TOKEN))
     with pytest.raises(InvalidRequest, match="pass a client"):
         WebhookEndpoint(token=TOKEN)
 
 
-def test_its_repr_shows_no_secret(told: Told) -> None:
+def test_its_repr_shows_no_secret(waits: Waits) -> None:
     """It may be logged."""
-    shown = repr(WebhookEndpoint(told, token=TOKEN, basic=("planet", "s3cret")))
+    shown = repr(WebhookEndpoint(waits, token=TOKEN, basic=("planet", "s3cret")))
     assert TOKEN not in shown
     assert "s3cret" not in shown
 
@@ -458,21 +458,21 @@ class InMemory:
     async def send(self, request: Request) -> Response:
         headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
         path = "/" + request.url.split("/", 3)[3]
-        answer = await ask(self._app, path, request.body or b"", method=request.method, headers=headers)
-        assert answer is not None
-        self.statuses.append(answer.status)
-        return Response(answer.status, url=request.url)
+        reply = await call(self._app, path, request.body or b"", method=request.method, headers=headers)
+        assert reply is not None
+        self.statuses.append(reply.status)
+        return Response(reply.status, url=request.url)
 
     async def aclose(self) -> None:
         """Do nothing."""
 
 
 @pytest.mark.parametrize("per_order", [True, False])
-async def test_a_notification_comes_when_the_order_ends(per_order: bool, told: Told) -> None:
+async def test_a_notification_comes_when_the_order_ends(per_order: bool, waits: Waits) -> None:
     """In virtual time: the endpoint tells at the second of the change, and the order is read back."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=60, run_seconds=600))
-    network = InMemory(WebhookEndpoint(told, basic=("planet", "p@ss")))
+    network = InMemory(WebhookEndpoint(waits, basic=("planet", "p@ss")))
     webhook = {"url": "https://planet:p%40ss@example.com/orders", "per_order": per_order}
     async with (
         Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet,
@@ -480,22 +480,22 @@ async def test_a_notification_comes_when_the_order_ends(per_order: bool, told: T
     ):
         tasks.start_soon(simulator.post_notifications, network)
         order = await planet.orders.create(scenes(notifications={"webhook": webhook}))
-        await told.orders.heard.wait()
+        await waits.orders.heard.wait()
         while (await planet.orders.get(order.id)).state != "success":
-            told.orders.heard = anyio.Event()
-            await told.orders.heard.wait()
+            waits.orders.heard = anyio.Event()
+            await waits.orders.heard.wait()
         tasks.cancel_scope.cancel()
     assert 660 <= clock.monotonic() <= 661
-    assert set(told.orders.ids) == {order.id}
-    assert (len(told.orders.ids) == 1) == per_order
+    assert set(waits.orders.ids) == {order.id}
+    assert (len(waits.orders.ids) == 1) == per_order
     assert set(network.statuses) == {204}
 
 
-async def test_a_subscription_sends_word_too(told: Told) -> None:
+async def test_a_subscription_notifies_too(waits: Waits) -> None:
     """A subscription tells of its status on the path for subscriptions."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, subscription_plan=SubscriptionPlan(prepare_seconds=30))
-    network = InMemory(WebhookEndpoint(told, token=TOKEN))
+    network = InMemory(WebhookEndpoint(waits, token=TOKEN))
     webhook = {"url": f"https://example.com/{TOKEN}/subscriptions", "topics": ["status.pending"]}
     async with (
         Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet,
@@ -503,14 +503,14 @@ async def test_a_subscription_sends_word_too(told: Told) -> None:
     ):
         tasks.start_soon(simulator.post_notifications, network)
         subscription = await planet.subscriptions.create(catalog(notifications={"webhook": webhook}))
-        await told.subscriptions.heard.wait()
+        await waits.subscriptions.heard.wait()
         tasks.cancel_scope.cancel()
-    assert told.subscriptions.ids == [subscription.id]
+    assert waits.subscriptions.ids == [subscription.id]
     assert 30 <= clock.monotonic() <= 31
 
 
 async def test_a_wait_ends_with_the_notification() -> None:
-    """Long before its next look; one that lies changes nothing, since the order is read back."""
+    """Long before its next poll; one that lies changes nothing, since the order is read back."""
     clock = FakeClock()
     simulator = Simulator(clock=clock, plan=OrderPlan(queue_seconds=60, run_seconds=600))
     config = Config(schedule=Schedule(first=3600, longest=3600))
@@ -538,7 +538,7 @@ async def test_a_wait_ends_with_the_notification() -> None:
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
-    """Serve an application on loopback with uvicorn, as a user would; give its address."""
+    """Serve an application on loopback with uvicorn, as a user would; yield its address."""
     config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()
     state = ServerState()
@@ -558,9 +558,9 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("mounts", [(), ("/planet",), ("/a", "/b/planet")])
-async def test_mounted_in_starlette_over_http(mounts: tuple[str, ...], told: Told) -> None:
+async def test_mounted_in_starlette_over_http(mounts: tuple[str, ...], waits: Waits) -> None:
     """The simulator posts over real HTTP to the endpoint, wherever it is mounted."""
-    app: Any = WebhookEndpoint(told, token=TOKEN)
+    app: Any = WebhookEndpoint(waits, token=TOKEN)
     for mount in reversed(mounts):
         app = Starlette(routes=[Mount(mount, app=app)])
     simulator = Simulator(clock=SystemClock(), plan=OrderPlan(queue_seconds=0, run_seconds=0))
@@ -575,17 +575,17 @@ async def test_mounted_in_starlette_over_http(mounts: tuple[str, ...], told: Tol
         webhook = {"url": address, "per_order": True}
         order = await planet.orders.create(scenes(notifications={"webhook": webhook}))
         with anyio.fail_after(10):
-            await told.orders.heard.wait()
+            await waits.orders.heard.wait()
         get = await network.send(Request("GET", address))
         assert (get.status, get.headers["allow"], await get.read()) == (405, "POST", b"")
         wrong = await network.send(Request("POST", f"{url}{''.join(mounts)}/{TOKEN[1:]}/orders", body=ORDER))
         assert (wrong.status, await wrong.read()) == (404, b"")
         tasks.cancel_scope.cancel()
     await network.aclose()
-    assert told.orders.ids == [order.id]
+    assert waits.orders.ids == [order.id]
 
 
-async def test_a_receiver_that_is_away_loses_the_call_and_no_more(told: Told) -> None:
+async def test_a_receiver_that_is_away_misses_only_that_call(waits: Waits) -> None:
     """The simulator goes on: sending is best effort, and nothing is sent again."""
 
     class Away(InMemory):
@@ -604,7 +604,7 @@ async def test_a_receiver_that_is_away_loses_the_call_and_no_more(told: Told) ->
     ):
         await planet.orders.create(scenes(notifications={"webhook": webhook}))
         last = await planet.orders.create(scenes(notifications={"webhook": webhook}))
-        tasks.start_soon(simulator.post_notifications, Away(WebhookEndpoint(told, token=TOKEN)))
-        await told.orders.heard.wait()
+        tasks.start_soon(simulator.post_notifications, Away(WebhookEndpoint(waits, token=TOKEN)))
+        await waits.orders.heard.wait()
         tasks.cancel_scope.cancel()
-    assert told.orders.ids == [last.id]
+    assert waits.orders.ids == [last.id]

@@ -1,4 +1,4 @@
-"""Notifications as events: all documented shapes, and everything else refused in words."""
+"""Notifications as events: all documented shapes, and everything else refused with its reason."""
 
 import pickle
 from contextlib import suppress
@@ -42,7 +42,7 @@ values = st.recursive(
 
 @pytest.mark.parametrize("body", [{"order_id": ORDER_ID, "items": [ITEM]}, ITEM, ORDER])
 def test_all_documented_shapes_name_the_order_and_its_files(body: dict[str, object]) -> None:
-    """The items of an order, one item alone, and the whole order: each gives the id and the items."""
+    """The items of an order, one item alone, and the whole order: each has the id and the items."""
     event = parse_order(json(body))
     assert event.order_id == ORDER_ID
     (item,) = event.items
@@ -81,7 +81,7 @@ def test_an_odd_item_costs_nothing_but_itself() -> None:
 
 
 def test_an_event_shows_no_token_and_can_be_kept() -> None:
-    """A location lets anybody fetch the file: `repr` does not show it; pickle and equality keep all."""
+    """Anyone with a location can fetch the file: `repr` does not show it; pickle and equality keep all."""
     event = parse_order(json({"order_id": ORDER_ID, "items": [ITEM]}))
     assert SECRET not in repr(event) + repr(event.items)
     assert ORDER_ID in repr(event)
@@ -116,7 +116,7 @@ def test_a_subscription_is_found_wherever_it_is_named(body: dict[str, object], t
         b'{"name":"x%b/y"}' % ORDER_ID.encode(),
     ],
 )
-def test_what_names_nothing_is_refused_in_words(body: bytes) -> None:
+def test_what_names_nothing_is_refused_with_its_reason(body: bytes) -> None:
     """A DecodeError says what is missing; nothing else comes out, no folder that is not an order's either."""
     with pytest.raises(DecodeError, match=r"order_id|JSON"):
         parse_order(body)
@@ -143,10 +143,10 @@ def test_any_body_is_an_event_or_a_decode_error(body: bytes) -> None:
         assert event.order_id
         assert [event.items, event.order, event.raw]
     with suppress(DecodeError):
-        told = parse_subscription(body)
-        assert isinstance(told, SubscriptionEvent)
-        assert told.subscription_id
-        assert isinstance(told.raw, dict)
+        found = parse_subscription(body)
+        assert isinstance(found, SubscriptionEvent)
+        assert found.subscription_id
+        assert isinstance(found.raw, dict)
 
 
 @pytest.mark.parametrize("body", [None, 7, "text", {"order_id": "x"}])

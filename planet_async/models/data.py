@@ -3,12 +3,14 @@
 See https://docs.planet.com/develop/apis/data/
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 from attrs import field, frozen
 
+from planet_async.errors import InvalidRequest, type_name
 from planet_async.models.base import (
     OpenEnum,
     Record,
@@ -21,6 +23,10 @@ from planet_async.models.base import geometry as converted_geometry
 from planet_async.models.codec import NonEmpty, Timestamp, read_by
 from planet_async.models.data_filter import AndFilter, Filter, read_filter
 from planet_async.models.geometry import to_geojson
+from planet_async.models.json import kind
+
+_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._~:+-]+", re.ASCII)  # of an item or a type, as a part of an address
+_SHOWN = 100  # characters
 
 # --- Items
 
@@ -118,6 +124,35 @@ class Item(Resource):
     def __geo_interface__(self) -> Mapping[str, Any]:
         """The item as a GeoJSON Feature."""
         return self.raw
+
+
+ItemLike = Item | Mapping[str, Any] | tuple[str, str]
+"""An item: an `Item`, its JSON, or its type and id."""
+
+
+def item_key(item: object) -> tuple[str, str]:
+    """Return the type and the id of an item, checked."""
+    match item:
+        case (item_type, item_id):
+            pass
+        case Item():
+            item_type, item_id = item.item_type, item.id
+        case {"id": item_id, "properties": {"item_type": item_type}}:
+            pass
+        case _:
+            raise InvalidRequest(
+                f"expected an item, got {type_name(item)}; nothing was sent",
+                hint="An item is an Item, its JSON with id and properties.item_type, or a tuple of both.",
+            )
+    return item_part("an item type", item_type), item_part("an item id", item_id)
+
+
+def item_part(what: str, value: object) -> str:
+    """Return an id or a type, as a part of an address; InvalidRequest for what is none."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        shown = repr(value[:_SHOWN]) if isinstance(value, str) else kind(value)
+        raise InvalidRequest(f"{shown} is not {what}; nothing was sent")
+    return value
 
 
 class AssetStatus(OpenEnum):

@@ -3,9 +3,9 @@
 See https://docs.planet.com/develop/apis/data/items/
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from attrs import field, frozen
 
@@ -15,6 +15,8 @@ from planet_async.models.base import geometry as converted_geometry
 from planet_async.models.codec import Check, drop_nulls, read_by
 from planet_async.models.geometry import GEOMETRIES
 from planet_async.models.json import finite, kind
+
+T = TypeVar("T")
 
 Instant = str | date
 """A time with its zone, as a datetime or a text, or a day, which stands for its beginning in UTC."""
@@ -78,13 +80,22 @@ def _read_one_filter(value: object, path: str, check: Check) -> object:
     return read_filter(value, path, check)
 
 
-def _filters(value: Iterable[Filter | Mapping[str, Any]]) -> tuple[Filter | Mapping[str, Any], ...]:
+def _each(value: Iterable[Any], read: Callable[[Any], T | None], expected: str) -> tuple[T, ...]:
+    """Return the items of a list as `read` returns them; None says that one is not what was expected."""
     found = items(value)
-    if isinstance(found, tuple):
-        for one in found:
-            if not isinstance(one, Filter | Mapping):
-                return unfit(f": expected filters, got {kind(one)}")
-    return found
+    if not isinstance(found, tuple):
+        return found
+    read_items = []
+    for one in found:
+        item = read(one)
+        if item is None:
+            return unfit(f": expected {expected}, got {kind(one)}")  # type: ignore[no-any-return]
+        read_items.append(item)
+    return tuple(read_items)
+
+
+def _filters(value: Iterable[Filter | Mapping[str, Any]]) -> tuple[Filter | Mapping[str, Any], ...]:
+    return _each(value, lambda one: one if isinstance(one, Filter | Mapping) else None, "filters")
 
 
 def _filter(value: Filter | Mapping[str, Any]) -> Filter | Mapping[str, Any]:
@@ -240,24 +251,16 @@ class UpdateFilter(Filter):
 
 
 def _numbers(value: Iterable[float]) -> tuple[float, ...]:
-    found: Any = items(value)
-    if isinstance(found, tuple):
-        for one in found:
-            if finite(one) is None:
-                return unfit(f": expected finite numbers, got {kind(one)}")  # type: ignore[no-any-return]
-        return tuple(finite(one) or 0 for one in found)
-    return found  # type: ignore[no-any-return]
+    return _each(value, finite, "finite numbers")
 
 
 def _words(value: Iterable[str | bool]) -> tuple[str, ...]:
     """Return texts; of boolean properties, the API takes the values as texts."""
-    found: Any = items(value)
-    if isinstance(found, tuple):
-        for one in found:
-            if not isinstance(one, str | bool):
-                return unfit(f": expected texts, got {kind(one)}")  # type: ignore[no-any-return]
-        return tuple(str(one).lower() if isinstance(one, bool) else one for one in found)
-    return found  # type: ignore[no-any-return]
+    return _each(value, lambda one: str(one).lower() if isinstance(one, bool) else _text(one), "texts")
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 @frozen

@@ -4,14 +4,12 @@ See https://docs.planet.com/develop/apis/subscriptions/reference/
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 from attrs import evolve, field, frozen
 
-from planet_async.errors import InvalidRequest
 from planet_async.models.base import (
     Named,
     RequestModel,
@@ -20,10 +18,10 @@ from planet_async.models.base import (
     moment,
     optional_moment,
     optional_texts,
-    rfc3339,
     texts,
 )
 from planet_async.models.codec import Check, drop_nulls, named, read_by, typed
+from planet_async.models.data_filter import Filter, read_filter
 from planet_async.models.delivery import DELIVERIES, Delivery
 from planet_async.models.order_request import Hosting, SentinelHub
 from planet_async.models.subscriptions import Subscription
@@ -58,22 +56,6 @@ def _interval_problems(start: str, end: str | None) -> Iterable[tuple[str, str]]
         yield "end_time", "it ends before it starts"
 
 
-def _read_filter(value: object, path: str, check: Check) -> object:
-    """Read a filter of the Data API, whose times are written as RFC 3339; all else is left to the API."""
-    if not check.is_object(value, path):
-        return None
-    config = value.get("config")
-    if value.get("type") == "DateRangeFilter" and isinstance(config, dict):
-        for name, time in config.items():
-            with suppress(InvalidRequest):
-                config[name] = rfc3339(time)
-    inner = config if isinstance(config, list) else [config]
-    for index, part in enumerate(inner):
-        if isinstance(part, dict) and "type" in part:
-            _read_filter(part, f"{path}.config[{index}]", check)
-    return value
-
-
 @frozen
 class CatalogSource(Source):
     """Scenes as they are published.
@@ -84,7 +66,7 @@ class CatalogSource(Source):
         geometry: A Polygon or MultiPolygon with at most 1,500 vertices, as anything that `to_geojson` takes.
         start_time: The beginning, as a datetime or text with a time zone.
         end_time: The end; without it the subscription goes on for ever.
-        filter: A filter of the Data API.
+        filter: A filter of the Data API, such as `where` makes.
         rrule: The months to deliver, such as ``"FREQ=MONTHLY;BYMONTH=3,4,5"``.
         publishing_stages: Of preview, standard and finalized; the API's default is the last two.
         time_range_type: ``"acquired"`` (the API's default) or ``"published"``.
@@ -107,7 +89,9 @@ class CatalogSource(Source):
     geometry: Mapping[str, Any] = field(converter=area)
     start_time: str = field(converter=moment)
     end_time: str | None = field(default=None, converter=optional_moment)
-    filter: Mapping[str, Any] | None = field(default=None, kw_only=True, metadata=read_by(_read_filter))
+    filter: Filter | Mapping[str, Any] | None = field(
+        default=None, kw_only=True, metadata=read_by(read_filter)
+    )
     rrule: str | None = field(default=None, kw_only=True)
     publishing_stages: tuple[str, ...] | None = field(default=None, converter=optional_texts, kw_only=True)
     time_range_type: str | None = field(default=None, kw_only=True)

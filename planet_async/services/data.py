@@ -1,21 +1,17 @@
 """Data: the catalog of items, such as scenes, and their assets."""
 
-import hashlib
-import re
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from functools import partial
 from math import inf
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import frozen
 
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator, Send, cancelled_externally, open_task_group
@@ -34,34 +30,27 @@ from planet_async.errors import (
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, link_target, origin
 from planet_async.models.base import to_json, to_mapping
-from planet_async.models.codec import checked_body, decode, decode_part
+from planet_async.models.codec import checked_body, decode_part
 from planet_async.models.data import (
     Asset,
     AssetStatus,
     AssetType,
     Coverage,
     Item,
+    ItemLike,
     ItemType,
     Search,
     SearchRequest,
     Stats,
+    item_key,
+    item_part,
 )
 from planet_async.models.data_filter import AndFilter, Filter, GeometryFilter
-from planet_async.models.delivery import Delivery
 from planet_async.models.geometry import to_geojson
 from planet_async.models.json import parsed_object
-from planet_async.models.order_request import (
-    Hosting,
-    Metadata,
-    Notifications,
-    OrderRequest,
-    SceneProduct,
-)
 from planet_async.models.orders import DownloadedFiles
-from planet_async.models.tools import Tool
 from planet_async.outcome import Outcome
-from planet_async.paging import ASSET_TYPES_PAGES, ITEM_PAGES, ITEM_TYPES_PAGES, SEARCHES_PAGES, Paginator
-from planet_async.redaction import redacted
+from planet_async.paging import ASSET_TYPES_PAGES, ITEM_TYPES_PAGES, SEARCHES_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._asset_files import (
     check_permission,
@@ -70,21 +59,26 @@ from planet_async.services._asset_files import (
     has_fresh_link,
     open_asset,
 )
-from planet_async.services._query import many, optional_whole, params, path, seconds, shown, text, whole
+from planet_async.services._query import (
+    Params,
+    many,
+    optional_whole,
+    params,
+    path,
+    seconds,
+    shown,
+    text,
+    whole,
+)
+from planet_async.services.search_results import SearchResults
 from planet_async.waiting.waiter import wait_for
-
-ItemLike = Item | Mapping[str, Any] | tuple[str, str]
-"""An item: an `Item`, its JSON, or its type and id."""
 
 _DATA = "/data/v1"
 _SEARCHES = f"{_DATA}/searches"
-_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._~:+-]+", re.ASCII)  # of an item or a type, as a part of an address
 _SEARCH_SORTS = ("published desc", "published asc", "acquired desc", "acquired asc")
 _LIST_SORTS = ("created desc", "created asc")
 _SEARCH_TYPES = ("any", "saved", "quick")
 _INTERVALS = ("hour", "day", "week", "month", "year")
-_MOST_IDS = 500  # of one order
-_DIGEST = 12  # characters
 _COMPLETE = "complete"
 _LIMIT = 1800.0  # seconds: an activation that fails is not reported; it stays `activating`
 _COVERAGE_LIMIT = 300.0  # seconds
@@ -93,135 +87,6 @@ _POLL_SPACING = 0.33  # seconds: waiting takes a third of the documented rate
 _FIRST, _FACTOR, _LONGEST = 3.0, 2.0, 14 / 30
 _INACTIVE_TWICE = 2
 _ACCEPTED = 202
-
-
-class OrderOptions(TypedDict, total=False):
-    """What `SearchResults.orders` passes on to each `OrderRequest`."""
-
-    order_type: str | None
-    subscription_id: int | None
-    tools: Sequence[Tool | Mapping[str, Any]]
-    delivery: Delivery | Mapping[str, Any] | None
-    hosting: Hosting | Mapping[str, Any] | None
-    notifications: Notifications | Mapping[str, Any] | None
-    metadata: Metadata | Mapping[str, Any] | None
-
-
-class SearchResults(Paginator[Item]):
-    """The items that a search finds; nothing is sent before they are iterated over.
-
-        async for item in planet.data.search("PSScene", geometry=field_7):
-            print(item.id, item.acquired, item.cloud_cover)
-
-    Each item comes once, also where others are published while the pages are read.
-    """
-
-    def __init__(self, api: Api, first: Request) -> None:
-        super().__init__(api.transport, first, ITEM_PAGES, _decode_item, unique=True)
-        self._api = api
-
-    def orders(
-        self,
-        product_bundle: str | Iterable[str],
-        *,
-        name: str = "search",
-        items_per_order: int = _MOST_IDS,
-        **options: Unpack[OrderOptions],
-    ) -> AsyncIterator[OrderRequest]:
-        """Return requests that order all items, made as the items are found.
-
-            results = planet.data.search("PSScene", filter=where.permission(), geometry=field_7)
-            async for outcome in planet.orders.run(results.orders("analytic_udm2"), to="data"):
-                print(outcome.id, outcome.error or outcome.unwrap().paths)
-
-        An order has items of one type.  Unless the search has a sort of its own, the items are ordered as
-        they were published, the earliest first.
-
-        The same items give the same requests, names included, so that a job with a ledger orders nothing
-        twice when it is started again.  What is published in between belongs to the last order of its type,
-        which is then another one, with the items of the first: give the filter an end, such as
-        ``where.published.before("2026-02-01")``, where a job may be started again.
-
-        Args:
-            product_bundle: The bundle, or several: an item that lacks the first one is delivered in the next.
-            name: What the names of the orders begin with; their type and a hash of the request follow.
-            items_per_order: At most how many items there are in an order, up to 500.
-            **options: See `OrderOptions`: fields of `OrderRequest`.
-
-        Raises:
-            InvalidRequest: the API would refuse such orders.
-        """
-        size = whole("items_per_order", items_per_order)
-        if size > _MOST_IDS:
-            raise InvalidRequest(f"items_per_order must be at most {_MOST_IDS}, not {size}")
-        bundle = product_bundle if isinstance(product_bundle, str) else [*product_bundle]
-        name = text("name", name)
-
-        # Read once: the tools may come from a generator.
-        template = OrderRequest(name, [SceneProduct(["any"], "PSScene", bundle)], **options)
-        checked_body(OrderRequest, template)
-
-        def make(item_type: str, ids: Sequence[str]) -> OrderRequest:
-            unnamed = evolve(template, name="", products=[SceneProduct(ids, item_type, bundle)])
-            digest = hashlib.sha256(to_json(redacted(unnamed.to_dict()))).hexdigest()[:_DIGEST]
-            return evolve(unnamed, name=f"{name} {item_type} {digest}")
-
-        sort = dict(self._first.params).get("_sort") or "published asc"
-        kept = [param for param in self._first.params if param[0] != "_sort"]
-        first = evolve(self._first, params=(*kept, ("_sort", sort)))
-        items = aiter(SearchResults(self._api, first))
-        return _OrderRequests(items, sort.partition(" ")[0], size, make)
-
-
-class _OrderRequests(AsyncIterator[OrderRequest]):
-    """Requests for the items of a search.
-
-    Items of the same time may come in another order when they are searched for again: these are sorted by
-    their ids.
-    """
-
-    def __init__(
-        self,
-        items: AsyncIterator[Item],
-        sorted_by: str,
-        size: int,
-        make: Callable[[str, Sequence[str]], OrderRequest],
-    ) -> None:
-        self._items = items
-        self._time_of = attrgetter(sorted_by)
-        self._size = size
-        self._make = make
-        self._time: datetime | None = None
-        self._same: list[tuple[str, str]] = []  # types and ids of that time
-        self._ids: dict[str, list[str]] = {}  # by type, of the next order
-        self._ready = deque[OrderRequest]()
-        self._ended = False
-
-    async def __anext__(self) -> OrderRequest:
-        while not self._ready:
-            if self._ended:
-                raise StopAsyncIteration
-            item = await anext(self._items, None)
-            if item is None:
-                self._ended = True
-                self._add_same()
-                for item_type in sorted(self._ids):
-                    self._ready.append(self._make(item_type, self._ids.pop(item_type)))
-                continue
-            time = self._time_of(item)
-            if time != self._time:
-                self._add_same()
-            self._time = time
-            self._same.append(item_key(item))
-        return self._ready.popleft()
-
-    def _add_same(self) -> None:
-        for item_type, id_ in sorted(self._same):
-            ids = self._ids.setdefault(item_type, [])
-            ids.append(id_)
-            if len(ids) == self._size:
-                self._ready.append(self._make(item_type, self._ids.pop(item_type)))
-        self._same.clear()
 
 
 class Data:
@@ -286,7 +151,7 @@ class Data:
         See https://docs.planet.com/develop/apis/data/item-search/
         """
         body = checked_body(SearchRequest, SearchRequest(item_types, filter, geometry=geometry, name=name))
-        query = _paging_params("sort", sort, _SEARCH_SORTS, page_size)
+        query = _paging_params(sort, _SEARCH_SORTS, page_size)
         # A quick search changes nothing, so it may be sent again.
         first = self._api.request(
             "POST", f"{_DATA}/quick-search", "data.search", params=query, body=body, repeatable=True
@@ -400,7 +265,7 @@ class Data:
 
     def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
         """List the types of assets: all, or those that items of one type can have."""
-        below = "" if item_type is None else f"/item-types/{_name('an item type', item_type)}"
+        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
         first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
         return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
 
@@ -687,7 +552,7 @@ class Searches:
         _one_of("search_type", search_type, _SEARCH_TYPES)
         query = (
             *params(search_type=search_type),
-            *_paging_params("sort", sort, _LIST_SORTS, page_size),
+            *_paging_params(sort, _LIST_SORTS, page_size),
         )
         first = self._api.request("GET", _SEARCHES, "data.list_searches", params=query)
         return self._api.paginate(Search, first, SEARCHES_PAGES)
@@ -706,7 +571,7 @@ class Searches:
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None
     ) -> SearchResults:
         """Find the items of a search; the arguments are those of `Data.search`."""
-        query = _paging_params("sort", sort, _SEARCH_SORTS, page_size)
+        query = _paging_params(sort, _SEARCH_SORTS, page_size)
         return SearchResults(
             self._api,
             self._api.request("GET", f"{_search_path(search_id)}/results", "data.search", params=query),
@@ -717,29 +582,6 @@ class Searches:
 class _ItemAssets:
     id: str
     assets: Mapping[str, Asset]
-
-
-def item_key(item: object) -> tuple[str, str]:
-    """Return the type and the id of an item, checked."""
-    match item:
-        case (item_type, item_id):
-            pass
-        case Item():
-            item_type, item_id = item.item_type, item.id
-        case {"id": item_id, "properties": {"item_type": item_type}}:
-            pass
-        case _:
-            raise InvalidRequest(
-                f"expected an item, got {type_name(item)}; nothing was sent",
-                hint="An item is an Item, its JSON with id and properties.item_type, or a tuple of both.",
-            )
-    return _name("an item type", item_type), _name("an item id", item_id)
-
-
-def _name(what: str, value: object) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InvalidRequest(f"{shown(value)} is not {what}; nothing was sent")
-    return value
 
 
 def _item_path(item: object) -> str:
@@ -790,12 +632,8 @@ def _saved(request: SearchRequest | Mapping[str, Any]) -> bytes:
     return body
 
 
-def _decode_item(item: msgspec.Raw, request: Request) -> Item:
-    return decode(Item, item, request=request)
-
-
 def _is_complete(coverage: Coverage) -> bool:
-    return (coverage.status or _COMPLETE) == _COMPLETE and coverage.clear_percent is not None
+    return coverage.status == _COMPLETE or (not coverage.status and coverage.clear_percent is not None)
 
 
 def _one_of(name: str, value: object, words: Sequence[str]) -> str:
@@ -804,10 +642,8 @@ def _one_of(name: str, value: object, words: Sequence[str]) -> str:
     return str(value)
 
 
-def _paging_params(
-    name: str, sort: str | None, sorts: Sequence[str], page_size: int | None
-) -> tuple[tuple[str, str], ...]:
+def _paging_params(sort: str | None, sorts: Sequence[str], page_size: int | None) -> Params:
     return params(
         _page_size=optional_whole("page_size", page_size),
-        _sort=None if sort is None else _one_of(name, sort, sorts),
+        _sort=None if sort is None else _one_of("sort", sort, sorts),
     )

@@ -156,7 +156,7 @@ def test_times(text: object, moment: datetime | None) -> None:
 )
 @pytest.mark.parametrize("value", [None, {"a": 1}, [3], True, 1.5])
 def test_odd_optional_field_counts_as_absent(field: str, default: object, value: object) -> None:
-    """One odd field that nobody needs does not cost the caller the order, nor its other fields."""
+    """One odd optional field does not cost the caller the order, nor its other fields."""
     other = "order_type" if field == "name" else "name"
     found = decode(Order, order(**{field: value, other: "kept"}))
     assert getattr(found, field) == default
@@ -188,8 +188,8 @@ def test_odd_optional_field_counts_as_absent(field: str, default: object, value:
         (b'{"id": ' + b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_useless_answer(body: bytes, says: str) -> None:
-    """An answer that cannot be used is a DecodeError which says what is wrong where, and to which request."""
+def test_a_response_that_cannot_be_used(body: bytes, says: str) -> None:
+    """A response that cannot be used is a DecodeError which says what is wrong, and to which request."""
     with pytest.raises(DecodeError) as caught:
         decode(Order, body, request=REQUEST)
     assert says in str(caught.value)
@@ -199,7 +199,7 @@ def test_useless_answer(body: bytes, says: str) -> None:
 
 
 def test_token_is_not_shown() -> None:
-    """The start of an odd answer is shown without the query of its links: a token there fetches the file."""
+    """The start of an odd response is shown without queries of links: a token there fetches the file."""
     whole = (BODIES / "order_success.json").read_bytes().replace(b"  ", b"")
     body = b'{"x":"https://api.planet.com/download/?token=sesame", ' + whole[1:-5]
     with pytest.raises(DecodeError, match=r"download/\?\.\.\.") as caught:
@@ -208,7 +208,7 @@ def test_token_is_not_shown() -> None:
 
 
 def test_late_failure_is_a_decode_error() -> None:
-    """What nobody had looked at and turns out to be no JSON is a DecodeError when it is looked at."""
+    """A part that was not read before and is no JSON is a DecodeError when it is read."""
     found = decode(Order, b'{"id": "a", "state": "queued", "x": "\xff"}')
     assert found.id == "a"
     with pytest.raises(DecodeError, match="expected a JSON object"):
@@ -314,7 +314,7 @@ def mutated_json(draw: st.DrawFn) -> bytes:
 @calm
 @given(mutated_bytes() | mutated_json() | st.binary(max_size=60))
 def test_only_decode_errors(body: bytes) -> None:
-    """Any body at all gives a record or a DecodeError, also when its parts are read; no other error."""
+    """Any body leads to a record or a DecodeError, also when its parts are read; no other error."""
     for cls in (Order, Manifest, OrderStats, BulkCancelReply):
         try:
             found = decode(cls, body)
@@ -325,7 +325,7 @@ def test_only_decode_errors(body: bytes) -> None:
 
 @pytest.mark.parametrize("start", ["", "Basic ", "said: "])
 def test_not_even_the_beginning_of_a_key_is_shown(start: str) -> None:
-    """What came instead of an order is told by its keys, and those may repeat what was sent."""
+    """What came instead of an order is described by its keys, and those may repeat what was sent."""
     secret = "UExBS2V4YW1wbGUwMTIzNDU2Nzg5c2VjcmV0Og"
     with pytest.raises(DecodeError) as caught:
         decode(Order, json.dumps({f"{start}{secret}": 1, "status": "odd"}).encode())
@@ -334,7 +334,7 @@ def test_not_even_the_beginning_of_a_key_is_shown(start: str) -> None:
 
 
 def test_a_short_secret_of_the_request_is_not_shown_either() -> None:
-    """A text in the place of an answer may repeat what was sent: a password, as short as a word."""
+    """A text in place of a response may repeat what was sent: a password, as short as a word."""
     delivery = {"s3_compatible": {"access_key_id": "minioadmin", "secret_access_key": "hunter22"}}
     body = json.dumps({"delivery": delivery}).encode()
     request = Request("POST", REQUEST.url, body=body, operation="orders.create")
@@ -357,7 +357,7 @@ MILLIONS = b"[" + b"{}," * 2_000_000 + b"{}]"
     ],
     ids=["a list", "a required field", "an optional field", "a million fields"],
 )
-def test_a_huge_useless_answer_is_not_built(body: bytes, says: str) -> None:
+def test_a_huge_useless_response_is_not_built(body: bytes, says: str) -> None:
     """The error needs a copy or two of the body at most: nothing of it becomes an object."""
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Whatever comes for an answer: a record, or a PlanetError that says what is wrong; never anything else."""
+"""Whatever response comes: a record, or a PlanetError that says what is wrong; never anything else."""
 
 import json
 from collections.abc import Callable, Coroutine, Iterator
@@ -214,16 +214,16 @@ def finished(call: Coroutine[Any, Any, T]) -> T:
 
 
 class Saying:
-    """A transport that gives the same answer to everything."""
+    """A transport that sends the same response to every request."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self._answer = status, headers, body
+        self._response = status, headers, body
         self.requests = 0
 
     async def send(self, _: Request) -> Response:
         self.requests += 1
         assert self.requests < 2000, "it would never end"
-        return Response(*self._answer)
+        return Response(*self._response)
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -232,7 +232,7 @@ class Saying:
 @calm
 @given(bodies)
 def test_every_record(body: bytes) -> None:
-    """Each class decodes, and gives all its parts, or raises a PlanetError; two of one body are equal."""
+    """Each class decodes, and has all its parts, or raises a PlanetError; two of one body are equal."""
 
     def look(cls: type[Resource]) -> None:
         one, other = decode(cls, body), decode(cls, body + b" ")
@@ -270,7 +270,7 @@ def test_every_page(body: bytes) -> None:
 @calm
 @given(bodies, st.integers(1, 3))
 def test_every_page_of_offsets(body: bytes, concurrency: int) -> None:
-    """Pages side by side end likewise, whatever they say of how many there are."""
+    """Concurrent pages end likewise, whatever count they report."""
 
     async def main() -> None:
         listed = OffsetPaginator(
@@ -312,8 +312,8 @@ NAMES = ["retry-after", "date", "content-length", "content-encoding", "content-t
 
 @calm
 @given(st.integers(100, 700), st.dictionaries(st.sampled_from(NAMES), header_texts), bodies)
-def test_every_answer(status: int, headers: dict[str, str], body: bytes) -> None:
-    """Any status with any headers and any body is an answer or a PlanetError with some advice in it."""
+def test_every_response(status: int, headers: dict[str, str], body: bytes) -> None:
+    """Any status with any headers and any body is a response or a PlanetError with some advice in it."""
     layer = RaiseForStatus(Saying(status, headers, body), FakeClock(), 50_000)
     try:
         finished(layer.send(Request("GET", f"{API}/x")))
@@ -335,7 +335,7 @@ def test_every_notification(body: bytes) -> None:
 @calm
 @given(bodies)
 def test_every_token(body: bytes) -> None:
-    """Any answer of a login server gives a token that can be sent, or a PlanetError."""
+    """Any response of a login server leads to a token that can be sent, or a PlanetError."""
 
     async def main() -> None:
         signed = ClientCredentials("id", "secret-secret").sign(Saying(200, {}, body), FakeClock())

@@ -46,7 +46,7 @@ class Shape:
     ],
 )
 def test_to_geojson(value: object) -> None:
-    """A geometry, a feature, a collection of one, and objects that know theirs, all give the geometry."""
+    """A geometry, a feature, a collection of one, and objects that know theirs, all become the geometry."""
     assert to_geojson(value) == POLYGON
 
 

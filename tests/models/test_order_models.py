@@ -1,4 +1,4 @@
-"""What an order shows, and the answers about many orders."""
+"""What an order shows, and the responses about many orders."""
 
 import copy
 import json
@@ -94,7 +94,7 @@ def test_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "final"),
+    ("text", "final"),
     [
         ("queued", False),
         ("running", False),
@@ -104,17 +104,17 @@ def test_frozen() -> None:
         ("cancelled", True),
     ],
 )
-def test_states(word: str, final: bool) -> None:
-    """The last four states are final; each is its own word."""
-    state = OrderState(word)
+def test_states(text: str, final: bool) -> None:
+    """The last four states are final; each equals its text."""
+    state = OrderState(text)
     assert state.is_final is final
-    assert state == word
-    assert str(state) == f"{state}" == word
-    assert {word: 1}[state] == 1
+    assert state == text
+    assert str(state) == f"{state}" == text
+    assert {text: 1}[state] == 1
 
 
 def test_unknown_state() -> None:
-    """A word that Planet adds later is a state that is not final, the same one each time."""
+    """A state that Planet adds later is a member that is not final, the same one each time."""
     states = {id(decode(Order, b'{"id": "a", "state": "on hold"}').state) for _ in range(3)}
     state = decode(Order, b'{"id": "b", "name": null, "state": "on hold"}').state
     assert states == {id(state)}
@@ -128,11 +128,11 @@ def test_unknown_state() -> None:
         assert len(set(map(id, pool.map(lambda _: OrderState("met by many"), range(64))))) == 1
 
 
-@pytest.mark.parametrize("word", ["", None, 3])
-def test_no_state(word: object) -> None:
-    """What is no word is no state."""
+@pytest.mark.parametrize("text", ["", None, 3])
+def test_no_state(text: object) -> None:
+    """A state is a text that is not empty."""
     with pytest.raises(ValueError, match="is not a valid OrderState"):
-        OrderState(word)  # type: ignore[arg-type]  # as JSON may have it
+        OrderState(text)  # type: ignore[arg-type]  # as JSON may have it
 
 
 def test_manifest() -> None:
@@ -178,7 +178,7 @@ def test_odd_size_in_a_manifest() -> None:
 
 
 def test_stats() -> None:
-    """The counts of the user and of the organization are told apart."""
+    """The counts of the user and of the organization are distinguished."""
     stats = decode(OrderStats, body("stats"))
     assert stats.user == OrderCounts(queued_orders=3, running_orders=1)
     assert stats.organization == OrderCounts(queued_orders=41, running_orders=7)
@@ -204,7 +204,7 @@ def test_stats_without_a_count() -> None:
 
 
 def test_cancelled() -> None:
-    """What could not be cancelled is told with its reason."""
+    """What could not be cancelled is reported with its reason."""
     result = decode(BulkCancelReply, body("bulk_cancel")).cancelled
     assert result == BulkResult(
         3,

@@ -233,7 +233,7 @@ def test_tools(tool: Tool, expected: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize(("delivery", "expected"), DELIVERIES_SENT, ids=lambda value: type(value).__name__)
 def test_deliveries(delivery: Delivery, expected: Mapping[str, Any]) -> None:
-    """The fields that all deliveries have stand beside the block of the cloud."""
+    """The fields that all deliveries have are next to the object of the cloud."""
     body = sent(OrderRequest("x", [SCENES], delivery=delivery))
     assert body["delivery"] == expected
     assert from_mapping(OrderRequest, body).delivery == delivery
@@ -266,7 +266,7 @@ def test_no_password_of_a_webhook_in_a_repr() -> None:
 
 
 def test_no_token_of_a_webhook_in_a_repr() -> None:
-    """What is too long to be a word of an address lets whoever knows it call; any text has a repr."""
+    """A long part of the path may be a token, which is not shown; any text has a repr."""
     hook = Webhook("https://hook.example/planet/0123456789abcdefghij/orders")
     assert repr(hook) == "Webhook(url='https://hook.example/planet/.../orders', per_order=None)"
     for url in ("", "http://[", "nonsense", "//", "a@b"):
@@ -296,7 +296,7 @@ def test_no_secret_in_an_error() -> None:
     ],
 )
 def test_products(product: SceneProduct | BasemapProduct, expected: Mapping[str, Any]) -> None:
-    """Bundles may be several; a basemap is told from scenes, and the source type follows."""
+    """Bundles may be several; basemaps and scenes are distinguished, and the source type follows."""
     body = sent(OrderRequest("x", [product]))
     assert body["products"] == [expected]
     assert body["source_type"] == ("basemaps" if "mosaic_name" in expected else "scenes")
@@ -305,7 +305,7 @@ def test_products(product: SceneProduct | BasemapProduct, expected: Mapping[str,
 
 
 def test_source_type_given() -> None:
-    """A source type that the user gives is sent, not ours."""
+    """A source type in the request is sent, not the derived one."""
     assert sent(OrderRequest("x", [SCENES], source_type="new"))["source_type"] == "new"
     assert sent(mapping(source_type="new"))["source_type"] == "new"
     assert sent(mapping(source_type="basemaps"))["source_type"] == "basemaps"
@@ -503,7 +503,7 @@ def test_wrong_type_in_a_record() -> None:
         sent(request)
 
 
-def test_stale_words_are_not_ours_to_refuse() -> None:
+def test_values_that_planet_adds_later_pass() -> None:
     """Bundles, item types, projections and kernels of tomorrow pass."""
     request = OrderRequest(
         "x", [SceneProduct(["a"], "NewScene", "new")], tools=[Reproject("EPSG:99999", kernel="new")]

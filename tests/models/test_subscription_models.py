@@ -65,22 +65,22 @@ def test_a_bare_subscription() -> None:
 
 @pytest.mark.parametrize("status", list(SubscriptionStatus))
 def test_statuses(status: SubscriptionStatus) -> None:
-    """Only what has completed, or was cancelled or invalid, is over for good; each is its own word."""
+    """Only what has completed, or was cancelled or invalid, has ended; each equals its text."""
     assert status.is_final is (status in {"completed", "cancelled", "invalid"})
     assert str(status) == status.value
 
 
-def test_unknown_words() -> None:
-    """A status that Planet adds later is a usable word, which is not final, and always the same one."""
+def test_unknown_statuses() -> None:
+    """A status that Planet adds later is a usable member, which is not final, and always the same one."""
     first = decode(Subscription, b'{"id": "a", "status": "paused"}').status
     assert first == "paused"
     assert first is SubscriptionStatus("paused")
     assert not first.is_final
     assert ResultStatus("held") == "held"
     assert "held" not in list(ResultStatus)
-    for word in ("", None, 3):
+    for text in ("", None, 3):
         with pytest.raises(ValueError, match="is not a valid"):
-            SubscriptionStatus(word)  # type: ignore[arg-type]  # as JSON may have it
+            SubscriptionStatus(text)  # type: ignore[arg-type]  # as JSON may have it
 
 
 def test_a_result() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.codec import checked_body, decode, from_mapping
+from planet_async.models.data_filter import AndFilter
 from planet_async.models.delivery import (
     AmazonS3,
     Archive,
@@ -114,7 +115,7 @@ def test_a_whole_request() -> None:
             POLYGON,
             datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))),
             datetime(2027, 1, 1, tzinfo=UTC),
-            filter={"type": "AndFilter", "config": []},
+            filter=AndFilter(),
             rrule="FREQ=MONTHLY;BYMONTH=3,4,5",
             publishing_stages=["preview"],
             time_range_type="published",

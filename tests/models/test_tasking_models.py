@@ -72,14 +72,14 @@ calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     ],
 )
 def test_every_recorded_body_decodes(samples: Path, name: str, cls: type[Resource]) -> None:
-    """`raw` gives back every field, and the fields are those of the body."""
+    """`raw` has every field, and the fields are those of the body."""
     body = (samples / "tasking" / f"{name}.json").read_bytes()
     found = decode(cls, body)
     assert found.raw == json.loads(body)
 
 
 def test_every_sample_is_known(samples: Path) -> None:
-    """A new recorded body must not go untested; the answer to an edit is no order, and is not read."""
+    """A new recorded body must not go untested; the response to an edit is no order, and is not read."""
     names = {path.stem for path in (samples / "tasking").glob("*.json")}
     assert names == {
         "order_created_docs_2020",
@@ -169,7 +169,7 @@ def test_a_price_without_the_price() -> None:
 @pytest.mark.parametrize("cls", ANSWERS)
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6))
 @calm
-def test_odd_fields_cost_no_answer(cls: type[Resource], fields: dict[str, Any]) -> None:
+def test_odd_fields_cost_no_record(cls: type[Resource], fields: dict[str, Any]) -> None:
     """Whatever else a body holds, it decodes, loses nothing, and decodes to the same again."""
     body = to_json({**fields, **NEEDED})
     found = decode(cls, body)
@@ -177,8 +177,8 @@ def test_odd_fields_cost_no_answer(cls: type[Resource], fields: dict[str, Any]) 
     assert decode(cls, to_json(found)) == found
 
 
-def test_the_words_are_open() -> None:
-    """A new status is a word like the others, and nothing that would end a wait."""
+def test_the_enumerations_are_open() -> None:
+    """A new status is a member like the others, and does not end a wait."""
     order = decode(TaskingOrder, b'{"id": "a", "status": "ON_THE_MOON"}')
     assert order.status == "ON_THE_MOON"
     assert not order.status.is_final
@@ -311,7 +311,7 @@ times = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=zones
     early=st.none() | st.booleans(),
 )
 @calm
-def test_requests_survive_the_way_there_and_back(  # noqa: PLR0917 - Hypothesis gives them by name
+def test_requests_survive_the_round_trip(  # noqa: PLR0917 - Hypothesis passes them by name
     name: str,
     geometry: dict[str, Any],
     start: datetime | None,

@@ -78,7 +78,7 @@ class Whole(int):
     ],
 )
 def test_to_json(value: object, expected: object) -> None:
-    """Records, mappings, geometries, times, words and ids become the JSON that the API takes."""
+    """Records, mappings, geometries, times, enumerations and ids become the JSON that the API takes."""
     assert json.loads(to_json(value)) == expected
 
 
@@ -113,7 +113,7 @@ def test_a_mapping_that_holds_itself() -> None:
 
 
 @pytest.mark.parametrize("value", [[1], "a", None, 5])
-def test_to_mapping_gives_a_mapping(value: object) -> None:
+def test_to_mapping_returns_a_mapping(value: object) -> None:
     """What is no object in JSON is no mapping."""
     with pytest.raises(InvalidRequest, match="expected a mapping, got "):
         to_mapping(value)

@@ -201,9 +201,9 @@ def test_times_are_written_as_rfc_3339(given: Any, expected: str) -> None:
 
 
 def test_times_in_a_filter() -> None:
-    """A filter of the Data API, at any depth, has its times rewritten and is otherwise left alone."""
+    """A filter of the Data API, at any depth, has its times rewritten and is otherwise sent as it is."""
     dates = {"type": "DateRangeFilter", "field_name": "acquired", "config": {"gte": "2026-05-01 00:00+00:00"}}
-    not_later = {"type": "NotFilter", "config": {**dates, "config": {"lt": "soon"}}}
+    not_later = {"type": "NotFilter", "config": {**dates, "config": {"lt": "2026-06-01T00:00:00Z"}}}
     filter_ = {
         "type": "AndFilter",
         "config": [dates, not_later, {"type": "PermissionFilter", "config": ["x"]}],
@@ -256,7 +256,7 @@ def test_intervals_are_checked(end: Any, says: str) -> None:
     ],
 )
 def test_a_misspelt_key_is_warned_of(body: Mapping[str, object], warning: str) -> None:
-    """The API ignores it without a word; so it is sent as it is, and the closest name is shown."""
+    """The API ignores it silently; so it is sent as it is, and the closest name is shown."""
     pattern = warning.replace("$", r"\$").replace("[", r"\[").replace("]", r"\]").replace("?", r"\?")
     with pytest.warns(UnknownKeyWarning, match=pattern):
         found = order(**body)

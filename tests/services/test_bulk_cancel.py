@@ -38,7 +38,7 @@ def ids_of(first: int, count: int) -> list[str]:
 
 
 def fill(simulator: Simulator, count: int, plan: OrderPlan = QUEUED) -> list[str]:
-    """Put orders into the simulator's book without a request for each."""
+    """Put orders into the simulator's store without a request for each."""
     ids = ids_of(len(simulator.orders), count)
     for order_id in ids:
         simulator._orders.add(order_id, {"name": "", "products": []}, plan)
@@ -54,7 +54,7 @@ def by_reason(result: BulkResult) -> dict[str, list[str]]:
 
 @pytest.mark.no_cover
 async def test_a_quarter_of_a_million(planet: Planet, simulator: Simulator, clock: FakeClock) -> None:
-    """250,000 ids take 25 requests, side by side at 5 a second, and each id is in one group."""
+    """250,000 ids take 25 requests, concurrently at 5 a second, and each id is in one group."""
     ids = fill(simulator, 250_000)
     result = await planet.orders.cancel_many(ids)
     assert simulator.requests == {BULK: 25}
@@ -81,12 +81,12 @@ async def test_what_a_quarter_of_a_million_ids_weigh(clock: FakeClock) -> None:
 
 
 async def test_every_id_is_in_one_group(planet: Planet, simulator: Simulator) -> None:
-    """Cancelled, already final and not found are told apart; an id counts once, however it is written."""
+    """Cancelled, already final and not found are distinguished; an id counts once, however it is written."""
     queued, running = fill(simulator, 12_000), fill(simulator, 3_000, RUNNING)
     unknown = [str(uuid4()) for _ in range(7_000)]
-    asked = [*queued, *running, *unknown]
-    twice = [id_.upper() for id_ in asked]
-    result = await planet.orders.cancel_many([*asked, *twice, UUID(queued[0])])
+    requested = [*queued, *running, *unknown]
+    twice = [id_.upper() for id_ in requested]
+    result = await planet.orders.cancel_many([*requested, *twice, UUID(queued[0])])
     assert by_reason(result) == {
         "cancelled": queued,
         "already_final": running,
@@ -100,10 +100,10 @@ async def test_every_id_is_in_one_group(planet: Planet, simulator: Simulator) ->
 @pytest.mark.parametrize(
     "fault", [Fault(status=500), Fault(drop=True), Fault(status=429), Fault(refused=True)]
 )
-async def test_a_part_that_fails_in_passing_is_sent_again(
+async def test_a_part_that_fails_for_a_moment_is_sent_again(
     planet: Planet, simulator: Simulator, fault: Fault
 ) -> None:
-    """Only that part, and nothing is looked up where the answer was clear in the end."""
+    """Only that part, and nothing is looked up where the last response was clear."""
     ids = fill(simulator, 20_001)
     simulator.faults.add(_first(fault, BULK))
     result = await planet.orders.cancel_many(ids)
@@ -113,10 +113,10 @@ async def test_a_part_that_fails_in_passing_is_sent_again(
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("how", [{"drop": True}, {"status": 500}, {"status": 502}])
-async def test_a_part_whose_answer_is_lost_counts_what_it_has_done(
+async def test_a_part_whose_response_is_lost_counts_what_it_has_done(
     planet: Planet, simulator: Simulator, clock: FakeClock, how: dict[str, object]
 ) -> None:
-    """The second answer calls cancelled orders not cancellable; the list tells which are cancelled now."""
+    """The second response calls cancelled orders not cancellable; the list shows which are cancelled now."""
     earlier, running, queued = fill(simulator, 2), fill(simulator, 2, RUNNING), fill(simulator, 12_000)
     await planet.orders.cancel_many(earlier)
     clock.advance(3600)
@@ -140,7 +140,7 @@ async def test_a_part_refused_for_good_fails_its_own_ids_only(planet: Planet, si
     assert simulator.requests == {BULK: 3}
 
 
-async def test_a_part_that_never_gets_an_answer_is_looked_up(planet: Planet, simulator: Simulator) -> None:
+async def test_a_part_without_a_response_is_looked_up(planet: Planet, simulator: Simulator) -> None:
     """It may have been acted on: what the list shows is cancelled, the others have failed."""
     ids = fill(simulator, 10_020)
     last = ids[10_000:]
@@ -156,8 +156,8 @@ async def test_a_part_that_never_gets_an_answer_is_looked_up(planet: Planet, sim
     assert "it is queued" in result.failures[0].message
 
 
-async def test_where_nothing_is_answered_the_error_is_raised(planet: Planet, simulator: Simulator) -> None:
-    """With no part answered there is no result to give."""
+async def test_without_any_response_the_error_is_raised(planet: Planet, simulator: Simulator) -> None:
+    """Without any response there is no result to return."""
     ids = fill(simulator, 10_001)
     simulator.faults.add(Fault(operation=BULK, status=500))
     with pytest.raises(ServerError):
@@ -165,7 +165,7 @@ async def test_where_nothing_is_answered_the_error_is_raised(planet: Planet, sim
     assert not simulator.requests["orders.list"]
 
 
-async def test_who_wants_one_attempt_gets_one(simulator: Simulator, clock: FakeClock) -> None:
+async def test_max_attempts_bounds_bulk_cancels(simulator: Simulator, clock: FakeClock) -> None:
     """`max_attempts` holds here as everywhere."""
     ids = fill(simulator, 1)
     simulator.faults.add(Fault(operation=BULK, status=500))
@@ -176,15 +176,17 @@ async def test_who_wants_one_attempt_gets_one(simulator: Simulator, clock: FakeC
     assert simulator.requests == {BULK: 1}
 
 
-async def test_verify_finds_what_the_server_only_said(planet: Planet, simulator: Simulator) -> None:
-    """An order that is not cancelled, though the answer says so, ends in `failures` with what it is."""
+async def test_verify_finds_orders_that_were_only_reported_as_cancelled(
+    planet: Planet, simulator: Simulator
+) -> None:
+    """An order that is not cancelled, though the response says so, ends in `failures` with what it is."""
     ids, running = fill(simulator, 3), fill(simulator, 1, RUNNING)
-    simulator.faults.add(Fault(operation=BULK, body=_answer(4, []), times=1))  # it acts, and lies
+    simulator.faults.add(Fault(operation=BULK, body=_reply(4, []), times=1))  # it acts, and lies
     result = await planet.orders.cancel_many([*ids, *running], verify=True)
     assert by_reason(result) == {"cancelled": ids, "already_final": running}
     assert "it is running" in result.failures[0].message
     more = fill(simulator, 2)
-    simulator.faults.add(Fault(operation=BULK, status=200, body=_answer(2, [])))  # it does not act
+    simulator.faults.add(Fault(operation=BULK, status=200, body=_reply(2, [])))  # it does not act
     assert (await planet.orders.cancel_many(more)).succeeded == 2
     result = await planet.orders.cancel_many(more, verify=True)
     assert by_reason(result) == {"failed": more}
@@ -192,7 +194,7 @@ async def test_verify_finds_what_the_server_only_said(planet: Planet, simulator:
 
 
 async def test_verify_follows_the_list(planet: Planet, simulator: Simulator) -> None:
-    """2,000 orders take four pages, not 2,000 looks."""
+    """2,000 orders take four pages, not 2,000 lookups."""
     ids = fill(simulator, 2_000)
     result = await planet.orders.cancel_many(ids, verify=True)
     assert (result.succeeded, result.failures) == (2_000, ())
@@ -209,7 +211,7 @@ async def test_verify_waits_for_a_list_that_is_late(planet: Planet, simulator: S
 
 
 async def test_what_cannot_be_verified_is_not_called_cancelled(planet: Planet, simulator: Simulator) -> None:
-    """Where the looks fail too, nothing is lost: the ids are told with both reasons."""
+    """Where the lookups fail, too, the ids are reported with both reasons."""
     ids = fill(simulator, 50)
     simulator.faults.add(Fault(operation="orders.list", status=403))
     result = await planet.orders.cancel_many(ids, verify=True)
@@ -219,27 +221,27 @@ async def test_what_cannot_be_verified_is_not_called_cancelled(planet: Planet, s
 
 
 @pytest.mark.parametrize("succeeded", [0, 2, 5])
-async def test_an_answer_that_does_not_add_up_is_not_believed(
+async def test_a_response_that_does_not_add_up_is_not_trusted(
     planet: Planet, simulator: Simulator, succeeded: int
 ) -> None:
-    """More or fewer cancelled than asked for and not named: the ids are looked up."""
+    """More or fewer are cancelled than were requested and not named: the ids are looked up."""
     ids, running = fill(simulator, 3), fill(simulator, 1, RUNNING)
-    simulator.faults.add(Fault(operation=BULK, body=_answer(succeeded, []), times=1))
+    simulator.faults.add(Fault(operation=BULK, body=_reply(succeeded, []), times=1))
     result = await planet.orders.cancel_many([*ids, *running])
     assert by_reason(result) == {"cancelled": ids, "already_final": running}
 
 
-async def test_an_answer_about_ids_nobody_asked_for(planet: Planet, simulator: Simulator) -> None:
-    """The result speaks of the ids that were asked for, and of no others."""
+async def test_a_response_about_ids_that_were_not_requested(planet: Planet, simulator: Simulator) -> None:
+    """The result has the ids that were requested, and no others."""
     ids = fill(simulator, 2)
     strangers = [{"order_id": str(uuid4()), "message": "x"}, {"message": "y"}]
-    simulator.faults.add(Fault(operation=BULK, body=_answer(2, strangers), times=1))
+    simulator.faults.add(Fault(operation=BULK, body=_reply(2, strangers), times=1))
     result = await planet.orders.cancel_many(ids)
     assert by_reason(result) == {"cancelled": ids}
 
 
-async def test_a_server_without_a_date_is_asked_one_by_one(clock: FakeClock) -> None:
-    """Our own clock is not trusted with the list: without the server's a few orders are looked at."""
+async def test_without_a_date_of_the_server_orders_are_looked_up_one_by_one(clock: FakeClock) -> None:
+    """The local clock is not used for the list: without the server's a few orders are looked up."""
     ids = ids_of(0, 40)
     server = _Agrees(dated=False)
     async with Planet(Config(), credentials=ApiKey("any"), transport=server, clock=clock) as planet:
@@ -255,18 +257,20 @@ async def test_a_wrong_id_among_many_sends_nothing(planet: Planet, simulator: Si
     assert not simulator.requests
 
 
-async def test_the_words_of_a_message_become_a_reason(planet: Planet, simulator: Simulator) -> None:
-    """A reason the API may add some day is `failed`, with its words."""
+async def test_a_message_becomes_a_reason(planet: Planet, simulator: Simulator) -> None:
+    """A reason that the API adds later is `failed`, with its message."""
     (order_id,) = fill(simulator, 1)
     refusals = [{"order_id": order_id.upper(), "message": "The order is locked"}]
-    simulator.faults.add(Fault(operation=BULK, body=_answer(0, refusals), times=1))
+    simulator.faults.add(Fault(operation=BULK, body=_reply(0, refusals), times=1))
     (failure,) = (await planet.orders.cancel_many([order_id])).failures
     assert (failure.id, failure.message) == (order_id, "The order is locked")
     assert failure.reason is FailureReason.FAILED
 
 
-async def test_ten_thousand_failures_leave_others_their_turn(planet: Planet, simulator: Simulator) -> None:
-    """To make them of an answer takes 15 ms, for which nobody else has to wait: it is done in parts."""
+async def test_ten_thousand_failures_leave_other_tasks_their_turn(
+    planet: Planet, simulator: Simulator
+) -> None:
+    """To decode them takes 15 ms, for which other tasks need not wait: it is done in parts."""
     ids = fill(simulator, 10_000, RUNNING)
     turns: list[int] = []  # at each turn of somebody else, how many failures have been made
     made = 0
@@ -292,7 +296,7 @@ async def test_ten_thousand_failures_leave_others_their_turn(planet: Planet, sim
     assert max(after - before for before, after in pairwise([0, *turns, made])) <= 2_000
 
 
-def _answer(succeeded: int, failures: Sequence[dict[str, str]]) -> bytes:
+def _reply(succeeded: int, failures: Sequence[dict[str, str]]) -> bytes:
     failed = {"count": len(failures), "failures": failures}
     return msgspec.json.encode({"result": {"succeeded": {"count": succeeded}, "failed": failed}})
 
@@ -307,7 +311,7 @@ def _first(fault: Fault, operation: str) -> Fault:
 
 
 class _Agrees:
-    """A server for which all that is asked for is cancelled."""
+    """A server that reports all requested orders as cancelled."""
 
     def __init__(self, *, dated: bool = True) -> None:
         self._headers = {"date": "Thu, 01 Jan 2026 00:00:00 GMT"} if dated else {}
@@ -316,7 +320,7 @@ class _Agrees:
     async def send(self, request: Request) -> Response:
         self.operations.append(request.operation)
         if request.operation == BULK:
-            body = _answer((request.body or b"").count(b"-") // 4, [])
+            body = _reply((request.body or b"").count(b"-") // 4, [])
         else:
             order = {"id": request.url.rpartition("/")[2], "state": "cancelled"}
             body = msgspec.json.encode(order)

@@ -37,7 +37,7 @@ class Scene:
     planet: Planet
 
     async def failure_at_closing(self, call: Callable[[], Awaitable[object]], after: float) -> PlanetError:
-        """Close the client when the call has gone on for so long; give its error, which comes in no time."""
+        """Close the client when the call has gone on for so long; return its error, which comes at once."""
         caught: list[PlanetError] = []
 
         async def run() -> None:
@@ -110,20 +110,20 @@ async def test_creates_that_wait_for_one_of_their_name(scene: Scene) -> None:
 
 
 async def test_a_wait(scene: Scene) -> None:
-    """It does not go on to its next look."""
+    """It does not go on to its next poll."""
     order = await scene.planet.orders.create(BODY)
     error = await scene.failure_at_closing(lambda: scene.planet.orders.wait(order.id), 1000.5)
     assert isinstance(error, ClientClosed)
 
 
 async def test_waiting_for_many(scene: Scene) -> None:
-    """Each has its outcome, for all who wait, as where a look was under way."""
+    """Each has its outcome, for all waiters, as where a poll was under way."""
     ids = [(await scene.planet.orders.create({**BODY, "name": f"{n}"})).id for n in range(30)]
-    told: list[Outcome[Order]] = []
+    outcomes: list[Outcome[Order]] = []
 
     async def wait(some: list[str]) -> None:
         async for outcome in scene.planet.orders.wait_many(some):
-            told.append(outcome)  # noqa: PERF401 - it is shared
+            outcomes.append(outcome)  # noqa: PERF401 - it is shared
 
     async with anyio.create_task_group() as group:
         for some in (ids, ids[:20], ids[10:]):
@@ -132,8 +132,8 @@ async def test_waiting_for_many(scene: Scene) -> None:
         closed_at = scene.clock.monotonic()
         await scene.planet.aclose()
     assert scene.clock.monotonic() == closed_at
-    assert sorted(outcome.id for outcome in told) == sorted(ids + ids[:20] + ids[10:])
-    assert {type(outcome.error) for outcome in told} == {ClientClosed}
+    assert sorted(outcome.id for outcome in outcomes) == sorted(ids + ids[:20] + ids[10:])
+    assert {type(outcome.error) for outcome in outcomes} == {ClientClosed}
 
 
 async def test_a_download_between_two_cuts(scene: Scene, tmp_path: Path) -> None:
@@ -153,18 +153,18 @@ async def test_a_job(scene: Scene, tmp_path: Path, full: bool) -> None:
         scene.simulator.faults.add(
             Fault(operation="orders.create", status=409, body=b'{"general":[{"message":"full"}]}')
         )
-    told: list[Outcome[DownloadedOrder]] = []
+    outcomes: list[Outcome[DownloadedOrder]] = []
 
     async def run() -> None:
         requests = [{**BODY, "name": f"{n}"} for n in range(5)]
         async for outcome in scene.planet.orders.run(requests, tmp_path):
-            told.append(outcome)  # noqa: PERF401 - it is shared
+            outcomes.append(outcome)  # noqa: PERF401 - it is shared
 
     async with anyio.create_task_group() as group:
         group.start_soon(run)
         await scene.clock.sleep(1000.5)
         closed_at = scene.clock.monotonic()
-        assert not told
+        assert not outcomes
         await scene.planet.aclose()
     assert scene.clock.monotonic() == closed_at
-    assert [type(outcome.error) for outcome in told] == [ClientClosed] * 5
+    assert [type(outcome.error) for outcome in outcomes] == [ClientClosed] * 5

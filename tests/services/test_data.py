@@ -280,6 +280,18 @@ async def test_what_was_found_is_ordered_in_one_expression(clock: FakeClock, tmp
     assert all(order.name.startswith("field 7 ") for order in simulator.orders.values())
 
 
+async def test_a_job_that_is_started_again_orders_nothing_twice(clock: FakeClock, tmp_path: Path) -> None:
+    """The same search gives the requests that the ledger knows."""
+    simulator, planet = simulated(clock)
+    placed = []
+    for _ in range(2):
+        requests = planet.data.search("PSScene", filter=ALLOWED).orders("visual", items_per_order=7)
+        job = planet.orders.run(requests, tmp_path / "data", ledger=tmp_path / "ledger")
+        assert all([outcome.unwrap().paths async for outcome in job])
+        placed.append(simulator.requests["orders.create"])
+    assert placed[0] == placed[1] > 1
+
+
 async def requests_of(*pages: Response, **options: Any) -> list[OrderRequest]:
     network, planet = answering(*pages)
     found = [each async for each in planet.data.search("PSScene").orders("visual", **options)]

@@ -150,7 +150,7 @@ JUNK: list[Callable[[], Any]] = [
 
 
 class Refuses:
-    """A server that knows nothing, and counts what it is asked."""
+    """A server that has nothing, and counts the requests."""
 
     def __init__(self) -> None:
         self.requests = 0

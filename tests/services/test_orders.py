@@ -1,4 +1,4 @@
-"""Orders: each method against the simulator, or against answers written down."""
+"""Orders: each method against the simulator, or against recorded responses."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -38,9 +38,9 @@ def request(name: str = "field 7") -> OrderRequest:
     return OrderRequest(name, [SCENE])
 
 
-def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    """Return a client whose network answers so, in order, and no retries to wait for."""
-    transport = FakeTransport(answers)  # type: ignore[arg-type]
+def replying(*replies: object) -> tuple[FakeTransport, Planet]:
+    """Return a client whose network sends these responses in order, without retries."""
+    transport = FakeTransport(replies)  # type: ignore[arg-type]
     return transport, Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
 
 
@@ -48,8 +48,8 @@ async def placed(planet: Planet, count: int) -> list[str]:
     return [(await planet.orders.create(request(f"order {number}"))).id for number in range(count)]
 
 
-async def test_create_gives_the_queued_order(planet: Planet) -> None:
-    """A model becomes an order, with what was asked for."""
+async def test_create_returns_the_queued_order(planet: Planet) -> None:
+    """A model becomes an order, with what was requested."""
     order = await planet.orders.create(
         OrderRequest("field 7", [SCENE], tools=[Clip(aoi="pl:features/my/farm/7")], order_type="partial")
     )
@@ -60,7 +60,7 @@ async def test_create_gives_the_queued_order(planet: Planet) -> None:
 
 async def test_create_takes_a_plain_mapping_as_it_is(planet: Planet) -> None:
     """Fields that this package does not know are sent too, and the source type always is."""
-    transport, planet = answering(reply(202, json={"id": UNKNOWN, "state": "queued"}))
+    transport, planet = replying(reply(202, json={"id": UNKNOWN, "state": "queued"}))
     body = {
         "name": "x",
         "products": [{"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "visual", "later": 1}],
@@ -113,7 +113,7 @@ async def test_a_create_that_may_have_been_acted_on_is_not_sent_again(
 @pytest.mark.parametrize(
     "fault", [Fault(status=429, headers={"retry-after": "7"}, times=3), Fault(refused=True, times=3)]
 )
-async def test_a_create_that_nobody_saw_is_sent_again(
+async def test_a_create_that_did_not_arrive_is_sent_again(
     planet: Planet, simulator: Simulator, fault: Fault
 ) -> None:
     """A 429 and a refused connection promise that nothing was done."""
@@ -130,7 +130,7 @@ async def test_the_api_says_what_is_wrong_with_an_order(planet: Planet) -> None:
 
 
 async def test_get_of_an_unknown_order(planet: Planet) -> None:
-    """NotFound carries the words of the API and names the request."""
+    """NotFound has the message of the API and names the request."""
     with pytest.raises(NotFound, match=rf"orders\.get: 404 Could not load order ID: {UNKNOWN}"):
         await planet.orders.get(UNKNOWN)
 
@@ -160,7 +160,7 @@ async def test_an_id_may_be_a_uuid_object(planet: Planet) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         reply(body="<html><body>Bad gateway</body></html>", headers={"content-type": "text/html"}),
         reply(body='{"id": "'),
@@ -171,23 +171,23 @@ async def test_an_id_may_be_a_uuid_object(planet: Planet) -> None:
         reply(json={"id": None, "state": "queued"}),
     ],
 )
-async def test_an_answer_that_is_no_order(planet: Planet, answer: object) -> None:
+async def test_a_response_that_is_no_order(planet: Planet, response: object) -> None:
     """HTML, half a document or a missing field: a DecodeError that names the request, never a KeyError."""
-    transport, planet = answering(answer)
+    transport, planet = replying(response)
     with pytest.raises(DecodeError, match=r"orders\.get: .*compute/ops/orders/v2"):
         await planet.orders.get(UNKNOWN)
     assert transport.open_responses == 0
 
 
-async def test_an_unknown_state_stays_a_usable_word() -> None:
+async def test_an_unknown_state_is_a_usable_member() -> None:
     """What Planet adds later does not break a client."""
-    _, planet = answering(reply(json={"id": UNKNOWN, "state": "paused"}))
+    _, planet = replying(reply(json={"id": UNKNOWN, "state": "paused"}))
     order = await planet.orders.get(UNKNOWN)
     assert order.state == "paused"
     assert not order.state.is_final
 
 
-async def test_a_wrong_key_is_told_as_such(clock: FakeClock) -> None:
+async def test_a_wrong_key_is_unauthorized(clock: FakeClock) -> None:
     """A 401 names what to check, and shows no key."""
     simulator = Simulator(clock=clock, api_key="right")
     async with Planet(credentials=ApiKey("wr0ng-key"), transport=simulator, clock=clock) as planet:
@@ -198,7 +198,7 @@ async def test_a_wrong_key_is_told_as_such(clock: FakeClock) -> None:
 
 async def test_list_has_every_filter_of_the_api() -> None:
     """Each argument becomes the parameter of its name; lists are repeated, `sort_by` is joined."""
-    transport, planet = answering(reply(json={"orders": []}))
+    transport, planet = replying(reply(json={"orders": []}))
     start = datetime(2026, 1, 1, tzinfo=UTC)
     await planet.orders.list(
         state=[OrderState.QUEUED, "running"],
@@ -232,7 +232,7 @@ async def test_list_has_every_filter_of_the_api() -> None:
 
 async def test_list_asks_for_scenes_and_basemaps_by_default() -> None:
     """By default the API would leave out basemap orders, and return 20 in a response."""
-    transport, planet = answering(reply(json={"orders": []}))
+    transport, planet = replying(reply(json={"orders": []}))
     assert await planet.orders.list().collect() == []
     assert transport.requests[0].params == (("source_type", "all"), ("page_size", "500"))
 
@@ -289,15 +289,15 @@ async def test_the_open_ends_of_an_interval_filter(planet: Planet, clock: FakeCl
     assert len(await planet.orders.list(created_on=(exact, exact + timedelta(seconds=1))).collect()) == 1
 
 
-async def test_cancel_gives_the_cancelled_order(planet: Planet) -> None:
+async def test_cancel_returns_the_cancelled_order(planet: Planet) -> None:
     """A queued order can be cancelled, and once more: nothing is wrong with a cancelled order."""
     (order_id,) = await placed(planet, 1)
     assert (await planet.orders.cancel(order_id)).state is OrderState.CANCELLED
     assert (await planet.orders.cancel(order_id)).state is OrderState.CANCELLED
 
 
-async def test_cancel_survives_a_lost_answer(planet: Planet, simulator: Simulator) -> None:
-    """The first try worked and its answer was lost; the second finds the order cancelled."""
+async def test_cancel_survives_a_lost_response(planet: Planet, simulator: Simulator) -> None:
+    """The first attempt worked and its response was lost; the second finds the order cancelled."""
     (order_id,) = await placed(planet, 1)
     simulator.faults.add(Fault(operation="orders.cancel", drop=True, after=True, times=1))
     assert (await planet.orders.cancel(order_id)).state is OrderState.CANCELLED
@@ -337,7 +337,9 @@ async def test_cancel_many_sends_ten_thousand_ids_in_a_request(planet: Planet, s
     assert {failure.id for failure in result.failures} == set(ids)
 
 
-async def test_a_part_that_fails_whole_is_told_for_each_id(planet: Planet, simulator: Simulator) -> None:
+async def test_a_part_that_fails_as_a_whole_is_reported_for_each_id(
+    planet: Planet, simulator: Simulator
+) -> None:
     """One refused request of several loses no id; if all are refused the error is raised."""
     ids = [str(uuid4()) for _ in range(10_001)]
     simulator.faults.add(Fault(operation="orders.cancel_many", status=400, times=1))
@@ -359,7 +361,7 @@ async def test_cancel_all_cancels_what_is_queued(planet: Planet, clock: FakeCloc
 
 
 async def test_wait_follows_an_order_to_its_end(planet: Planet, clock: FakeClock) -> None:
-    """The order comes back finished, with its results, and each change was told."""
+    """The order comes back finished, with its results, and each change was reported."""
     seen: list[Order] = []
     (order_id,) = await placed(planet, 1)
     order = await planet.orders.wait(order_id, on_update=seen.append)
@@ -370,8 +372,8 @@ async def test_wait_follows_an_order_to_its_end(planet: Planet, clock: FakeClock
     assert clock.monotonic() < 70 + 30
 
 
-async def test_wait_gives_up_in_time(planet: Planet, clock: FakeClock) -> None:
-    """WaitTimeout is a TimeoutError, and comes no later than asked for."""
+async def test_wait_ends_at_its_timeout(planet: Planet, clock: FakeClock) -> None:
+    """WaitTimeout is a TimeoutError, and comes no later than requested."""
     (order_id,) = await placed(planet, 1)
     started = clock.monotonic()
     with pytest.raises(WaitTimeout, match=order_id) as caught:
@@ -381,7 +383,7 @@ async def test_wait_gives_up_in_time(planet: Planet, clock: FakeClock) -> None:
 
 
 async def test_wait_many_yields_in_the_order_of_finishing(clock: FakeClock) -> None:
-    """The one that takes longest comes last, one that does not exist stops nobody."""
+    """The one that takes longest comes last, one that does not exist does not stop the others."""
     seconds = {"order 0": 300.0, "order 1": 20.0, "order 2": 100.0}
     simulator = Simulator(
         clock=clock, plan=lambda body, _: OrderPlan(queue_seconds=1, run_seconds=seconds[body["name"]])

@@ -45,7 +45,7 @@ TASKING: dict[str, Any] = {"name": "x", "geometry": POINT, "delivery": {"later":
 async def test_no_order(
     planet: Planet, simulator: Simulator, tmp_path: Path, body: Mapping[str, Any], place: str
 ) -> None:
-    """Neither alone nor in a job, as a mapping or a request, nor with what came from the API besides."""
+    """Neither alone nor in a job, as a mapping or a request, nor with other parts that came from the API."""
     listed = decode(Order, to_json({**body, "id": ID, "state": "success"}))
     for request in (body, from_mapping(OrderRequest, body), listed.raw):
         with pytest.raises(InvalidRequest, match=f"{place}: .*REDACTED"):

@@ -1,4 +1,4 @@
-"""Reports: each method against the simulator, or against answers written down."""
+"""Reports: each method against the simulator, or against recorded responses."""
 
 import contextlib
 import csv
@@ -59,8 +59,8 @@ def simulated(**plan: Any) -> tuple[Simulator, Planet]:
     return simulator, Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock)
 
 
-def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    transport = FakeTransport(answers)  # type: ignore[arg-type]
+def replying(*replies: object) -> tuple[FakeTransport, Planet]:
+    transport = FakeTransport(replies)  # type: ignore[arg-type]
     return transport, Planet(
         Config(rates={}), credentials=ApiKey("any"), transport=transport, clock=FakeClock()
     )
@@ -111,7 +111,7 @@ async def test_both_names_of_the_next_page_are_followed(key: str) -> None:
     links: dict[str, str] = {key: f"{BASE}/?after=90210"}
     if key == "_next":
         links["next"] = f"{BASE}/?after=wrong"
-    transport, planet = answering(reply(json={**PAGE, "_links": links}), reply(json={"reports": []}))
+    transport, planet = replying(reply(json={**PAGE, "_links": links}), reply(json={"reports": []}))
     found = await planet.reports.list().collect()
     assert [report.report_id for report in found] == ["90210", "8c1f6a40-0d62-4c38-9b0a-55c1f3a2d7e9"]
     assert transport.requests[1].url == links[key]
@@ -119,7 +119,7 @@ async def test_both_names_of_the_next_page_are_followed(key: str) -> None:
 
 async def test_every_filter_is_sent_by_its_own_name() -> None:
     """Dates may be dates or texts, and go as days; what is not given is not sent."""
-    transport, planet = answering(reply(json={"reports": []}), reply(json={"reports": []}))
+    transport, planet = replying(reply(json={"reports": []}), reply(json={"reports": []}))
     await planet.reports.list(
         org_id=31743, plan_id=5, report_type="summary", cadence="monthly", start=date(2026, 5, 1),
         end="2026-05-31", page_size=9, after=118203, offset=0,
@@ -141,7 +141,7 @@ async def test_every_filter_is_sent_by_its_own_name() -> None:
 
 
 async def test_the_days_are_inclusive(planet: Planet) -> None:
-    """One day from and to itself gives the reports of that day."""
+    """From a day to the same day, the reports of that day are listed."""
     found = await planet.reports.list(start="2025-12-25", end=date(2025, 12, 25)).collect()
     assert {report.data_date_end for report in found} == {date(2025, 12, 25)}
 
@@ -164,7 +164,7 @@ async def test_the_days_are_inclusive(planet: Planet) -> None:
 )
 async def test_a_wrong_filter_is_refused_first(filters: dict[str, Any], says: str) -> None:
     """Nothing that cannot be right is sent."""
-    transport, planet = answering()
+    transport, planet = replying()
     with pytest.raises(InvalidRequest, match=says):
         planet.reports.list(**filters)
     assert transport.requests == []
@@ -176,7 +176,7 @@ async def test_a_filter_that_does_not_exist_is_refused(planet: Planet) -> None:
         planet.reports.list(colour="red")  # type: ignore[call-arg]
 
 
-async def test_a_refusal_is_told_in_the_words_of_the_api(planet: Planet) -> None:
+async def test_a_refusal_has_the_message_of_the_api(planet: Planet) -> None:
     """The reason, without the space that it comes with."""
     with pytest.raises(BadRequest, match=r"reports\.list: 400 Invalid Type \["):
         await planet.reports.list(report_type="weekly").first()
@@ -194,7 +194,7 @@ async def test_a_403_says_whose_key_is_needed() -> None:
 
 async def test_a_report_keeps_all_that_came() -> None:
     """What has no field here is in `raw`, and a report of another kind is one too."""
-    _, planet = answering(reply(json=PAGE))
+    _, planet = replying(reply(json=PAGE))
     first, second = list(await anext(planet.reports.list().pages()))
     assert [first.raw, second.raw] == PAGE["reports"]
     assert (first.data_date_start, first.data_date_end) == (date(2026, 3, 1), date(2026, 3, 31))
@@ -264,7 +264,7 @@ async def test_get(planet: Planet) -> None:
 @pytest.mark.parametrize("bad", ["", "a/b", "..", "1?x=2", "1 2", "é"])
 async def test_an_id_that_is_none_is_refused_first(tmp_path: Path, bad: str) -> None:
     """No wrong id reaches the network, where it would become another path."""
-    transport, planet = answering()
+    transport, planet = replying()
     with pytest.raises(InvalidRequest, match="no report id"):
         await planet.reports.get(bad)
     with pytest.raises(InvalidRequest, match="no report id"):
@@ -313,7 +313,7 @@ async def test_the_links_of_the_server_are_followed(tmp_path: Path) -> None:
     """Whatever path they have; relative ones too, and elsewhere without the credential."""
     links = ["https://storage.example/one?signature=5", "/reports/v1/other/two", "three"]
     found = decode(Report, msgspec.json.encode({"report_id": "77", "contents": links}))
-    transport, planet = answering(part(), part(), part())
+    transport, planet = replying(part(), part(), part())
     await planet.reports.download(found, tmp_path, concurrency=1)
     assert {request.url: "authorization" in request.headers for request in transport.requests} == {
         links[0]: False,
@@ -349,7 +349,7 @@ async def test_the_links_of_the_server_are_followed(tmp_path: Path) -> None:
 )
 async def test_what_a_file_is_called(tmp_path: Path, headers: dict[str, str], name: str) -> None:
     """By the server where that is safe, else by the report and the kind of content."""
-    _, planet = answering(part(headers=headers))
+    _, planet = replying(part(headers=headers))
     assert await planet.reports.download(report("1"), tmp_path) == [tmp_path / name]
     assert (tmp_path / name).read_bytes() == CSV
     assert [path.name for path in tmp_path.rglob("*")] == [name]
@@ -400,7 +400,7 @@ async def test_a_report_may_be_downloaded_twice(tmp_path: Path) -> None:
 async def test_a_file_in_the_way_is_an_error_unless_overwrite(tmp_path: Path) -> None:
     """There is no checksum to know it by."""
     (tmp_path / "usage.csv").write_text("mine")
-    transport, planet = answering(part(name="usage.csv"), part(name="usage.csv"))
+    transport, planet = replying(part(name="usage.csv"), part(name="usage.csv"))
     with pytest.raises(DownloadError, match=r"usage\.csv exists.*overwrite=True"):
         await planet.reports.download(report("1"), tmp_path)
     assert (tmp_path / "usage.csv").read_text() == "mine"
@@ -410,17 +410,17 @@ async def test_a_file_in_the_way_is_an_error_unless_overwrite(tmp_path: Path) ->
 
 
 async def test_what_an_earlier_try_left_is_not_mixed_in(tmp_path: Path) -> None:
-    """Without a checksum nobody knows whether it belongs to this report."""
+    """Without a checksum it cannot be known whether it belongs to this report."""
     (tmp_path / "usage.csv.part").write_bytes(b"another report")
-    _, planet = answering(part(name="usage.csv"))
+    _, planet = replying(part(name="usage.csv"))
     (path,) = await planet.reports.download(report("1"), tmp_path)
     assert path.read_bytes() == CSV
 
 
 async def test_all_parts_are_tried_before_an_error(tmp_path: Path) -> None:
     """The others are there; the error tells of each that is not."""
-    answers = {"1": reply(404), "2": part(name="two.csv"), "3": reply(404)}
-    transport = FakeTransport(lambda request: answers[request.url[-1]])
+    replies = {"1": reply(404), "2": part(name="two.csv"), "3": reply(404)}
+    transport = FakeTransport(lambda request: replies[request.url[-1]])
     planet = Planet(Config(rates={}), credentials=ApiKey("any"), transport=transport, clock=FakeClock())
     with pytest.raises(NotFound) as caught:
         await planet.reports.download(report("1", "2", "3"), tmp_path)
@@ -440,7 +440,7 @@ async def test_a_part_that_breaks_off_is_fetched_again(tmp_path: Path) -> None:
 
 
 async def test_concurrency_is_kept(tmp_path: Path) -> None:
-    """No more parts are open at once than asked for; and at least one must be."""
+    """No more parts are open at once than requested; and at least one must be."""
     inside = most = 0
 
     class Counting:
@@ -467,7 +467,7 @@ async def test_concurrency_is_kept(tmp_path: Path) -> None:
 
 async def test_a_report_without_contents_is_looked_up(tmp_path: Path) -> None:
     """One made on demand may have been unfinished when it was last seen."""
-    transport, planet = answering(
+    transport, planet = replying(
         reply(json={"report_id": "77", "contents": [f"{BASE}/77/1"]}), part(name="a.csv")
     )
     assert await planet.reports.download(report(status="running"), tmp_path) == [tmp_path / "a.csv"]
@@ -476,14 +476,14 @@ async def test_a_report_without_contents_is_looked_up(tmp_path: Path) -> None:
 
 async def test_a_report_that_stays_without_contents_is_an_error(tmp_path: Path) -> None:
     """Nothing is not downloaded in silence."""
-    _, planet = answering(reply(json={"report_id": "77", "status": "running"}))
+    _, planet = replying(reply(json={"report_id": "77", "status": "running"}))
     with pytest.raises(DownloadError, match=r"report 77 has no part 0: it has 0.*Its status is running\."):
         await planet.reports.download(report(), tmp_path)
 
 
 async def test_a_report_without_rows_has_nothing_to_download(tmp_path: Path) -> None:
     """That is no error, and costs no request."""
-    transport, planet = answering()
+    transport, planet = replying()
     assert await planet.reports.download(report(num_rows=0), tmp_path) == []
     assert transport.requests == []
 
@@ -491,9 +491,9 @@ async def test_a_report_without_rows_has_nothing_to_download(tmp_path: Path) -> 
 # --- streams and rows
 
 
-async def test_open_gives_the_bytes_as_they_come() -> None:
+async def test_open_yields_the_bytes_as_they_come() -> None:
     """With name and size; the connection is given back on the way out, also early."""
-    transport, planet = answering(part(name="a.csv", headers={"content-length": "5"}), part())
+    transport, planet = replying(part(name="a.csv", headers={"content-length": "5"}), part())
     async with planet.reports.open(report("1", "2"), part=1) as file:
         assert (file.name, file.size) == ("a.csv", 5)
         assert b"".join([chunk async for chunk in file]) == CSV
@@ -513,7 +513,7 @@ async def test_open_gives_the_bytes_as_they_come() -> None:
 )
 async def test_a_part_that_does_not_exist(number: int, error: type[PlanetError], says: str) -> None:
     """The error says how many there are; nothing is sent."""
-    transport, planet = answering()
+    transport, planet = replying()
     with pytest.raises(error, match=says):
         async with planet.reports.open(report("1", "2"), number):
             pass
@@ -527,25 +527,25 @@ async def test_a_part_that_does_not_exist(number: int, error: type[PlanetError],
 async def test_rows(size: int, body: bytes) -> None:
     """Mappings by column, however the bytes are cut up and whether or not they are packed."""
     chunks = [body[start : start + size] for start in range(0, len(body), size)]
-    transport, planet = answering(reply(chunks=chunks))
+    transport, planet = replying(reply(chunks=chunks))
     assert [row async for row in planet.reports.rows(report("1"))] == ROWS
     assert transport.open_responses == 0
 
 
 async def test_rows_by_id() -> None:
-    """The report is looked up when the first row is asked for."""
-    transport, planet = answering(reply(json={"report_id": "77", "contents": [f"{BASE}/77/1"]}), part())
+    """The report is requested with the first row."""
+    transport, planet = replying(reply(json={"report_id": "77", "contents": [f"{BASE}/77/1"]}), part())
     rows = planet.reports.rows(77)
     assert transport.requests == []
     assert [row async for row in rows] == ROWS
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_a_break_gives_the_connection_back(packed: bool) -> None:
-    """Whoever has seen enough just stops."""
+async def test_a_break_releases_the_connection(packed: bool) -> None:
+    """Leaving the loop is enough."""
     lines = b"a\r\n" + b"1\r\n" * 50_000
     body = gzip.compress(lines, 0) if packed else lines
-    transport, planet = answering(reply(chunks=[body[at : at + 1000] for at in range(0, len(body), 1000)]))
+    transport, planet = replying(reply(chunks=[body[at : at + 1000] for at in range(0, len(body), 1000)]))
     rows = planet.reports.rows(report("1"))
     async for row in rows:
         assert row == {"a": "1"}
@@ -568,7 +568,7 @@ async def test_a_break_gives_the_connection_back(packed: bool) -> None:
 )
 async def test_what_is_no_csv(body: bytes, says: str) -> None:
     """A DecodeError says what came instead, and the connection is given back."""
-    transport, planet = answering(reply(body=body))
+    transport, planet = replying(reply(body=body))
     with pytest.raises(DecodeError, match=says):
         [row async for row in planet.reports.rows(report("1"))]
     assert transport.open_responses == 0
@@ -589,7 +589,7 @@ async def test_rows_that_break_off_are_an_error() -> None:
         await read()
     assert simulator.open_responses == 0
     whole = [
-        row async for row in answering(part(await content(simulator, found)))[1].reports.rows(report("1"))
+        row async for row in replying(part(await content(simulator, found)))[1].reports.rows(report("1"))
     ]
     assert 0 < len(rows) < len(whole)
     assert rows == whole[: len(rows)]

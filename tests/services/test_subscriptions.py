@@ -1,4 +1,4 @@
-"""Subscriptions: each method against the simulator, or against answers written down."""
+"""Subscriptions: each method against the simulator, or against recorded responses."""
 
 import csv
 import math
@@ -61,9 +61,9 @@ def lake(name: str = "lake") -> SubscriptionRequest:
     return SubscriptionRequest(name, VariableSource("SWC-AMSR2-C_V1.0_100", POLYGON, START))
 
 
-def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    """Return a client whose network answers so, in order, and no retries to wait for."""
-    transport = FakeTransport(answers)  # type: ignore[arg-type]
+def replying(*replies: object) -> tuple[FakeTransport, Planet]:
+    """Return a client whose network sends these responses in order, without retries."""
+    transport = FakeTransport(replies)  # type: ignore[arg-type]
     return transport, Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
 
 
@@ -77,8 +77,8 @@ def body_of(transport: FakeTransport, index: int = 0) -> Any:
     return msgspec.json.decode(transport.requests[index].body or b"null")
 
 
-async def test_create_gives_the_subscription(planet: Planet) -> None:
-    """A model becomes a subscription, with what was asked for; the secret is blacked out."""
+async def test_create_returns_the_subscription(planet: Planet) -> None:
+    """A model becomes a subscription, with what was requested; the secret is redacted."""
     made = await planet.subscriptions.create(scenes(tools=[Clip()]))
     assert str(UUID(made.id)) == made.id
     assert (made.name, made.status) == ("field 7", SubscriptionStatus.PREPARING)
@@ -93,7 +93,7 @@ async def test_create_gives_the_subscription(planet: Planet) -> None:
 
 async def test_create_takes_a_plain_mapping_as_it_is() -> None:
     """Fields that this package does not know are sent too; any 2xx is a success."""
-    transport, planet = answering(reply(201, json=BODY))
+    transport, planet = replying(reply(201, json=BODY))
     body = {"name": "x", "source": {"type": "new", "parameters": {"a": 1}}, "new_in_2027": True}
     await planet.subscriptions.create(body)
     assert body_of(transport) == body
@@ -169,14 +169,14 @@ async def test_an_id_that_is_no_uuid_is_refused_first(
 
 
 async def test_get_of_an_unknown_subscription(planet: Planet) -> None:
-    """NotFound carries the words of the API and names the request."""
+    """NotFound has the message of the API and names the request."""
     with pytest.raises(NotFound, match=r"subscriptions\.get: 404 No such subscription"):
         await planet.subscriptions.get(UNKNOWN)
 
 
 async def test_list_has_every_filter_of_the_api() -> None:
     """Each argument becomes the parameter of its name; statuses are repeated, `sort_by` is joined."""
-    transport, planet = answering(reply(json={"subscriptions": []}), reply(json={"subscriptions": []}))
+    transport, planet = replying(reply(json={"subscriptions": []}), reply(json={"subscriptions": []}))
     await planet.subscriptions.list(
         status=[SubscriptionStatus.RUNNING, "suspended"],
         source_type="catalog",
@@ -216,7 +216,7 @@ async def test_list_has_every_filter_of_the_api() -> None:
 
 async def test_results_have_every_filter_of_the_api() -> None:
     """The same filters go with both forms of the results; rows have no pages."""
-    transport, planet = answering(reply(json={"results": []}), reply())
+    transport, planet = replying(reply(json={"results": []}), reply())
     filters: dict[str, Any] = {
         "status": ["success", ResultStatus.FAILED],
         "created": (START, None),
@@ -264,7 +264,7 @@ async def test_a_filter_that_cannot_be_right_is_refused_first(
 
 
 async def test_list_goes_through_all_pages(planet: Planet, simulator: Simulator) -> None:
-    """All subscriptions come, newest first, each once, and only those that are asked for."""
+    """All subscriptions come, newest first, each once, and only those that are requested."""
     for number in range(7):
         await planet.subscriptions.create(scenes(f"{number}"))
     everything = [each.name async for each in planet.subscriptions.list(page_size=3)]
@@ -284,15 +284,15 @@ async def test_an_item_that_comes_again_on_a_later_page_is_left_out() -> None:
             items = [{"id": each, "status": "success"} for each in page]
             yield reply(json={key: items, "_links": links})
 
-    _, planet = answering(*pages("subscriptions"), *pages("results"), *pages("results"))
+    _, planet = replying(*pages("subscriptions"), *pages("results"), *pages("results"))
     assert [each.id async for each in planet.subscriptions.list()] == list("abcd")
     results = planet.subscriptions.results(UNKNOWN)
     assert [each.id for each in await results.collect()] == list("abcd")
     assert [len(page) async for page in results.pages()] == [2, 1, 0, 1]
 
 
-async def test_update_replaces_and_looks_again(planet: Planet, simulator: Simulator) -> None:
-    """The answer of the API shows what was before; what is given is what is now."""
+async def test_update_replaces_and_requests_again(planet: Planet, simulator: Simulator) -> None:
+    """The response of the API shows what was before; what is returned is what is now."""
     made = await planet.subscriptions.create(scenes("old"))
     request = attrs.evolve(SubscriptionRequest.of(made), name="new", delivery=BUCKET)
     assert (await planet.subscriptions.update(made.id, request)).name == "new"
@@ -307,7 +307,7 @@ async def test_a_fetched_subscription_may_go_back(planet: Planet) -> None:
     """One without secrets can be handed back as it came: only what an update takes is sent."""
     made = await planet.subscriptions.create(lake())
     assert (await planet.subscriptions.update(made.id, made)).source == made.source
-    transport, planet = answering(reply(json=BODY), reply(json=BODY))
+    transport, planet = replying(reply(json=BODY), reply(json=BODY))
     with_more = {**made.raw, "notifications": {"webhook": {"url": "x", "topics": ["a"]}}, "tools": None}
     await planet.subscriptions.update(made.id, decode(Subscription, msgspec.json.encode(with_more)))
     assert body_of(transport) == {"name": "lake", "source": made.source}
@@ -333,7 +333,7 @@ async def test_an_update_takes_no_notifications(planet: Planet, simulator: Simul
 
 
 async def test_patch_changes_single_fields(planet: Planet, simulator: Simulator) -> None:
-    """A patch gives the subscription as it then is; one without a field is refused first."""
+    """A patch returns the subscription as it is then; one without a field is refused first."""
     made = await planet.subscriptions.create(scenes("old"))
     assert (await planet.subscriptions.patch(made.id, {"name": "new"})).name == "new"
     with pytest.raises(InvalidRequest, match="at least one field"):
@@ -342,10 +342,10 @@ async def test_patch_changes_single_fields(planet: Planet, simulator: Simulator)
 
 
 @pytest.mark.parametrize("operation", ["patch", "suspend", "reactivate", "cancel"])
-async def test_what_does_no_harm_twice_survives_a_lost_answer(
+async def test_repeatable_changes_survive_a_lost_response(
     planet: Planet, simulator: Simulator, clock: FakeClock, operation: str
 ) -> None:
-    """The first try worked and its answer was lost; the second finds that it has been done."""
+    """The first attempt worked and its response was lost; the second finds that it has been done."""
     made = await planet.subscriptions.create(lake())
     clock.advance(20)
     if operation == "reactivate":
@@ -364,7 +364,7 @@ async def test_what_does_no_harm_twice_survives_a_lost_answer(
 
 
 async def test_cancel_suspend_and_reactivate(planet: Planet, clock: FakeClock) -> None:
-    """Each gives the subscription as it then is; what cannot be done is a Conflict."""
+    """Each returns the subscription as it is then; what cannot be done is a Conflict."""
     made = await planet.subscriptions.create(lake())
     with pytest.raises(Conflict, match="preparing"):
         await planet.subscriptions.cancel(made.id)
@@ -380,17 +380,17 @@ async def test_cancel_suspend_and_reactivate(planet: Planet, clock: FakeClock) -
         await planet.subscriptions.reactivate(made.id)
 
 
-@pytest.mark.parametrize("answer", [reply(202), reply(json={"error": {}}), reply(204)])
-async def test_cancel_looks_at_the_subscription_whatever_the_answer(answer: object) -> None:
-    """An empty answer is a success too."""
-    transport, planet = answering(answer, reply(json={**BODY, "status": "cancelled"}))
+@pytest.mark.parametrize("response", [reply(202), reply(json={"error": {}}), reply(204)])
+async def test_cancel_requests_the_subscription_whatever_the_response(response: object) -> None:
+    """An empty response is a success, too."""
+    transport, planet = replying(response, reply(json={**BODY, "status": "cancelled"}))
     assert (await planet.subscriptions.cancel(UNKNOWN)).status is SubscriptionStatus.CANCELLED
     assert [request.method for request in transport.requests] == ["POST", "GET"]
     assert transport.requests[0].body is None
 
 
-async def test_a_look_that_fails_after_a_change_says_so(planet: Planet, simulator: Simulator) -> None:
-    """The change has been made, and the caller is told."""
+async def test_a_request_that_fails_after_a_change_says_so(planet: Planet, simulator: Simulator) -> None:
+    """The change has been made, and the error says so."""
     made = await planet.subscriptions.create(lake())
     simulator.faults.add(Fault(operation="subscriptions.get", status=403))
     with pytest.raises(PlanetError) as caught:
@@ -423,7 +423,7 @@ async def test_many_are_suspended_and_reactivated(
 
 async def test_what_the_bulk_calls_send() -> None:
     """Ids, details and user go where the API wants them; all of the user is no body at all."""
-    transport, planet = answering(*[reply(202)] * 4)
+    transport, planet = replying(*[reply(202)] * 4)
     await planet.subscriptions.suspend_many([UNKNOWN, OTHER, UNKNOWN], details="holiday")
     await planet.subscriptions.reactivate_many([OTHER])
     await planet.subscriptions.suspend_all(user_id="all", details="winter")
@@ -456,8 +456,8 @@ async def test_nothing_sends_nothing(planet: Planet, simulator: Simulator) -> No
     assert not simulator.requests
 
 
-async def test_bulk_creation_gives_the_list_of_what_comes_of_it(planet: Planet) -> None:
-    """A subscription for each feature of the collection, found by the link in the answer."""
+async def test_bulk_creation_returns_the_list_of_what_was_created(planet: Planet) -> None:
+    """A subscription for each feature of the collection, found by the link in the response."""
     source = VariableSource("SWC-AMSR2-C_V1.0_100", "pl:features/my/fields", START)
     await planet.subscriptions.create(lake())
     created = await planet.subscriptions.create_bulk([SubscriptionRequest("fields", source)])
@@ -470,7 +470,7 @@ async def test_bulk_creation_gives_the_list_of_what_comes_of_it(planet: Planet) 
 )
 async def test_a_list_link_that_leads_nowhere(links: object, error: type[PlanetError]) -> None:
     """No link, or one to another origin, is an error; nothing is sent there."""
-    transport, planet = answering(reply(json={"_links": links}))
+    transport, planet = replying(reply(json={"_links": links}))
     with pytest.raises(error):
         await planet.subscriptions.create_bulk([lake()])
     assert len(transport.requests) == 1
@@ -523,7 +523,7 @@ async def test_rows_with_line_ends_in_their_cells(planet: Planet, clock: FakeClo
 
 
 async def test_rows_come_as_they_arrive() -> None:
-    """No more of the body is read than is asked for, and leaving the loop closes the connection."""
+    """No more of the body is read than is iterated over, and leaving the loop closes the connection."""
     taken = 0
 
     def chunks() -> Iterable[bytes]:
@@ -533,7 +533,7 @@ async def test_rows_come_as_they_arrive() -> None:
             taken += 1
             yield b"%d,SUCCESS\n" % number
 
-    transport, planet = answering(reply(chunks=chunks()))
+    transport, planet = replying(reply(chunks=chunks()))
     rows: Any = planet.subscriptions.results_csv(UNKNOWN)
     assert not transport.requests
     assert [await anext(rows) for _ in range(3)] == [{"id": str(n), "status": "success"} for n in range(3)]
@@ -544,9 +544,9 @@ async def test_rows_come_as_they_arrive() -> None:
 
 
 async def test_a_break_closes_the_connection() -> None:
-    """Whoever leaves the loop need not close anything; empty lines are no rows."""
+    """After leaving the loop, nothing has to be closed; empty lines are no rows."""
     lines = [b"id\n\n", *[b"%d\n\n" % number for number in range(1000)]]
-    transport, planet = answering(reply(chunks=lines))
+    transport, planet = replying(reply(chunks=lines))
     async for row in planet.subscriptions.results_csv(UNKNOWN):
         assert row == {"id": "0"}
         break
@@ -554,7 +554,7 @@ async def test_a_break_closes_the_connection() -> None:
     assert transport.open_responses == 0
 
 
-async def test_a_connection_that_breaks_gives_what_came_before(
+async def test_rows_before_a_lost_connection_are_yielded(
     planet: Planet, simulator: Simulator, clock: FakeClock
 ) -> None:
     """Rows that arrived are given; then the error is raised, rather than an end that is none."""
@@ -580,7 +580,7 @@ async def test_a_connection_that_breaks_gives_what_came_before(
 )
 async def test_a_document_that_is_no_results(chunks: list[bytes], says: str, before: int) -> None:
     """What is no CSV of results is a DecodeError that says what is wrong, after the rows before it."""
-    transport, planet = answering(reply(chunks=chunks))
+    transport, planet = replying(reply(chunks=chunks))
     rows: list[Any] = []
     with pytest.raises(DecodeError, match=says) as caught:
         await read_into(rows, planet.subscriptions.results_csv(UNKNOWN))
@@ -595,7 +595,7 @@ async def test_recorded_rows(samples: Path) -> None:
     whole: list[Any] = []
     for size in (len(body), 100, 7):
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        _, planet = answering(reply(chunks=pieces))
+        _, planet = replying(reply(chunks=pieces))
         rows = [row async for row in planet.subscriptions.results_csv(UNKNOWN)]
         whole = whole or rows
         assert rows == whole
@@ -641,11 +641,11 @@ async def test_a_cell_of_any_length(long: str, end: str) -> None:
     limit = csv.field_size_limit()
     quoted = long.replace('"', '""')
     text = f'id,errors,plain,last{end or chr(10)}1,"{quoted}",{"y" * 200_000},{end}'
-    _, planet = answering(reply(body=text))
+    _, planet = replying(reply(body=text))
     rows = [row async for row in planet.subscriptions.results_csv(UNKNOWN)]
     assert rows == [{"id": "1", "errors": long, "plain": "y" * 200_000, "last": ""}]
     assert csv.field_size_limit() == limit
-    _, planet = answering(reply(body=f'id,errors\n1,"{quoted}"x\n'))
+    _, planet = replying(reply(body=f'id,errors\n1,"{quoted}"x\n'))
     with pytest.raises(DecodeError, match="',' expected after"):
         await anext(planet.subscriptions.results_csv(UNKNOWN))
 
@@ -668,7 +668,7 @@ def test_a_long_line_in_small_chunks_is_not_copied_for_each(start: bytes) -> Non
     assert copied <= 1, "once it may need more room"
 
 
-async def test_wait_gives_the_subscription_in_that_status(planet: Planet) -> None:
+async def test_wait_returns_the_subscription_in_that_status(planet: Planet) -> None:
     """Each change is seen once on the way."""
     made = await planet.subscriptions.create(lake())
     seen: list[str] = []

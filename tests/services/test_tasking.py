@@ -1,4 +1,4 @@
-"""Tasking: each method against the simulator, or against answers written down."""
+"""Tasking: each method against the simulator, or against recorded responses."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -54,8 +54,8 @@ def request(name: str = "harbour", **fields: Any) -> TaskingOrderRequest:
     return TaskingOrderRequest(name, POINT, **fields)
 
 
-def answering(*answers: object) -> tuple[FakeTransport, Planet]:
-    transport = FakeTransport(answers)  # type: ignore[arg-type]
+def replying(*replies: object) -> tuple[FakeTransport, Planet]:
+    transport = FakeTransport(replies)  # type: ignore[arg-type]
     return transport, Planet(
         Config(max_attempts=1), credentials=ApiKey("any"), transport=transport, clock=FakeClock()
     )
@@ -76,7 +76,7 @@ async def collected(items: AsyncIterator[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("geometry", "area"), [(POINT, 25.0), (LINE, 100.0), (POLYGON, 62.0)])
-async def test_create_gives_the_order(planet: Planet, geometry: Mapping[str, Any], area: float) -> None:
+async def test_create_returns_the_order(planet: Planet, geometry: Mapping[str, Any], area: float) -> None:
     """A point, a line and a polygon become an order, with the area that will be imaged."""
     order = await planet.tasking.create(TaskingOrderRequest("harbour", geometry, sat_elevation_angle_min=70))
     assert str(UUID(order.id)) == order.id
@@ -91,7 +91,7 @@ async def test_create_gives_the_order(planet: Planet, geometry: Mapping[str, Any
 
 async def test_create_takes_a_plain_mapping_as_it_is() -> None:
     """Fields that this package does not know are sent too, to the path with its slash."""
-    transport, planet = answering(reply(201, json={"id": UNKNOWN, "status": "RECEIVED"}))
+    transport, planet = replying(reply(201, json={"id": UNKNOWN, "status": "RECEIVED"}))
     body = {"name": "x", "geometry": POINT, "new_in_2027": [1]}
     await planet.tasking.create(body)
     assert str(transport.requests[0]) == "POST https://api.planet.com/tasking/v2/orders/"
@@ -137,13 +137,13 @@ async def test_other_calls_check_ids_too(planet: Planet, simulator: Simulator) -
 
 
 async def test_get_of_an_unknown_order(planet: Planet) -> None:
-    """NotFound carries the words of the API."""
+    """NotFound has the message of the API."""
     with pytest.raises(NotFound, match=r"tasking\.get: 404 Not found"):
         await planet.tasking.get(UNKNOWN)
 
 
 async def test_list_by_filters(planet: Planet, clock: Any) -> None:
-    """The filters hold all at once; the oldest come first unless asked otherwise."""
+    """The filters hold all at once; the oldest come first by default."""
     for name in ("North Harbour", "field", "south harbour", "harbour east"):
         await planet.tasking.create(request(name))
         clock.advance(DAY)
@@ -164,8 +164,8 @@ async def test_list_by_filters(planet: Planet, clock: Any) -> None:
 
 
 async def test_the_query_of_a_list() -> None:
-    """Each parameter goes under the API's own name; times are in UTC, words separated by commas."""
-    transport, planet = answering(reply(json={"count": 0, "next": None, "results": []}))
+    """Each parameter goes under the API's own name; times are in UTC, lists separated by commas."""
+    transport, planet = replying(reply(json={"count": 0, "next": None, "results": []}))
     zone = datetime.fromisoformat("2026-05-01T02:00:00+02:00")
     await planet.tasking.list(
         status="PENDING",
@@ -258,7 +258,7 @@ async def test_a_list_of_many_pages(concurrency: int) -> None:
     assert [order.id for order in await planet.tasking.list(page_size=4).collect(limit=6)] == ids[:6]
 
 
-async def test_orders_that_are_added_meanwhile() -> None:
+async def test_orders_that_are_added_while_the_list_is_read() -> None:
     """A list that grows while it is read loses and repeats nothing, also where the newest come first.
 
     What is added before the last page is read is in it; pages are read ahead.
@@ -279,8 +279,8 @@ async def test_orders_that_are_added_meanwhile() -> None:
             assert len(found) > len(ids)
 
 
-async def test_update_sends_only_what_changes_and_gives_the_whole_order(planet: Planet, clock: Any) -> None:
-    """The API answers with the editable fields alone: the order is fetched again."""
+async def test_update_sends_only_what_changes_and_returns_the_whole_order(planet: Planet, clock: Any) -> None:
+    """The API responds with the editable fields only: the order is fetched again."""
     order = await planet.tasking.create(request())
     clock.advance(0.5 * DAY)
     changed = await planet.tasking.update(order.id, {"end_time": "2026-07-01T00:00:00Z"})
@@ -298,9 +298,9 @@ async def test_update_sends_only_what_changes_and_gives_the_whole_order(planet: 
 
 
 async def test_what_is_sent_by_an_update(samples: Path) -> None:
-    """Nothing but the changed fields is in the body, as documented; the recorded answer is understood."""
+    """Nothing but the changed fields is in the body, as documented; the recorded response is read."""
     recorded = (samples / "tasking" / "order_put_response_docs.json").read_bytes()
-    transport, planet = answering(reply(body=recorded), reply(json={"id": UNKNOWN, "status": "PENDING"}))
+    transport, planet = replying(reply(body=recorded), reply(json={"id": UNKNOWN, "status": "PENDING"}))
     await planet.tasking.update(UNKNOWN, TaskingOrderChanges(name="new"))
     assert [each.method for each in transport.requests] == ["PUT", "GET"]
     assert transport.requests[0].url == f"https://api.planet.com/tasking/v2/orders/{UNKNOWN}"
@@ -316,8 +316,8 @@ async def test_an_update_of_nothing_is_refused(planet: Planet, simulator: Simula
     assert not simulator.requests
 
 
-async def test_cancel_gives_the_cancelled_order(planet: Planet, simulator: Simulator) -> None:
-    """The API answers with nothing; the order comes back, also a second time, also if an answer was lost."""
+async def test_cancel_returns_the_cancelled_order(planet: Planet, simulator: Simulator) -> None:
+    """The response is empty; the order is returned, also a second time, also if a response was lost."""
     order = await planet.tasking.create(request())
     assert (await planet.tasking.cancel(order.id)).status is TaskingStatus.CANCELLED
     assert (await planet.tasking.cancel(order.id)).status is TaskingStatus.CANCELLED
@@ -349,7 +349,7 @@ async def test_what_cannot_be_cancelled_is_an_error(planet: Planet, clock: Any) 
 
 
 async def test_wait_takes_days_and_few_requests(planet: Planet, simulator: Simulator, clock: Any) -> None:
-    """It ends when the order does, without a timeout of its own, and looks at most once a minute."""
+    """It ends when the order does, without a timeout of its own, and polls at most once a minute."""
     order = await planet.tasking.create(request())
     seen: list[str] = []
     done = await planet.tasking.wait(order.id, on_update=lambda order: seen.append(order.status))
@@ -359,7 +359,7 @@ async def test_wait_takes_days_and_few_requests(planet: Planet, simulator: Simul
     assert simulator.requests["tasking.get"] <= 6.1 * DAY / 900 + 10
 
 
-async def test_wait_has_a_timeout_if_asked(planet: Planet) -> None:
+async def test_wait_has_a_timeout(planet: Planet) -> None:
     """WaitTimeout, which is a TimeoutError too, says that it goes on."""
     order = await planet.tasking.create(request())
     with pytest.raises(WaitTimeout, match="goes on"):
@@ -394,7 +394,7 @@ async def test_pricing_in_both_forms() -> None:
 
 
 async def test_a_preview_of_one(planet: Planet, simulator: Simulator) -> None:
-    """A geometry is enough; nothing is placed; it is asked again where the answer was lost."""
+    """A geometry is enough; nothing is placed; it is requested again where the response was lost."""
     simulator.faults.add(Fault(operation="tasking.preview_pricing", drop=True, after=True, times=1))
     price = await planet.tasking.preview_pricing(PricingRequest(POINT))
     assert (price.order_id, price.estimated_quota_cost) == (None, 25.0)
@@ -408,7 +408,7 @@ async def test_a_preview_of_one(planet: Planet, simulator: Simulator) -> None:
 
 
 async def test_a_preview_of_many_keeps_the_failures_in_place(planet: Planet, simulator: Simulator) -> None:
-    """One entry for each order in their order, and the total that the API gives."""
+    """One entry for each order in their order, and the total of the API."""
     stale = {"geometry": POINT, "scheduling_type": "ASSURED", "imaging_window": UNKNOWN}
     preview = await planet.tasking.preview_pricing_many([request(), stale, {"geometry": POLYGON}, request()])
     kinds = [type(price) for price in preview.pricing_details]
@@ -428,9 +428,9 @@ async def test_a_preview_of_none_sends_nothing(planet: Planet, simulator: Simula
 
 
 async def test_prices_that_do_not_fit_the_orders() -> None:
-    """Fewer entries than orders cannot be told apart."""
+    """Fewer entries than orders cannot be assigned to them."""
     body = {"total_estimated_quota_cost": 0, "pricing_details": [{}]}
-    _, planet = answering(reply(json=body))
+    _, planet = replying(reply(json=body))
     with pytest.raises(DecodeError, match="1 prices came for 2 orders"):
         await planet.tasking.preview_pricing_many([request(), request()])
 
@@ -450,7 +450,7 @@ async def test_a_search_for_imaging_windows(how: str) -> None:
 
 
 async def test_a_search_that_fails() -> None:
-    """The error has the API's code and words."""
+    """The error has the API's code and message."""
     plan = SearchPlan(error_code="NO_ACCESS", error_message="The contract does not allow it")
     _, planet = simulated(search_plan=plan)
     with pytest.raises(ImagingSearchFailed, match="The contract does not allow it") as caught:
@@ -461,14 +461,14 @@ async def test_a_search_that_fails() -> None:
 async def test_a_search_that_fails_without_a_reason() -> None:
     """Then it says that."""
     failed = reply(json={"id": "a", "status": "FAILED", "error_code": 5})
-    _, planet = answering(reply(201, json={"id": "a"}), failed)
+    _, planet = replying(reply(201, json={"id": "a"}), failed)
     with pytest.raises(ImagingSearchFailed, match="gives no reason") as caught:
         await planet.tasking.search_imaging_windows({"geometry": POINT, "pl_number": "a", "product": "b"})
     assert caught.value.error_code is None
 
 
 async def test_a_search_that_takes_too_long() -> None:
-    """It is given up when asked to."""
+    """It ends after its timeout."""
     _, planet = simulated(search_plan=SearchPlan(seconds=1e6))
     with pytest.raises(WaitTimeout):
         await planet.tasking.search_imaging_windows(WINDOWS, timeout=60)
@@ -486,7 +486,7 @@ async def test_a_search_that_takes_too_long() -> None:
 )
 async def test_where_the_id_of_a_search_is_found(accepted: Any, path: str) -> None:
     """In the body, else in the last part of the path of Location; it stays one part of a path."""
-    transport, planet = answering(accepted, reply(json={"id": "abc", "status": "DONE"}))
+    transport, planet = replying(accepted, reply(json={"id": "abc", "status": "DONE"}))
     await planet.tasking.search_imaging_windows(WINDOWS)
     assert (
         str(transport.requests[1]) == f"GET https://api.planet.com/tasking/v2/imaging-windows/search/{path}"
@@ -496,7 +496,7 @@ async def test_where_the_id_of_a_search_is_found(accepted: Any, path: str) -> No
 @pytest.mark.parametrize("headers", [{}, {"Location": "/tasking/v2/imaging-windows/search/"}])
 async def test_a_search_without_an_id(headers: dict[str, str]) -> None:
     """Where there is none, nothing can be waited for."""
-    _, planet = answering(reply(202, headers=headers))
+    _, planet = replying(reply(202, headers=headers))
     with pytest.raises(DecodeError, match="without an id"):
         await planet.tasking.search_imaging_windows(WINDOWS)
 
@@ -541,8 +541,8 @@ async def test_an_id_is_always_sent_with_a_bulk(planet: Planet) -> None:
     assert (await planet.tasking.get_bulk(second.id)).id == second.id
 
 
-async def test_a_bulk_whose_answer_was_lost_is_looked_up(planet: Planet, simulator: Simulator) -> None:
-    """It was accepted, so that is what the caller is told; it is not sent twice."""
+async def test_a_bulk_job_whose_response_was_lost_is_looked_up(planet: Planet, simulator: Simulator) -> None:
+    """It was accepted, and is not sent twice."""
     simulator.faults.add(Fault(operation="tasking.create_bulk", drop=True, after=True, times=1))
     job = await planet.tasking.create_bulk([request(), request()])
     assert job.payload_count == 2
@@ -561,7 +561,7 @@ async def test_a_bulk_that_is_not_there_is_the_first_error(planet: Planet, simul
 
 async def test_a_bulk_that_cannot_be_looked_up() -> None:
     """Then the doubt stays, and the error says so."""
-    _, planet = answering(reply(502), reply(500))
+    _, planet = replying(reply(502), reply(500))
     with pytest.raises(ServerError, match="502") as caught:
         await planet.tasking.create_bulk([request()])
     assert "could not be found out" in caught.value.__notes__[-1]

@@ -123,6 +123,11 @@ def test_a_client_works_on_trio_after_asyncio(
     assert_created(simulator, 4)
 
 
+# anyio's own: a connection that is cancelled before it was begun.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <coroutine object connect_tcp:pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.filterwarnings("ignore:coroutine 'connect_tcp.*' was never awaited:RuntimeWarning")
 def test_a_call_that_ends_with_its_loop_leaves_the_client_sound(client: Planet, simulator: Simulator) -> None:
     """A task that `asyncio.run` cancels at its end leaves nothing that the next one stumbles over."""
 
