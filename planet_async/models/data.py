@@ -18,6 +18,7 @@ from planet_async.models.base import (
     Resource,
     items,
     optional_texts,
+    unfit,
 )
 from planet_async.models.base import geometry as converted_geometry
 from planet_async.models.codec import NonEmpty, Timestamp, read_by
@@ -282,7 +283,10 @@ def _is_list_of_references(value: object) -> bool:
 
 
 def _references(value: Any) -> Mapping[str, Any]:
-    return {"type": "ref", "content": [to_geojson(one, where="")["content"] for one in value]}
+    try:
+        return {"type": "ref", "content": [to_geojson(one, where="")["content"] for one in value]}
+    except InvalidRequest as error:
+        return unfit(error.message)  # type: ignore[no-any-return]
 
 
 def _area(value: object) -> Mapping[str, Any] | None:

@@ -76,7 +76,8 @@ def read_filter(value: object, path: str, check: Check) -> object:
 
 def _read_one_filter(value: object, path: str, check: Check) -> object:
     if isinstance(value, list) and len(value) == 1:  # as older pages of Planet wrote it
-        return read_filter(value[0], f"{path}[0]", check)
+        read_filter(value[0], f"{path}[0]", check)
+        return value[0]
     return read_filter(value, path, check)
 
 
@@ -99,9 +100,10 @@ def _filters(value: Iterable[Filter | Mapping[str, Any]]) -> tuple[Filter | Mapp
 
 
 def _filter(value: Filter | Mapping[str, Any]) -> Filter | Mapping[str, Any]:
-    if isinstance(value, Filter | Mapping | list):
-        return value
-    return unfit(f": expected a filter, got {kind(value)}")
+    found: object = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(found, Filter | Mapping):
+        return found
+    return unfit(f": expected a filter, got {kind(value)}")  # type: ignore[no-any-return]
 
 
 @frozen
@@ -111,6 +113,10 @@ class AndFilter(Filter):
     config: tuple[Filter | Mapping[str, Any], ...] = field(
         default=(), converter=_filters, metadata=read_by(read_filter)
     )
+
+    def derived(self) -> Mapping[str, object]:
+        """Return the list, which the API needs, also where it is empty."""
+        return {"config": self.config}
 
 
 @frozen
@@ -242,8 +248,10 @@ class UpdateFilter(Filter):
 
     def _problems(self) -> Iterable[tuple[str, str]]:
         yield from _named(self.field_name)
-        ends = self.config if isinstance(self.config, Mapping) else self.config.set_fields()
-        if "lt" in ends or "lte" in ends:
+        ends = self.config.set_fields() if isinstance(self.config, DateRange) else self.config
+        if not isinstance(ends, Mapping):
+            yield "config", f"expected an object, got {kind(ends)}"
+        elif "lt" in ends or "lte" in ends:
             yield "config", "expected gt or gte only"
 
 
@@ -312,6 +320,10 @@ class PermissionFilter(Filter):
     def _problems(self) -> Iterable[tuple[str, str]]:
         return _not_empty(self.config, "permission")
 
+    def derived(self) -> Mapping[str, object]:
+        """Return the permissions, which the API needs."""
+        return {"config": self.config}
+
 
 # --- Places
 
@@ -334,9 +346,9 @@ class GeometryFilter(Filter):
             yield "config", "a reference goes into the geometry of the search, not into a filter"
         elif shape not in _SEARCHABLE:
             yield "config", f"expected {', '.join(sorted(_SEARCHABLE))}, got {shape}"
-        if self.relation not in {None, *_RELATIONS}:
+        if self.relation not in (None, *_RELATIONS):
             yield "relation", f"expected one of {', '.join(_RELATIONS)}"
-        if self.field_name not in {None, "geometry"}:
+        if self.field_name not in (None, "geometry"):
             yield "field_name", "expected geometry"
 
     def derived(self) -> Mapping[str, object]:

@@ -119,7 +119,7 @@ class FeatureValidation(Resource):
     @property
     def is_valid(self) -> bool:
         """Whether nothing is wrong with it."""
-        return not self.errors
+        return not (self.raw.get("errors") or self.description)
 
     @property
     def errors(self) -> tuple[FeatureProblem, ...]:
@@ -152,7 +152,10 @@ def features_of(value: object, where: str = "features") -> list[dict[str, Any]]:
     Raises:
         InvalidRequest: there is no feature, or one has another geometry.
     """
-    found = [*_features(value, where)]
+    try:
+        found = [*_features(value, where)]
+    except RecursionError:
+        raise InvalidRequest(f"{where}: nested too deeply, or contains itself") from None
     if not found:
         raise InvalidRequest(f"{where}: there is no feature; nothing was sent")
     return found

@@ -241,10 +241,12 @@ class Basemaps:
         list_: Callable[..., Paginator[T]],
     ) -> T:
         name = text("the name or id", str(name_or_id) if isinstance(name_or_id, UUID) else name_or_id)
+        if not name:
+            raise InvalidRequest("the name or id must not be empty; nothing was sent")
         if _is_uuid(name):
             return await self._api.call(cls, "GET", f"{route}/{name}", operation)
         found = await list_(name__is=name).first()
-        if found is None:
+        if found is None or found.name.casefold() != name.casefold():
             noun = cls.__name__.lower()
             request = self._api.request("GET", route, operation)
             raise NotFound(f"there is no {noun} of the name {shown(name)}", status=404, request=request)
@@ -330,9 +332,10 @@ def _mosaic_id(mosaic: Mosaic | str | UUID) -> str:
         raise
 
 
-def _box(bbox: Sequence[float] | None) -> str:
-    numbers = [each for number in many("degrees", bbox or ()) if (each := finite(number)) is not None]
-    if len(numbers) != _CORNERS or len([*(bbox or ())]) != _CORNERS:
+def _box(bbox: Iterable[float] | None) -> str:
+    corners = many("degrees", () if bbox is None else bbox)
+    numbers = [number for corner in corners if (number := finite(corner)) is not None]
+    if len(numbers) != _CORNERS or len(corners) != _CORNERS:
         raise InvalidRequest(f"bbox: expected west, south, east and north in degrees, got {shown(bbox)}")
     cut = [
         max(-furthest, min(furthest, number))

@@ -20,6 +20,7 @@ from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import (
     AssetNotDownloadable,
     DecodeError,
+    Forbidden,
     InvalidRequest,
     PlanetError,
     StatusUnreachable,
@@ -236,11 +237,15 @@ class Data:
             WaitTimeout: it was not computed in time.
         """
         timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
+        query = params(
+            mode=None if mode is None else text("mode", mode),
+            band=None if band is None else text("band", band),
+        )
         request = self._api.request(
             "POST",
             f"{_item_path(item)}/coverage",
             "data.coverage",
-            params=params(mode=mode, band=band),
+            params=query,
             body=body,
             repeatable=True,
         )
@@ -287,7 +292,7 @@ class Data:
             raise InvalidRequest(f"{described(asset)} has no link to activate it; nothing was sent")
         try:
             response = await self._api.send(self._link(activate, "data.activate"))
-        except Unauthorized as error:
+        except (Unauthorized, Forbidden) as error:
             error.hint = f"The permission assets.{asset.type}:download may be missing. {error.hint}"
             raise
         if response.status == _ACCEPTED:
@@ -427,7 +432,9 @@ class Data:
             left = None if timeout is None else max(0.0, deadline - clock.monotonic())
             try:
                 return await self._wait(asset, left)
-            except (StatusUnreachable, WaitTimeout):
+            except WaitTimeout:
+                is_late = True
+            except StatusUnreachable:
                 is_late = clock.monotonic() >= deadline
             if is_late:
                 raise _late(asset, timeout)
@@ -457,7 +464,7 @@ class Data:
                 _key(asset),
                 is_settled,
                 timeout=timeout,
-                just_seen=asset.status is AssetStatus.ACTIVATING,
+                just_seen=asset.status is AssetStatus.ACTIVATING and timeout != 0,
             )
         except WaitTimeout:
             found = None
@@ -637,9 +644,9 @@ def _is_complete(coverage: Coverage) -> bool:
 
 
 def _one_of(name: str, value: object, words: Sequence[str]) -> str:
-    if value not in words:
+    if not isinstance(value, str) or value not in words:
         raise InvalidRequest(f"{name} must be {', '.join(words)}, not {shown(value)}; nothing was sent")
-    return str(value)
+    return value
 
 
 def _paging_params(sort: str | None, sorts: Sequence[str], page_size: int | None) -> Params:

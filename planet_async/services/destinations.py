@@ -12,7 +12,7 @@ from planet_async.errors import InvalidRequest, NotFound
 from planet_async.exactly_once import ResourceKind
 from planet_async.models.base import to_json, to_mapping
 from planet_async.models.codec import checked_body
-from planet_async.models.destinations import CloudDestination, DestinationRequest, name_of
+from planet_async.models.destinations import CloudDestination, DestinationRequest, name_of, name_problem
 from planet_async.paging import DESTINATIONS_PAGES, Paginator
 from planet_async.redaction import refuse_redacted
 from planet_async.services._api import Api
@@ -127,7 +127,9 @@ class Destinations:
         """
         changes: dict[str, object] = {}
         if name is not None:
-            changes["name"] = text("name", name)
+            if problem := name_problem(name):
+                raise InvalidRequest(f"name: {problem}; nothing was sent")
+            changes["name"] = name
         if parameters is not None:
             changes["parameters"] = to_mapping(parameters)
             refuse_redacted(changes)

@@ -297,10 +297,10 @@ def _body(
     id_ = product.id if isinstance(product, QuotaProduct) else whole("product", product, least=0)
     if (aoi_refs is None) == (collection is None):
         raise InvalidRequest("expected aoi_refs or a collection; nothing was sent")
-    if collection is not None:
+    if aoi_refs is None:
         ref = collection.ref if isinstance(collection, FeatureCollection) else text("collection", collection)
         return {"product_id": id_, "collection_id": _checked("collection", ref)}
-    refs = [each.ref if isinstance(each, Feature) else each for each in many("aoi_refs", aoi_refs or ())]
+    refs = [each.ref if isinstance(each, Feature) else each for each in many("aoi_refs", aoi_refs)]
     if not refs:
         raise InvalidRequest("aoi_refs: an empty list asks for nothing; nothing was sent")
     return {"product_id": id_, "aoi_refs": [*dict.fromkeys(_checked("aoi_refs", ref) for ref in refs)]}

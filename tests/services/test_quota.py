@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from planet_async import (
@@ -176,6 +177,43 @@ async def test_a_reservation_that_cannot_be_settled_is_not_repeated(
         await planet.quota.reserve(16, [REF, OTHER])
     assert caught.value.candidates == candidates
     assert [request.method for request in transport.requests].count("POST") == 1
+
+
+async def test_a_response_without_reservations_settles_nothing() -> None:
+    """It may have reserved all the same: they are looked up."""
+    transport, planet = answering(reply(json={}), page(listed(7), listed(8, OTHER)))
+    reserved = await planet.quota.reserve(16, np.array([REF, OTHER]))
+    assert [each.id for each in reserved.quota_reservations] == [7, 8]
+    assert [request.method for request in transport.requests] == ["POST", "GET"]
+
+
+async def test_texts_that_are_numbers_are_numbers() -> None:
+    """In ids, too; what is no finite number counts as not given."""
+    job = {
+        "id": "8016",
+        "status": "completed",
+        "percentage": "50.0",
+        "processed_items": "1",
+        "total_items": "2",
+    }
+    estimate = {
+        "estimated_costs": [{"aoi_ref": None, "cost": "2.5", "reserved": "no"}],
+        "quota_units": "sqkm",
+    }
+    _, planet = answering(
+        reply(json=job),
+        reply(json={**job, "percentage": "nan", "total_items": "all"}),
+        page({**listed(), "id": "7", "product_id": "16"}),
+        reply(json=estimate),
+    )
+    found = await planet.quota.get_job(8016)
+    assert (found.id, found.percentage, found.processed_items, found.is_complete) == (8016, 50.0, 1, False)
+    found = await planet.quota.get_job(8016)
+    assert (found.percentage, found.total_items) == (None, None)
+    (reservation,) = await planet.quota.list().collect()
+    assert (reservation.id, reservation.product_id) == (7, 16)
+    (cost,) = (await planet.quota.estimate(16, [REF])).estimated_costs
+    assert (cost.aoi_ref, cost.cost, cost.reserved) == ("", Amount(2.5, "sqkm"), None)
 
 
 async def test_a_collection_cannot_be_settled() -> None:
