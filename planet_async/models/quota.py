@@ -244,8 +244,9 @@ class StartedJob(Resource):
     """The response to a bulk reservation: the id of its job is a text here, and a number everywhere else."""
 
     status: str = ""
+    job_id: int | None = None
 
     @property
     def job(self) -> QuotaJob:
         """The job; DecodeError where the response names none."""
-        return decode_part(QuotaJob, {"id": self.raw.get("job_id"), "status": self.status})
+        return decode_part(QuotaJob, {"id": self.job_id, "status": self.status})

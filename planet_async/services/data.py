@@ -388,7 +388,8 @@ class Data:
             whole("concurrency", concurrency),
             seconds("timeout", timeout),
         )
-        types = [asset_types] if isinstance(asset_types, str) else many("asset types", asset_types)
+        asset_types = [asset_types] if isinstance(asset_types, str) else asset_types
+        types = [item_part("an asset type", type_) for type_ in many("asset types", asset_types)]
         if not types:
             raise InvalidRequest("expected one asset type or more; nothing was sent")
         found = await self.assets(item)
@@ -627,7 +628,7 @@ def _key(asset: Asset) -> str:
     if asset.item_type and asset.item_id:
         return "/".join(item_key((asset.item_type, asset.item_id)))
     link = asset.links.get("_self")
-    if not isinstance(link, str):
+    if not isinstance(link, str) or "://" not in link:
         raise InvalidRequest(f"{asset.type} says neither its item nor its own address; nothing was sent")
     return link
 

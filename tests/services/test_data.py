@@ -248,6 +248,7 @@ async def test_coverage_is_asked_for_until_it_is_complete(clock: FakeClock) -> N
         (lambda data: data.activate({"type": "ortho_udm2"}), "this is no asset: `\\$.status` is missing"),
         (lambda data: data.wait({"type": "a", "status": "active"}), "neither its item nor its own address"),
         (lambda data: data.download(("PSScene", "a"), [], "data"), "expected one asset type or more"),
+        (lambda data: data.download(("PSScene", "a"), [[]], "data"), "a list is not an asset type"),
         (lambda data: data.searches.get("field 7"), "expected 32 hex digits"),
         (lambda data: data.searches.create(SearchRequest("PSScene")), "needs a name"),
         (lambda data: data.searches.list(search_type="mine"), "search_type must be any, saved, quick"),
