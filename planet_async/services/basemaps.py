@@ -25,7 +25,9 @@ from planet_async.services._api import Api
 from planet_async.services._query import (
     Params,
     checked_id,
+    either,
     filter_params,
+    is_uuid,
     many,
     params,
     path,
@@ -41,7 +43,6 @@ T = TypeVar("T", Mosaic, Series)
 _BASEMAPS = "/basemaps/v1"
 _MOSAICS = f"{_BASEMAPS}/mosaics"
 _SERIES = f"{_BASEMAPS}/series"
-_UUID_LENGTH = 36
 _FURTHEST = (180.0, 85.0)  # degrees of longitude and latitude; there are no quads beyond
 _CORNERS = 4  # numbers of a box
 
@@ -241,7 +242,7 @@ class Basemaps:
         list_: Callable[..., Paginator[T]],
     ) -> T:
         name = text("the name or id", str(name_or_id) if isinstance(name_or_id, UUID) else name_or_id)
-        if _is_uuid(name):
+        if is_uuid(name):
             return await self._api.call(cls, "GET", f"{route}/{name}", operation)
         found = await list_(name__is=name).first()
         if found is None:
@@ -259,10 +260,7 @@ class Basemaps:
         query: Params,
     ) -> Request:
         quads = f"{_MOSAICS}/{_mosaic_id(mosaic)}/quads"
-        if (bbox is None) == (geometry is None):
-            raise InvalidRequest(
-                "expected a bbox or a geometry; nothing was sent", hint="mosaic.bbox has all."
-            )
+        either("All quads are in mosaic.bbox.", bbox=bbox, geometry=geometry)
         if geometry is None:
             return self._api.request("GET", quads, operation, params=(("bbox", _box(bbox)), *query))
         body = to_json(to_geojson(geometry, types=AREAS))
@@ -311,14 +309,6 @@ def _joint(found: re.Match[bytes]) -> bytes:
     """Return what is left between the parameters around the key."""
     before, after = found[1], found[2]
     return b"" if after is None else before if before == b"?" else after
-
-
-def _is_uuid(value: str) -> bool:
-    try:
-        UUID(value)
-    except ValueError:
-        return False
-    return len(value) == _UUID_LENGTH
 
 
 def _mosaic_id(mosaic: Mosaic | str | UUID) -> str:

@@ -62,6 +62,7 @@ from planet_async.services._asset_files import (
 from planet_async.services._query import (
     Params,
     many,
+    one_of,
     optional_whole,
     params,
     path,
@@ -179,7 +180,7 @@ class Data:
             geometry: As for `search`, but for references, which the API does not take here.
             utc_offset: The zone in which days begin, such as ``"+01:00"``.
         """
-        _one_of("interval", interval, _INTERVALS)
+        one_of("interval", interval, _INTERVALS)
         if geometry is not None:
             inside = GeometryFilter(geometry)
             filter = inside if filter is None else AndFilter((filter, inside))  # noqa: A001 - see above
@@ -549,9 +550,8 @@ class Searches:
             sort: ``"created desc"`` or ``"created asc"``.
             page_size: How many searches there are in one response; by default what the API chooses.
         """
-        _one_of("search_type", search_type, _SEARCH_TYPES)
         query = (
-            *params(search_type=search_type),
+            *params(search_type=one_of("search_type", search_type, _SEARCH_TYPES)),
             *_paging_params(sort, _LIST_SORTS, page_size),
         )
         first = self._api.request("GET", _SEARCHES, "data.list_searches", params=query)
@@ -636,14 +636,8 @@ def _is_complete(coverage: Coverage) -> bool:
     return coverage.status == _COMPLETE or (not coverage.status and coverage.clear_percent is not None)
 
 
-def _one_of(name: str, value: object, words: Sequence[str]) -> str:
-    if value not in words:
-        raise InvalidRequest(f"{name} must be {', '.join(words)}, not {shown(value)}; nothing was sent")
-    return str(value)
-
-
 def _paging_params(sort: str | None, sorts: Sequence[str], page_size: int | None) -> Params:
     return params(
         _page_size=optional_whole("page_size", page_size),
-        _sort=None if sort is None else _one_of("sort", sort, sorts),
+        _sort=None if sort is None else one_of("sort", sort, sorts),
     )

@@ -23,9 +23,11 @@ from planet_async.paging import QUOTA_PAGES, Page, Paginator
 from planet_async.services._api import Api
 from planet_async.services._query import (
     Params,
+    either,
     filter_params,
     many,
     open_filter_params,
+    optional_text,
     params,
     shown,
     text,
@@ -295,8 +297,7 @@ def _body(
     if isinstance(product, str):
         raise InvalidRequest(f"product must be the id of a product, a number, not {shown(product)}")
     id_ = product.id if isinstance(product, QuotaProduct) else whole("product", product, least=0)
-    if (aoi_refs is None) == (collection is None):
-        raise InvalidRequest("expected aoi_refs or a collection; nothing was sent")
+    either(aoi_refs=aoi_refs, collection=collection)
     if collection is not None:
         ref = collection.ref if isinstance(collection, FeatureCollection) else text("collection", collection)
         return {"product_id": id_, "collection_id": _checked("collection", ref)}
@@ -325,8 +326,7 @@ def _list_params(
     filters: Mapping[str, object], named: Mapping[str, object], sort: str | None, page_size: int
 ) -> Params:
     query = open_filter_params(QuotaFilters, named, filters)
-    sort = None if sort is None else text("sort", sort)
-    return (*query, *params(sort=sort, limit=whole("page_size", page_size)))
+    return (*query, *params(sort=optional_text("sort", sort), limit=whole("page_size", page_size)))
 
 
 def _unsettled(what: str, where: str, lost: PlanetError, candidates: Iterable[str]) -> UnsettledCreate:
