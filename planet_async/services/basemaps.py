@@ -15,7 +15,7 @@ from planet_async._tasks import fetch_all, run_in_thread
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import ProgressCallback, RemoteFile, safe_path
 from planet_async.errors import DownloadError, InvalidRequest, NotFound, type_name
-from planet_async.http import Request, Response, SecretBytes, Transport, link_target
+from planet_async.http import Request, Response, SecretBytes, Transport
 from planet_async.models.base import to_json
 from planet_async.models.basemaps import Contribution, Mosaic, Quad, QuadCount, Series
 from planet_async.models.geometry import AREAS, to_geojson
@@ -275,9 +275,7 @@ class Basemaps:
                 f"the quad {quad.id} has no link to download it from",
                 hint="See `quad_download` of its mosaic, and what the account may do.",
             )
-        url = link_target(f"{self._api.config.base_url}{_BASEMAPS}/", link)
-        request = self._api.request("GET", url, "basemaps.download", stream=True)
-        return request.with_headers({"accept": "*/*"})
+        return self._api.file_request(f"{_BASEMAPS}/", link, "basemaps.download")
 
 
 class _WithoutKeys:

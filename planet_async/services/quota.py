@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from planet_async.errors import ClientClosed, InvalidRequest, PlanetError, UnsettledCreate
-from planet_async.exactly_once import MARGIN, CreateRegistry, create_registry, is_ambiguous
+from planet_async.exactly_once import LOOKUP_TIMES, MARGIN, CreateRegistry, create_registry, is_ambiguous
 from planet_async.http import origin
 from planet_async.models.base import to_json
 from planet_async.models.features import REFERENCE, Feature, FeatureCollection
@@ -39,7 +39,6 @@ _ACCOUNT = "/account/v1"
 _RESERVATIONS = f"{_ACCOUNT}/quota-reservations"
 _NO_FILTERS: Mapping[str, object] = MappingProxyType({})
 _NEWEST_FIRST = "-created_at"
-_LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)  # in shares of the consistency delay
 
 _Key = tuple[str, ...]
 
@@ -235,7 +234,7 @@ class Quota:
         found: dict[_Key, Reservation] = {}
         why = "there was no time to look it up"
         with clock.move_on_after(inf if config.deadline is None else sent + config.deadline - failed):
-            for share in _LOOKUP_TIMES:
+            for share in LOOKUP_TIMES:
                 try:
                     await clock.sleep(failed + share * config.consistency_delay - clock.monotonic())
                     found = await self._made_since(sent, asked)
