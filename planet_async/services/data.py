@@ -93,8 +93,8 @@ _ACCEPTED = 202
 class Data:
     """The catalog of items and their assets: `planet.data`.
 
-    `search` and `stats`; `get`, `assets` and `coverage` for one item; `activate`, `wait`, `wait_many`,
-    `download` and `open` for assets; `item_types` and `asset_types`; `searches` for those that are saved.
+    `search` and `stats`; `get` and `assets` for one item; `activate`, `wait`, `wait_many`, `download` and
+    `open` for assets; `coverage`; `item_types` and `asset_types`; `searches` for those that are saved.
 
     What holds for every method:
 
@@ -121,8 +121,6 @@ class Data:
             longest=_LONGEST * api.config.schedule.longest,
         )
         self._waits = PerLoop(partial(api.poller, "asset", self._poll, schedule, spacing=_POLL_SPACING))
-
-    # --- Finding items
 
     def search(
         self,
@@ -211,66 +209,6 @@ class Data:
             for name, asset in found.items()
             if isinstance(asset, dict) and not name.startswith("_")
         }
-
-    async def coverage(
-        self,
-        item: ItemLike,
-        geometry: object,
-        *,
-        band: str | None = None,
-        mode: str | None = None,
-        timeout: float | None = _COVERAGE_LIMIT,
-    ) -> Coverage:
-        """Return how much of an area is clear in an item, waiting until the API has computed it.
-
-            coverage = await planet.data.coverage(item, field_7)
-            print(coverage.clear_percent)
-
-        Args:
-            item: The item.
-            geometry: The area: as for `search`, but for lists.
-            band: A band of the usable data mask, such as cloud or snow, instead of what is clear.
-            mode: UDM2, the API's default, or estimate.
-            timeout: How long to wait.
-
-        Raises:
-            WaitTimeout: it was not computed in time.
-        """
-        timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
-        request = self._api.request(
-            "POST",
-            f"{_item_path(item)}/coverage",
-            "data.coverage",
-            params=params(mode=mode, band=band),
-            body=body,
-            repeatable=True,
-        )
-        clock, polls = self._api.clock, 0
-        found = await self._api.fetch(Coverage, request)
-        with clock.move_on_after(inf if timeout is None else timeout):
-            while not _is_complete(found):
-                polls += 1
-                await clock.sleep(self._api.config.schedule.pause(polls))
-                found = await self._api.fetch(Coverage, request)
-        if _is_complete(found):
-            return found
-        raise WaitTimeout(f"the coverage is {found.status or 'not known'} after {timeout:g} s")
-
-    def item_types(self) -> Paginator[ItemType]:
-        """List the types of items, such as PSScene.
-
-        ``await planet.data.item_types().collect()`` returns them as a list.
-        """
-        first = self._api.request("GET", f"{_DATA}/item-types", "data.item_types")
-        return self._api.paginate(ItemType, first, ITEM_TYPES_PAGES)
-
-    def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
-        """List the types of assets: all, or those that items of one type can have."""
-        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
-        first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
-        return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
-
-    # --- Assets
 
     async def activate(self, asset: Asset | Mapping[str, Any]) -> Asset:
         """Have the file of an asset prepared, and return the asset as it stands: activating, or active.
@@ -417,6 +355,64 @@ class Data:
             AssetNotDownloadable: it is not active, or the permission is missing.
         """
         return open_asset(self._api, _asset(asset))
+
+    async def coverage(
+        self,
+        item: ItemLike,
+        geometry: object,
+        *,
+        band: str | None = None,
+        mode: str | None = None,
+        timeout: float | None = _COVERAGE_LIMIT,
+    ) -> Coverage:
+        """Return how much of an area is clear in an item, waiting until the API has computed it.
+
+            coverage = await planet.data.coverage(item, field_7)
+            print(coverage.clear_percent)
+
+        Args:
+            item: The item.
+            geometry: The area: as for `search`, but for lists.
+            band: A band of the usable data mask, such as cloud or snow, instead of what is clear.
+            mode: UDM2, the API's default, or estimate.
+            timeout: How long to wait.
+
+        Raises:
+            WaitTimeout: it was not computed in time.
+        """
+        timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
+        request = self._api.request(
+            "POST",
+            f"{_item_path(item)}/coverage",
+            "data.coverage",
+            params=params(mode=mode, band=band),
+            body=body,
+            repeatable=True,
+        )
+        clock, polls = self._api.clock, 0
+        found = await self._api.fetch(Coverage, request)
+        with clock.move_on_after(inf if timeout is None else timeout):
+            while not _is_complete(found):
+                polls += 1
+                await clock.sleep(self._api.config.schedule.pause(polls))
+                found = await self._api.fetch(Coverage, request)
+        if _is_complete(found):
+            return found
+        raise WaitTimeout(f"the coverage is {found.status or 'not known'} after {timeout:g} s")
+
+    def item_types(self) -> Paginator[ItemType]:
+        """List the types of items, such as PSScene.
+
+        ``await planet.data.item_types().collect()`` returns them as a list.
+        """
+        first = self._api.request("GET", f"{_DATA}/item-types", "data.item_types")
+        return self._api.paginate(ItemType, first, ITEM_TYPES_PAGES)
+
+    def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
+        """List the types of assets: all, or those that items of one type can have."""
+        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
+        first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
+        return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
 
     async def _activated(self, asset: Asset, *, timeout: float | None) -> Asset:
         """Return the asset once it is active, which it may be already."""
