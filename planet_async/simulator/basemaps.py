@@ -12,10 +12,11 @@ from uuid import NAMESPACE_URL, uuid5
 from attrs import frozen
 
 from planet_async.simulator.context import Context, after, parse
-from planet_async.simulator.data import DATA, Cursor
+from planet_async.simulator.data import DATA
 from planet_async.simulator.files import File, Folder, raster
-from planet_async.simulator.geometry import Box, Footprint, Shape, check, intersects, read
+from planet_async.simulator.geometry import Box, Footprint, Shape, check, intersects, polygon_of, read
 from planet_async.simulator.http import (
+    Json,
     Refused,
     Route,
     ServerRequest,
@@ -25,7 +26,8 @@ from planet_async.simulator.http import (
     json_response,
     message,
 )
-from planet_async.simulator.scenes import Json, scenes
+from planet_async.simulator.lists import Cursor
+from planet_async.simulator.scenes import scenes
 
 BASEMAPS = "/basemaps/v1"
 
@@ -320,7 +322,7 @@ class BasemapsApi:
         """Return the scenes of the time of the mosaic that meet the quad; neighbours share some."""
         mosaic = self._mosaic(mosaic_id)
         box = mosaic.box_of(*self._quad(mosaic, quad_id))
-        shape = read({"type": "Polygon", "coordinates": [Footprint.of_box(box).ring]})
+        shape = read(polygon_of(box))
         first, last = (parse(f"{day}T00:00:00Z") for day in (mosaic.first, mosaic.last))
         url = f"{self._context.base_url}{DATA}/item-types/PSScene/items"
         found = [
