@@ -14,7 +14,7 @@ import msgspec
 from attrs import define, field, frozen, validators
 
 from planet_async.simulator.context import Context, after, six_digits
-from planet_async.simulator.files import File, Folder, raster
+from planet_async.simulator.files import File, Folder, Storage, raster
 from planet_async.simulator.http import (
     Content,
     Json,
@@ -22,6 +22,7 @@ from planet_async.simulator.http import (
     Route,
     ServerRequest,
     ServerResponse,
+    attachment,
     field_errors,
     json_object,
     json_response,
@@ -109,14 +110,14 @@ class DataApi:
         plan: Plan,
         days: int,
         file_bytes: int,
-        address_of: Callable[[str, str, int], str],
+        storage: Storage,
         areas_of: Callable[[str], Sequence[Json] | None],
     ) -> None:
         self._context = context
         self._plan = plan
         self._days = days
         self._file_bytes = file_bytes
-        self._address_of = address_of
+        self._storage = storage
         self._areas_of = areas_of
         self._searches: dict[str, _Search] = {}
         self._activated: dict[tuple[str, str, str], tuple[int, AssetPlan]] = {}
@@ -354,14 +355,12 @@ class DataApi:
             return message(404, "No such download")
         if signature != self._context.sign(claim, expires):
             return message(404, "No such download")
-        now = self._context.now()
-        if expires <= now:
+        if expires <= self._context.now():
             return message(401, "The download link has expired")
         if self._plan_of(item_id, name).over_quota:
             return _over_quota()
         file = self._file(self._scene(item_type, item_id), name)
-        until = after(now, self._context.link_seconds)
-        return ServerResponse(302, {"location": self._address_of(f"{item_type}.{item_id}", file.path, until)})
+        return self._storage.redirect(f"{item_type}.{item_id}", file.path)
 
     def thumbnail(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
         self._scene(item_type, item_id)
@@ -475,14 +474,13 @@ class DataApi:
     def _file(self, scene: Scene, asset: str) -> File:
         ending, media_type = _ENDINGS.get(asset.rpartition("_")[2], (".tif", "image/tiff"))
         name = f"{scene.id}_{asset}{ending}"
-        disposition = {"content-disposition": f'attachment; filename="{name}"'}
 
         def make() -> Content:
             if ending in {".tif", ".h5"}:
                 return raster(name, self._file_bytes)
             return Content(f"{asset} of {scene.id}\n".encode())
 
-        return File(name, media_type, make, headers=disposition)
+        return File(name, media_type, make, headers=attachment(name))
 
 
 def _object(request: ServerRequest) -> Json:

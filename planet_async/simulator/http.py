@@ -204,6 +204,11 @@ def whole_param(
     return int(text)
 
 
+def attachment(name: str) -> dict[str, str]:
+    """Return the header that says what to call a file."""
+    return {"content-disposition": f'attachment; filename="{name}"'}
+
+
 def spec_of(name: str, version: str, routes: Iterable["Route"]) -> ServerResponse:
     """Describe an API in the form of OpenAPI: the paths only."""
     paths: dict[str, dict[str, object]] = {}
