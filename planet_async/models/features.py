@@ -44,8 +44,7 @@ class FeatureCollection(Resource):
     @property
     def ref(self) -> str:
         """The reference, such as ``"pl:features/my/fields-Kr7"``."""
-        found = self.raw.get("pl:ref")
-        return found if isinstance(found, str) and found else f"{REFERENCE}my/{self.id}"
+        return self._text("pl:ref") or f"{REFERENCE}my/{self.id}"
 
     @property
     def permissions(self) -> Mapping[str, Any]:
