@@ -170,7 +170,7 @@ def _kinds(declared: type) -> Mapping[str, object]:
 
 
 def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mapping[str, Any]) -> Params:
-    """Return the parameters of a list of the Tasking API, which has more filters than are declared here.
+    """Return the parameters of a list of Tasking or Quota, which has more filters than are declared here.
 
     What an undeclared one of `filters` means shows in its name and value.
     """
@@ -178,7 +178,7 @@ def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mappin
         raise InvalidRequest(f"filters must be a mapping, not {type_name(filters)}")
     known, other = dict(named), list[tuple[str, str]]()
     for name, value in filters.items():
-        if named.get(name) is not None or name in _NO_FILTERS:
+        if named.get(name) is not None or name in _NOT_FILTERS:
             raise InvalidRequest(f"filters: {name} is a parameter of its own, or is given twice")
         if name in _kinds(declared) and value is not None:
             known[name] = value
@@ -187,7 +187,7 @@ def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mappin
     return (*filter_params(declared, known), *other)
 
 
-_NO_FILTERS = ("limit", "offset", "ordering")
+_NOT_FILTERS = ("limit", "offset", "ordering", "sort")
 
 
 def _undeclared(name: str, value: Any) -> str:

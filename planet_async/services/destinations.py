@@ -82,9 +82,9 @@ class Destinations:
         """
         body = checked_body(DestinationRequest, request)
         del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
-        asked = msgspec.json.decode(body)
-        wanted = to_json({**asked, "name": name_of(asked)})
-        del asked
+        requested = msgspec.json.decode(body)
+        wanted = to_json({**requested, "name": name_of(requested)})
+        del requested
         post = self._api.request("POST", _DESTINATIONS, "destinations.create", body=body)
         return await self._creating.create(wanted, partial(self._api.fetch, CloudDestination, post))
 
