@@ -85,7 +85,7 @@ _LIMIT = 1800.0  # seconds: an activation that fails is not reported; it stays `
 _COVERAGE_LIMIT = 300.0  # seconds
 _POLL_SPACING = 0.33  # seconds: waiting takes a third of the documented rate
 # From one poll of an item's assets to the next, in shares of `Config.schedule`; they double in between.
-_FIRST, _FACTOR, _LONGEST = 3.0, 2.0, 14 / 30
+_FIRST, _FACTOR, _LONGEST = 3.0, 2.0, 13.5 / 30
 _INACTIVE_TWICE = 2
 _ACCEPTED = 202
 
