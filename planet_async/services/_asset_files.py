@@ -119,7 +119,7 @@ def link(api: Api, asset: Asset) -> Request:
 
 
 def file_name(asset: Asset, response: Response) -> str:
-    """Return the name that the server gives the file, or the end of its address, or else one of our own."""
+    """Return the file name of the response's headers, or of its address, or else one of our own."""
     path = urlsplit(response.url).path
     of_address = unquote(path.rpartition("/")[2])
     return (

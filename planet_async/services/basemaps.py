@@ -171,7 +171,7 @@ class Basemaps:
         return await self._api.call(Quad, "GET", url, "basemaps.get_quad")
 
     def contributions(self, quad: Quad) -> Paginator[Contribution]:
-        """List the scenes that a quad is made of; those of its neighbours are partly the same."""
+        """List the scenes that a quad is made of; neighbouring quads have some in common."""
         if not isinstance(quad, Quad):
             raise InvalidRequest(
                 f"expected a Quad, as `quads` and `get_quad` return it, not {type_name(quad)}"

@@ -236,7 +236,7 @@ class Data:
     async def wait(self, asset: Asset | Mapping[str, Any], *, timeout: float | None = _LIMIT) -> Asset:
         """Wait until an asset is active, and return it with its `location`.
 
-        It has to be activated first.  One request answers for all assets of an item that are waited for.
+        It has to be activated first.  One request serves all waits for assets of the same item.
 
         Args:
             asset: The asset, best as `activate` returned it.
@@ -309,7 +309,7 @@ class Data:
             progress: Called with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files of which the API gives no MD5.
+            The paths, a list.  Its `unverified` names the files for which the API has no MD5.
 
         Raises:
             AssetNotDownloadable: an asset is not published, or the permission to download it is missing.
@@ -566,7 +566,7 @@ class Searches:
     def run(
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None
     ) -> SearchResults:
-        """Find the items of a search; the arguments are those of `Data.search`."""
+        """Find the items of a saved search; `sort` and `page_size` are those of `Data.search`."""
         query = _paging_params(sort, _SEARCH_SORTS, page_size)
         return SearchResults(
             self._api,
