@@ -295,7 +295,7 @@ class BasemapsApi:
             west, south, east, north = map(float, request.param("bbox").split(","))
             check(west <= east and south <= north, "not a box")
         except ValueError:
-            raise Refused(field_errors({"bbox": ["bbox must be lx,ly,ux,uy"]}, "Invalid request")) from None
+            raise Refused(field_errors({"bbox": ["bbox must be lx,ly,ux,uy"]})) from None
         found = _Quads.of_box(mosaic, (west, south, east, north))
         return self._page_of_quads(request, mosaic, found, cursor)
 
@@ -309,7 +309,7 @@ class BasemapsApi:
             check(bool(shape.polygons), f"{area['type']} is not one of Polygon, MultiPolygon")
             check(len([*shape.vertices()]) <= _MAX_VERTICES, f"more than {_MAX_VERTICES} vertices")
         except ValueError as error:
-            raise Refused(field_errors({"geometry": [str(error)]}, "Invalid request")) from None
+            raise Refused(field_errors({"geometry": [str(error)]})) from None
         key = str(uuid5(NAMESPACE_URL, repr(area)))
         self._areas[key] = shape
         return self._page_of_quads(request, mosaic, self._in_area(mosaic, key), cursor, key)
@@ -457,9 +457,7 @@ def _moment(text: str, name: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise Refused(
-            field_errors({name: [f"{text!r} is not a date or a time"]}, "Invalid request")
-        ) from None
+        raise Refused(field_errors({name: [f"{text!r} is not a date or a time"]})) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

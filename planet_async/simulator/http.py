@@ -164,16 +164,16 @@ def message(status: int, text: str) -> ServerResponse:
     return json_response({"message": text}, status)
 
 
-def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> ServerResponse:
+def field_errors(errors: Mapping[str, Iterable[str]], general: str = "Invalid request") -> ServerResponse:
     """Return the long form of an error, by field: 400 [H]."""
     by_field = {name: [{"message": text} for text in texts] for name, texts in errors.items()}
     return json_response({"field": by_field, "general": [{"message": general}]}, 400)
 
 
-def refuse(problems: Mapping[str, Iterable[str]], general: str = "Invalid request") -> None:
+def refuse(problems: Mapping[str, Iterable[str]]) -> None:
     """Raise Refused where fields have problems."""
     if problems:
-        raise Refused(field_errors(problems, general))
+        raise Refused(field_errors(problems))
 
 
 def decode_json(request: ServerRequest) -> Any:
