@@ -74,6 +74,8 @@ from planet_async.models.basemaps import Series as Series
 from planet_async.models.bulk import BulkFailure as BulkFailure
 from planet_async.models.bulk import BulkResult as BulkResult
 from planet_async.models.bulk import FailureReason as FailureReason
+from planet_async.models.codec import NonEmpty as NonEmpty
+from planet_async.models.codec import Timestamp as Timestamp
 from planet_async.models.data import Asset as Asset
 from planet_async.models.data import AssetStatus as AssetStatus
 from planet_async.models.data import AssetType as AssetType
@@ -93,6 +95,7 @@ from planet_async.models.data_filter import DateRange as DateRange
 from planet_async.models.data_filter import DateRangeFilter as DateRangeFilter
 from planet_async.models.data_filter import Filter as Filter
 from planet_async.models.data_filter import GeometryFilter as GeometryFilter
+from planet_async.models.data_filter import Instant as Instant
 from planet_async.models.data_filter import NotFilter as NotFilter
 from planet_async.models.data_filter import NumberInFilter as NumberInFilter
 from planet_async.models.data_filter import NumberProperty as NumberProperty

@@ -4,6 +4,8 @@ import ast
 import inspect
 import subprocess
 import sys
+import textwrap
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -106,3 +108,36 @@ def test_fields_of_records_have_public_types() -> None:
                 for cls in _classes(field.type):
                     is_ours = cls.__module__.startswith("planet_async") and not field.name.startswith("_")
                     assert not is_ours or id(cls) in public, f"{name}.{field.name} is a {cls.__qualname__}"
+
+
+def _annotations(cls: type) -> Iterator[ast.expr]:
+    """Yield the annotations of the public fields and methods of a class."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(definition, ast.ClassDef)
+    for node in definition.body:
+        if isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
+            yield node.annotation
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            arguments = node.args
+            every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.kwarg)
+            yield from (each.annotation for each in every if each and each.annotation)
+            yield from [node.returns] if node.returns else []
+
+
+def test_annotations_use_exported_aliases_only() -> None:
+    """Editors and `help` show an alias by its name: it is a public one, or the type is spelled out."""
+    for name, thing in PUBLIC.items():
+        if not inspect.isclass(thing) or not thing.__module__.startswith("planet_async"):
+            continue
+        names = vars(sys.modules[thing.__module__])
+        used = {
+            node.id
+            for annotation in _annotations(thing)
+            for node in ast.walk(annotation)
+            if isinstance(node, ast.Name)
+        }
+        for alias in used & names.keys():
+            value = names[alias]
+            is_plain = inspect.isclass(value) or isinstance(value, TypeVar | ModuleType)
+            if not is_plain and value is not getattr(typing, alias, None):
+                assert alias in PUBLIC, f"{name} uses the alias {alias}"

@@ -197,7 +197,7 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Order, subscribe, task and download from Planet's APIs.
+    """Find, order, subscribe, task and download from Planet's APIs.
 
     Prints tables on a terminal, else JSON. Errors and progress go to standard error.
 

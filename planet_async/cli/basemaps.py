@@ -7,7 +7,16 @@ import typer
 
 from planet_async import Contribution, Mosaic, Planet, Quad, Series
 from planet_async.cli.input import read_geometry
-from planet_async.cli.options import Geometry, Limit, NameContains, Overwrite, PageSize, time_option
+from planet_async.cli.options import (
+    Folder,
+    Geometry,
+    Limit,
+    NameContains,
+    Overwrite,
+    PageSize,
+    option,
+    time_option,
+)
 from planet_async.cli.output import Json, ProgressDisplay, View, print_json, stdout, wants_json
 from planet_async.cli.runner import Command, named, print_list, print_paths, show_list, show_one, with_planet
 
@@ -59,22 +68,20 @@ CONTRIBUTIONS = View[Contribution]("scenes", columns={"type": "item_type", "id":
 
 MosaicName = Annotated[str, typer.Argument(metavar="MOSAIC", help="The name or the id of a mosaic.")]
 SeriesName = Annotated[str, typer.Argument(metavar="SERIES", help="The name or the id of a series.")]
-Interval = Annotated[str | None, typer.Option(metavar="INTERVAL", help="With this interval: '1 mon'.")]
+Interval = Annotated[str | None, option("INTERVAL", "With this interval: '1 mon'.")]
 AcquiredAfter = Annotated[
     str | None, time_option("With images from after this time.", "--acquired-gt", "--acquired_gt")
 ]
 AcquiredBefore = Annotated[
     str | None, time_option("With images from before this time.", "--acquired-lt", "--acquired_lt")
 ]
-Box = Annotated[
-    str | None, typer.Option("--bbox", metavar="W,S,E,N", help="The area: degrees of longitude and latitude.")
-]
+Box = Annotated[str | None, option("W,S,E,N", "The area: degrees of longitude and latitude.", "--bbox")]
 
 
 def list_(
     context: typer.Context,
     *,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")] = None,
+    name: Annotated[str | None, option("NAME", "With exactly this name.")] = None,
     name_contains: NameContains = None,
     interval: Interval = None,
     acquired_gt: AcquiredAfter = None,
@@ -182,16 +189,13 @@ def download(
     *,
     bbox: Box = None,
     geometry: Geometry = None,
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to", metavar="DIR", file_okay=False, help="The folder; by default named as the mosaic."
-        ),
-    ] = None,
+    to: Folder = Path(),
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Download the quads of a mosaic in an area; those that are there are not requested again.
+
+    By default they go into a folder of this one, which has the id of the mosaic.
 
     [dim]planet-async basemaps download global_monthly_2026_01_mosaic --bbox 7,46.5,7.5,47 --to quads[/]
     """
@@ -199,11 +203,10 @@ def download(
 
     async def work(planet: Planet) -> bool:
         found = await planet.basemaps.get(mosaic)
-        folder = Path(found.name) if to is None else to
         with ProgressDisplay() as display:
             downloading = display.step("Downloading", 1)
             paths = await planet.basemaps.download(
-                planet.basemaps.quads(found, **area), folder, overwrite=overwrite, progress=display.receive
+                planet.basemaps.quads(found, **area), to, overwrite=overwrite, progress=display.receive
             )
             downloading.advance(display.received)
         print_paths({"mosaic": found.name}, paths, json)
@@ -218,7 +221,7 @@ def download(
 def list_series(
     context: typer.Context,
     *,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")] = None,
+    name: Annotated[str | None, option("NAME", "With exactly this name.")] = None,
     name_contains: NameContains = None,
     interval: Interval = None,
     acquired_gt: AcquiredAfter = None,

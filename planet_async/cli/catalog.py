@@ -6,8 +6,7 @@ They are those of the catalog of 12 August 2024: https://api.planet.com/compute/
 from collections.abc import Iterable
 from typing import Annotated
 
-import typer
-
+from planet_async.cli.options import option
 from planet_async.cli.output import Json, print_json, stdout, wants_json
 
 _SKYSAT = ("SkySatCollect", "SkySatScene")
@@ -71,8 +70,7 @@ def _completed(incomplete: str, words: Iterable[str]) -> list[str]:
 
 def bundles(
     item_type: Annotated[
-        str | None,
-        typer.Option(metavar="TYPE", autocompletion=complete_item_type, help="Those of this item type."),
+        str | None, option("TYPE", "Those of this item type.", complete=complete_item_type)
     ] = None,
     json: Json = False,
 ) -> None:

@@ -41,6 +41,7 @@ from planet_async.cli.options import (
     Overwrite,
     Timeout,
     geometry_option,
+    option,
 )
 from planet_async.cli.output import (
     Json,
@@ -134,32 +135,23 @@ ItemId = Annotated[str, typer.Argument(metavar="ITEM_ID", help="The id of an ite
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a search.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "CONDITION",
+        "cloud_cover<0.1, acquired>=2026-01-01, instrument=PSB.SD,PS2.SD, ... Repeatable, to hold all.",
         "--where",
-        metavar="CONDITION",
-        help="cloud_cover<0.1, acquired>=2026-01-01, instrument=PSB.SD,PS2.SD, ... Repeatable, to hold all.",
     ),
 ]
 ChangedSince = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--update", metavar="FIELD>=TIME", help="Where the field has changed since then. Repeatable."
-    ),
+    list[str] | None, option("FIELD>=TIME", "Where the field has changed since then. Repeatable.", "--update")
 ]
 AssetTypes = Annotated[
-    list[str] | None,
-    typer.Option("--asset", metavar="TYPES", help="With one of these assets, a comma list. Repeatable."),
+    list[str] | None, option("TYPES", "With one of these assets, a comma list. Repeatable.", "--asset")
 ]
 Permission = Annotated[bool, typer.Option("--permission", help="That you may download.")]
 StandardQuality = Annotated[bool, typer.Option("--std-quality", help="Of standard quality.")]
-JsonFilter = Annotated[
-    str | None, typer.Option("--filter", metavar="JSON", help=f"As `data filter` prints it. {SOURCE}")
-]
+JsonFilter = Annotated[str | None, option("JSON", f"As `data filter` prints it. {SOURCE}", "--filter")]
 Relation = Annotated[
-    str | None,
-    typer.Option(
-        "--geom-relation", metavar="WORD", help="intersects (the default), contains, within or disjoint."
-    ),
+    str | None, option("WORD", "intersects (the default), contains, within or disjoint.", "--geom-relation")
 ]
 Items = Annotated[
     list[str],
@@ -169,21 +161,14 @@ Items = Annotated[
     ),
 ]
 TypeOfItems = Annotated[
-    str | None,
-    typer.Option(
-        "--item-type", metavar="TYPE", autocompletion=complete_item_type, help="The type of the ids."
-    ),
+    str | None, option("TYPE", "The type of the ids.", "--item-type", complete=complete_item_type)
 ]
-ChosenAssets = Annotated[
-    list[str],
-    typer.Option("--asset", metavar="TYPES", help="ortho_visual, or a comma list. Repeatable."),
-]
+ChosenAssets = Annotated[list[str], option("TYPES", "ortho_visual, or a comma list. Repeatable.", "--asset")]
 DailyEmail = Annotated[
     bool, typer.Option("--daily-email", help="Have Planet mail each day what it has newly found.")
 ]
 Sort = Annotated[
-    str | None,
-    typer.Option(metavar="SORT", help="'acquired asc', 'acquired desc', 'published asc', 'published desc'."),
+    str | None, option("SORT", "'acquired asc', 'acquired desc', 'published asc', 'published desc'.")
 ]
 _LIMIT = 1800.0  # seconds: an activation that fails is not reported
 _CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(.+?)\s*", re.DOTALL)
@@ -297,7 +282,7 @@ def search(
     permission: Permission = False,
     std_quality: StandardQuality = False,
     source: JsonFilter = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="A name for the search.")] = None,
+    name: Annotated[str | None, option("NAME", "A name for the search.")] = None,
     sort: Sort = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
@@ -327,7 +312,7 @@ def stats(
     context: typer.Context,
     item_types: ItemTypes,
     *,
-    interval: Annotated[str, typer.Option(metavar="WORD", help="hour, day, week, month or year.")] = "month",
+    interval: Annotated[str, option("WORD", "hour, day, week, month or year.")] = "month",
     geometry: Geometry = None,
     conditions: Where = None,
     changes: ChangedSince = None,
@@ -335,9 +320,7 @@ def stats(
     permission: Permission = False,
     std_quality: StandardQuality = False,
     source: JsonFilter = None,
-    utc_offset: Annotated[
-        str | None, typer.Option(metavar="OFFSET", help="Where days begin: +1h, +01:00.")
-    ] = None,
+    utc_offset: Annotated[str | None, option("OFFSET", "Where days begin: +1h, +01:00.")] = None,
     json: Json = False,
 ) -> None:
     """Count the items that a search would find, by the time at which they were acquired.
@@ -527,8 +510,8 @@ def coverage(
     item_id: ItemId,
     *,
     geometry: Annotated[str, geometry_option],
-    mode: Annotated[str | None, typer.Option(metavar="MODE", help="UDM2 or estimate.")] = None,
-    band: Annotated[str | None, typer.Option(metavar="BAND", help="Of the UDM2: snow, cloud, ...")] = None,
+    mode: Annotated[str | None, option("MODE", "UDM2 or estimate.")] = None,
+    band: Annotated[str | None, option("BAND", "Of the UDM2: snow, cloud, ...")] = None,
     json: Json = False,
 ) -> None:
     """Show how much of an area is clear in an item.
@@ -556,9 +539,7 @@ def item_types(context: typer.Context, limit: Limit = None, json: Json = False) 
 
 def asset_types(
     context: typer.Context,
-    item_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", autocompletion=complete_item_type, help="Of such items.")
-    ] = None,
+    item_type: Annotated[str | None, option("TYPE", "Of such items.", complete=complete_item_type)] = None,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
@@ -586,7 +567,7 @@ def create_search(
     context: typer.Context,
     item_types: ItemTypes,
     *,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The name of the search.")],
+    name: Annotated[str, option("NAME", "The name of the search.")],
     source: JsonFilter = None,
     geometry: Geometry = None,
     daily_email: DailyEmail = False,
@@ -606,7 +587,7 @@ def update_search(
     search_id: SearchId,
     item_types: ItemTypes,
     *,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The name of the search.")],
+    name: Annotated[str, option("NAME", "The name of the search.")],
     source: JsonFilter = None,
     geometry: Geometry = None,
     daily_email: DailyEmail = False,
@@ -644,8 +625,8 @@ def get_search(context: typer.Context, search_id: SearchId, json: Json = False) 
 def list_searches(
     context: typer.Context,
     *,
-    search_type: Annotated[str, typer.Option(metavar="TYPE", help="saved, quick or any.")] = "saved",
-    sort: Annotated[str | None, typer.Option(metavar="SORT", help="'created desc' or 'created asc'.")] = None,
+    search_type: Annotated[str, option("TYPE", "saved, quick or any.")] = "saved",
+    sort: Annotated[str | None, option("SORT", "'created desc' or 'created asc'.")] = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
     json: Json = False,
@@ -694,8 +675,7 @@ def run_search(
 
 
 COMMANDS = named(
-    *(filter_, search, stats, get, assets, activate, wait, download, coverage),
-    *(item_types, asset_types),
+    filter_, search, stats, get, assets, activate, wait, download, coverage, item_types, asset_types
 )
 SEARCH_COMMANDS: dict[str, Command] = {
     "create": create_search,

@@ -34,6 +34,7 @@ from planet_async import (
     where,
 )
 from planet_async.cli.input import InputRequest, read_requests
+from planet_async.cli.options import option
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
     Json,
@@ -67,8 +68,7 @@ _VERIFIED_AT_ONCE = 2
 
 def demo(
     to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="DIR", help="Keep the files here, not in a temporary folder."),
+        Path | None, option("DIR", "Keep the files here, not in a temporary folder.", "--to")
     ] = None,
     orders: Annotated[
         int,

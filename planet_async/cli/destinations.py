@@ -6,7 +6,7 @@ import typer
 
 from planet_async import CloudDestination, DestinationRequest
 from planet_async.cli.input import read_request
-from planet_async.cli.options import SOURCE, Limit, Requests
+from planet_async.cli.options import SOURCE, Limit, Requests, option
 from planet_async.cli.output import Json, View
 from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
 
@@ -104,10 +104,8 @@ def update(
     context: typer.Context,
     destination: DestinationId,
     *,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="The new name.")] = None,
-    parameters: Annotated[
-        str | None, typer.Option(metavar="JSON", help=f"All the credentials anew. {SOURCE}")
-    ] = None,
+    name: Annotated[str | None, option("NAME", "The new name.")] = None,
+    parameters: Annotated[str | None, option("JSON", f"All the credentials anew. {SOURCE}")] = None,
     json: Json = False,
 ) -> None:
     """Change the name or the credentials of a destination.
@@ -163,7 +161,4 @@ def unset_default(context: typer.Context) -> None:
     run_only(context, lambda planet: planet.destinations.unset_default())
 
 
-COMMANDS = named(
-    *(create, get, list_, update, archive, unarchive),
-    *(get_default, set_default, unset_default),
-)
+COMMANDS = named(create, get, list_, update, archive, unarchive, get_default, set_default, unset_default)

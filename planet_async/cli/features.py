@@ -6,7 +6,7 @@ import typer
 
 from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
 from planet_async.cli.input import read_request, read_requests
-from planet_async.cli.options import REQUESTS, Limit, PageSize
+from planet_async.cli.options import REQUESTS, Limit, PageSize, option
 from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, wants_json
 from planet_async.cli.runner import Command, run_only, show_list, show_one, with_planet
 
@@ -55,16 +55,10 @@ FeatureId = Annotated[
     str | None,
     typer.Argument(metavar="FEATURE", help="The id of a feature, if the reference before is none of one."),
 ]
-Title = Annotated[str, typer.Option("--title", "-t", metavar="TEXT", help="The title.")]
-Description = Annotated[
-    str | None, typer.Option("--description", "--desc", "-d", metavar="TEXT", help="What is in it.")
-]
-TitleProperty = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The property of features that is their title.")
-]
-DescriptionProperty = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The property of features that describes them.")
-]
+Title = Annotated[str, option("TEXT", "The title.", "--title", "-t")]
+Description = Annotated[str | None, option("TEXT", "What is in it.", "--description", "--desc", "-d")]
+TitleProperty = Annotated[str | None, option("NAME", "The property of features that is their title.")]
+DescriptionProperty = Annotated[str | None, option("NAME", "The property of features that describes them.")]
 FeatureFiles = Annotated[
     list[str], typer.Argument(metavar="GEOJSON", help=REQUESTS.replace("JSON", "GeoJSON", 1))
 ]
@@ -107,16 +101,10 @@ def get(context: typer.Context, collection: Collection, json: Json = False) -> N
 def list_(
     context: typer.Context,
     *,
-    title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="With this title; ~TEXT is contained in it.")
-    ] = None,
-    description: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="With this description; ~TEXT as for --title.")
-    ] = None,
-    hashid: Annotated[str | None, typer.Option(metavar="HASH", help="With this hash in the id.")] = None,
-    sort: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="created_date or title; -FIELD reverses.")
-    ] = None,
+    title: Annotated[str | None, option("TEXT", "With this title; ~TEXT is contained in it.")] = None,
+    description: Annotated[str | None, option("TEXT", "With this description; ~TEXT as for --title.")] = None,
+    hashid: Annotated[str | None, option("HASH", "With this hash in the id.")] = None,
+    sort: Annotated[str | None, option("FIELD", "created_date or title; -FIELD reverses.")] = None,
     limit: Limit = None,
     page_size: PageSize = 500,
     json: Json = False,
@@ -180,9 +168,7 @@ def add(
     collection: Collection,
     files: FeatureFiles,
     *,
-    property_id: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The property that is the id of each feature.")
-    ] = None,
+    property_id: Annotated[str | None, option("NAME", "The property that is the id of each feature.")] = None,
     json: Json = False,
 ) -> None:
     """Add features to a collection, and print their references.

@@ -198,10 +198,10 @@ def _requests_in(
 
 
 def _read(source: str, where: str) -> bytes:
+    if source == STDIN and sys.stdin is not None and sys.stdin.closed:
+        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
     try:
         return _read_stdin() if source == STDIN else Path(source).read_bytes()
-    except InvalidRequest:
-        raise
     except OSError as error:
         raise _wrong(where, f"cannot be read: {error.strerror or error}") from None
     except ValueError:
@@ -211,9 +211,7 @@ def _read(source: str, where: str) -> bytes:
 def _read_stdin() -> bytes:
     if sys.stdin is None:
         return b""
-    if sys.stdin.closed:
-        raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
-    with sys.stdin as stdin:
+    with sys.stdin as stdin:  # which closes it: it can be read only once
         return stdin.buffer.read()
 
 

@@ -1,7 +1,7 @@
 """Options and arguments that several commands have."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +10,14 @@ import typer
 from planet_async.models.base import OpenEnum
 
 
+def option(metavar: str, text: str, *names: str, complete: Callable[[str], list[str]] | None = None) -> Any:
+    """Make an option with a value: how that is called, and what the option is for."""
+    return typer.Option(*names, metavar=metavar, help=text, autocompletion=complete)
+
+
 def time_option(text: str, *names: str) -> Any:
     """Make the option of a filter by time."""
-    return typer.Option(*names, metavar="TIME", help=text)
+    return option("TIME", text, *names)
 
 
 def words_option(text: str, words: type[OpenEnum]) -> Any:
@@ -37,40 +42,28 @@ def parse_filters(values: Sequence[str] | None) -> dict[str, object]:
 
 Filters = Annotated[
     list[str] | None,
-    typer.Option(
-        "--filter", metavar="NAME=VALUE", help="Any other filter of the API: product=...  Repeatable."
-    ),
+    option("NAME=VALUE", "Any other filter of the API: product=...  Repeatable.", "--filter"),
 ]
 INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="With exactly this name.")]
-NameContains = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text in the name.")]
+Name = Annotated[str | None, option("NAME", "With exactly this name.")]
+NameContains = Annotated[str | None, option("TEXT", "With this text in the name.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most N.")]
 _page_size = typer.Option(min=1, metavar="N", help="Fetch so many with each request.")
 PageSize = Annotated[int, _page_size]
 AnyPageSize = Annotated[int | None, _page_size]  # by default what the API chooses
-UserId = Annotated[
-    str | None, typer.Option(metavar="ID", help="Of this user, or of all (for administrators).")
-]
-DestinationRef = Annotated[
-    str | None, typer.Option(metavar="REF", help="Delivered to this destination: pl:destinations/...")
-]
+UserId = Annotated[str | None, option("ID", "Of this user, or of all (for administrators).")]
+DestinationRef = Annotated[str | None, option("REF", "Delivered to this destination: pl:destinations/...")]
 Hosting = Annotated[bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")]
-Host = Annotated[
-    str | None, typer.Option("--hosting", metavar="HOST", help="Have it hosted by Planet: sentinel_hub.")
-]
-CollectionId = Annotated[
-    str | None, typer.Option(metavar="ID", help="Host in this collection instead of a new one.")
-]
+Host = Annotated[str | None, option("HOST", "Have it hosted by Planet: sentinel_hub.", "--hosting")]
+CollectionId = Annotated[str | None, option("ID", "Host in this collection instead of a new one.")]
 CreateConfiguration = Annotated[
     bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
 ]
 SortBy = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FIELD", help="Sort by this field; 'FIELD DESC' reverses. Repeatable."),
+    list[str] | None, option("FIELD", "Sort by this field; 'FIELD DESC' reverses. Repeatable.")
 ]
 Timeout = Annotated[
-    float | None,
-    typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once."),
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
 Folder = Annotated[
@@ -81,11 +74,11 @@ Folder = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
 
-geometry_option = typer.Option(
+geometry_option = option(
+    "GEOJSON",
+    "The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
     "--geometry",
     "--geom",
-    metavar="GEOJSON",
-    help="The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
 )
 Geometry = Annotated[str | None, geometry_option]
 SOURCE = "A JSON file, JSON, or - for standard input."

@@ -57,6 +57,7 @@ from planet_async.cli.options import (
     Timeout,
     UserId,
     Yes,
+    option,
     time_option,
     words_option,
 )
@@ -178,44 +179,28 @@ def request(
         ),
     ],
     *,
-    bundle: Annotated[
-        str,
-        typer.Option(
-            metavar="BUNDLE", autocompletion=complete_bundle, help="What is delivered of each item."
-        ),
-    ],
+    bundle: Annotated[str, option("BUNDLE", "What is delivered of each item.", complete=complete_bundle)],
     item_type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TYPE", autocompletion=complete_item_type, help="The type of the ids: PSScene, ..."
-        ),
+        str | None, option("TYPE", "The type of the ids: PSScene, ...", complete=complete_item_type)
     ] = None,
     fallback_bundle: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="BUNDLE", autocompletion=complete_bundle, help="Where an item lacks it. Repeatable."
-        ),
+        list[str] | None, option("BUNDLE", "Where an item lacks it. Repeatable.", complete=complete_bundle)
     ] = None,
     name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The name; several orders get their type and a hash behind it."),
+        str | None, option("NAME", "The name; several orders get their type and a hash behind it.")
     ] = None,
-    clip: Annotated[
-        str | None, typer.Option(metavar="GEOJSON", help="Clip to this area: as --geometry elsewhere.")
-    ] = None,
-    tools: Annotated[str | None, typer.Option(metavar="JSON", help=f"The tools. {SOURCE}")] = None,
+    clip: Annotated[str | None, option("GEOJSON", "Clip to this area: as --geometry elsewhere.")] = None,
+    tools: Annotated[str | None, option("JSON", f"The tools. {SOURCE}")] = None,
     email: Annotated[bool, typer.Option("--email", help="Have Planet send an e-mail at the end.")] = False,
-    archive_type: Annotated[
-        str | None, typer.Option(metavar="zip", help="Have the files of each item zipped.")
-    ] = None,
+    archive_type: Annotated[str | None, option("zip", "Have the files of each item zipped.")] = None,
     archive_filename: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With {{name}} and {{order_id}}, which are replaced.")
+        str | None, option("NAME", "With {{name}} and {{order_id}}, which are replaced.")
     ] = None,
     single_archive: Annotated[
         bool, typer.Option("--single-archive", help="One archive for the whole order.")
     ] = False,
     delivery: Annotated[
-        str | None, typer.Option("--delivery", "--cloudconfig", metavar="JSON", help=f"To a cloud. {SOURCE}")
+        str | None, option("JSON", f"To a cloud. {SOURCE}", "--delivery", "--cloudconfig")
     ] = None,
     stac: Annotated[bool, typer.Option("--stac/--no-stac", help="With STAC metadata, or not.")] = False,
     hosting: Host = None,
@@ -281,8 +266,7 @@ def list_(
     created_on: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
     last_modified: Annotated[str | None, time_option("Changed then; as --created-on.")] = None,
     source_type: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TYPE", help="scenes, basemaps or all (the default). Repeatable."),
+        list[str] | None, option("TYPE", "scenes, basemaps or all (the default). Repeatable.")
     ] = None,
     hosting: Hosting = None,
     destination_ref: DestinationRef = None,
@@ -625,7 +609,4 @@ def _saying_how_to_resume(
         raise
 
 
-COMMANDS = named(
-    *(create, request, get, list_, wait, run, download, cancel, stats),
-    *(bundles, item_types),
-)
+COMMANDS = named(create, request, get, list_, wait, run, download, cancel, stats, bundles, item_types)

@@ -6,7 +6,7 @@ import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
 from planet_async.cli.input import read_ids
-from planet_async.cli.options import Filters, Limit, PageSize, parse_filters
+from planet_async.cli.options import Filters, Limit, PageSize, option, parse_filters
 from planet_async.cli.output import Json, View, measure, print_table
 from planet_async.cli.runner import can_ask, named, show_list, show_one
 
@@ -68,9 +68,7 @@ def _references(values: list[str] | None) -> list[str] | None:
     return read_ids(values, str) if values else None
 
 
-Product = Annotated[
-    int, typer.Option("--product-id", metavar="ID", help="A product of yours: see `quota products`.")
-]
+Product = Annotated[int, option("ID", "A product of yours: see `quota products`.", "--product-id")]
 Areas = Annotated[
     list[str] | None,
     typer.Option(
@@ -80,10 +78,8 @@ Areas = Annotated[
         help="A feature: pl:features/my/..., or - for those on standard input. Repeatable.",
     ),
 ]
-Collection = Annotated[
-    str | None, typer.Option("--collection-id", metavar="REF", help="All features of this collection.")
-]
-Sort = Annotated[str | None, typer.Option(metavar="FIELD", help="Sort by this field; -FIELD reverses.")]
+Collection = Annotated[str | None, option("REF", "All features of this collection.", "--collection-id")]
+Sort = Annotated[str | None, option("FIELD", "Sort by this field; -FIELD reverses.")]
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
 ReservationId = Annotated[int, typer.Argument(metavar="ID", help="The id of a reservation.")]
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The id of a job.")]
@@ -263,7 +259,4 @@ def get_job(context: typer.Context, job_id: JobId, json: Json = False) -> None:
     show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, json=json)
 
 
-COMMANDS = named(
-    *(products, estimate, reserve, reserve_bulk),
-    *(list_, get, jobs, get_job),
-)
+COMMANDS = named(products, estimate, reserve, reserve_bulk, list_, get, jobs, get_job)

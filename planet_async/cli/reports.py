@@ -6,7 +6,7 @@ import typer
 
 from planet_async import Planet, Report
 from planet_async.cli.input import id_argument
-from planet_async.cli.options import AnyPageSize, Folder, Limit, Overwrite
+from planet_async.cli.options import AnyPageSize, Folder, Limit, Overwrite, option
 from planet_async.cli.output import Json, ProgressDisplay, View
 from planet_async.cli.runner import named, print_paths, show_list, show_one, with_planet
 
@@ -43,15 +43,11 @@ def list_(
         int | None, typer.Option(min=1, metavar="ID", help="Of this organization instead of the key's.")
     ] = None,
     plan_id: Annotated[int | None, typer.Option(min=1, metavar="ID", help="Of this plan.")] = None,
-    report_type: Annotated[str | None, typer.Option(metavar="TYPE", help="detailed, summary, ...")] = None,
-    cadence: Annotated[str | None, typer.Option(metavar="CADENCE", help="daily or monthly.")] = None,
-    start: Annotated[
-        str | None, typer.Option(metavar="DAY", help="From this GMT day on, such as 2026-05-01.")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this GMT day, inclusive.")] = None,
-    after: Annotated[
-        str | None, typer.Option(metavar="ID", help="Start after the report with this id.")
-    ] = None,
+    report_type: Annotated[str | None, option("TYPE", "detailed, summary, ...")] = None,
+    cadence: Annotated[str | None, option("CADENCE", "daily or monthly.")] = None,
+    start: Annotated[str | None, option("DAY", "From this GMT day on, such as 2026-05-01.")] = None,
+    end: Annotated[str | None, option("DAY", "Up to this GMT day, inclusive.")] = None,
+    after: Annotated[str | None, option("ID", "Start after the report with this id.")] = None,
     offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,

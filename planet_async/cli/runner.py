@@ -355,4 +355,4 @@ def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, question: s
 
 def can_ask() -> bool:
     """Return whether a person can be asked."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()

@@ -8,6 +8,7 @@ import typer
 from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
+from planet_async.cli.options import option
 from planet_async.cli.output import Json, print_json, stdout, wants_json
 from planet_async.cli.process import reporting, run_async
 from planet_async.http import origin
@@ -17,7 +18,7 @@ _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def simulate(
     *,
-    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, option("HOST", "The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="The port of the API; 0 picks a free one.")
     ] = 8080,
@@ -47,8 +48,8 @@ def simulate(
 
     async def serve() -> bool:
         require_server()
-        for number, option in ((port, "--port"), (storage_port, "--storage-port")):
-            _require_free(host, number, option)
+        for number, name in ((port, "--port"), (storage_port, "--storage-port")):
+            _require_free(host, number, name)
         from planet_async.simulator.server import serving  # noqa: PLC0415 - needs the extra
         from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415 - takes a moment to load
 

@@ -37,6 +37,7 @@ from planet_async.cli.options import (
     UserId,
     Yes,
     geometry_option,
+    option,
     time_option,
     words_option,
 )
@@ -143,10 +144,8 @@ _subscription_id = uuid_of("subscription")
 SubscriptionId = Annotated[str, id_argument("a subscription", _subscription_id)]
 SubscriptionIds = Annotated[list[str], ids_argument("subscriptions", _subscription_id)]
 Area = Annotated[str, geometry_option]
-StartTime = Annotated[str, typer.Option(metavar="TIME", help="The beginning: 2026-01-01T00:00:00Z.")]
-EndTime = Annotated[
-    str | None, typer.Option(metavar="TIME", help="The end; without it, it goes on for ever.")
-]
+StartTime = Annotated[str, option("TIME", "The beginning: 2026-01-01T00:00:00Z.")]
+EndTime = Annotated[str | None, option("TIME", "The end; without it, it goes on for ever.")]
 AnyIds = Annotated[list[str] | None, ids_argument("subscriptions", _subscription_id)]
 All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
 Bulk = Annotated[
@@ -190,13 +189,11 @@ def create_bulk(context: typer.Context, requests: Requests, json: Json = False) 
 
 def request(
     *,
-    name: Annotated[str, typer.Option(metavar="NAME", help="A name of its own.")],
-    source: Annotated[
-        str, typer.Option(metavar="JSON", help=f"As request-catalog and request-source print it. {SOURCE}")
-    ],
-    delivery: Annotated[str | None, typer.Option(metavar="JSON", help=f"To a cloud. {SOURCE}")] = None,
-    notifications: Annotated[str | None, typer.Option(metavar="JSON", help=f"A webhook. {SOURCE}")] = None,
-    tools: Annotated[str | None, typer.Option(metavar="JSON", help=f"The tools. {SOURCE}")] = None,
+    name: Annotated[str, option("NAME", "A name of its own.")],
+    source: Annotated[str, option("JSON", f"As request-catalog and request-source print it. {SOURCE}")],
+    delivery: Annotated[str | None, option("JSON", f"To a cloud. {SOURCE}")] = None,
+    notifications: Annotated[str | None, option("JSON", f"A webhook. {SOURCE}")] = None,
+    tools: Annotated[str | None, option("JSON", f"The tools. {SOURCE}")] = None,
     clip_to_source: Annotated[
         bool, typer.Option("--clip-to-source", help="Clip to the geometry of the source.")
     ] = False,
@@ -226,30 +223,22 @@ def request(
 
 def request_catalog(
     *,
-    item_types: Annotated[
-        str,
-        typer.Option(metavar="TYPES", autocompletion=complete_item_type, help="PSScene, or a comma list."),
-    ],
-    asset_types: Annotated[str, typer.Option(metavar="TYPES", help="ortho_analytic_4b, or a comma list.")],
+    item_types: Annotated[str, option("TYPES", "PSScene, or a comma list.", complete=complete_item_type)],
+    asset_types: Annotated[str, option("TYPES", "ortho_analytic_4b, or a comma list.")],
     geometry: Area,
     start_time: StartTime,
     end_time: EndTime = None,
-    rrule: Annotated[
-        str | None, typer.Option(metavar="RRULE", help="The months: FREQ=MONTHLY;BYMONTH=3,4,5.")
-    ] = None,
+    rrule: Annotated[str | None, option("RRULE", "The months: FREQ=MONTHLY;BYMONTH=3,4,5.")] = None,
     filter_: Annotated[
-        str | None, typer.Option("--filter", metavar="JSON", help=f"As `data filter` prints it. {SOURCE}")
+        str | None, option("JSON", f"As `data filter` prints it. {SOURCE}", "--filter")
     ] = None,
     publishing_stage: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STAGE", help="preview, standard or finalized. Repeatable."),
+        list[str] | None, option("STAGE", "preview, standard or finalized. Repeatable.")
     ] = None,
     time_range_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Whether the times are acquired or published ones.")
+        str | None, option("TYPE", "Whether the times are acquired or published ones.")
     ] = None,
-    geometry_relation: Annotated[
-        str | None, typer.Option(metavar="RELATION", help="intersects, contains or within.")
-    ] = None,
+    geometry_relation: Annotated[str | None, option("RELATION", "intersects, contains or within.")] = None,
 ) -> None:
     """Print the source of a subscription to scenes, for `subscriptions request`. Nothing is sent.
 
@@ -273,13 +262,11 @@ def request_catalog(
 
 def request_source(
     *,
-    source_id: Annotated[str, typer.Option(metavar="ID", help="The product: SWC-AMSR2-C_V1.0_100, ...")],
+    source_id: Annotated[str, option("ID", "The product: SWC-AMSR2-C_V1.0_100, ...")],
     geometry: Area,
     start_time: StartTime,
     end_time: EndTime = None,
-    source_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Its type; the API finds it by the id.")
-    ] = None,
+    source_type: Annotated[str | None, option("TYPE", "Its type; the API finds it by the id.")] = None,
 ) -> None:
     """Print the source of a subscription to a planetary variable, for `subscriptions request`.
 
@@ -325,17 +312,13 @@ def list_(
     ] = None,
     name: Name = None,
     name_contains: NameContains = None,
-    source_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="To this: catalog, soil_water_content, ...")
-    ] = None,
+    source_type: Annotated[str | None, option("TYPE", "To this: catalog, soil_water_content, ...")] = None,
     created: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
     updated: Annotated[str | None, time_option("Updated then; as --created.")] = None,
     start_time: Annotated[str | None, time_option("Starting then; as --created.")] = None,
     end_time: Annotated[str | None, time_option("Ending then; as --created.")] = None,
     hosting: Hosting = None,
-    geom_ref: Annotated[
-        str | None, typer.Option(metavar="REF", help="For this feature or collection: pl:features/...")
-    ] = None,
+    geom_ref: Annotated[str | None, option("REF", "For this feature or collection: pl:features/...")] = None,
     destination_ref: DestinationRef = None,
     user_id: UserId = None,
     sort_by: SortBy = None,
@@ -430,9 +413,7 @@ def wait(
     context: typer.Context,
     subscription_ids: SubscriptionIds,
     *,
-    status: Annotated[
-        str, typer.Option(metavar="WORD", help="Wait for this status: completed, running, ...")
-    ] = "completed",
+    status: Annotated[str, option("WORD", "Wait for this status: completed, running, ...")] = "completed",
     timeout: Timeout = None,
     json: Json = False,
 ) -> None:
@@ -457,7 +438,7 @@ def suspend(
     *,
     everything: All = False,
     bulk: Bulk = False,
-    details: Annotated[str | None, typer.Option(metavar="TEXT", help="Why they are suspended.")] = None,
+    details: Annotated[str | None, option("TEXT", "Why they are suspended.")] = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -619,7 +600,20 @@ def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:
 
 
 COMMANDS = named(
-    *(create, create_bulk, request, request_catalog, request_source),
-    *(get, list_, update, patch, cancel, wait, suspend, reactivate),
-    *(results, summary, item_types),
+    create,
+    create_bulk,
+    request,
+    request_catalog,
+    request_source,
+    get,
+    list_,
+    update,
+    patch,
+    cancel,
+    wait,
+    suspend,
+    reactivate,
+    results,
+    summary,
+    item_types,
 )

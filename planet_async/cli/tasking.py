@@ -30,6 +30,7 @@ from planet_async.cli.options import (
     NameContains,
     Requests,
     Timeout,
+    option,
     parse_filters,
     time_option,
     words_option,
@@ -152,8 +153,7 @@ def list_(
     updated_after: Moment = None,
     updated_before: Moment = None,
     ordering: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD", help="Sort by this field; -FIELD reverses. Repeatable."),
+        list[str] | None, option("FIELD", "Sort by this field; -FIELD reverses. Repeatable.")
     ] = None,
     filters: Filters = None,
     limit: Annotated[
@@ -234,8 +234,7 @@ def pricing(
     context: typer.Context,
     order_id: Annotated[str | None, id_argument("an order that was placed", _order_id)] = None,
     preview: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REQUEST.json", help="Price orders without placing them. Repeatable."),
+        list[str] | None, option("REQUEST.json", "Price orders without placing them. Repeatable.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -336,7 +335,7 @@ def windows(
 def captures(
     context: typer.Context,
     *,
-    order_id: Annotated[str | None, typer.Option(metavar="ID", help="Of this order.")] = None,
+    order_id: Annotated[str | None, option("ID", "Of this order.")] = None,
     fulfilling: Annotated[
         bool | None,
         typer.Option("--fulfilling/--not-fulfilling", help="That count towards their order, or do not."),

@@ -149,7 +149,7 @@ def item_key(item: object) -> tuple[str, str]:
 
 
 def item_part(what: str, value: object) -> str:
-    """Return an id or a type, as a part of an address; InvalidRequest for what is none."""
+    """Return an id or a type, which can be a part of an address; InvalidRequest for anything else."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         shown = repr(value[:_SHOWN]) if isinstance(value, str) else kind(value)
         raise InvalidRequest(f"{shown} is not {what}; nothing was sent")

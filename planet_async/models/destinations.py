@@ -27,6 +27,9 @@ CLOUDS: Mapping[str, type[Delivery]] = {
 }
 """The clouds that have destinations, by the API's names of their types."""
 
+REFERENCE = "pl:destinations/"
+"""What every reference to a destination begins with."""
+
 _SHORTEST_NAME, _LONGEST_NAME = 3, 63  # characters
 _OF_DELIVERIES = ("path_prefix", "single_archive", "archive_type", "archive_filename", "layout")
 
@@ -51,8 +54,7 @@ class CloudDestination(Resource):
     @property
     def ref(self) -> str:
         """The reference, for a delivery: ``Destination(ref=destination.ref)``."""
-        found = self.raw.get("pl:ref")
-        return found if isinstance(found, str) and found else f"pl:destinations/{self.id}"
+        return self._text("pl:ref") or f"{REFERENCE}{self.id}"
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -99,17 +99,17 @@ class QuotaProduct(_Budget):
     @property
     def name(self) -> str:
         """The name, which is no id: another organization has the product under another id."""
-        return self._text("name")
+        return self._described("name")
 
     @property
     def title(self) -> str:
         """The name for people."""
-        return self._text("title")
+        return self._described("title")
 
     @property
     def description(self) -> str:
         """What it is."""
-        return self._text("description")
+        return self._described("description")
 
     @property
     def quota_remaining(self) -> Amount | None:
@@ -117,7 +117,7 @@ class QuotaProduct(_Budget):
         total, used = self.quota_total, self.quota_used
         return None if total is None or used is None else Amount(total.value - used.value, total.unit)
 
-    def _text(self, key: str) -> str:
+    def _described(self, key: str) -> str:
         # Older responses have these in an object of their own.
         found = self.raw.get(key, (self._mapping("product") or {}).get(key))
         return found if isinstance(found, str) else ""

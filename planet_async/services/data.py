@@ -63,6 +63,7 @@ from planet_async.services._asset_files import (
 from planet_async.services._query import (
     Params,
     many,
+    one_of,
     optional_whole,
     params,
     path,
@@ -85,7 +86,7 @@ _LIMIT = 1800.0  # seconds: an activation that fails is not reported; it stays `
 _COVERAGE_LIMIT = 300.0  # seconds
 _POLL_SPACING = 0.33  # seconds: waiting takes a third of the documented rate
 # From one poll of an item's assets to the next, in shares of `Config.schedule`; they double in between.
-_FIRST, _FACTOR, _LONGEST = 3.0, 2.0, 14 / 30
+_FIRST, _FACTOR, _LONGEST = 3.0, 2.0, 13.5 / 30
 _INACTIVE_TWICE = 2
 _ACCEPTED = 202
 
@@ -93,8 +94,8 @@ _ACCEPTED = 202
 class Data:
     """The catalog of items and their assets: `planet.data`.
 
-    `search` and `stats`; `get`, `assets` and `coverage` for one item; `activate`, `wait`, `wait_many`,
-    `download` and `open` for assets; `item_types` and `asset_types`; `searches` for those that are saved.
+    `search` and `stats`; `get` and `assets` for one item; `activate`, `wait`, `wait_many`, `download` and
+    `open` for assets; `coverage`; `item_types` and `asset_types`; `searches` for those that are saved.
 
     What holds for every method:
 
@@ -121,8 +122,6 @@ class Data:
             longest=_LONGEST * api.config.schedule.longest,
         )
         self._waits = PerLoop(partial(api.poller, "asset", self._poll, schedule, spacing=_POLL_SPACING))
-
-    # --- Finding items
 
     def search(
         self,
@@ -180,7 +179,7 @@ class Data:
             geometry: As for `search`, but for references, which the API does not take here.
             utc_offset: The zone in which days begin, such as ``"+01:00"``.
         """
-        _one_of("interval", interval, _INTERVALS)
+        one_of("interval", interval, _INTERVALS)
         if geometry is not None:
             inside = GeometryFilter(geometry)
             filter = inside if filter is None else AndFilter((filter, inside))  # noqa: A001 - see above
@@ -212,70 +211,6 @@ class Data:
             if isinstance(asset, dict) and not name.startswith("_")
         }
 
-    async def coverage(
-        self,
-        item: ItemLike,
-        geometry: object,
-        *,
-        band: str | None = None,
-        mode: str | None = None,
-        timeout: float | None = _COVERAGE_LIMIT,
-    ) -> Coverage:
-        """Return how much of an area is clear in an item, waiting until the API has computed it.
-
-            coverage = await planet.data.coverage(item, field_7)
-            print(coverage.clear_percent)
-
-        Args:
-            item: The item.
-            geometry: The area: as for `search`, but for lists.
-            band: A band of the usable data mask, such as cloud or snow, instead of what is clear.
-            mode: UDM2, the API's default, or estimate.
-            timeout: How long to wait.
-
-        Raises:
-            WaitTimeout: it was not computed in time.
-        """
-        timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
-        query = params(
-            mode=None if mode is None else text("mode", mode),
-            band=None if band is None else text("band", band),
-        )
-        request = self._api.request(
-            "POST",
-            f"{_item_path(item)}/coverage",
-            "data.coverage",
-            params=query,
-            body=body,
-            repeatable=True,
-        )
-        clock, polls = self._api.clock, 0
-        found = await self._api.fetch(Coverage, request)
-        with clock.move_on_after(inf if timeout is None else timeout):
-            while not _is_complete(found):
-                polls += 1
-                await clock.sleep(self._api.config.schedule.pause(polls))
-                found = await self._api.fetch(Coverage, request)
-        if _is_complete(found):
-            return found
-        raise WaitTimeout(f"the coverage is {found.status or 'not known'} after {timeout:g} s")
-
-    def item_types(self) -> Paginator[ItemType]:
-        """List the types of items, such as PSScene.
-
-        ``await planet.data.item_types().collect()`` returns them as a list.
-        """
-        first = self._api.request("GET", f"{_DATA}/item-types", "data.item_types")
-        return self._api.paginate(ItemType, first, ITEM_TYPES_PAGES)
-
-    def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
-        """List the types of assets: all, or those that items of one type can have."""
-        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
-        first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
-        return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
-
-    # --- Assets
-
     async def activate(self, asset: Asset | Mapping[str, Any]) -> Asset:
         """Have the file of an asset prepared, and return the asset as it stands: activating, or active.
 
@@ -302,7 +237,7 @@ class Data:
     async def wait(self, asset: Asset | Mapping[str, Any], *, timeout: float | None = _LIMIT) -> Asset:
         """Wait until an asset is active, and return it with its `location`.
 
-        It has to be activated first.  One request answers for all assets of an item that are waited for.
+        It has to be activated first.  One request serves all waits for assets of the same item.
 
         Args:
             asset: The asset, best as `activate` returned it.
@@ -375,7 +310,7 @@ class Data:
             progress: Called with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files of which the API gives no MD5.
+            The paths, a list.  Its `unverified` names the files for which the API has no MD5.
 
         Raises:
             AssetNotDownloadable: an asset is not published, or the permission to download it is missing.
@@ -422,6 +357,68 @@ class Data:
             AssetNotDownloadable: it is not active, or the permission is missing.
         """
         return open_asset(self._api, _asset(asset))
+
+    async def coverage(
+        self,
+        item: ItemLike,
+        geometry: object,
+        *,
+        band: str | None = None,
+        mode: str | None = None,
+        timeout: float | None = _COVERAGE_LIMIT,
+    ) -> Coverage:
+        """Return how much of an area is clear in an item, waiting until the API has computed it.
+
+            coverage = await planet.data.coverage(item, field_7)
+            print(coverage.clear_percent)
+
+        Args:
+            item: The item.
+            geometry: The area: as for `search`, but for lists.
+            band: A band of the usable data mask, such as cloud or snow, instead of what is clear.
+            mode: UDM2, the API's default, or estimate.
+            timeout: How long to wait.
+
+        Raises:
+            WaitTimeout: it was not computed in time.
+        """
+        timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
+        query = params(
+            mode=None if mode is None else text("mode", mode),
+            band=None if band is None else text("band", band),
+        )
+        request = self._api.request(
+            "POST",
+            f"{_item_path(item)}/coverage",
+            "data.coverage",
+            params=query,
+            body=body,
+            repeatable=True,
+        )
+        clock, polls = self._api.clock, 0
+        found = await self._api.fetch(Coverage, request)
+        with clock.move_on_after(inf if timeout is None else timeout):
+            while not _is_complete(found):
+                polls += 1
+                await clock.sleep(self._api.config.schedule.pause(polls))
+                found = await self._api.fetch(Coverage, request)
+        if _is_complete(found):
+            return found
+        raise WaitTimeout(f"the coverage is {found.status or 'not known'} after {timeout:g} s")
+
+    def item_types(self) -> Paginator[ItemType]:
+        """List the types of items, such as PSScene.
+
+        ``await planet.data.item_types().collect()`` returns them as a list.
+        """
+        first = self._api.request("GET", f"{_DATA}/item-types", "data.item_types")
+        return self._api.paginate(ItemType, first, ITEM_TYPES_PAGES)
+
+    def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
+        """List the types of assets: all, or those that items of one type can have."""
+        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
+        first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
+        return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
 
     async def _activated(self, asset: Asset, *, timeout: float | None) -> Asset:
         """Return the asset once it is active, which it may be already."""
@@ -557,9 +554,8 @@ class Searches:
             sort: ``"created desc"`` or ``"created asc"``.
             page_size: How many searches there are in one response; by default what the API chooses.
         """
-        _one_of("search_type", search_type, _SEARCH_TYPES)
         query = (
-            *params(search_type=search_type),
+            *params(search_type=one_of("search_type", search_type, _SEARCH_TYPES)),
             *_paging_params(sort, _LIST_SORTS, page_size),
         )
         first = self._api.request("GET", _SEARCHES, "data.list_searches", params=query)
@@ -578,7 +574,7 @@ class Searches:
     def run(
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None
     ) -> SearchResults:
-        """Find the items of a search; the arguments are those of `Data.search`."""
+        """Find the items of a saved search; `sort` and `page_size` are those of `Data.search`."""
         query = _paging_params(sort, _SEARCH_SORTS, page_size)
         return SearchResults(
             self._api,
@@ -644,14 +640,8 @@ def _is_complete(coverage: Coverage) -> bool:
     return coverage.status == _COMPLETE or (not coverage.status and coverage.clear_percent is not None)
 
 
-def _one_of(name: str, value: object, words: Sequence[str]) -> str:
-    if not isinstance(value, str) or value not in words:
-        raise InvalidRequest(f"{name} must be {', '.join(words)}, not {shown(value)}; nothing was sent")
-    return value
-
-
 def _paging_params(sort: str | None, sorts: Sequence[str], page_size: int | None) -> Params:
     return params(
         _page_size=optional_whole("page_size", page_size),
-        _sort=None if sort is None else _one_of("sort", sort, sorts),
+        _sort=None if sort is None else one_of("sort", sort, sorts),
     )

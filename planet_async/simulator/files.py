@@ -13,7 +13,7 @@ import msgspec
 from attrs import define, field
 
 from planet_async.simulator.catalog import ASSETS, choose_bundle, is_for_cloud, is_zipped
-from planet_async.simulator.context import Context
+from planet_async.simulator.context import Context, after
 from planet_async.simulator.http import Content, Pixels, ServerRequest, ServerResponse
 
 MANIFEST = "manifest.json"
@@ -199,11 +199,13 @@ class Storage:
         self._context = context
         self._folder_of = folder_of
 
-    def address_of(self, folder: str, path: str, expires: int) -> str:
-        """Return the address at which a file is served until a moment."""
+    def redirect(self, folder: str, path: str, expires: int | None = None) -> ServerResponse:
+        """Redirect to a file, at an address that is valid until a moment: by default as long as a link."""
+        if expires is None:
+            expires = after(self._context.now(), self._context.link_seconds)
         name = f"/{folder}/{path}"
         query = urlencode({"expires": expires, "signature": self._context.sign(name, expires)})
-        return f"{self._context.storage_url}{quote(name)}?{query}"
+        return ServerResponse(302, {"location": f"{self._context.storage_url}{quote(name)}?{query}"})
 
     async def respond(self, request: ServerRequest) -> ServerResponse:
         """Respond; what takes long to make is made in a thread."""

@@ -10,7 +10,7 @@ from attrs import define, field, frozen, validators
 
 from planet_async.simulator.catalog import ASSETS, is_for_cloud, redacted
 from planet_async.simulator.context import NO_EXPIRY, Context, Interval, after, render, seconds_between
-from planet_async.simulator.files import MANIFESTS, Folder, ManifestKind, deliver
+from planet_async.simulator.files import MANIFESTS, Folder, ManifestKind, Storage, deliver
 from planet_async.simulator.http import (
     Refused,
     Route,
@@ -193,14 +193,14 @@ class OrdersApi:
         plan: Plan,
         max_queued: int,
         file_bytes: int,
-        address_of: Callable[[str, str, int], str],
+        storage: Storage,
     ) -> None:
         self.store: Store[Order] = Store(context)
         self._context = context
         self._plan = plan
         self._max_queued = max_queued
         self._file_bytes = file_bytes
-        self._address_of = address_of
+        self._storage = storage
         self.folder: Callable[[str], Folder] = lru_cache(_FOLDERS_KEPT)(self._deliver)
 
     def routes(self) -> Iterable[Route]:
@@ -346,7 +346,7 @@ class OrdersApi:
             return message(401, "The download link has expired")
         order_id, _, index = place.partition(".")
         path = self.folder(order_id).files[int(index)].path
-        return ServerResponse(302, {"location": self._address_of(order_id, path, int(expires))})
+        return self._storage.redirect(order_id, path, int(expires))
 
     def _deliver(self, order_id: str) -> Folder:
         order = self.store.by_id[order_id]

@@ -140,6 +140,8 @@ def test_quota(
     assert f"{cost:,.6g} sqkm" in on_terminal("quota", "estimate", *of).out
     refused = run("quota", "reserve", *of)
     assert (refused.code, "--yes" in refused.err) == (2, True)
+    piped = run("quota", "reserve", *of[:2], "--aoi-ref", "-", stdin=json.dumps(refs))
+    assert (piped.code, "--yes" in piped.err) == (2, True)
     monkeypatch.setattr("planet_async.cli.quota.can_ask", lambda: True)
     assert on_terminal("quota", "reserve", *of, stdin="n\n").code == 1
     assert simulator.requests["quota.reserve"] == 0
