@@ -15,6 +15,7 @@ from planet_async.simulator.http import (
     ServerResponse,
     json_object,
     json_response,
+    without_nulls,
 )
 from planet_async.simulator.rules import destination_problems
 
@@ -205,7 +206,7 @@ def _object(request: ServerRequest, known: set[str]) -> Json:
     body = json_object(request, partial(_error, 400))
     if unknown := body.keys() - known:
         raise Refused(_error(400, f"unknown: {', '.join(sorted(unknown))}"))
-    return {name: value for name, value in body.items() if value is not None}
+    return without_nulls(body)
 
 
 def _error(status: int, text: str) -> ServerResponse:
