@@ -233,7 +233,7 @@ async def test_a_bulk_job_whose_response_was_lost_is_not_begun_again() -> None:
 
 
 async def test_lists_take_the_filters_of_the_api() -> None:
-    """Those that are declared, and all others with their operators."""
+    """Those that are declared, and all others with their operators; what sorts and pages is no filter."""
     transport, planet = answering(page(listed()), reply(json=listed()))
     found = await planet.quota.list(
         product_id=16, filters={"amount__gte": 10, "id__in": [1, 2]}, sort="-created_at"
@@ -248,6 +248,8 @@ async def test_lists_take_the_filters_of_the_api() -> None:
     }
     assert transport.requests[0].url == f"{BASE}/quota-reservations/"
     assert found[0].created_at == datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
+    with pytest.raises(InvalidRequest, match="sort is a parameter of its own"):
+        planet.quota.list(filters={"sort": "id"})
 
 
 # --- on a simulated Planet
