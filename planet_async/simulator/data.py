@@ -14,7 +14,7 @@ import msgspec
 from attrs import define, field, frozen, validators
 
 from planet_async.simulator.context import Context, after, six_digits
-from planet_async.simulator.files import File, Folder, Storage, raster
+from planet_async.simulator.files import TEXTS, File, Folder, Storage, raster
 from planet_async.simulator.http import (
     Content,
     Json,
@@ -51,8 +51,7 @@ _BANDS = ("clear", "snow_ice", "snow", "shadow", "light_haze", "heavy_haze", "cl
 _COVERAGE_SECONDS = 2.0
 _RESULTS_KEPT = 64
 _ENDINGS = {
-    "xml": (".xml", "text/xml"),
-    "rpc": (".txt", "text/plain"),
+    **TEXTS,
     "json": (".json", "application/json"),
     "hdf5": (".h5", "application/x-hdf5"),
 }
