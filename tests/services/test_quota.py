@@ -277,6 +277,13 @@ async def test_what_an_estimate_says_is_reserved(planet: Planet) -> None:
     assert sum(amount.value for amount in amounts if amount) == pytest.approx(cost.value)
 
 
+async def test_lists_of_the_simulator_are_sorted_by_numbers(planet: Planet) -> None:
+    """The tenth comes after the ninth, not after the first."""
+    refs = await planet.features.add(await planet.features.create("fields"), [AREA] * 11)
+    await planet.quota.reserve(101, refs)
+    assert [each.id async for each in planet.quota.list(sort="-id")] == [*range(11, 0, -1)]
+
+
 async def test_a_lost_reservation_is_reserved_once(planet: Planet, simulator: Simulator) -> None:
     """It is found by its areas, also when their collection has another title by now."""
     refs = await some_areas(planet)
