@@ -14,7 +14,7 @@ import msgspec
 from attrs import frozen
 
 from planet_async._loops import PerLoop
-from planet_async._tasks import BackgroundIterator, Send, cancelled_externally, open_task_group
+from planet_async._tasks import BackgroundIterator, Send, fetch_all
 from planet_async.config import Schedule
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import (
@@ -273,11 +273,7 @@ class Data:
                     outcome = Outcome(id_, error=error)
                 await send(outcome)
 
-            async with open_task_group() as group:
-                for asset in waited_for:
-                    group.start_soon(wait, asset)
-            if group.cancel_scope.cancel_called:
-                raise cancelled_externally()
+            await fetch_all([partial(wait, asset) for asset in waited_for], max(1, len(waited_for)))
 
         return BackgroundIterator(produce)
 

@@ -187,16 +187,16 @@ class BasemapsApi:
 
     def routes(self) -> Iterable[Route]:
         return (
-            Route("GET", f"{BASEMAPS}/series", "basemaps.list_series", self.list_series),
+            Route("GET", f"{BASEMAPS}/series", "basemaps.series", self.list_series),
             Route("GET", f"{BASEMAPS}/series/{{id}}", "basemaps.get_series", self.get_series),
-            Route("GET", f"{BASEMAPS}/series/{{id}}/mosaics", "basemaps.list", self.series_mosaics),
+            Route("GET", f"{BASEMAPS}/series/{{id}}/mosaics", "basemaps.series_mosaics", self.series_mosaics),
             Route("GET", f"{BASEMAPS}/mosaics", "basemaps.list", self.list_mosaics),
             Route("GET", _MOSAIC, "basemaps.get", self.get),
             Route("GET", f"{_MOSAIC}/grid", "basemaps.grid", self.grid),
             Route("GET", f"{_MOSAIC}/tiles", "basemaps.tiles", self.tiles),
             Route("GET", f"{_MOSAIC}/quads", "basemaps.quads", self.quads),
-            Route("POST", f"{_MOSAIC}/quads/search", "basemaps.search_quads", self.search_quads),
-            Route("GET", _QUAD, "basemaps.quad", self.quad),
+            Route("POST", f"{_MOSAIC}/quads/search", "basemaps.quads", self.search_quads),
+            Route("GET", _QUAD, "basemaps.get_quad", self.quad),
             Route("GET", f"{_QUAD}/items", "basemaps.contributions", self.items),
             Route("GET", f"{_QUAD}/full", "basemaps.download", self.full),
         )

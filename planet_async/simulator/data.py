@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import msgspec
 from attrs import define, field, frozen, validators
 
 from planet_async.simulator.context import Context, after, six_digits
-from planet_async.simulator.files import File, Folder, Storage, raster
+from planet_async.simulator.files import TEXTS, File, Folder, Storage, raster
 from planet_async.simulator.http import (
     Content,
     Json,
@@ -51,8 +51,7 @@ _BANDS = ("clear", "snow_ice", "snow", "shadow", "light_haze", "heavy_haze", "cl
 _COVERAGE_SECONDS = 2.0
 _RESULTS_KEPT = 64
 _ENDINGS = {
-    "xml": (".xml", "text/xml"),
-    "rpc": (".txt", "text/plain"),
+    **TEXTS,
     "json": (".json", "application/json"),
     "hdf5": (".h5", "application/x-hdf5"),
 }
@@ -187,12 +186,12 @@ class DataApi:
 
     def quick_search(self, request: ServerRequest) -> ServerResponse:
         """Search, and keep the search, so that its pages can be asked for."""
-        search = self._add("quick", _object(request))
+        search = self._add("quick", json_object(request))
         return self._page_of_items(search, request)
 
     def stats(self, request: ServerRequest) -> ServerResponse:
         """Count the scenes by when they were acquired; an interval without any has no bucket [L]."""
-        body = _object(request)
+        body = json_object(request)
         problems = self._search_problems(body)
         if body.get("interval") not in _INTERVALS:
             problems["interval"] = [f"{body.get('interval')!r} is not one of {', '.join(_INTERVALS)}"]
@@ -216,14 +215,14 @@ class DataApi:
         return json_response({"_links": links, "searches": [self._render_search(search) for search in page]})
 
     def create_search(self, request: ServerRequest) -> ServerResponse:
-        return json_response(self._render_search(self._add("saved", _object(request))), 201)
+        return json_response(self._render_search(self._add("saved", json_object(request))), 201)
 
     def get_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
         return json_response(self._render_search(self._search(search_id)))
 
     def update_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
         """Replace the search: what the request lacks is gone [H]."""
-        search, body = self._search(search_id), _object(request)
+        search, body = self._search(search_id), json_object(request)
         refuse(self._search_problems(body, named=True))
         search.body, search.updated = _kept(body), self._context.now()
         self._results.cache_clear()
@@ -368,7 +367,7 @@ class DataApi:
 
     def coverage(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
         """Say how clear the scene is, as a whole [L]: estimated at once, by its mask after a while [L]."""
-        scene, body = self._scene(item_type, item_id), _object(request)
+        scene, body = self._scene(item_type, item_id), json_object(request)
         mode, band = request.param("mode") or "UDM2", request.param("band")
         problems: dict[str, list[str]] = {}
         _attempt(problems, "geometry", lambda: intersecting(self._areas(body.get("geometry"))))
@@ -481,10 +480,6 @@ class DataApi:
             return Content(f"{asset} of {scene.id}\n".encode())
 
         return File(name, media_type, make, headers=attachment(name))
-
-
-def _object(request: ServerRequest) -> Json:
-    return json_object(request, partial(field_errors, {}))
 
 
 def _check_known(kind: str, name: str, known: Container[str]) -> None:

@@ -15,6 +15,7 @@ from planet_async.simulator.http import (
     ServerResponse,
     json_object,
     json_response,
+    without_nulls,
 )
 from planet_async.simulator.rules import destination_problems
 
@@ -110,10 +111,9 @@ class DestinationsApi:
             raise Refused(_error(400, "one of archive, name and parameters is required"))
         if not isinstance(body.get("archive", False), bool):
             raise Refused(_error(400, "archive must be true or false"))
-        if "parameters" in body:
-            found.parameters = {**found.parameters, **_credentials(found.type, body["parameters"])}
-        if "name" in body:
-            found.name = self._checked_name(body["name"], of=found)
+        changed = _credentials(found.type, body["parameters"]) if "parameters" in body else {}
+        found.name = self._checked_name(body["name"], of=found) if "name" in body else found.name
+        found.parameters = {**found.parameters, **changed}
         found.updated = self._context.now()
         if "archive" in body:
             found.archived = found.updated if body["archive"] else None
@@ -205,7 +205,7 @@ def _object(request: ServerRequest, known: set[str]) -> Json:
     body = json_object(request, partial(_error, 400))
     if unknown := body.keys() - known:
         raise Refused(_error(400, f"unknown: {', '.join(sorted(unknown))}"))
-    return {name: value for name, value in body.items() if value is not None}
+    return without_nulls(body)
 
 
 def _error(status: int, text: str) -> ServerResponse:

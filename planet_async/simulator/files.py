@@ -21,9 +21,11 @@ MANIFEST = "manifest.json"
 ManifestKind = Literal["complete", "absent", "missing_entry"]
 MANIFESTS: Sequence[ManifestKind] = get_args(ManifestKind)
 
+TEXTS: Mapping[str, tuple[str, str]] = {"xml": (".xml", "text/xml"), "rpc": (".txt", "text/plain")}
+"""The ending and the media type of assets that are texts, by how their type ends."""
+
 _QUADS = tuple(f"{column}-{row}" for column in (716, 717) for row in (1226, 1227))  # of any geometry
 _ARCHIVE = "{{name}}_{{order_id}}.zip"  # the default is not documented [L]
-_TEXTS = {"xml": (".xml", "text/xml"), "rpc": (".txt", "text/plain")}
 _THREAD_BYTES = 256 * 1024  # what can be read in less than a millisecond is read in the event loop
 
 
@@ -103,7 +105,7 @@ def _scenes(order: Mapping[str, Any], image: Image) -> Iterator[File]:
             for asset in () if composite else ASSETS[bundle][item_type]:
                 described = {**about, "planet/asset_type": asset, "planet/bundle_type": bundle}
                 start = f"{item_type}/{item}_{asset}"
-                if text := _TEXTS.get(asset.rpartition("_")[2]):
+                if text := TEXTS.get(asset.rpartition("_")[2]):
                     yield File(start + text[0], text[1], _text(f"{asset} of {item}\n"), described)
                 else:
                     yield image(f"{start}.tif", described)

@@ -184,8 +184,12 @@ def decode_json(request: ServerRequest) -> Any:
         raise ValueError("not JSON") from None
 
 
-def json_object(request: ServerRequest, refusal: Callable[[str], ServerResponse]) -> Json:
-    """Return the body, a JSON object; what else it is is refused."""
+def _invalid(text: str) -> ServerResponse:
+    return field_errors({}, text)
+
+
+def json_object(request: ServerRequest, refusal: Callable[[str], ServerResponse] = _invalid) -> Json:
+    """Return the body, a JSON object; anything else is refused."""
     body = None
     with suppress(ValueError):
         body = decode_json(request)
@@ -194,10 +198,14 @@ def json_object(request: ServerRequest, refusal: Callable[[str], ServerResponse]
     return body
 
 
+def without_nulls(body: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in body.items() if value is not None}
+
+
 def whole_param(
     request: ServerRequest, name: str, default: int, refusal: Callable[[str], ServerResponse]
 ) -> int:
-    """Return a parameter of the query that is a number from 0 on; what else it is is refused."""
+    """Return a parameter of the query, a number from 0 on; anything else is refused."""
     text = request.param(name) or str(default)
     if not (text.isascii() and text.isdigit()):
         raise Refused(refusal(f"{name} must be a number"))

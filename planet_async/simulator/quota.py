@@ -279,7 +279,7 @@ def _page(request: ServerRequest, base_url: str, found: Sequence[Json]) -> Serve
         name = sort.removeprefix("-")
         if any(name not in each for each in found):
             raise Refused(message(400, f"{name!r} is not a field to sort by"))
-        found = sorted(found, key=lambda each: str(each[name]), reverse=sort.startswith("-"))
+        found = sorted(found, key=lambda each: (each[name] is not None, each[name]), reverse=sort[0] == "-")
     page = found[offset : offset + limit]
     if fields:
         page = [{name: each[name] for name in fields.split(",") if name in each} for each in page]

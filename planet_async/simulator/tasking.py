@@ -23,6 +23,7 @@ from planet_async.simulator.http import (
     ServerResponse,
     decode_json,
     json_response,
+    without_nulls,
 )
 from planet_async.simulator.lists import COMPARISONS, offset_links, shuffled
 from planet_async.simulator.resources import Resource, Step, Store, course, plan_of
@@ -342,7 +343,7 @@ class TaskingApi:
         windows = self._searches.usable()
         accepted = [order for order in orders if not tasking_order_problems(order, windows)]
         for order in accepted:
-            self._add({name: value for name, value in order.items() if value is not None})
+            self._add(without_nulls(order))
         failed = len(orders) - len(accepted)
         self._bulk[bulk_id] = _Bulk(bulk_id, self._context.now(), len(accepted), failed)
         return ServerResponse(202, {"location": f"{BULK}/{bulk_id}"})
@@ -428,7 +429,7 @@ def _object(request: ServerRequest) -> Json:
     body = _json(request)
     if not isinstance(body, dict):
         raise Refused(json_response({"non_field_errors": ["Invalid data. Expected a dictionary."]}, 400))
-    return {name: value for name, value in body.items() if value is not None}
+    return without_nulls(body)
 
 
 def _found(json: Json | None) -> ServerResponse:

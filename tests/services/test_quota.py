@@ -271,7 +271,7 @@ async def test_a_bulk_job_whose_response_was_lost_is_not_begun_again() -> None:
 
 
 async def test_lists_take_the_filters_of_the_api() -> None:
-    """Those that are declared, and all others with their operators."""
+    """Those that are declared, and all others with their operators; what sorts and pages is no filter."""
     transport, planet = answering(page(listed()), reply(json=listed()))
     found = await planet.quota.list(
         product_id=16, filters={"amount__gte": 10, "id__in": [1, 2]}, sort="-created_at"
@@ -286,6 +286,8 @@ async def test_lists_take_the_filters_of_the_api() -> None:
     }
     assert transport.requests[0].url == f"{BASE}/quota-reservations/"
     assert found[0].created_at == datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
+    with pytest.raises(InvalidRequest, match="sort is a parameter of its own"):
+        planet.quota.list(filters={"sort": "id"})
 
 
 # --- on a simulated Planet
@@ -311,6 +313,13 @@ async def test_what_an_estimate_says_is_reserved(planet: Planet) -> None:
     assert cost.sqkm == pytest.approx(used.sqkm)
     amounts = [each.amount async for each in planet.quota.list(product_id=product.id)]
     assert sum(amount.value for amount in amounts if amount) == pytest.approx(cost.value)
+
+
+async def test_lists_of_the_simulator_are_sorted_by_numbers(planet: Planet) -> None:
+    """The tenth comes after the ninth, not after the first."""
+    refs = await planet.features.add(await planet.features.create("fields"), [AREA] * 11)
+    await planet.quota.reserve(101, refs)
+    assert [each.id async for each in planet.quota.list(sort="-id")] == [*range(11, 0, -1)]
 
 
 async def test_a_lost_reservation_is_reserved_once(planet: Planet, simulator: Simulator) -> None:
