@@ -427,7 +427,7 @@ def named(known: Mapping[str, type[RequestModel]]) -> Reader:
     return read_named
 
 
-def typed(known: Mapping[str, type[RequestModel]]) -> Reader:
+def typed(known: Mapping[str, type[RequestModel]], *, may_be_empty: bool = False) -> Reader:
     """Return what reads ``{"type": "clip", "parameters": {...}}`` as the record of that type.
 
     So the Subscriptions API writes what the Orders API writes as ``{"clip": {...}}``.
@@ -436,7 +436,7 @@ def typed(known: Mapping[str, type[RequestModel]]) -> Reader:
     def read_typed(value: object, path: str, check: Check) -> object:
         if not check.is_object(value, path):
             return None
-        if not value:
+        if may_be_empty and not value:
             return value
         check.spelling(value, ("type", "parameters"), path)
         drop_nulls(value)

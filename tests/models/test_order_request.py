@@ -375,6 +375,10 @@ WRONG: list[tuple[object, list[str]]] = [
         mapping(products=[{**SCENES_SENT, "item_ids": "a"}]),
         ["$.products[0].item_ids: expected a list, got a text"],
     ),
+    (
+        mapping(products=[{**SCENES_SENT, "product_bundle": []}]),
+        ["$.products[0].product_bundle: expected a text or a list of texts, got a list"],
+    ),
     (mapping(products=[{"quad_ids": ["1"]}]), ["$.products[0].mosaic_name: missing"]),
     (
         mapping(products=[{"mosaic_name": "m"}]),
