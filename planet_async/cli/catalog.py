@@ -3,7 +3,7 @@
 They are those of the catalog of 12 August 2024: https://api.planet.com/compute/ops/bundles/spec has today's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from planet_async.cli.options import option
@@ -89,8 +89,10 @@ def item_types(json: Json = False) -> None:
     _print_words(ITEM_TYPES, json)
 
 
-def _print_words(words: Iterable[str], json: bool) -> None:
+def _print_words(words: Sequence[str], json: bool) -> None:
     if wants_json(json):
         print_json(list(words))
-    else:
+    elif words:
         stdout().print(*words, sep="\n", highlight=False)
+    else:
+        stdout().print("none are known here", style="dim")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ from planet_async import (
     where,
 )
 from planet_async.cli.catalog import complete_item_type
-from planet_async.cli.input import read_geometry, read_items, read_objects, read_request
+from planet_async.cli.input import read_documents, read_geometry, read_items, read_request
 from planet_async.cli.options import (
     SOURCE,
     AnyPageSize,
@@ -42,6 +43,7 @@ from planet_async.cli.options import (
     Timeout,
     geometry_option,
     option,
+    words,
 )
 from planet_async.cli.output import (
     Json,
@@ -49,6 +51,7 @@ from planet_async.cli.output import (
     View,
     about,
     measure,
+    one_line,
     print_json,
     print_panel,
     print_table,
@@ -97,7 +100,7 @@ ASSETS = View[Asset](
         "expires (UTC)": "expires_at",
         "download": lambda asset: None if asset.permissions is None else "download" in asset.permissions,
     },
-    line=("type", "status"),
+    line=("item_id", "type", "status"),
 )
 SEARCHES = View[Search](
     "searches",
@@ -115,7 +118,7 @@ SEARCHES = View[Search](
         "updated": "updated",
         "executed": "last_executed",
         "items": "item_types",
-        "filter": "filter",
+        "filter": lambda search: dumps(search.filter),
         "geometry": lambda search: (search.geometry or {}).get("type"),
     },
 )
@@ -171,6 +174,7 @@ Sort = Annotated[
     str | None, option("SORT", "'acquired asc', 'acquired desc', 'published asc', 'published desc'.")
 ]
 _LIMIT = 1800.0  # seconds: an activation that fails is not reported
+_ACTIVATED_AT_ONCE = 200  # items: activations take minutes, and the API works on many
 _CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(.+?)\s*", re.DOTALL)
 _ENDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
@@ -193,7 +197,7 @@ def read_filter(
         parts: list[Any] = [
             *map(_condition, conditions or ()),
             *map(_change, changes or ()),
-            *(where.asset(*types.split(",")) for types in assets or ()),
+            *(where.asset(*words(types, "--asset")) for types in assets or ()),
             *([where.permission()] if permission else ()),
             *([where.quality_category.one_of("standard")] if std_quality else ()),
             *more,
@@ -216,8 +220,10 @@ def _split(condition: str, option: str) -> tuple[str, str, str]:
 def _condition(text: str) -> Filter:
     """Return the filter of a condition; of a field that is unknown here, the values say what it is."""
     name, operator, value = _split(text, "--where")
-    field, values = getattr(where, name, None), value.split(",")
+    field, values = getattr(where, name, None), words(value, "--where")
     numbers = [] if isinstance(field, TextProperty | DateProperty) else _numbers(values)
+    if isinstance(field, DateProperty) and operator == "=":
+        raise typer.BadParameter(f"--where: {name} is a time: compare with < or >=, not with =")
     if operator == "=":
         return where.number(name).one_of(*numbers) if numbers else where.text(name).one_of(*values)
     if numbers or isinstance(field, NumberProperty):
@@ -295,12 +301,13 @@ def search(
     [dim]planet-async data search PSScene --geometry field.geojson --permission | planet-async orders request
     --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
+    types = words(item_types, "ITEM_TYPES")
     found = read_filter(conditions, changes, assets, permission, std_quality, source=source)
     place = read_geometry(geometry)
     show_list(
         context,
         lambda planet: planet.data.search(
-            item_types.split(","), filter=found, geometry=place, sort=sort, name=name, page_size=page_size
+            types, filter=found, geometry=place, sort=sort, name=name, page_size=page_size
         ),
         VIEW,
         limit=limit,
@@ -320,22 +327,18 @@ def stats(
     permission: Permission = False,
     std_quality: StandardQuality = False,
     source: JsonFilter = None,
-    utc_offset: Annotated[str | None, option("OFFSET", "Where days begin: +1h, +01:00.")] = None,
     json: Json = False,
 ) -> None:
     """Count the items that a search would find, by the time at which they were acquired.
 
     [dim]planet-async data stats PSScene --geometry field.geojson --interval year[/]
     """
-    found, place = (
-        read_filter(conditions, changes, assets, permission, std_quality, source=source),
-        read_geometry(geometry),
-    )
+    types = words(item_types, "ITEM_TYPES")
+    found = read_filter(conditions, changes, assets, permission, std_quality, source=source)
+    place = read_geometry(geometry)
     show_one(
         context,
-        lambda planet: planet.data.stats(
-            item_types.split(","), interval, filter=found, geometry=place, utc_offset=utc_offset
-        ),
+        lambda planet: planet.data.stats(types, interval, filter=found, geometry=place),
         _print_stats,
         json=json,
     )
@@ -425,7 +428,7 @@ def _chosen(items: Sequence[str], item_type: str | None, asset_types: Sequence[s
 
 
 def _types(asset_types: Sequence[str]) -> list[str]:
-    return [type_ for each in asset_types for type_ in each.split(",")]
+    return [type_ for each in asset_types for type_ in words(each, "--asset")]
 
 
 def _act_on_assets(
@@ -444,7 +447,7 @@ def _act_on_assets(
             )
         return await act(planet, found[asset_type])
 
-    act_on_each(context, chosen, act_on, ASSETS, name=" ".join, json=json)
+    act_on_each(context, chosen, act_on, ASSETS, name=" ".join, at_once=_ACTIVATED_AT_ONCE, json=json)
 
 
 def download(
@@ -469,36 +472,38 @@ def download(
     --asset ortho_visual --to data[/]
     """
     found = [(type_, id_) for type_, ids in read_items(items, item_type).items() for id_ in ids]
+    types = _types(asset_types)
 
     async def work(planet: Planet) -> bool:
         results = Results(("id", "type", "files"), json=json)
 
         async def fetch(item: tuple[str, str]) -> None:
             paths: Sequence[Path] = ()
-            problem = None
+            problem: str | None = None
             try:
                 paths = await planet.data.download(
                     item,
-                    _types(asset_types),
+                    types,
                     to,
                     overwrite=overwrite,
                     progress=display.receive,
                     timeout=timeout,
                 )
             except PlanetError as error:
-                problem = about(item[1], error)
+                problem = one_line(error)
             document = {
                 "id": item[1],
                 "item_type": item[0],
                 "paths": [str(path) for path in paths],
                 "error": problem,
             }
-            results.add_row(document, (item[1], item[0], len(paths)), problem)
+            row = (item[1], item[0], len(paths))
+            results.add_row(document, row, problem and about(item[1], problem))
             downloading.advance(display.received)
 
         with ProgressDisplay() as display:
             downloading = display.step("Downloading", len(found))
-            await for_each(found, fetch)
+            await for_each(found, fetch, at_once=_ACTIVATED_AT_ONCE)
         return results.finish()
 
     with_planet(context, work)
@@ -555,8 +560,8 @@ def collect(source: Annotated[str, typer.Argument(metavar="FILE", help=SOURCE)])
 
     [dim]planet-async data search PSScene --limit 100 | planet-async collect - > items.geojson[/]
     """
-    found = read_objects(source)
-    are_features = all(each.get("type") == "Feature" for each in found)
+    found = read_documents(source)
+    are_features = all(isinstance(each, dict) and each.get("type") == "Feature" for each in found)
     print_json({"type": "FeatureCollection", "features": found} if are_features else found)
 
 
@@ -606,7 +611,7 @@ def _search_request(
 ) -> SearchRequest:
     with reporting():
         return SearchRequest(
-            item_types.split(","),
+            words(item_types, "ITEM_TYPES"),
             None if source is None else read_request(source, None).body,
             geometry=read_geometry(geometry),
             name=name,

@@ -81,6 +81,13 @@ def read_objects(source: str) -> list[Mapping[str, Any]]:
     return [request.body for request in read_requests([source], None)]
 
 
+def read_documents(source: str) -> list[Any]:
+    """Read the JSON documents of a source, of which there may be none, without a look at what they are."""
+    with reporting():
+        file, content = _content(source, 1)
+        return [document for _, document in _documents(content, file)]
+
+
 def read_geometry(source: str | None) -> Mapping[str, Any] | None:
     """Return the geometry of an option: GeoJSON as in `read_objects`, or a reference to a feature."""
     if source is None:
@@ -99,6 +106,8 @@ def read_items(values: Sequence[str], item_type: str | None) -> dict[str, list[s
     with reporting():
         for value in values:
             for type_, id_ in _items_on_stdin() if value == STDIN else ((None, value),):
+                if not id_.strip():
+                    raise InvalidRequest("the id of an item is empty", hint=_NOTHING_SENT)
                 if not (type_ or item_type):
                     raise InvalidRequest(f"the type of item {clean(id_)} is not known: pass --item-type")
                 found.setdefault(str(type_ or item_type), {})[id_] = None
@@ -173,15 +182,10 @@ def uuid_of(what: str) -> Callable[[str], str]:
 def _requests_in(
     source: str, number: int, model: type[Any] | None, also: Mapping[str, Any] | None
 ) -> list[InputRequest]:
-    inline = source.strip()
-    if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
-        file, content = f"argument {number}", source.encode(errors="surrogateescape")
-    else:
-        file = "standard input" if source == STDIN else source
-        content = _read(source, file)
+    file, content = _content(source, number)
     documents = list(_documents(content, file))
     if not documents:
-        raise _wrong(file, "holds no request")
+        raise _wrong(file, "holds no request" if content.strip() else "is empty")
     requests: list[InputRequest] = []
     problems: list[InvalidRequest] = []
     for line, found in documents:
@@ -195,6 +199,15 @@ def _requests_in(
     if problems:
         raise ExceptionGroup(file, problems)
     return requests
+
+
+def _content(source: str, number: int) -> tuple[str, bytes]:
+    """Return what a source is called, and what it holds."""
+    inline = source.strip()
+    if inline.startswith("{") or (inline.startswith("[") and inline.endswith("]")):
+        return f"argument {number}", source.encode(errors="surrogateescape")
+    file = "standard input" if source == STDIN else source
+    return file, _read(source, file)
 
 
 def _read(source: str, where: str) -> bytes:
@@ -238,8 +251,6 @@ _ITEM = re.compile(r"[^\s,]")
 
 def _documents(content: bytes, where: str) -> Iterator[tuple[int, object]]:
     """Yield the JSON documents in a text, and the items of those that are arrays, with their lines."""
-    if not content.strip():
-        raise _wrong(where, "is empty")
     try:
         text = content.decode("utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
         yield from _parsed(text)

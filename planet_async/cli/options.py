@@ -15,6 +15,14 @@ def option(metavar: str, text: str, *names: str, complete: Callable[[str], list[
     return typer.Option(*names, metavar=metavar, help=text, autocompletion=complete)
 
 
+def words(text: str, name: str) -> list[str]:
+    """Return the words of a list with commas, or end the command if one is empty."""
+    found = [word.strip() for word in text.split(",")]
+    if not all(found):
+        raise typer.BadParameter(f"{name}: expected a word, or several with commas between, not {text!r}")
+    return found
+
+
 def time_option(text: str, *names: str) -> Any:
     """Make the option of a filter by time."""
     return option("TIME", text, *names)

@@ -132,7 +132,9 @@ def cell(value: object) -> Text:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"  # noqa: PLR2004 - six digits
 
 
 def measure(value: float | None, unit: str) -> str | None:
@@ -151,7 +153,7 @@ Shown = Mapping[str, str | Callable[[T], object]]
 class View(Generic[T]):
     """How records of one kind are shown to a person: many in a table, one in a panel or on a line.
 
-    A line is made of the columns named in `line`.
+    A line is made of the attributes in `line`.
     """
 
     name: str
@@ -176,7 +178,7 @@ class View(Generic[T]):
 
     def print_line(self, record: T) -> None:
         """Print one record on a line."""
-        first, *others = (cell(_value(record, self.columns[title])) for title in self.line)
+        first, *others = (cell(getattr(record, name)) for name in self.line)
         first.stylize("bold")
         stdout().print(Text("  ").join((first, *others)), soft_wrap=True)
 
@@ -206,7 +208,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     for index, title in enumerate(columns):
         width = max([cell_len(title), *(row[index].cell_len for row in cells)])
         is_last = index == len(columns) - 1
-        numbers = all(isinstance(row[index], int | float) for row in rows)
+        numbers = all(type(row[index]) in {int, float} for row in rows)
         made.add_column(
             title,
             no_wrap=not is_last,
@@ -260,6 +262,8 @@ _IN_COMMAND = {  # what the library says in Python, and how the command says it
     "Config(ca_file=...)": "--ca-file",
     ' or pass Planet(api_key="...")': "",
     "`orders.wait`, or ": "",
+    " or something with __geo_interface__": "",
+    "expected aoi_refs or a collection;": "expected --aoi-ref or --collection-id;",
 }
 _PYTHON = re.compile(r"\bawait |\w\((\)|\.\.\.|\w+=|\w+\.\w+\))|\w=(True|\.\.\.)|\bUTC\)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -308,7 +312,13 @@ class ProgressDisplay:
             TransferSpeedColumn(),
             console=console,
         )
-        self._live = Live(Group(self._steps, self._files), console=console, transient=not keep)
+        # Else Rich would write to standard error what goes to standard output, and a pipe got none of it.
+        self._live = Live(
+            Group(self._steps, self._files),
+            console=console,
+            transient=not keep,
+            redirect_stdout=sys.stdout.isatty(),
+        )
         self.is_shown: bool = console.is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> Self:

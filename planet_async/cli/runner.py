@@ -87,6 +87,8 @@ def named(*commands: Command) -> dict[str, Command]:
     return {command.__name__.rstrip("_").replace("_", "-"): command for command in commands}
 
 
+_AT_ONCE = 8
+
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
@@ -226,6 +228,7 @@ def act_on_each(
     *,
     name: Callable[[T], str] = str,
     interrupted: Callable[[T], str] | None = None,
+    at_once: int = _AT_ONCE,
     json: bool,
 ) -> None:
     """Act on each thing and print the record that comes of it; one failure does not stop the others."""
@@ -250,13 +253,10 @@ def act_on_each(
                 else:
                     view.print_line(found)
 
-        await for_each(things, act_on)
+        await for_each(things, act_on, at_once=at_once)
         return not failed
 
     with_planet(context, work)
-
-
-_AT_ONCE = 8
 
 
 async def for_each(

@@ -39,6 +39,7 @@ from planet_async.cli.options import (
     geometry_option,
     option,
     time_option,
+    words,
     words_option,
 )
 from planet_async.cli.output import (
@@ -247,8 +248,8 @@ def request_catalog(
     """
     print_source(
         "catalog",
-        item_types=item_types.split(","),
-        asset_types=asset_types.split(","),
+        item_types=words(item_types, "--item-types"),
+        asset_types=words(asset_types, "--asset-types"),
         geometry=read_geometry(geometry),
         start_time=start_time,
         end_time=end_time,

@@ -63,6 +63,10 @@ class SceneProduct(Product):
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.item_ids:
             yield "item_ids", "expected one id or more"
+        if not all(self.item_ids):
+            yield "item_ids", "an id is empty"
+        if not self.product_bundle:
+            yield "product_bundle", "expected one bundle or more"
 
 
 @frozen

@@ -81,6 +81,7 @@ def test_an_item_and_its_assets(run: Run, on_terminal: Run, item: Any) -> None:
     chosen = (item["id"], "--item-type", "PSScene", "--asset", "ortho_visual")
     assert run("data", "activate", *chosen).json["type"] == "ortho_visual"
     assert run("data", "wait", *chosen).json["status"] == "active"
+    assert item["id"] in on_terminal("data", "wait", *chosen).out
     shown = on_terminal("data", "assets", "PSScene", item["id"]).out
     assert "active" in shown
     assert "token=" not in shown
@@ -102,6 +103,7 @@ def test_download(run: Run, on_terminal: Run, item: Any, tmp_path: Path) -> None
     ran = run("data", "download", "-", "--asset", "nope", "--to", tmp_path, stdin=json.dumps(item))
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "nope" in ran.json["error"]
+    assert run("data", "download", "-", "--asset", "", "--to", tmp_path, stdin=json.dumps(item)).code == 2
 
 
 def test_coverage_and_types(run: Run, on_terminal: Run, item: Any) -> None:
@@ -121,7 +123,7 @@ def test_searches(run: Run, on_terminal: Run) -> None:
     id_ = run(*create, "--daily-email", stdin=made).json["id"]
     assert run("data", "searches", "get", id_).json["__daily_email_enabled"] is True
     assert [each["id"] for each in run("data", "searches", "list").json_lines] == [id_]
-    assert "clear" in on_terminal("data", "searches", "get", id_).out
+    assert "RangeFilter" in on_terminal("data", "searches", "get", id_).out
     found = run("data", "searches", "run", id_, "--limit", 3).json_lines
     assert len(found) == 3
     assert run("data", "searches", "update", id_, "PSScene", "--name", "all").json["name"] == "all"

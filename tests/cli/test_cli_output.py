@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import planet_async
-from cli.commanded import Run, Terminal
+from cli.commanded import Run, Terminal, run_in
 from planet_async import Config, Planet, PlanetError
 from planet_async.cli.output import LogLines, one_line, print_table
 from planet_async.simulator import Fault, Simulator
@@ -42,6 +42,18 @@ def test_a_person_sees_that_it_is_tried_again(run: Run, on_terminal: Run, simula
     logger = logging.getLogger("planet_async")
     assert not any(isinstance(handler, LogLines) for handler in logger.handlers)
     assert logger.level == logging.NOTSET
+
+
+@pytest.mark.usefixtures("base_url")
+def test_results_go_to_the_pipe(
+    request_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`orders run > results` on a terminal: the progress is on the terminal, the JSON only in the pipe."""
+    args = ("orders", "run", request_file("farm"), "--to", tmp_path / "data")
+    ran = run_in(monkeypatch, args, io.StringIO(), Terminal(), "")
+    assert (ran.code, ran.json["state"]) == (0, "success")
+    assert "Downloading" in ran.err
+    assert '"state"' not in ran.err
 
 
 def test_a_warning_is_one_line(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,13 +116,18 @@ def test_a_subscription(run: Run) -> None:
         (("data", "filter", "--where", "cloud_cover"), "cloud_cover<0.1"),
         (("data", "filter", "--where", "cloud_cover<much"), "expected a number"),
         (("data", "filter", "--where", "acquired>soon"), "a time"),
+        (("data", "filter", "--where", "acquired=2026-01-01"), "not with ="),
+        (("data", "filter", "--asset", "ortho_visual,"), "expected a word"),
+        (("data", "filter", "--geometry", "{}"), "expected a GeoJSON geometry"),
+        (("orders", "request", "", *ITEM), "is empty"),
         (("data", "filter", "--geometry", '{"type": "Point"}'), "coordinates"),
     ],
 )
 def test_what_the_api_would_refuse(args: tuple[str, ...], expected: str, run: Run) -> None:
-    """It is wrong input with exit code 2, and nothing is printed to be piped on."""
+    """It is wrong input with exit code 2, said without Python, and nothing is printed to be piped on."""
     ran = run(*args)
     assert (ran.code, ran.out) == (2, "")
+    assert "__" not in ran.err
     assert expected in " ".join(ran.err.replace("│", " ").split())
 
 
@@ -161,6 +166,7 @@ def test_words_are_completed(run: Run, on_terminal: Run) -> None:
     for group in ("orders", "subscriptions"):
         assert run(group, "item-types").json == [*ITEM_TYPES]
     assert "PSScene\n" in on_terminal("orders", "item-types").out
+    assert "none" in on_terminal("orders", "bundles", "--item-type", "NewScene").out
     assert run("orders", "request", "a", "--item-type", "NewScene", "--bundle", "new").code == 0
 
 
@@ -169,7 +175,8 @@ def test_collect(run: Run) -> None:
     features = [{"type": "Feature", "id": "1"}, {"type": "Feature", "id": "2"}]
     lines = "\n".join(map(json.dumps, features))
     assert run("collect", "-", stdin=lines).json == {"type": "FeatureCollection", "features": features}
-    assert run("collect", '[{"id": 1}, {"id": 2}]').json == [{"id": 1}, {"id": 2}]
+    assert run("collect", '[{"id": 1}, {"id": "<REDACTED>"}]').json == [{"id": 1}, {"id": "<REDACTED>"}]
+    assert run("collect", "-", stdin="").json == {"type": "FeatureCollection", "features": []}
 
 
 @pytest.mark.usefixtures("base_url")
