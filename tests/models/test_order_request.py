@@ -469,7 +469,7 @@ def test_no_request(wrong: Any) -> None:
     [
         (lambda: SceneProduct([], "a", "b"), "SceneProduct.item_ids: expected one id or more"),
         (lambda: SceneProduct(["x", ""], "a", "b"), "SceneProduct.item_ids: an id is empty"),
-        (lambda: SceneProduct(["x"], "a", []), "SceneProduct.product_bundle: expected one bundle or more"),
+        (lambda: SceneProduct(["x"], "a", ""), "SceneProduct.product_bundle: expected one bundle or more"),
         (lambda: SceneProduct("20221221", "a", "b"), "SceneProduct.item_ids: expected a list"),
         (lambda: OrderRequest("x", []), "OrderRequest.products: expected one product or more"),
         (lambda: OrderRequest("x", SCENES), "OrderRequest.products: expected a list"),  # type: ignore[arg-type]
