@@ -377,7 +377,7 @@ WRONG: list[tuple[object, list[str]]] = [
     ),
     (
         mapping(products=[{**SCENES_SENT, "product_bundle": []}]),
-        ["$.products[0].product_bundle: expected a text or a list of texts, got a list"],
+        ["$.products[0].product_bundle: expected one bundle or more"],
     ),
     (mapping(products=[{"quad_ids": ["1"]}]), ["$.products[0].mosaic_name: missing"]),
     (
