@@ -59,6 +59,9 @@ from planet_async.redaction import REDACTED
 MARGIN = 10.0
 """Seconds that the clocks of a service's machines are taken to differ by at most."""
 
+LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)
+"""When a lost create is looked up, in shares of the consistency delay."""
+
 _DOUBT = 45.0  # seconds more, by which what looks too old may be what was created
 _LONG_DOUBT = 600.0  # the same, where a resource that is not new would show that it has changed
 _WIDE_MARGIN = 600.0  # seconds, where only the clock of this machine is known
@@ -68,9 +71,8 @@ REMEMBERED = 2 * MARGIN + max(_LONG_DOUBT, _WIDE_MARGIN)
 _LONGEST_RECOVERY = 3600.0  # seconds: what a process sent before it crashed was acted on by then
 _RESPONSES_KEPT = 20  # of creates, to know the clock that resources are dated by
 _MOST_PAGES = 200
-_LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)  # in shares of the consistency delay
-_SECOND_LOOKUP_TIMES = (0.5, 1.0)  # the same, after it was sent again
-_LOOKUP_PAUSE = 1 / 3  # the same, after a lookup that failed
+_SECOND_LOOKUP_TIMES = (0.5, 1.0)  # as `LOOKUP_TIMES`, after it was sent again
+_LOOKUP_PAUSE = 1 / 3  # in shares of the consistency delay: after a lookup that failed
 
 _LOOKUPS_AT_ONCE = 20
 _INITIAL_LOOKUPS = 50.0  # sent to a service that does not respond: through an outage of a minute
@@ -253,7 +255,7 @@ class ExactlyOnce(Generic[T]):
         for losses in count():
             logger.info("looking up whether the %s was created: %s", self._kind.noun, lost.cause)
             try:
-                found = await self._look_up(lost, _LOOKUP_TIMES if losses == 0 else _LOOKUP_TIMES[-1:])
+                found = await self._look_up(lost, LOOKUP_TIMES if losses == 0 else LOOKUP_TIMES[-1:])
                 if found is not None:
                     return self._claim(found)
                 if lost.attempts >= self._config.max_attempts:
@@ -304,7 +306,7 @@ class ExactlyOnce(Generic[T]):
         )
         return self._claim(first)  # the second stays known: no caller may get it
 
-    async def _look_up(self, lost: UnconfirmedCreate[T], times: Sequence[float] = _LOOKUP_TIMES) -> T | None:
+    async def _look_up(self, lost: UnconfirmedCreate[T], times: Sequence[float] = LOOKUP_TIMES) -> T | None:
         """Return what the create made, or None once the lists would show it; else raise UnsettledCreate."""
         settled = lost.failed + self._config.consistency_delay
         for share in times:

@@ -1,8 +1,10 @@
 """`Paginator`: a list of the API, followed from page to page."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import cache
 from itertools import compress
 from operator import index
 from typing import Any, Generic, TypeVar
@@ -19,6 +21,7 @@ from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
 T = TypeVar("T")
 
 _LONGEST_LINK = 8_000  # characters; servers do not take longer ones
+_MOST_LINKS = 100_000  # bytes of the links of a page, which are decoded whole
 _ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
 _TURNS = 6  # of the event loop, until a request is with the network
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
@@ -288,7 +291,6 @@ class _Identified(msgspec.Struct, gc=False):
     properties: _Typed | None = None
 
 
-_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
 _decode_count = msgspec.json.Decoder(int | None).decode
 _NULL = msgspec.Raw(b"null")
@@ -300,10 +302,10 @@ async def _read_page(
 ) -> Page[T]:
     body = await response.read()
     try:
-        content = _split(body)
-        raw = _decode_items(content.get(page_format.items, _NULL))
-        count = _decode_count(content.get("count", _NULL))
-        link = _next(content, page_format)
+        parts = _splitter(page_format)(body)
+        raw = _decode_items(getattr(parts, page_format.items))
+        count = _decode_count(parts.count)
+        link = _next(parts, page_format)
     except DECODE_ERRORS as error:
         raise unreadable(
             "not a page of a list",
@@ -325,11 +327,25 @@ async def _read_page(
     )
 
 
-def _next(content: Mapping[str, msgspec.Raw], page_format: PageFormat) -> object:
+@cache
+def _splitter(page_format: PageFormat) -> Callable[[bytes], Any]:
+    """Return what splits a page into the parts that count, undecoded; it skips all others.
+
+    So a hostile page of millions of keys costs no memory.
+    """
+    names = {page_format.items, "count", *(re.split(r"[.\[]", path)[0] for path in page_format.next)}
+    fields = [(name, msgspec.Raw, _NULL) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Parts", fields)).decode
+
+
+def _next(parts: Any, page_format: PageFormat) -> object:
     for path in page_format.next:
         place, _, key = path.partition(".")
         name, _, condition = place.rstrip("]").partition("[")
-        found: Any = msgspec.json.decode(content.get(name, _NULL))
+        raw = getattr(parts, name)
+        if memoryview(raw).nbytes > _MOST_LINKS:
+            return raw  # which is no address
+        found: Any = msgspec.json.decode(raw)
         if condition:
             field, _, value = condition.partition("=")
             links = found if isinstance(found, list) else []

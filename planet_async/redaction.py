@@ -93,6 +93,12 @@ def _secrets_of_url(url: str) -> Iterator[str]:
         yield from (part, unquote(part))
 
 
+def secrets_of_link(url: str) -> tuple[str, ...]:
+    """Return what is secret in a link to a file: its query, and the values in it."""
+    query = urlsplit(url).query
+    return tuple(map(SecretStr, (query, *(value for _, value in parse_qsl(query)))))
+
+
 def secrets_of_authorization(authorization: str) -> tuple[str, ...]:
     """Return what is secret in an Authorization: all of it, the part after its scheme, what Basic encodes."""
     scheme, _, value = authorization.partition(" ")

@@ -95,7 +95,7 @@ class Session:
     """
 
     def __init__(self, name: str, config: Mapping[str, Any] | None) -> None:
-        self.name = name.lower()
+        self.name: str = name.lower()
         self._config = config
         self._opened: Any = None
 

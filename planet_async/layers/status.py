@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from planet_async.errors import (
     status_class,
 )
 from planet_async.http import Request, Response, Transport, announced_length, http_date
-from planet_async.redaction import redact, secrets_in
+from planet_async.redaction import redact, secrets_in, secrets_of_link
 
 _FIRST_REFUSAL = 300
 _TOO_MANY_REQUESTS = 429
@@ -176,7 +177,9 @@ def _too_large(request: Request, most: int) -> BodyTooLarge:
 
 def status_error(request: Request, response: Response, body: bytes, now: datetime) -> StatusError:
     """Return the error for a refusal, without the secrets of the request, which servers may repeat."""
-    shown = partial(redact, secrets=(*response.secrets, *secrets_in(request.body)))
+    links = [url for url in (request.url, response.url) if request.stream]
+    secrets = chain(response.secrets, secrets_in(request.body), *map(secrets_of_link, links))
+    shown = partial(redact, secrets=tuple(secrets))
     text = shown(body.decode("utf-8", "replace"))
     message, field_errors = parse_error_body(text.encode())
     cls, hint = status_class(response.status), _HINTS.get(response.status, "")

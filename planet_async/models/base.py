@@ -125,6 +125,10 @@ class Resource(Record):
             object.__setattr__(self, "_json", kept)
         return kept
 
+    def _text(self, key: str) -> str:
+        found = self.raw.get(key)
+        return found if isinstance(found, str) else ""
+
     def _mapping(self, key: str) -> Mapping[str, Any] | None:
         found = self.raw.get(key)
         return found if isinstance(found, dict) else None

@@ -17,16 +17,8 @@ _MOSAIC = re.compile(r"/mosaics/([^/?#]+)/quads/")
 _ITEM = re.compile(r"/item-types/([^/?#]+)/items/([^/?#]+)")
 
 
-class _Linked(Resource):
-    __slots__ = ()
-
-    def _link(self, name: str) -> str:
-        found = self.links.get(name)
-        return found if isinstance(found, str) else ""
-
-
 @frozen(eq=False)
-class Series(_Linked):
+class Series(Resource):
     """A series of mosaics: the same area again and again."""
 
     id: NonEmpty
@@ -38,7 +30,7 @@ class Series(_Linked):
 
 
 @frozen(eq=False)
-class Mosaic(_Linked):
+class Mosaic(Resource):
     """A basemap: one mosaic of many scenes, cut into quads.
 
     `bbox` is west, south, east and north in degrees.  `last_acquired` is exclusive: the midnight after the
@@ -65,7 +57,7 @@ class Mosaic(_Linked):
 
 
 @frozen(eq=False)
-class Quad(_Linked):
+class Quad(Resource):
     """A quad: one file of a mosaic.  `percent_covered` is None of one from a minimal list."""
 
     id: NonEmpty
@@ -90,6 +82,10 @@ class Quad(_Linked):
         """The address of its file; None where it may not be downloaded.  Each request for it counts."""
         return self._link("download") or None
 
+    def _link(self, name: str) -> str:
+        found = self.links.get(name)
+        return found if isinstance(found, str) else ""
+
 
 @frozen(eq=False)
 class Contribution(Resource):
@@ -100,17 +96,14 @@ class Contribution(Resource):
     @property
     def item_type(self) -> str | None:
         """The type of the item, where it is one of Planet's."""
-        return self._part("item_type", 1)
+        return self._text("item_type") or self._of_link(1)
 
     @property
     def item_id(self) -> str | None:
         """The id of the item, where it is one of Planet's."""
-        return self._part("item_id", 2)
+        return self._text("item_id") or self._of_link(2)
 
-    def _part(self, key: str, group: int) -> str | None:
-        found = self.raw.get(key)
-        if isinstance(found, str) and found:
-            return found
+    def _of_link(self, group: int) -> str | None:
         match = _ITEM.search(self.link)
         return match[group] if match else None
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from functools import cache, partial
+from math import isfinite
 from types import UnionType
 from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -64,6 +65,8 @@ def _day(text: str) -> date | None:
     except ValueError:
         return None
 
+
+_NUMBERS = (int, float)  # the Quota API writes some as texts
 
 _FROM_TEXT: Mapping[Any, Callable[[str], object]] = {datetime: _timestamp, date: _day}
 """How the second look reads times; None for other texts."""
@@ -166,6 +169,8 @@ def _field_decoders(cls: Any) -> "list[tuple[attrs.Attribute[Any], Callable[[msg
 def _field_decoder(field: "attrs.Attribute[Any]", plain: Any) -> Callable[[msgspec.Raw], Any]:
     if plain in _FROM_TEXT:
         return partial(_from_text, _FROM_TEXT[plain])
+    if plain in _NUMBERS:
+        return partial(_number, msgspec.json.Decoder(field.type, strict=False).decode)
     decode_whole = msgspec.json.Decoder(field.type).decode
     if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]  # a class, but typed as a function
         return partial(_part, plain, decode_whole)
@@ -183,6 +188,14 @@ def _part(cls: type[T], decode_whole: Callable[[msgspec.Raw], T], raw: msgspec.R
     except DecodeError:
         pass
     raise problem
+
+
+def _number(decode_whole: Callable[[msgspec.Raw], Any], raw: msgspec.Raw) -> object:
+    """Decode a number, which may have come as a text."""
+    found = decode_whole(raw)
+    if isinstance(found, float) and not isfinite(found):
+        raise msgspec.ValidationError("Expected a finite number, got `str`")
+    return found
 
 
 def _from_text(read: Callable[[str], object], raw: msgspec.Raw) -> object:
@@ -414,7 +427,7 @@ def named(known: Mapping[str, type[RequestModel]]) -> Reader:
     return read_named
 
 
-def typed(known: Mapping[str, type[RequestModel]]) -> Reader:
+def typed(known: Mapping[str, type[RequestModel]], *, may_be_empty: bool = False) -> Reader:
     """Return what reads ``{"type": "clip", "parameters": {...}}`` as the record of that type.
 
     So the Subscriptions API writes what the Orders API writes as ``{"clip": {...}}``.
@@ -423,7 +436,7 @@ def typed(known: Mapping[str, type[RequestModel]]) -> Reader:
     def read_typed(value: object, path: str, check: Check) -> object:
         if not check.is_object(value, path):
             return None
-        if not value:
+        if may_be_empty and not value:
             return value
         check.spelling(value, ("type", "parameters"), path)
         drop_nulls(value)

@@ -18,6 +18,7 @@ from planet_async.models.base import (
     Resource,
     items,
     optional_texts,
+    unfit,
 )
 from planet_async.models.base import geometry as converted_geometry
 from planet_async.models.codec import NonEmpty, Timestamp, read_by
@@ -148,7 +149,7 @@ def item_key(item: object) -> tuple[str, str]:
 
 
 def item_part(what: str, value: object) -> str:
-    """Return an id or a type, as a part of an address; InvalidRequest for what is none."""
+    """Return an id or a type, which can be a part of an address; InvalidRequest for anything else."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         shown = repr(value[:_SHOWN]) if isinstance(value, str) else kind(value)
         raise InvalidRequest(f"{shown} is not {what}; nothing was sent")
@@ -282,7 +283,10 @@ def _is_list_of_references(value: object) -> bool:
 
 
 def _references(value: Any) -> Mapping[str, Any]:
-    return {"type": "ref", "content": [to_geojson(one, where="")["content"] for one in value]}
+    try:
+        return {"type": "ref", "content": [to_geojson(one, where="")["content"] for one in value]}
+    except InvalidRequest as error:
+        return unfit(error.message)  # type: ignore[no-any-return]
 
 
 def _area(value: object) -> Mapping[str, Any] | None:

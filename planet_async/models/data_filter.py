@@ -76,7 +76,8 @@ def read_filter(value: object, path: str, check: Check) -> object:
 
 def _read_one_filter(value: object, path: str, check: Check) -> object:
     if isinstance(value, list) and len(value) == 1:  # as older pages of Planet wrote it
-        return read_filter(value[0], f"{path}[0]", check)
+        read_filter(value[0], f"{path}[0]", check)
+        return value[0]
     return read_filter(value, path, check)
 
 
@@ -99,9 +100,10 @@ def _filters(value: Iterable[Filter | Mapping[str, Any]]) -> tuple[Filter | Mapp
 
 
 def _filter(value: Filter | Mapping[str, Any]) -> Filter | Mapping[str, Any]:
-    if isinstance(value, Filter | Mapping | list):
-        return value
-    return unfit(f": expected a filter, got {kind(value)}")
+    found: object = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(found, Filter | Mapping):
+        return found
+    return unfit(f": expected a filter, got {kind(value)}")  # type: ignore[no-any-return]
 
 
 @frozen
@@ -111,6 +113,10 @@ class AndFilter(Filter):
     config: tuple[Filter | Mapping[str, Any], ...] = field(
         default=(), converter=_filters, metadata=read_by(read_filter)
     )
+
+    def derived(self) -> Mapping[str, object]:
+        """Return the list, which the API needs, also where it is empty."""
+        return {"config": self.config}
 
 
 @frozen
@@ -171,9 +177,7 @@ class NumberRange(RequestModel):
     lte: float | None = field(default=None, converter=_number)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        lower = [each for each in (self.gt, self.gte) if each is not None]
-        upper = [each for each in (self.lt, self.lte) if each is not None]
-        yield from _reversed(bool(lower or upper), bool(lower and upper) and max(lower) > min(upper))
+        return _range_problems(self.gt, self.gte, self.lt, self.lte)
 
 
 @frozen(kw_only=True)
@@ -186,15 +190,16 @@ class DateRange(RequestModel):
     lte: str | None = field(default=None, converter=_instant)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        lower = [datetime.fromisoformat(each) for each in (self.gt, self.gte) if each]
-        upper = [datetime.fromisoformat(each) for each in (self.lt, self.lte) if each]
-        yield from _reversed(bool(lower or upper), bool(lower and upper) and max(lower) > min(upper))
+        ends = (self.gt, self.gte, self.lt, self.lte)
+        return _range_problems(*(None if end is None else datetime.fromisoformat(end) for end in ends))
 
 
-def _reversed(has_end: bool, is_reversed: bool) -> Iterable[tuple[str, str]]:
-    if not has_end:
+def _range_problems(*ends: Any) -> Iterable[tuple[str, str]]:
+    lower = [end for end in ends[:2] if end is not None]
+    upper = [end for end in ends[2:] if end is not None]
+    if not (lower or upper):
         yield "gte", "expected gt, gte, lt or lte, or two of them"
-    if is_reversed:
+    if lower and upper and max(lower) > min(upper):
         yield "lt", "the range ends before it begins"
 
 
@@ -203,47 +208,45 @@ def _not_empty(values: Collection[object], noun: str) -> Iterable[tuple[str, str
         yield "config", f"expected one {noun} or more: an empty list finds nothing"
 
 
-def _named(field_name: object) -> Iterable[tuple[str, str]]:
-    if not isinstance(field_name, str) or not field_name:
-        yield "field_name", f"expected the name of a property of items, got {kind(field_name)}"
+@frozen
+class _PropertyFilter(Filter):
+    field_name: str
+
+    def _problems(self) -> Iterable[tuple[str, str]]:
+        name: object = self.field_name
+        if not isinstance(name, str) or not name:
+            yield "field_name", f"expected the name of a property of items, got {kind(name)}"
 
 
 @frozen
-class RangeFilter(Filter):
+class RangeFilter(_PropertyFilter):
     """Items with a number in a range: ``RangeFilter("cloud_cover", {"lt": 0.1})``."""
 
-    field_name: str
     config: NumberRange | Mapping[str, float]
 
-    def _problems(self) -> Iterable[tuple[str, str]]:
-        return _named(self.field_name)
-
 
 @frozen
-class DateRangeFilter(Filter):
+class DateRangeFilter(_PropertyFilter):
     """Items with a time in a range: ``DateRangeFilter("acquired", {"gte": "2026-01-01"})``."""
 
-    field_name: str
     config: DateRange | Mapping[str, Instant]
-
-    def _problems(self) -> Iterable[tuple[str, str]]:
-        return _named(self.field_name)
 
 
 @frozen
-class UpdateFilter(Filter):
+class UpdateFilter(_PropertyFilter):
     """Items of which a property has changed since a time (`gt` or `gte`), as they were published again.
 
     The API knows it of items that were published since 10 April 2020.
     """
 
-    field_name: str
     config: DateRange | Mapping[str, Instant]
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        yield from _named(self.field_name)
-        ends = self.config if isinstance(self.config, Mapping) else self.config.set_fields()
-        if "lt" in ends or "lte" in ends:
+        yield from super()._problems()
+        ends = self.config.set_fields() if isinstance(self.config, DateRange) else self.config
+        if not isinstance(ends, Mapping):
+            yield "config", f"expected an object, got {kind(ends)}"
+        elif "lt" in ends or "lte" in ends:
             yield "config", "expected gt or gte only"
 
 
@@ -264,29 +267,27 @@ def _text(value: object) -> str | None:
 
 
 @frozen
-class NumberInFilter(Filter):
+class NumberInFilter(_PropertyFilter):
     """Items with one of these numbers: ``NumberInFilter("gsd", [3.0, 3.7])``."""
 
-    field_name: str
     config: tuple[float, ...] = field(converter=_numbers)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        yield from _named(self.field_name)
+        yield from super()._problems()
         yield from _not_empty(self.config, "number")
 
 
 @frozen
-class StringInFilter(Filter):
+class StringInFilter(_PropertyFilter):
     """Items with one of these texts, or for a boolean property with "true" or "false".
 
     ``StringInFilter("instrument", ["PS2.SD", "PSB.SD"])``
     """
 
-    field_name: str
     config: tuple[str, ...] = field(converter=_words)
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        yield from _named(self.field_name)
+        yield from super()._problems()
         yield from _not_empty(self.config, "text")
 
 
@@ -312,6 +313,10 @@ class PermissionFilter(Filter):
     def _problems(self) -> Iterable[tuple[str, str]]:
         return _not_empty(self.config, "permission")
 
+    def derived(self) -> Mapping[str, object]:
+        """Return the permissions, which the API needs."""
+        return {"config": self.config}
+
 
 # --- Places
 
@@ -334,9 +339,9 @@ class GeometryFilter(Filter):
             yield "config", "a reference goes into the geometry of the search, not into a filter"
         elif shape not in _SEARCHABLE:
             yield "config", f"expected {', '.join(sorted(_SEARCHABLE))}, got {shape}"
-        if self.relation not in {None, *_RELATIONS}:
+        if self.relation not in (None, *_RELATIONS):
             yield "relation", f"expected one of {', '.join(_RELATIONS)}"
-        if self.field_name not in {None, "geometry"}:
+        if self.field_name not in (None, "geometry"):
             yield "field_name", "expected geometry"
 
     def derived(self) -> Mapping[str, object]:
@@ -440,34 +445,34 @@ class Where:
     `date`, `number` and `text` make the properties that have no attribute here.
     """
 
-    acquired = DateProperty("acquired")
-    published = DateProperty("published")
-    updated = DateProperty("updated")
-    anomalous_pixels = NumberProperty("anomalous_pixels")
-    clear_confidence_percent = NumberProperty("clear_confidence_percent")
-    clear_percent = NumberProperty("clear_percent")
-    cloud_cover = NumberProperty("cloud_cover")
-    cloud_percent = NumberProperty("cloud_percent")
-    ground_control_ratio = NumberProperty("ground_control_ratio")
-    gsd = NumberProperty("gsd")
-    heavy_haze_percent = NumberProperty("heavy_haze_percent")
-    light_haze_percent = NumberProperty("light_haze_percent")
-    pixel_resolution = NumberProperty("pixel_resolution")
-    satellite_azimuth = NumberProperty("satellite_azimuth")
-    shadow_percent = NumberProperty("shadow_percent")
-    snow_ice_percent = NumberProperty("snow_ice_percent")
-    sun_azimuth = NumberProperty("sun_azimuth")
-    sun_elevation = NumberProperty("sun_elevation")
-    view_angle = NumberProperty("view_angle")
-    visible_confidence_percent = NumberProperty("visible_confidence_percent")
-    visible_percent = NumberProperty("visible_percent")
-    ground_control = TextProperty("ground_control")
-    instrument = TextProperty("instrument")
-    provider = TextProperty("provider")
-    publishing_stage = TextProperty("publishing_stage")
-    quality_category = TextProperty("quality_category")
-    satellite_id = TextProperty("satellite_id")
-    strip_id = TextProperty("strip_id")
+    acquired: DateProperty = DateProperty("acquired")
+    published: DateProperty = DateProperty("published")
+    updated: DateProperty = DateProperty("updated")
+    anomalous_pixels: NumberProperty = NumberProperty("anomalous_pixels")
+    clear_confidence_percent: NumberProperty = NumberProperty("clear_confidence_percent")
+    clear_percent: NumberProperty = NumberProperty("clear_percent")
+    cloud_cover: NumberProperty = NumberProperty("cloud_cover")
+    cloud_percent: NumberProperty = NumberProperty("cloud_percent")
+    ground_control_ratio: NumberProperty = NumberProperty("ground_control_ratio")
+    gsd: NumberProperty = NumberProperty("gsd")
+    heavy_haze_percent: NumberProperty = NumberProperty("heavy_haze_percent")
+    light_haze_percent: NumberProperty = NumberProperty("light_haze_percent")
+    pixel_resolution: NumberProperty = NumberProperty("pixel_resolution")
+    satellite_azimuth: NumberProperty = NumberProperty("satellite_azimuth")
+    shadow_percent: NumberProperty = NumberProperty("shadow_percent")
+    snow_ice_percent: NumberProperty = NumberProperty("snow_ice_percent")
+    sun_azimuth: NumberProperty = NumberProperty("sun_azimuth")
+    sun_elevation: NumberProperty = NumberProperty("sun_elevation")
+    view_angle: NumberProperty = NumberProperty("view_angle")
+    visible_confidence_percent: NumberProperty = NumberProperty("visible_confidence_percent")
+    visible_percent: NumberProperty = NumberProperty("visible_percent")
+    ground_control: TextProperty = TextProperty("ground_control")
+    instrument: TextProperty = TextProperty("instrument")
+    provider: TextProperty = TextProperty("provider")
+    publishing_stage: TextProperty = TextProperty("publishing_stage")
+    quality_category: TextProperty = TextProperty("quality_category")
+    satellite_id: TextProperty = TextProperty("satellite_id")
+    strip_id: TextProperty = TextProperty("strip_id")
 
     def date(self, name: str) -> DateProperty:
         """Return a property that is a time."""
@@ -499,4 +504,4 @@ class Where:
         return PermissionFilter(permissions or ("assets:download",))
 
 
-where = Where()
+where: Where = Where()

@@ -18,6 +18,7 @@ from planet_async.models.delivery import (
     OracleCloudStorage,
     S3Compatible,
 )
+from planet_async.models.json import kind as shown
 from planet_async.redaction import keys_only
 
 CLOUDS: Mapping[str, type[Delivery]] = {
@@ -25,6 +26,9 @@ CLOUDS: Mapping[str, type[Delivery]] = {
     for cloud in (AmazonS3, AzureBlobStorage, GoogleCloudStorage, OracleCloudStorage, S3Compatible)
 }
 """The clouds that have destinations, by the API's names of their types."""
+
+REFERENCE = "pl:destinations/"
+"""What every reference to a destination begins with."""
 
 _SHORTEST_NAME, _LONGEST_NAME = 3, 63  # characters
 _OF_DELIVERIES = ("path_prefix", "single_archive", "archive_type", "archive_filename", "layout")
@@ -50,8 +54,7 @@ class CloudDestination(Resource):
     @property
     def ref(self) -> str:
         """The reference, for a delivery: ``Destination(ref=destination.ref)``."""
-        found = self.raw.get("pl:ref")
-        return found if isinstance(found, str) and found else f"pl:destinations/{self.id}"
+        return self._text("pl:ref") or f"{REFERENCE}{self.id}"
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -104,8 +107,8 @@ class DestinationRequest(RequestModel):
         return {"type": self.parameters.block} if isinstance(self.parameters, Delivery) else {}
 
     def _problems(self) -> Iterable[tuple[str, str]]:
-        if self.name is not None and not _SHORTEST_NAME <= len(self.name) <= _LONGEST_NAME:
-            yield "name", f"expected {_SHORTEST_NAME} to {_LONGEST_NAME} characters, got {len(self.name)}"
+        if self.name is not None and (problem := name_problem(self.name)):
+            yield "name", problem
         if isinstance(self.parameters, Delivery):
             for problem in _cloud_problems(self.parameters, self.type):
                 yield "parameters", problem
@@ -133,6 +136,15 @@ def _cloud_problems(cloud: Delivery, kind: str | None) -> Iterable[str]:
     for name in _OF_DELIVERIES:
         if getattr(cloud, name, None) is not None:
             yield f"{name} belongs to a delivery"
+
+
+def name_problem(name: object) -> str:
+    """Return what is wrong with the name of a destination, or ""."""
+    if not isinstance(name, str):
+        return f"expected a text, got {shown(name)}"
+    if _SHORTEST_NAME <= len(name) <= _LONGEST_NAME:
+        return ""
+    return f"expected {_SHORTEST_NAME} to {_LONGEST_NAME} characters, got {len(name)}"
 
 
 def name_of(request: Mapping[str, Any]) -> str:

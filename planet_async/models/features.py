@@ -44,8 +44,7 @@ class FeatureCollection(Resource):
     @property
     def ref(self) -> str:
         """The reference, such as ``"pl:features/my/fields-Kr7"``."""
-        found = self.raw.get("pl:ref")
-        return found if isinstance(found, str) and found else f"{REFERENCE}my/{self.id}"
+        return self._text("pl:ref") or f"{REFERENCE}my/{self.id}"
 
     @property
     def permissions(self) -> Mapping[str, Any]:
@@ -57,7 +56,7 @@ class FeatureCollection(Resource):
 class Feature(Resource):
     """A feature of a collection.
 
-    `id` is the short form, which two features may have in common; `ref` tells each from all others.
+    `id` is the short form, which two features may have in common; `ref` is unique.
     """
 
     id: NonEmpty
@@ -119,7 +118,7 @@ class FeatureValidation(Resource):
     @property
     def is_valid(self) -> bool:
         """Whether nothing is wrong with it."""
-        return not self.errors
+        return not (self.raw.get("errors") or self.description)
 
     @property
     def errors(self) -> tuple[FeatureProblem, ...]:
@@ -152,7 +151,10 @@ def features_of(value: object, where: str = "features") -> list[dict[str, Any]]:
     Raises:
         InvalidRequest: there is no feature, or one has another geometry.
     """
-    found = [*_features(value, where)]
+    try:
+        found = [*_features(value, where)]
+    except RecursionError:
+        raise InvalidRequest(f"{where}: nested too deeply, or contains itself") from None
     if not found:
         raise InvalidRequest(f"{where}: there is no feature; nothing was sent")
     return found
@@ -216,7 +218,7 @@ def references(body: bytes, count: int, request: Request) -> list[str]:
     """Return the references in the response to adding `count` features.
 
     Raises:
-        DecodeError: there are others, or none; the features were added all the same.
+        DecodeError: the response is another one, though the features were added.
     """
     try:
         found, problem = _decode_references(body), ""

@@ -36,7 +36,7 @@ def _comma_list(value: str | Iterable[str]) -> str:
     if isinstance(value, str):
         return value
     found: object = texts(value)
-    if isinstance(found, tuple) and all(isinstance(text, str) for text in found):
+    if found and isinstance(found, tuple) and all(isinstance(text, str) for text in found):
         return ",".join(found)
     return unfit(f": expected a text or a list of texts, got {kind(value)}")  # type: ignore[no-any-return]
 
@@ -63,6 +63,10 @@ class SceneProduct(Product):
     def _problems(self) -> Iterable[tuple[str, str]]:
         if not self.item_ids:
             yield "item_ids", "expected one id or more"
+        if not all(self.item_ids):
+            yield "item_ids", "an id is empty"
+        if not self.product_bundle:
+            yield "product_bundle", "expected one bundle or more"
 
 
 @frozen

@@ -237,10 +237,10 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
 
 
 class DownloadedFiles(list[Path]):
-    """The paths of the files of an order.
+    """The paths of the files of an order, or of the assets of an item.
 
     `checksums` has what the file of a path was compared with, like ``"sha256:..."``.  `unverified` are the
-    files for which the manifest has no checksum that can be compared.  `renamed` has the name, by path, of
+    files for which Planet has no checksum that can be compared.  `renamed` has the name, by path, of
     each file that is kept under another one: no file can have it, or no terminal can print it.
     """
 

@@ -6,12 +6,15 @@ each is an `Amount`, which has its unit.  See https://docs.planet.com/develop/ap
 
 from collections.abc import Iterable
 from math import isfinite
-from typing import Self
+from typing import Self, TypeVar
 
 from attrs import field, frozen
 
+from planet_async.errors import DecodeError
 from planet_async.models.base import Record, Resource
 from planet_async.models.codec import Timestamp, decode_part
+
+T = TypeVar("T")
 
 _SQKM = {"sqkm": 1.0, "km2": 1.0, "sqm": 1e-6, "m2": 1e-6, "ha": 1e-2}
 _UNFINISHED = frozenset({"pending", "queued", "processing", "running", "in_progress", "started"})
@@ -43,6 +46,10 @@ def _number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if isfinite(found) else None
+
+
+def _of_type(cls: type[T], value: object) -> T | None:
+    return value if isinstance(value, cls) else None
 
 
 def _amount(value: object, unit: object) -> Amount | None:
@@ -92,17 +99,17 @@ class QuotaProduct(_Budget):
     @property
     def name(self) -> str:
         """The name, which is no id: another organization has the product under another id."""
-        return self._text("name")
+        return self._described("name")
 
     @property
     def title(self) -> str:
         """The name for people."""
-        return self._text("title")
+        return self._described("title")
 
     @property
     def description(self) -> str:
         """What it is."""
-        return self._text("description")
+        return self._described("description")
 
     @property
     def quota_remaining(self) -> Amount | None:
@@ -110,7 +117,7 @@ class QuotaProduct(_Budget):
         total, used = self.quota_total, self.quota_used
         return None if total is None or used is None else Amount(total.value - used.value, total.unit)
 
-    def _text(self, key: str) -> str:
+    def _described(self, key: str) -> str:
         # Older responses have these in an object of their own.
         found = self.raw.get(key, (self._mapping("product") or {}).get(key))
         return found if isinstance(found, str) else ""
@@ -142,7 +149,11 @@ class QuotaEstimate(_Budget):
         """The cost of each area."""
         unit = self.raw.get("quota_units")
         return tuple(
-            EstimatedCost(str(cost.get("aoi_ref", "")), _amount(cost.get("cost"), unit), cost.get("reserved"))
+            EstimatedCost(
+                _of_type(str, cost.get("aoi_ref")) or "",
+                _amount(cost.get("cost"), unit),
+                _of_type(bool, cost.get("reserved")),
+            )
             for cost in self._mappings("estimated_costs")
         )
 
@@ -187,8 +198,10 @@ class ReservedQuota(_Budget):
         """The reservations.
 
         Raises:
-            DecodeError: one has no id.
+            DecodeError: there is no list of them, or one has no id.
         """
+        if not isinstance(self.raw.get("quota_reservations"), list):
+            raise DecodeError("`$.quota_reservations` is missing")
         return tuple(decode_part(Reservation, each) for each in self._mappings("quota_reservations"))
 
     @classmethod
@@ -231,9 +244,9 @@ class StartedJob(Resource):
     """The response to a bulk reservation: the id of its job is a text here, and a number everywhere else."""
 
     status: str = ""
+    job_id: int | None = None
 
     @property
     def job(self) -> QuotaJob:
         """The job; DecodeError where the response names none."""
-        id_ = _number(self.raw.get("job_id"))
-        return decode_part(QuotaJob, {"id": None if id_ is None else int(id_), "status": self.status})
+        return decode_part(QuotaJob, {"id": self.job_id, "status": self.status})

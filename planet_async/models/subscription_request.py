@@ -302,10 +302,16 @@ class SubscriptionRequest(RequestModel):
         default=(), converter=tools_or_none, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_TOOLS))
     )
     delivery: Delivery | Mapping[str, Any] | None = field(
-        default=None, repr=keys_only, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_DELIVERIES))
+        default=None,
+        repr=keys_only,
+        kw_only=True,
+        metadata=read_by(typed(SUBSCRIPTION_DELIVERIES, may_be_empty=True)),
     )
     hosting: Hosting | Mapping[str, Any] | None = field(
-        default=None, repr=keys_only, kw_only=True, metadata=read_by(typed({SentinelHub.block: SentinelHub}))
+        default=None,
+        repr=keys_only,
+        kw_only=True,
+        metadata=read_by(typed({SentinelHub.block: SentinelHub}, may_be_empty=True)),
     )
     notifications: SubscriptionWebhook | Mapping[str, Any] | None = field(
         default=None,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from msgspec import Raw
@@ -13,7 +14,7 @@ from planet_async.config import Config, Schedule
 from planet_async.downloads.remote_file import OpenFile
 from planet_async.errors import DownloadError, NotFound
 from planet_async.exactly_once import ExactlyOnce, ResourceKind
-from planet_async.http import Request, Response, Transport, link_refusal
+from planet_async.http import Request, Response, Transport, link_refusal, link_target
 from planet_async.layers.compression import ACCEPTED
 from planet_async.models.codec import decode
 from planet_async.offset_paging import OffsetPaginator
@@ -27,12 +28,13 @@ T = TypeVar("T")
 Thing = TypeVar("Thing", bound=Identified)
 Waits = PerLoop[MutableMapping[tuple[str, Schedule], Poller[Any]]]
 
+_FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
 _STREAM_HEADERS = {
-    "accept": "application/json",
+    "accept": "*/*",
     "user-agent": f"planet-async/{__version__}",
     "x-planet-app": "planet-async",
 }
-_HEADERS = {**_STREAM_HEADERS, "accept-encoding": ACCEPTED}
+_HEADERS = {**_STREAM_HEADERS, "accept": "application/json", "accept-encoding": ACCEPTED}
 _HEADERS_WITH_BODY = {**_HEADERS, "content-type": "application/json"}
 
 
@@ -73,6 +75,15 @@ class Api:
                 f"refused to follow a link {reason}", request=request, hint="Nothing was sent."
             )
         return request
+
+    def file_request(self, route: str, link: str, operation: str) -> Request:
+        """Make the request for a file by its link, which may be relative to a route of the API."""
+        url = link_target(self.config.base_url + route, link)
+        return self.request("GET", url, operation, stream=True)
+
+    def is_fresh(self, expires_at: datetime | None) -> bool:
+        """Return whether a link that expires at that time can be used for a while."""
+        return expires_at is None or expires_at > self.clock.now() + _FRESH
 
     async def send(self, request: Request) -> Response:
         """Send a request through all layers."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,13 +12,11 @@ from planet_async._tasks import fetch_all
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.downloads.transfer import LINK_REFUSED
 from planet_async.errors import AssetNotDownloadable, StatusError
-from planet_async.http import Request, Response, link_target
+from planet_async.http import Request, Response
 from planet_async.models.data import Asset, AssetStatus
 from planet_async.models.orders import DownloadedFiles
 from planet_async.services._api import Api
 from planet_async.services._served_files import ServedFiles, plain_name, served_name
-
-_FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
 
 Activated = Callable[[Asset], Awaitable[Asset]]
 """Returns an asset once it is active."""
@@ -107,7 +104,7 @@ def check_permission(asset: Asset) -> None:
 def has_fresh_link(api: Api, asset: Asset) -> bool:
     """Return whether an asset can be downloaded now, and for a while."""
     is_active = asset.status is AssetStatus.ACTIVE and bool(asset.location)
-    return is_active and (asset.expires_at is None or asset.expires_at > api.clock.now() + _FRESH)
+    return is_active and api.is_fresh(asset.expires_at)
 
 
 def link(api: Api, asset: Asset) -> Request:
@@ -118,12 +115,11 @@ def link(api: Api, asset: Asset) -> Request:
             f"{described(asset)} is {asset.status}, and has no link to download it from",
             hint="`data.activate` and `data.wait` make it active.",
         )
-    location = link_target(api.config.base_url + "/data/v1/", asset.location)
-    return api.request("GET", location, "data.download", stream=True).with_headers({"accept": "*/*"})
+    return api.file_request("/data/v1/", asset.location, "data.download")
 
 
 def file_name(asset: Asset, response: Response) -> str:
-    """Return the name that the server gives the file, or the end of its address, or else one of our own."""
+    """Return the file name of the response's headers, or of its address, or else one of our own."""
     path = urlsplit(response.url).path
     of_address = unquote(path.rpartition("/")[2])
     return (

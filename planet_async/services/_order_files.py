@@ -6,7 +6,6 @@ import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -25,7 +24,7 @@ from planet_async.errors import (
     PlanetError,
     UnsafeName,
 )
-from planet_async.http import Request, link_target
+from planet_async.http import Request
 from planet_async.models.codec import decode
 from planet_async.models.orders import (
     ENDED_BADLY,
@@ -40,7 +39,6 @@ from planet_async.services._api import Api
 
 _IGNORES_CASE = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
 _MANIFEST = "manifest.json"
-_FRESH = timedelta(seconds=60)  # links that expire sooner are renewed first
 _MAX_NAMES_SHOWN = 3
 
 logger: logging.Logger = logging.getLogger("planet_async")
@@ -203,9 +201,8 @@ def downloadable(order: Order) -> list[OrderResult]:
 
 
 def _has_fresh_links(api: Api, order: Order) -> bool:
-    soon = api.clock.now() + _FRESH
     return bool(order.links.get("results")) and all(
-        result.expires_at is None or result.expires_at > soon for result in order.results
+        api.is_fresh(result.expires_at) for result in order.results
     )
 
 
@@ -243,8 +240,7 @@ class _Links:
 
 
 def _link(api: Api, result: OrderResult) -> Request:
-    location = link_target(api.config.base_url + "/compute/ops/download/", result.location or "")
-    return api.request("GET", location, "orders.download", stream=True)
+    return api.file_request("/compute/ops/download/", result.location or "", "orders.download")
 
 
 async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:

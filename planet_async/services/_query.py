@@ -45,9 +45,14 @@ def shown(value: object) -> str:
 def checked_id(value: object, noun: str = "order") -> str:
     """Return the id as the API writes it, in lower case; InvalidRequest unless it is a UUID."""
     text = str(value) if isinstance(value, str | UUID) else ""
-    if not _UUID.fullmatch(text):
+    if not is_uuid(text):
         raise InvalidRequest(f"{shown(value)} is no {noun} id: a UUID was expected; nothing was sent")
     return text.lower()
+
+
+def is_uuid(text: str) -> bool:
+    """Return whether a text is a UUID, as the API writes one."""
+    return _UUID.fullmatch(text) is not None
 
 
 def any_id(value: object) -> str:
@@ -165,7 +170,7 @@ def _kinds(declared: type) -> Mapping[str, object]:
 
 
 def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mapping[str, Any]) -> Params:
-    """Return the parameters of a list of the Tasking API, which has more filters than are declared here.
+    """Return the parameters of a list of Tasking or Quota, which has more filters than are declared here.
 
     What an undeclared one of `filters` means shows in its name and value.
     """
@@ -173,7 +178,7 @@ def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mappin
         raise InvalidRequest(f"filters must be a mapping, not {type_name(filters)}")
     known, other = dict(named), list[tuple[str, str]]()
     for name, value in filters.items():
-        if named.get(name) is not None or name in _NO_FILTERS:
+        if named.get(name) is not None or name in _NOT_FILTERS:
             raise InvalidRequest(f"filters: {name} is a parameter of its own, or is given twice")
         if name in _kinds(declared) and value is not None:
             known[name] = value
@@ -182,7 +187,7 @@ def open_filter_params(declared: type, named: Mapping[str, Any], filters: Mappin
     return (*filter_params(declared, known), *other)
 
 
-_NO_FILTERS = ("limit", "offset", "ordering")
+_NOT_FILTERS = ("limit", "offset", "ordering", "sort")
 
 
 def _undeclared(name: str, value: Any) -> str:
@@ -227,6 +232,24 @@ def text(name: str, value: object) -> str:
     except UnicodeEncodeError:
         raise InvalidRequest(f"{name}: {shown(value)} is no valid Unicode") from None
     return str(value)
+
+
+def optional_text(name: str, value: object) -> str | None:
+    """Return a text as `text` does, or None for None."""
+    return None if value is None else text(name, value)
+
+
+def one_of(name: str, value: object, words: Sequence[str]) -> str:
+    """Return one of the words that the API has for a parameter; InvalidRequest for all else."""
+    if not isinstance(value, str) or value not in words:
+        raise InvalidRequest(f"{name} must be {', '.join(words)}, not {shown(value)}; nothing was sent")
+    return value
+
+
+def either(hint: str = "", **values: object) -> None:
+    """Raise InvalidRequest unless exactly one of the arguments is not None."""
+    if sum(value is not None for value in values.values()) != 1:
+        raise InvalidRequest(f"expected either {' or '.join(values)}; nothing was sent", hint=hint)
 
 
 def _texts(name: str, value: object) -> list[str]:

@@ -73,7 +73,7 @@ class _OpenedFirst:
 
 
 def served_name(response: Response) -> str:
-    """Return the name that the server gives a file, or "" where it gives none that is safe and plain."""
+    """Return the file name of the response's headers, or "" where there is none that is safe and plain."""
     header = Message()
     header["content-disposition"] = response.headers.get("content-disposition", "")
     return plain_name(header.get_filename() or "")

@@ -15,7 +15,7 @@ from planet_async._tasks import fetch_all, run_in_thread
 from planet_async.downloads.download import download
 from planet_async.downloads.remote_file import ProgressCallback, RemoteFile, safe_path
 from planet_async.errors import DownloadError, InvalidRequest, NotFound, type_name
-from planet_async.http import Request, Response, SecretBytes, Transport, link_target
+from planet_async.http import Request, Response, SecretBytes, Transport
 from planet_async.models.base import to_json
 from planet_async.models.basemaps import Contribution, Mosaic, Quad, QuadCount, Series
 from planet_async.models.geometry import AREAS, to_geojson
@@ -25,7 +25,9 @@ from planet_async.services._api import Api
 from planet_async.services._query import (
     Params,
     checked_id,
+    either,
     filter_params,
+    is_uuid,
     many,
     params,
     path,
@@ -41,7 +43,6 @@ T = TypeVar("T", Mosaic, Series)
 _BASEMAPS = "/basemaps/v1"
 _MOSAICS = f"{_BASEMAPS}/mosaics"
 _SERIES = f"{_BASEMAPS}/series"
-_UUID_LENGTH = 36
 _FURTHEST = (180.0, 85.0)  # degrees of longitude and latitude; there are no quads beyond
 _CORNERS = 4  # numbers of a box
 
@@ -170,7 +171,7 @@ class Basemaps:
         return await self._api.call(Quad, "GET", url, "basemaps.get_quad")
 
     def contributions(self, quad: Quad) -> Paginator[Contribution]:
-        """List the scenes that a quad is made of; those of its neighbours are partly the same."""
+        """List the scenes that a quad is made of; neighbouring quads have some in common."""
         if not isinstance(quad, Quad):
             raise InvalidRequest(
                 f"expected a Quad, as `quads` and `get_quad` return it, not {type_name(quad)}"
@@ -241,10 +242,12 @@ class Basemaps:
         list_: Callable[..., Paginator[T]],
     ) -> T:
         name = text("the name or id", str(name_or_id) if isinstance(name_or_id, UUID) else name_or_id)
-        if _is_uuid(name):
+        if not name:
+            raise InvalidRequest("the name or id must not be empty; nothing was sent")
+        if is_uuid(name):
             return await self._api.call(cls, "GET", f"{route}/{name}", operation)
         found = await list_(name__is=name).first()
-        if found is None:
+        if found is None or found.name.casefold() != name.casefold():
             noun = cls.__name__.lower()
             request = self._api.request("GET", route, operation)
             raise NotFound(f"there is no {noun} of the name {shown(name)}", status=404, request=request)
@@ -259,10 +262,7 @@ class Basemaps:
         query: Params,
     ) -> Request:
         quads = f"{_MOSAICS}/{_mosaic_id(mosaic)}/quads"
-        if (bbox is None) == (geometry is None):
-            raise InvalidRequest(
-                "expected a bbox or a geometry; nothing was sent", hint="mosaic.bbox has all."
-            )
+        either("All quads are in mosaic.bbox.", bbox=bbox, geometry=geometry)
         if geometry is None:
             return self._api.request("GET", quads, operation, params=(("bbox", _box(bbox)), *query))
         body = to_json(to_geojson(geometry, types=AREAS))
@@ -277,9 +277,7 @@ class Basemaps:
                 f"the quad {quad.id} has no link to download it from",
                 hint="See `quad_download` of its mosaic, and what the account may do.",
             )
-        url = link_target(f"{self._api.config.base_url}{_BASEMAPS}/", link)
-        request = self._api.request("GET", url, "basemaps.download", stream=True)
-        return request.with_headers({"accept": "*/*"})
+        return self._api.file_request(f"{_BASEMAPS}/", link, "basemaps.download")
 
 
 class _WithoutKeys:
@@ -313,14 +311,6 @@ def _joint(found: re.Match[bytes]) -> bytes:
     return b"" if after is None else before if before == b"?" else after
 
 
-def _is_uuid(value: str) -> bool:
-    try:
-        UUID(value)
-    except ValueError:
-        return False
-    return len(value) == _UUID_LENGTH
-
-
 def _mosaic_id(mosaic: Mosaic | str | UUID) -> str:
     id_ = mosaic.id if isinstance(mosaic, Mosaic) else mosaic
     try:
@@ -330,9 +320,10 @@ def _mosaic_id(mosaic: Mosaic | str | UUID) -> str:
         raise
 
 
-def _box(bbox: Sequence[float] | None) -> str:
-    numbers = [each for number in many("degrees", bbox or ()) if (each := finite(number)) is not None]
-    if len(numbers) != _CORNERS or len([*(bbox or ())]) != _CORNERS:
+def _box(bbox: Iterable[float] | None) -> str:
+    corners = many("degrees", () if bbox is None else bbox)
+    numbers = [number for corner in corners if (number := finite(corner)) is not None]
+    if len(numbers) != _CORNERS or len(corners) != _CORNERS:
         raise InvalidRequest(f"bbox: expected west, south, east and north in degrees, got {shown(bbox)}")
     cut = [
         max(-furthest, min(furthest, number))

@@ -14,12 +14,13 @@ import msgspec
 from attrs import frozen
 
 from planet_async._loops import PerLoop
-from planet_async._tasks import BackgroundIterator, Send, cancelled_externally, open_task_group
+from planet_async._tasks import BackgroundIterator, Send, fetch_all
 from planet_async.config import Schedule
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import (
     AssetNotDownloadable,
     DecodeError,
+    Forbidden,
     InvalidRequest,
     PlanetError,
     StatusUnreachable,
@@ -62,6 +63,7 @@ from planet_async.services._asset_files import (
 from planet_async.services._query import (
     Params,
     many,
+    one_of,
     optional_whole,
     params,
     path,
@@ -92,8 +94,8 @@ _ACCEPTED = 202
 class Data:
     """The catalog of items and their assets: `planet.data`.
 
-    `search` and `stats`; `get`, `assets` and `coverage` for one item; `activate`, `wait`, `wait_many`,
-    `download` and `open` for assets; `item_types` and `asset_types`; `searches` for those that are saved.
+    `search` and `stats`; `get` and `assets` for one item; `activate`, `wait`, `wait_many`, `download` and
+    `open` for assets; `coverage`; `item_types` and `asset_types`; `searches` for those that are saved.
 
     What holds for every method:
 
@@ -120,8 +122,6 @@ class Data:
             longest=_LONGEST * api.config.schedule.longest,
         )
         self._waits = PerLoop(partial(api.poller, "asset", self._poll, schedule, spacing=_POLL_SPACING))
-
-    # --- Finding items
 
     def search(
         self,
@@ -179,7 +179,7 @@ class Data:
             geometry: As for `search`, but for references, which the API does not take here.
             utc_offset: The zone in which days begin, such as ``"+01:00"``.
         """
-        _one_of("interval", interval, _INTERVALS)
+        one_of("interval", interval, _INTERVALS)
         if geometry is not None:
             inside = GeometryFilter(geometry)
             filter = inside if filter is None else AndFilter((filter, inside))  # noqa: A001 - see above
@@ -211,66 +211,6 @@ class Data:
             if isinstance(asset, dict) and not name.startswith("_")
         }
 
-    async def coverage(
-        self,
-        item: ItemLike,
-        geometry: object,
-        *,
-        band: str | None = None,
-        mode: str | None = None,
-        timeout: float | None = _COVERAGE_LIMIT,
-    ) -> Coverage:
-        """Return how much of an area is clear in an item, waiting until the API has computed it.
-
-            coverage = await planet.data.coverage(item, field_7)
-            print(coverage.clear_percent)
-
-        Args:
-            item: The item.
-            geometry: The area: as for `search`, but for lists.
-            band: A band of the usable data mask, such as cloud or snow, instead of what is clear.
-            mode: UDM2, the API's default, or estimate.
-            timeout: How long to wait.
-
-        Raises:
-            WaitTimeout: it was not computed in time.
-        """
-        timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
-        request = self._api.request(
-            "POST",
-            f"{_item_path(item)}/coverage",
-            "data.coverage",
-            params=params(mode=mode, band=band),
-            body=body,
-            repeatable=True,
-        )
-        clock, polls = self._api.clock, 0
-        found = await self._api.fetch(Coverage, request)
-        with clock.move_on_after(inf if timeout is None else timeout):
-            while not _is_complete(found):
-                polls += 1
-                await clock.sleep(self._api.config.schedule.pause(polls))
-                found = await self._api.fetch(Coverage, request)
-        if _is_complete(found):
-            return found
-        raise WaitTimeout(f"the coverage is {found.status or 'not known'} after {timeout:g} s")
-
-    def item_types(self) -> Paginator[ItemType]:
-        """List the types of items, such as PSScene.
-
-        ``await planet.data.item_types().collect()`` returns them as a list.
-        """
-        first = self._api.request("GET", f"{_DATA}/item-types", "data.item_types")
-        return self._api.paginate(ItemType, first, ITEM_TYPES_PAGES)
-
-    def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
-        """List the types of assets: all, or those that items of one type can have."""
-        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
-        first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
-        return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
-
-    # --- Assets
-
     async def activate(self, asset: Asset | Mapping[str, Any]) -> Asset:
         """Have the file of an asset prepared, and return the asset as it stands: activating, or active.
 
@@ -287,7 +227,7 @@ class Data:
             raise InvalidRequest(f"{described(asset)} has no link to activate it; nothing was sent")
         try:
             response = await self._api.send(self._link(activate, "data.activate"))
-        except Unauthorized as error:
+        except (Unauthorized, Forbidden) as error:
             error.hint = f"The permission assets.{asset.type}:download may be missing. {error.hint}"
             raise
         if response.status == _ACCEPTED:
@@ -297,7 +237,7 @@ class Data:
     async def wait(self, asset: Asset | Mapping[str, Any], *, timeout: float | None = _LIMIT) -> Asset:
         """Wait until an asset is active, and return it with its `location`.
 
-        It has to be activated first.  One request answers for all assets of an item that are waited for.
+        It has to be activated first.  One request serves all waits for assets of the same item.
 
         Args:
             asset: The asset, best as `activate` returned it.
@@ -333,11 +273,7 @@ class Data:
                     outcome = Outcome(id_, error=error)
                 await send(outcome)
 
-            async with open_task_group() as group:
-                for asset in waited_for:
-                    group.start_soon(wait, asset)
-            if group.cancel_scope.cancel_called:
-                raise cancelled_externally()
+            await fetch_all([partial(wait, asset) for asset in waited_for], max(1, len(waited_for)))
 
         return BackgroundIterator(produce)
 
@@ -370,7 +306,7 @@ class Data:
             progress: Called with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files of which the API gives no MD5.
+            The paths, a list.  Its `unverified` names the files for which the API has no MD5.
 
         Raises:
             AssetNotDownloadable: an asset is not published, or the permission to download it is missing.
@@ -383,7 +319,8 @@ class Data:
             whole("concurrency", concurrency),
             seconds("timeout", timeout),
         )
-        types = [asset_types] if isinstance(asset_types, str) else many("asset types", asset_types)
+        asset_types = [asset_types] if isinstance(asset_types, str) else asset_types
+        types = [item_part("an asset type", type_) for type_ in many("asset types", asset_types)]
         if not types:
             raise InvalidRequest("expected one asset type or more; nothing was sent")
         found = await self.assets(item)
@@ -417,6 +354,68 @@ class Data:
         """
         return open_asset(self._api, _asset(asset))
 
+    async def coverage(
+        self,
+        item: ItemLike,
+        geometry: object,
+        *,
+        band: str | None = None,
+        mode: str | None = None,
+        timeout: float | None = _COVERAGE_LIMIT,
+    ) -> Coverage:
+        """Return how much of an area is clear in an item, waiting until the API has computed it.
+
+            coverage = await planet.data.coverage(item, field_7)
+            print(coverage.clear_percent)
+
+        Args:
+            item: The item.
+            geometry: The area: as for `search`, but for lists.
+            band: A band of the usable data mask, such as cloud or snow, instead of what is clear.
+            mode: UDM2, the API's default, or estimate.
+            timeout: How long to wait.
+
+        Raises:
+            WaitTimeout: it was not computed in time.
+        """
+        timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
+        query = params(
+            mode=None if mode is None else text("mode", mode),
+            band=None if band is None else text("band", band),
+        )
+        request = self._api.request(
+            "POST",
+            f"{_item_path(item)}/coverage",
+            "data.coverage",
+            params=query,
+            body=body,
+            repeatable=True,
+        )
+        clock, polls = self._api.clock, 0
+        found = await self._api.fetch(Coverage, request)
+        with clock.move_on_after(inf if timeout is None else timeout):
+            while not _is_complete(found):
+                polls += 1
+                await clock.sleep(self._api.config.schedule.pause(polls))
+                found = await self._api.fetch(Coverage, request)
+        if _is_complete(found):
+            return found
+        raise WaitTimeout(f"the coverage is {found.status or 'not known'} after {timeout:g} s")
+
+    def item_types(self) -> Paginator[ItemType]:
+        """List the types of items, such as PSScene.
+
+        ``await planet.data.item_types().collect()`` returns them as a list.
+        """
+        first = self._api.request("GET", f"{_DATA}/item-types", "data.item_types")
+        return self._api.paginate(ItemType, first, ITEM_TYPES_PAGES)
+
+    def asset_types(self, item_type: str | None = None) -> Paginator[AssetType]:
+        """List the types of assets: all, or those that items of one type can have."""
+        below = "" if item_type is None else f"/item-types/{item_part('an item type', item_type)}"
+        first = self._api.request("GET", f"{_DATA}{below}/asset-types", "data.asset_types")
+        return self._api.paginate(AssetType, first, ASSET_TYPES_PAGES)
+
     async def _activated(self, asset: Asset, *, timeout: float | None) -> Asset:
         """Return the asset once it is active, which it may be already."""
         clock = self._api.clock
@@ -427,7 +426,9 @@ class Data:
             left = None if timeout is None else max(0.0, deadline - clock.monotonic())
             try:
                 return await self._wait(asset, left)
-            except (StatusUnreachable, WaitTimeout):
+            except WaitTimeout:
+                is_late = True
+            except StatusUnreachable:
                 is_late = clock.monotonic() >= deadline
             if is_late:
                 raise _late(asset, timeout)
@@ -457,7 +458,7 @@ class Data:
                 _key(asset),
                 is_settled,
                 timeout=timeout,
-                just_seen=asset.status is AssetStatus.ACTIVATING,
+                just_seen=asset.status is AssetStatus.ACTIVATING and timeout != 0,
             )
         except WaitTimeout:
             found = None
@@ -549,9 +550,8 @@ class Searches:
             sort: ``"created desc"`` or ``"created asc"``.
             page_size: How many searches there are in one response; by default what the API chooses.
         """
-        _one_of("search_type", search_type, _SEARCH_TYPES)
         query = (
-            *params(search_type=search_type),
+            *params(search_type=one_of("search_type", search_type, _SEARCH_TYPES)),
             *_paging_params(sort, _LIST_SORTS, page_size),
         )
         first = self._api.request("GET", _SEARCHES, "data.list_searches", params=query)
@@ -570,7 +570,7 @@ class Searches:
     def run(
         self, search_id: str | UUID, *, sort: str | None = None, page_size: int | None = None
     ) -> SearchResults:
-        """Find the items of a search; the arguments are those of `Data.search`."""
+        """Find the items of a saved search; `sort` and `page_size` are those of `Data.search`."""
         query = _paging_params(sort, _SEARCH_SORTS, page_size)
         return SearchResults(
             self._api,
@@ -620,7 +620,7 @@ def _key(asset: Asset) -> str:
     if asset.item_type and asset.item_id:
         return "/".join(item_key((asset.item_type, asset.item_id)))
     link = asset.links.get("_self")
-    if not isinstance(link, str):
+    if not isinstance(link, str) or "://" not in link:
         raise InvalidRequest(f"{asset.type} says neither its item nor its own address; nothing was sent")
     return link
 
@@ -636,14 +636,8 @@ def _is_complete(coverage: Coverage) -> bool:
     return coverage.status == _COMPLETE or (not coverage.status and coverage.clear_percent is not None)
 
 
-def _one_of(name: str, value: object, words: Sequence[str]) -> str:
-    if value not in words:
-        raise InvalidRequest(f"{name} must be {', '.join(words)}, not {shown(value)}; nothing was sent")
-    return str(value)
-
-
 def _paging_params(sort: str | None, sorts: Sequence[str], page_size: int | None) -> Params:
     return params(
         _page_size=optional_whole("page_size", page_size),
-        _sort=None if sort is None else _one_of("sort", sort, sorts),
+        _sort=None if sort is None else one_of("sort", sort, sorts),
     )

@@ -12,7 +12,13 @@ from planet_async.errors import InvalidRequest, NotFound
 from planet_async.exactly_once import ResourceKind
 from planet_async.models.base import to_json, to_mapping
 from planet_async.models.codec import checked_body
-from planet_async.models.destinations import CloudDestination, DestinationRequest, name_of
+from planet_async.models.destinations import (
+    REFERENCE,
+    CloudDestination,
+    DestinationRequest,
+    name_of,
+    name_problem,
+)
 from planet_async.paging import DESTINATIONS_PAGES, Paginator
 from planet_async.redaction import refuse_redacted
 from planet_async.services._api import Api
@@ -21,7 +27,6 @@ from planet_async.services.filters import DestinationFilters
 
 _DESTINATIONS = "/destinations/v1"
 _DEFAULT = f"{_DESTINATIONS}/default"
-_REFERENCE = "pl:destinations/"
 
 
 class Destinations:
@@ -83,9 +88,9 @@ class Destinations:
         """
         body = checked_body(DestinationRequest, request)
         del request  # a mapping may hold secrets, and tracebacks of Sentry and Rich show locals
-        asked = msgspec.json.decode(body)
-        wanted = to_json({**asked, "name": name_of(asked)})
-        del asked
+        requested = msgspec.json.decode(body)
+        wanted = to_json({**requested, "name": name_of(requested)})
+        del requested
         post = self._api.request("POST", _DESTINATIONS, "destinations.create", body=body)
         return await self._creating.create(wanted, partial(self._api.fetch, CloudDestination, post))
 
@@ -127,7 +132,9 @@ class Destinations:
         """
         changes: dict[str, object] = {}
         if name is not None:
-            changes["name"] = text("name", name)
+            if problem := name_problem(name):
+                raise InvalidRequest(f"name: {problem}; nothing was sent")
+            changes["name"] = name
         if parameters is not None:
             changes["parameters"] = to_mapping(parameters)
             refuse_redacted(changes)
@@ -174,7 +181,7 @@ class Destinations:
 
 def _id(destination: CloudDestination | str) -> str:
     id_ = destination.id if isinstance(destination, CloudDestination) else text("destination", destination)
-    return id_.removeprefix(_REFERENCE)
+    return id_.removeprefix(REFERENCE)
 
 
 def _path(destination: CloudDestination | str) -> str:

@@ -21,7 +21,7 @@ from planet_async.models.features import (
 )
 from planet_async.paging import COLLECTIONS_PAGES, FEATURES_PAGES, Paginator
 from planet_async.services._api import Api
-from planet_async.services._query import filter_params, params, path_part, text, whole
+from planet_async.services._query import filter_params, optional_text, params, path_part, text, whole
 from planet_async.services.filters import CollectionFilters
 
 _COLLECTIONS = "/features/v1/ogc/my/collections"
@@ -92,9 +92,7 @@ class Features:
         Raises:
             UnsettledCreate: whether it was created cannot be found out.
         """
-        request = FeatureCollectionRequest(
-            text("title", title), description, title_property, description_property
-        )
+        request = _request(title, description, title_property, description_property)
         post = self._api.request("POST", _COLLECTIONS, "features.create", body=to_json(request))
         described = {key: value for key, value in request.to_dict().items() if key != "title"}
         wanted = to_json({**described, "name": title, "item_type": "feature"})
@@ -119,7 +117,7 @@ class Features:
         """
         query = (
             *filter_params(CollectionFilters, filters),
-            *params(sort=None if sort is None else text("sort", sort), limit=whole("page_size", page_size)),
+            *params(sort=optional_text("sort", sort), limit=whole("page_size", page_size)),
         )
         first = self._api.request("GET", _COLLECTIONS, "features.list", params=query)
         return self._api.paginate(FeatureCollection, first, COLLECTIONS_PAGES, unique=True)
@@ -137,9 +135,7 @@ class Features:
 
         What is left out is gone.
         """
-        request = FeatureCollectionRequest(
-            text("title", title), description, title_property, description_property
-        )
+        request = _request(title, description, title_property, description_property)
         path, body = _path(collection), to_json(request)
         await self._api.send(self._api.request("PUT", path, "features.update", body=body))
         return await self.get(collection)
@@ -169,7 +165,7 @@ class Features:
         """
         path, found = f"{_path(collection)}/items", features_of(features)
         body = to_json(found[0] if len(found) == 1 else {"type": "FeatureCollection", "features": found})
-        query = params(property_id=None if property_id is None else text("property_id", property_id))
+        query = params(property_id=optional_text("property_id", property_id))
         post = self._api.request("POST", path, "features.add", params=query, body=body)
         try:
             response = await self._api.send(post)

@@ -6,8 +6,9 @@ not given.  An instant is a datetime with a time zone, or a text like ``"2026-01
 a date, or a text like ``"2026-05-01"``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import TypedDict
 from uuid import UUID
 
@@ -16,6 +17,8 @@ TimeFilter = str | datetime | tuple[datetime | None, datetime | None]
 
 The start of an interval is inclusive, its end exclusive.
 """
+
+NO_FILTERS: Mapping[str, object] = MappingProxyType({})
 
 
 class OrderFilters(TypedDict, total=False):

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from math import inf
-from types import MappingProxyType
 from typing import Any, Unpack
 
 from planet_async.errors import ClientClosed, InvalidRequest, PlanetError, UnsettledCreate
-from planet_async.exactly_once import MARGIN, CreateRegistry, create_registry, is_ambiguous
+from planet_async.exactly_once import LOOKUP_TIMES, MARGIN, CreateRegistry, create_registry, is_ambiguous
 from planet_async.http import origin
 from planet_async.models.base import to_json
 from planet_async.models.features import REFERENCE, Feature, FeatureCollection
@@ -23,23 +22,23 @@ from planet_async.paging import QUOTA_PAGES, Page, Paginator
 from planet_async.services._api import Api
 from planet_async.services._query import (
     Params,
+    either,
     filter_params,
     many,
     open_filter_params,
+    optional_text,
     params,
     shown,
     text,
     whole,
 )
-from planet_async.services.filters import ProductFilters, QuotaFilters
+from planet_async.services.filters import NO_FILTERS, ProductFilters, QuotaFilters
 
 _ACCOUNT = "/account/v1"
 _RESERVATIONS = f"{_ACCOUNT}/quota-reservations"
-_NO_FILTERS: Mapping[str, object] = MappingProxyType({})
 _NEWEST_FIRST = "-created_at"
-_LOOKUP_TIMES = (0.0, 0.2, 0.5, 1.0)  # in shares of the consistency delay
 
-_Key = tuple[str, ...]
+_Hashes = tuple[str, ...]
 
 
 class Quota:
@@ -125,11 +124,11 @@ class Quota:
             UnsettledCreate: the response is lost, and the list does not show a new reservation for each area,
                 or the areas are a collection; `candidates` are the ids of the reservations made since.
         """
-        asked = _body(product, aoi_refs, collection)
-        post = self._api.request("POST", f"{_RESERVATIONS}/", "quota.reserve", body=to_json(asked))
+        requested = _body(product, aoi_refs, collection)
+        post = self._api.request("POST", f"{_RESERVATIONS}/", "quota.reserve", body=to_json(requested))
         registry = self._registry()
         # Those of one product are sent concurrently; while one is looked up, no other is sent.
-        async with registry.using(str(asked["product_id"])) as lock:
+        async with registry.using(str(requested["product_id"])) as lock:
             sent = self._api.clock.monotonic()
             try:
                 async with lock.sending():
@@ -142,7 +141,7 @@ class Quota:
                     raise
                 lost = error
             async with lock.exclusive():
-                return await self._settle(asked, sent, lost)
+                return await self._settle(requested, sent, lost)
 
     async def reserve_bulk(
         self,
@@ -165,24 +164,25 @@ class Quota:
             collection: The collection whose features are the areas.
 
         Raises:
-            UnsettledCreate: the response is lost, and which job is this one cannot be told; `candidates` are
+            UnsettledCreate: the response is lost, and which job it is cannot be found out; `candidates` are
                 those that it may be.
         """
-        asked = _body(product, aoi_refs, collection)
+        requested = _body(product, aoi_refs, collection)
         path = f"{_RESERVATIONS}/bulk-reserve"
-        post = self._api.request("POST", path, "quota.reserve_bulk", body=to_json(asked))
+        post = self._api.request("POST", path, "quota.reserve_bulk", body=to_json(requested))
         try:
             return (await self._api.fetch(StartedJob, post)).job
         except PlanetError as error:
             if not is_ambiguous(error):
                 raise
             lost = error
-        raise _unsettled("the bulk reservation", "`quota.jobs`", lost, await self._jobs_like(asked)) from lost
+        candidates = await self._jobs_like(requested)
+        raise _unsettled("the bulk reservation", "`quota.jobs`", lost, candidates) from lost
 
     def list(
         self,
         *,
-        filters: Mapping[str, object] = _NO_FILTERS,
+        filters: Mapping[str, object] = NO_FILTERS,
         sort: str | None = None,
         page_size: int = 500,
         **named_filters: Unpack[QuotaFilters],
@@ -211,7 +211,7 @@ class Quota:
     def jobs(
         self,
         *,
-        filters: Mapping[str, object] = _NO_FILTERS,
+        filters: Mapping[str, object] = NO_FILTERS,
         sort: str | None = None,
         page_size: int = 500,
         **named_filters: Unpack[QuotaFilters],
@@ -226,17 +226,17 @@ class Quota:
         id_ = job.id if isinstance(job, QuotaJob) else whole("job", job, least=0)
         return await self._api.call(QuotaJob, "GET", f"{_RESERVATIONS}/jobs/{id_}", "quota.get_job")
 
-    async def _settle(self, asked: Mapping[str, Any], sent: float, lost: PlanetError) -> ReservedQuota:
+    async def _settle(self, requested: Mapping[str, Any], sent: float, lost: PlanetError) -> ReservedQuota:
         """Return what a reservation has made whose response was lost, as the list shows it."""
         clock, config = self._api.clock, self._api.config
-        wanted, failed = [*map(_key, asked.get("aoi_refs", ()))], clock.monotonic()
-        found: dict[_Key, Reservation] = {}
+        wanted, failed = [*map(_hashes, requested.get("aoi_refs", ()))], clock.monotonic()
+        found: dict[_Hashes, Reservation] = {}
         why = "there was no time to look it up"
         with clock.move_on_after(inf if config.deadline is None else sent + config.deadline - failed):
-            for share in _LOOKUP_TIMES:
+            for share in LOOKUP_TIMES:
                 try:
                     await clock.sleep(failed + share * config.consistency_delay - clock.monotonic())
-                    found = await self._made_since(sent, asked)
+                    found = await self._made_since(sent, requested)
                 except ClientClosed:
                     why = "the client was closed"
                     break
@@ -252,19 +252,20 @@ class Quota:
         ids = [str(reservation.id) for reservation in found.values()]
         raise _unsettled(f"the reservation ({why})", "`quota.list(sort='-created_at')`", lost, ids) from lost
 
-    async def _made_since(self, sent: float, asked: Mapping[str, Any]) -> dict[_Key, Reservation]:
-        """Return the reservations of what was asked for that were made since then, by their area."""
-        found: dict[_Key, Reservation] = {}
-        wanted, known = {*map(_key, asked.get("aoi_refs", ()))}, self._registry()
-        collection = _key(asked.get("collection_id", ""))
+    async def _made_since(self, sent: float, requested: Mapping[str, Any]) -> dict[_Hashes, Reservation]:
+        """Return the reservations of what was requested that were made since then, by their area."""
+        found: dict[_Hashes, Reservation] = {}
+        wanted, known = {*map(_hashes, requested.get("aoi_refs", ()))}, self._registry()
+        collection = _hashes(requested.get("collection_id", ""))
         async for page in self.list(sort=_NEWEST_FIRST).pages():
             since = self._service_time(page, sent)
             made = [each for each in page if each.created_at is not None and each.created_at >= since]
             for each in made:
-                key = _key(each.aoi_ref)
-                is_asked = key in wanted or (collection != () and key[:1] == collection)
-                if is_asked and each.product_id in {None, asked["product_id"]} and str(each.id) not in known:
-                    found.setdefault(key, each)
+                hashes = _hashes(each.aoi_ref)
+                is_area = hashes in wanted or (collection != () and hashes[:1] == collection)
+                is_product = each.product_id in {None, requested["product_id"]}
+                if is_area and is_product and str(each.id) not in known:
+                    found.setdefault(hashes, each)
             if len(page) and not made:
                 break  # all further ones are older
         return found
@@ -277,9 +278,9 @@ class Quota:
         now = page.date or self._api.clock.now()
         return now - timedelta(seconds=self._api.clock.monotonic() - sent + MARGIN)
 
-    async def _jobs_like(self, asked: Mapping[str, Any]) -> Iterable[str]:
-        """Return the ids of the unfinished jobs with as many items."""
-        count = len(asked.get("aoi_refs", ()))
+    async def _jobs_like(self, requested: Mapping[str, Any]) -> Iterable[str]:
+        """Return the ids of the newest jobs that it may be: unfinished, or with as many items."""
+        count = len(requested.get("aoi_refs", ()))
         try:
             page = await self.jobs(sort=_NEWEST_FIRST).page()
             return [str(job.id) for job in page if not job.is_finished or job.total_items == count]
@@ -295,25 +296,24 @@ def _body(
     if isinstance(product, str):
         raise InvalidRequest(f"product must be the id of a product, a number, not {shown(product)}")
     id_ = product.id if isinstance(product, QuotaProduct) else whole("product", product, least=0)
-    if (aoi_refs is None) == (collection is None):
-        raise InvalidRequest("expected aoi_refs or a collection; nothing was sent")
-    if collection is not None:
+    either(aoi_refs=aoi_refs, collection=collection)
+    if aoi_refs is None:
         ref = collection.ref if isinstance(collection, FeatureCollection) else text("collection", collection)
-        return {"product_id": id_, "collection_id": _checked("collection", ref)}
-    refs = [each.ref if isinstance(each, Feature) else each for each in many("aoi_refs", aoi_refs or ())]
+        return {"product_id": id_, "collection_id": _reference("collection", ref)}
+    refs = [each.ref if isinstance(each, Feature) else each for each in many("aoi_refs", aoi_refs)]
     if not refs:
         raise InvalidRequest("aoi_refs: an empty list asks for nothing; nothing was sent")
-    return {"product_id": id_, "aoi_refs": [*dict.fromkeys(_checked("aoi_refs", ref) for ref in refs)]}
+    return {"product_id": id_, "aoi_refs": [*dict.fromkeys(_reference("aoi_refs", ref) for ref in refs)]}
 
 
-def _checked(name: str, ref: object) -> str:
+def _reference(name: str, ref: object) -> str:
     found = text(name, ref)
     if not found.startswith(REFERENCE):
         raise InvalidRequest(f"{name}: expected references like {REFERENCE}my/..., got {shown(ref)}")
     return found
 
 
-def _key(ref: str) -> _Key:
+def _hashes(ref: str) -> _Hashes:
     """Return the hashes in a reference, which stay when a title changes; the rest and the version do not.
 
     ``pl:features/my/fields-Kr7/1-owL#1`` has Kr7 and owL.
@@ -325,8 +325,7 @@ def _list_params(
     filters: Mapping[str, object], named: Mapping[str, object], sort: str | None, page_size: int
 ) -> Params:
     query = open_filter_params(QuotaFilters, named, filters)
-    sort = None if sort is None else text("sort", sort)
-    return (*query, *params(sort=sort, limit=whole("page_size", page_size)))
+    return (*query, *params(sort=optional_text("sort", sort), limit=whole("page_size", page_size)))
 
 
 def _unsettled(what: str, where: str, lost: PlanetError, candidates: Iterable[str]) -> UnsettledCreate:

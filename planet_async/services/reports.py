@@ -18,7 +18,7 @@ from attrs import evolve
 from planet_async._tasks import fetch_all
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.errors import DownloadError, InvalidRequest
-from planet_async.http import Request, Response, link_target
+from planet_async.http import Request, Response
 from planet_async.layers.compression import Gunzip, decompressed
 from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
@@ -192,9 +192,7 @@ class Reports:
                 f"report {report.report_id} has no part {part}: it has {count}, counted from 0",
                 hint=f"Its status is {report.status}." if report.status else "",
             )
-        url = link_target(self._api.config.base_url + _REPORTS, report.contents[part])
-        request = self._api.request("GET", url, "reports.download", stream=True)
-        return request.with_headers({"accept": "*/*"})
+        return self._api.file_request(_REPORTS, report.contents[part], "reports.download")
 
 
 def file_name(report: Report, part: int, response: Response) -> str:

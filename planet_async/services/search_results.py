@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 import msgspec
 from attrs import evolve
 
-from planet_async.errors import InvalidRequest
+from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
 from planet_async.models.base import to_json
 from planet_async.models.codec import checked_body, decode
@@ -21,7 +21,7 @@ from planet_async.models.tools import Tool
 from planet_async.paging import ITEM_PAGES, Paginator
 from planet_async.redaction import redacted
 from planet_async.services._api import Api
-from planet_async.services._query import text, whole
+from planet_async.services._query import many, text, whole
 
 _MOST_IDS = 500  # of one order
 _DIGEST = 12  # characters
@@ -86,7 +86,7 @@ class SearchResults(Paginator[Item]):
         size = whole("items_per_order", items_per_order)
         if size > _MOST_IDS:
             raise InvalidRequest(f"items_per_order must be at most {_MOST_IDS}, not {size}")
-        bundle = product_bundle if isinstance(product_bundle, str) else [*product_bundle]
+        bundle = product_bundle if isinstance(product_bundle, str) else many("bundles", product_bundle)
         name = text("name", name)
 
         # Read once: the tools may come from a generator.
@@ -144,7 +144,7 @@ class _OrderRequests(AsyncIterator[OrderRequest]):
             if time != self._time:
                 self._add_same()
             self._time = time
-            self._same.append(item_key(item))
+            self._same.append(_key_of(item))
         return self._ready.popleft()
 
     def _add_same(self) -> None:
@@ -154,6 +154,14 @@ class _OrderRequests(AsyncIterator[OrderRequest]):
             if len(ids) == self._size:
                 self._ready.append(self._make(item_type, self._ids.pop(item_type)))
         self._same.clear()
+
+
+def _key_of(item: Item) -> tuple[str, str]:
+    try:
+        return item_key(item)
+    except InvalidRequest as error:
+        problem = error.message.removesuffix("; nothing was sent")
+    raise DecodeError(f"an item of the search cannot be ordered: {problem}")
 
 
 def _decode_item(item: msgspec.Raw, request: Request) -> Item:

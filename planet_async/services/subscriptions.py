@@ -364,7 +364,7 @@ class Subscriptions:
         path = f"{_path(subscription_id)}/results"
         query = (*filter_params(ResultFilters, filters), *params(format="csv"))
         request = self._api.request("GET", path, "subscriptions.results", params=query, stream=True)
-        return _ResultRows(self._api, request.with_headers({"accept": "*/*"}))
+        return _ResultRows(self._api, request)
 
     async def results_summary(self, subscription_id: str | UUID) -> ResultsSummary:
         """Return how many results a subscription has of each status."""

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, Unpack
 from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
@@ -61,7 +60,7 @@ from planet_async.services._query import (
     seconds,
     whole,
 )
-from planet_async.services.filters import CaptureFilters, TaskingFilters
+from planet_async.services.filters import NO_FILTERS, CaptureFilters, TaskingFilters
 from planet_async.waiting.poller import Poller
 from planet_async.waiting.sweep import ListQueries
 from planet_async.waiting.waiter import WaitForMany, wait_for
@@ -71,7 +70,6 @@ _CAPTURES = "/tasking/v2/captures"
 _WINDOWS = "/tasking/v2/imaging-windows"
 _BULK = "/tasking/v2/bulk/"
 _MOST_ORDERS = 1000  # of one bulk job
-_NO_FILTERS: Mapping[str, object] = MappingProxyType({})
 _FINAL = tuple(status for status in TaskingStatus if status.is_final)
 _UNFINISHED = tuple(status for status in TaskingStatus if not status.is_final)
 _CANCELLED = frozenset({TaskingStatus.CANCELLED, TaskingStatus.PENDING_CANCELLATION})
@@ -194,7 +192,7 @@ class Tasking:
     def list(
         self,
         *,
-        filters: Mapping[str, object] = _NO_FILTERS,
+        filters: Mapping[str, object] = NO_FILTERS,
         ordering: str | Sequence[str] | None = None,
         page_size: int | None = None,
         offset: int | None = None,
@@ -384,7 +382,7 @@ class Tasking:
     def list_captures(
         self,
         *,
-        filters: Mapping[str, object] = _NO_FILTERS,
+        filters: Mapping[str, object] = NO_FILTERS,
         ordering: str | Sequence[str] | None = None,
         page_size: int | None = None,
         offset: int | None = None,

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -11,21 +11,25 @@ from uuid import NAMESPACE_URL, uuid5
 
 from attrs import frozen
 
-from planet_async.simulator.context import Context, after, parse
-from planet_async.simulator.data import DATA, Cursor
-from planet_async.simulator.files import File, Folder, raster
-from planet_async.simulator.geometry import Box, Footprint, Shape, check, intersects, read
+from planet_async.simulator.context import Context, parse
+from planet_async.simulator.data import DATA
+from planet_async.simulator.files import File, Folder, Storage, raster
+from planet_async.simulator.geometry import Box, Footprint, Shape, check, intersects, polygon_of, read
 from planet_async.simulator.http import (
+    Content,
+    Json,
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
+    attachment,
     decode_json,
     field_errors,
     json_response,
     message,
 )
-from planet_async.simulator.scenes import Json, scenes
+from planet_async.simulator.lists import Cursor
+from planet_async.simulator.scenes import scenes
 
 BASEMAPS = "/basemaps/v1"
 
@@ -171,13 +175,11 @@ class BasemapsApi:
     for a file counts as a download [M]: `Simulator.requests` has the number, as ``"basemaps.download"``.
     """
 
-    def __init__(
-        self, context: Context, *, days: int, file_bytes: int, address_of: Callable[[str, str, int], str]
-    ) -> None:
+    def __init__(self, context: Context, *, days: int, file_bytes: int, storage: Storage) -> None:
         self._context = context
         self._days = days
         self._file_bytes = file_bytes
-        self._address_of = address_of
+        self._storage = storage
         self._series = {series.id: series for series in _SERIES}
         self._mosaics = {mosaic.id: mosaic for series in _SERIES for mosaic in series.mosaics}
         self._areas: dict[str, Shape] = {}
@@ -185,16 +187,16 @@ class BasemapsApi:
 
     def routes(self) -> Iterable[Route]:
         return (
-            Route("GET", f"{BASEMAPS}/series", "basemaps.list_series", self.list_series),
+            Route("GET", f"{BASEMAPS}/series", "basemaps.series", self.list_series),
             Route("GET", f"{BASEMAPS}/series/{{id}}", "basemaps.get_series", self.get_series),
-            Route("GET", f"{BASEMAPS}/series/{{id}}/mosaics", "basemaps.list", self.series_mosaics),
+            Route("GET", f"{BASEMAPS}/series/{{id}}/mosaics", "basemaps.series_mosaics", self.series_mosaics),
             Route("GET", f"{BASEMAPS}/mosaics", "basemaps.list", self.list_mosaics),
             Route("GET", _MOSAIC, "basemaps.get", self.get),
             Route("GET", f"{_MOSAIC}/grid", "basemaps.grid", self.grid),
             Route("GET", f"{_MOSAIC}/tiles", "basemaps.tiles", self.tiles),
             Route("GET", f"{_MOSAIC}/quads", "basemaps.quads", self.quads),
-            Route("POST", f"{_MOSAIC}/quads/search", "basemaps.search_quads", self.search_quads),
-            Route("GET", _QUAD, "basemaps.quad", self.quad),
+            Route("POST", f"{_MOSAIC}/quads/search", "basemaps.quads", self.search_quads),
+            Route("GET", _QUAD, "basemaps.get_quad", self.quad),
             Route("GET", f"{_QUAD}/items", "basemaps.contributions", self.items),
             Route("GET", f"{_QUAD}/full", "basemaps.download", self.full),
         )
@@ -293,7 +295,7 @@ class BasemapsApi:
             west, south, east, north = map(float, request.param("bbox").split(","))
             check(west <= east and south <= north, "not a box")
         except ValueError:
-            raise Refused(field_errors({"bbox": ["bbox must be lx,ly,ux,uy"]}, "Invalid request")) from None
+            raise Refused(field_errors({"bbox": ["bbox must be lx,ly,ux,uy"]})) from None
         found = _Quads.of_box(mosaic, (west, south, east, north))
         return self._page_of_quads(request, mosaic, found, cursor)
 
@@ -307,7 +309,7 @@ class BasemapsApi:
             check(bool(shape.polygons), f"{area['type']} is not one of Polygon, MultiPolygon")
             check(len([*shape.vertices()]) <= _MAX_VERTICES, f"more than {_MAX_VERTICES} vertices")
         except ValueError as error:
-            raise Refused(field_errors({"geometry": [str(error)]}, "Invalid request")) from None
+            raise Refused(field_errors({"geometry": [str(error)]})) from None
         key = str(uuid5(NAMESPACE_URL, repr(area)))
         self._areas[key] = shape
         return self._page_of_quads(request, mosaic, self._in_area(mosaic, key), cursor, key)
@@ -320,7 +322,7 @@ class BasemapsApi:
         """Return the scenes of the time of the mosaic that meet the quad; neighbours share some."""
         mosaic = self._mosaic(mosaic_id)
         box = mosaic.box_of(*self._quad(mosaic, quad_id))
-        shape = read({"type": "Polygon", "coordinates": [Footprint.of_box(box).ring]})
+        shape = read(polygon_of(box))
         first, last = (parse(f"{day}T00:00:00Z") for day in (mosaic.first, mosaic.last))
         url = f"{self._context.base_url}{DATA}/item-types/PSScene/items"
         found = [
@@ -336,10 +338,7 @@ class BasemapsApi:
         """Redirect to the storage."""
         mosaic = self._mosaic(mosaic_id)
         file = self._file(mosaic, self._quad(mosaic, quad_id))
-        until = after(self._context.now(), self._context.link_seconds)
-        return ServerResponse(
-            302, {"location": self._address_of(f"{mosaic.name}.{quad_id}", file.path, until)}
-        )
+        return self._storage.redirect(f"{mosaic.name}.{quad_id}", file.path)
 
     def folder(self, name: str) -> Folder | None:
         """Return the file of a quad as the storage has it."""
@@ -395,10 +394,11 @@ class BasemapsApi:
 
     def _file(self, mosaic: _Mosaic, quad: tuple[int, int]) -> File:
         name = f"{quad[0]}-{quad[1]}_quad.tif"
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return File(
-            name, "image/tiff", lambda: raster(f"{mosaic.id}/{name}", self._file_bytes), headers=headers
-        )
+
+        def make() -> Content:
+            return raster(f"{mosaic.id}/{name}", self._file_bytes)
+
+        return File(name, "image/tiff", make, headers=attachment(name))
 
     def _mosaic(self, mosaic_id: str) -> _Mosaic:
         return _find(self._mosaics, "Mosaic", mosaic_id)
@@ -457,9 +457,7 @@ def _moment(text: str, name: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise Refused(
-            field_errors({name: [f"{text!r} is not a date or a time"]}, "Invalid request")
-        ) from None
+        raise Refused(field_errors({name: [f"{text!r} is not a date or a time"]})) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -131,8 +131,10 @@ def is_zipped(order: Mapping[str, Any]) -> bool:
 def redacted(delivery: Mapping[str, Any]) -> dict[str, Any]:
     """Return a delivery without its secrets, as the API shows it [H, recorded]."""
     return {
-        name: {key: REDACTED if key in SECRETS else value for key, value in block.items()}
-        if isinstance(block, dict)
-        else block
-        for name, block in delivery.items()
+        name: without_secrets(block) if isinstance(block, dict) else block for name, block in delivery.items()
     }
+
+
+def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a destination as the API shows them."""
+    return {key: REDACTED if key in SECRETS else value for key, value in parameters.items()}

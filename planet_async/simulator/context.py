@@ -31,6 +31,7 @@ _RFC3339 = re.compile(  # datetime.fromisoformat accepts more than this
 )
 _OPEN = ".."
 _LONGEST_NAME = 100
+_HASH_LETTERS = 7
 
 NAME_CHANGES: Mapping[str, Callable[[str], str]] = {
     "strip": str.strip,
@@ -104,6 +105,10 @@ class Context:
     def new_id(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
+    def new_hash(self) -> str:
+        """Return the short form of an id, which ends those that begin with a name [H]."""
+        return self.new_id()[:_HASH_LETTERS]
+
     def sign(self, name: str, expires: int) -> str:
         """Return the signature of a name that is valid until that moment."""
         return blake2b(f"{expires} {name}".encode(), key=self._key, digest_size=12).hexdigest()
@@ -122,6 +127,17 @@ def render(moment: int) -> str:
     """Return a moment as the API writes it: UTC, with as many fractional digits as needed [H, recorded]."""
     text = (_EPOCH + timedelta(microseconds=moment)).isoformat()[:-6]
     return f"{text.rstrip('0') if '.' in text else text}Z"
+
+
+def six_digits(moment: int) -> str:
+    """Return a moment as other APIs write it: always with six fractional digits [H, recorded]."""
+    time = _EPOCH + timedelta(microseconds=moment)
+    return f"{time.isoformat(timespec='microseconds')[:-6]}Z"
+
+
+def slug(name: str) -> str:
+    """Return what an id has of a name: letters and digits, and dashes between them."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def parse(text: str) -> int:

@@ -4,36 +4,38 @@ import base64
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 import msgspec
 from attrs import define, field, frozen, validators
 
-from planet_async.simulator.context import Context, after
-from planet_async.simulator.files import File, Folder, raster
+from planet_async.simulator.context import Context, after, six_digits
+from planet_async.simulator.files import TEXTS, File, Folder, Storage, raster
 from planet_async.simulator.http import (
     Content,
+    Json,
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
+    attachment,
     field_errors,
     json_object,
     json_response,
     message,
+    refuse,
 )
+from planet_async.simulator.lists import Cursor, decoded_token, token_of
 from planet_async.simulator.scenes import (
     ITEM_TYPES,
-    Json,
     Scene,
     intersecting,
     normalized,
     scenes,
-    six_digits,
     test_of,
 )
 
@@ -49,8 +51,7 @@ _BANDS = ("clear", "snow_ice", "snow", "shadow", "light_haze", "heavy_haze", "cl
 _COVERAGE_SECONDS = 2.0
 _RESULTS_KEPT = 64
 _ENDINGS = {
-    "xml": (".xml", "text/xml"),
-    "rpc": (".txt", "text/plain"),
+    **TEXTS,
     "json": (".json", "application/json"),
     "hdf5": (".h5", "application/x-hdf5"),
 }
@@ -108,14 +109,14 @@ class DataApi:
         plan: Plan,
         days: int,
         file_bytes: int,
-        address_of: Callable[[str, str, int], str],
+        storage: Storage,
         areas_of: Callable[[str], Sequence[Json] | None],
     ) -> None:
         self._context = context
         self._plan = plan
         self._days = days
         self._file_bytes = file_bytes
-        self._address_of = address_of
+        self._storage = storage
         self._areas_of = areas_of
         self._searches: dict[str, _Search] = {}
         self._activated: dict[tuple[str, str, str], tuple[int, AssetPlan]] = {}
@@ -185,18 +186,18 @@ class DataApi:
 
     def quick_search(self, request: ServerRequest) -> ServerResponse:
         """Search, and keep the search, so that its pages can be asked for."""
-        search = self._add("quick", _object(request))
+        search = self._add("quick", json_object(request))
         return self._page_of_items(search, request)
 
     def stats(self, request: ServerRequest) -> ServerResponse:
         """Count the scenes by when they were acquired; an interval without any has no bucket [L]."""
-        body = _object(request)
+        body = json_object(request)
         problems = self._search_problems(body)
         if body.get("interval") not in _INTERVALS:
             problems["interval"] = [f"{body.get('interval')!r} is not one of {', '.join(_INTERVALS)}"]
         text = body.get("utc_offset", "+0h")
         offset = _attempt(problems, "utc_offset", lambda: _offset(text)) or timedelta()
-        _refuse(problems)
+        refuse(problems)
         interval = body["interval"]
         counts = Counter(_start_of(interval, scene.acquired, offset) for scene in self._matching(body))
         buckets = [{"count": counts[start], "start_time": six_digits(start)} for start in sorted(counts)]
@@ -206,7 +207,7 @@ class DataApi:
         cursor = Cursor.read(request, _PAGE_SIZE, _LIST_SORTS)
         kind = cursor.key or request.param("search_type") or "any"
         if kind not in {"any", "saved", "quick"}:
-            _refuse({"search_type": [f"{kind!r} is not one of any, saved, quick"]})
+            refuse({"search_type": [f"{kind!r} is not one of any, saved, quick"]})
         found = [search for search in self._searches.values() if kind in {"any", search.kind}]
         if cursor.sort == "created desc":
             found.reverse()
@@ -214,15 +215,15 @@ class DataApi:
         return json_response({"_links": links, "searches": [self._render_search(search) for search in page]})
 
     def create_search(self, request: ServerRequest) -> ServerResponse:
-        return json_response(self._render_search(self._add("saved", _object(request))), 201)
+        return json_response(self._render_search(self._add("saved", json_object(request))), 201)
 
     def get_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
         return json_response(self._render_search(self._search(search_id)))
 
     def update_search(self, request: ServerRequest, search_id: str) -> ServerResponse:
         """Replace the search: what the request lacks is gone [H]."""
-        search, body = self._search(search_id), _object(request)
-        _refuse(self._search_problems(body, named=True))
+        search, body = self._search(search_id), json_object(request)
+        refuse(self._search_problems(body, named=True))
         search.body, search.updated = _kept(body), self._context.now()
         self._results.cache_clear()
         return json_response(self._render_search(search))
@@ -235,7 +236,7 @@ class DataApi:
         return self._page_of_items(self._search(search_id), request)
 
     def _add(self, kind: str, body: Json) -> _Search:
-        _refuse(self._search_problems(body, named=kind == "saved"))
+        refuse(self._search_problems(body, named=kind == "saved"))
         now = self._context.now()
         search = _Search(self._context.new_id().replace("-", ""), kind, now, now, None, _kept(body))
         search.body["name"] = self._context.change_name(body.get("name") or search.id)
@@ -347,20 +348,18 @@ class DataApi:
         """Redirect to the storage, without asking for a credential: the token is one [M]."""
         claim, _, signature = request.param("token").rpartition(".")
         try:
-            found = msgspec.json.decode(_unpadded(claim.partition(".")[2]))
+            found = msgspec.json.decode(decoded_token(claim.partition(".")[2]))
             expires, item_type, item_id, name = found["exp"], found["c"], found["i"], found["t"]
         except (ValueError, TypeError, KeyError, msgspec.DecodeError):
             return message(404, "No such download")
         if signature != self._context.sign(claim, expires):
             return message(404, "No such download")
-        now = self._context.now()
-        if expires <= now:
+        if expires <= self._context.now():
             return message(401, "The download link has expired")
         if self._plan_of(item_id, name).over_quota:
             return _over_quota()
         file = self._file(self._scene(item_type, item_id), name)
-        until = after(now, self._context.link_seconds)
-        return ServerResponse(302, {"location": self._address_of(f"{item_type}.{item_id}", file.path, until)})
+        return self._storage.redirect(f"{item_type}.{item_id}", file.path)
 
     def thumbnail(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
         self._scene(item_type, item_id)
@@ -368,7 +367,7 @@ class DataApi:
 
     def coverage(self, request: ServerRequest, item_type: str, item_id: str) -> ServerResponse:
         """Say how clear the scene is, as a whole [L]: estimated at once, by its mask after a while [L]."""
-        scene, body = self._scene(item_type, item_id), _object(request)
+        scene, body = self._scene(item_type, item_id), json_object(request)
         mode, band = request.param("mode") or "UDM2", request.param("band")
         problems: dict[str, list[str]] = {}
         _attempt(problems, "geometry", lambda: intersecting(self._areas(body.get("geometry"))))
@@ -376,7 +375,7 @@ class DataApi:
             problems["mode"] = [f"{mode!r} is not one of UDM2, estimate"]
         if band not in {"", *_BANDS}:
             problems["band"] = [f"{band!r} is not one of {', '.join(_BANDS)}"]
-        _refuse(problems)
+        refuse(problems)
         now = self._context.now()
         asked = self._coverages.setdefault((scene.id, mode, band, repr(body["geometry"])), now)
         if mode == "UDM2" and now < after(asked, _COVERAGE_SECONDS):
@@ -404,7 +403,7 @@ class DataApi:
 
     def _asset(self, asset_id: str) -> tuple[Scene, str]:
         try:
-            found = msgspec.json.decode(_unpadded(asset_id))
+            found = msgspec.json.decode(decoded_token(asset_id))
             scene, name = self._scene(found["c"], found["i"]), str(found["t"])
         except (ValueError, TypeError, KeyError, msgspec.DecodeError):
             raise Refused(message(404, "No such asset")) from None
@@ -435,7 +434,7 @@ class DataApi:
 
     def _render_asset(self, scene: Scene, name: str) -> Json:
         place = {"i": scene.id, "c": scene.item_type, "t": name, "ct": "item-type"}
-        url = f"{self._url}/assets/{_token(place)}"
+        url = f"{self._url}/assets/{token_of(place)}"
         status, expires = self._status(scene, name)
         shown: dict[str, Any] = {
             "_links": {
@@ -449,7 +448,7 @@ class DataApi:
             "type": name,
         }
         if status == "active":
-            claim = f"{_token({'alg': 'HS512', 'typ': 'JWT'})}.{_token({**place, 'exp': expires})}"
+            claim = f"{token_of({'alg': 'HS512', 'typ': 'JWT'})}.{token_of({**place, 'exp': expires})}"
             token = f"{claim}.{self._context.sign(claim, expires)}"
             shown["location"] = f"{self._url}/download?token={token}"
             shown["md5_digest"] = self._file(scene, name).content.digests("md5")["md5"]
@@ -474,71 +473,13 @@ class DataApi:
     def _file(self, scene: Scene, asset: str) -> File:
         ending, media_type = _ENDINGS.get(asset.rpartition("_")[2], (".tif", "image/tiff"))
         name = f"{scene.id}_{asset}{ending}"
-        disposition = {"content-disposition": f'attachment; filename="{name}"'}
 
         def make() -> Content:
             if ending in {".tif", ".h5"}:
                 return raster(name, self._file_bytes)
             return Content(f"{asset} of {scene.id}\n".encode())
 
-        return File(name, media_type, make, headers=disposition)
-
-
-@frozen
-class Cursor:
-    """A place in a list that is paged by `_page`, an opaque token: with it, size and sort are set [H].
-
-    What is added at the front of a list shifts it, as it does with offsets [L].
-
-    Args:
-        key: What else belongs to the list.
-    """
-
-    offset: int
-    size: int
-    sort: str = ""
-    key: str = ""
-
-    @classmethod
-    def read(cls, request: ServerRequest, size: int, sorts: Sequence[str] = ("",)) -> "Cursor":
-        """Return the place that the request asks for; the first sort is the default."""
-        token, text = request.param("_page"), request.param("_page_size")
-        sort = request.param("_sort").lower() or sorts[0]
-        if token:
-            if text or request.param("_sort"):
-                _refuse({"_page": ["_page_size and _sort may not be sent with _page"]})
-            try:
-                return msgspec.convert(msgspec.json.decode(_unpadded(token)), cls)
-            except (ValueError, msgspec.DecodeError):
-                _refuse({"_page": ["not a page of this list"]})
-        if text and not (text.isascii() and text.isdigit() and int(text)):
-            _refuse({"_page_size": [f"{text!r} is not a number of items"]})
-        if sort not in sorts:
-            _refuse({"_sort": [f"{sort!r} is not one of {', '.join(sorts)}"]})
-        return cls(0, int(text or size), sort)
-
-    def page(self, found: Sequence[T], url: str, *, key: str = "") -> tuple[Sequence[T], dict[str, str]]:
-        """Return the items of the page, and the links to pages of the list at that address."""
-
-        def link(offset: int) -> str:
-            place = {"offset": offset, "size": self.size, "sort": self.sort, "key": key or self.key}
-            return f"{url}{'&' if '?' in url else '?'}_page={_token(place)}"
-
-        links = {"_first": link(0), "_self": link(self.offset)}
-        if self.offset + self.size < len(found):
-            links["_next"] = link(self.offset + self.size)
-        if self.offset:
-            links["_prev"] = link(max(0, self.offset - self.size))
-        return found[self.offset : self.offset + self.size], links
-
-
-def _object(request: ServerRequest) -> dict[str, Any]:
-    return json_object(request, partial(field_errors, {}))
-
-
-def _refuse(problems: Mapping[str, Iterable[str]]) -> None:
-    if problems:
-        raise Refused(field_errors(problems, "Invalid request"))
+        return File(name, media_type, make, headers=attachment(name))
 
 
 def _check_known(kind: str, name: str, known: Container[str]) -> None:
@@ -592,11 +533,3 @@ def _start_of(interval: str, moment: int, offset: timedelta) -> int:
     elif interval in {"month", "year"}:
         time = time.replace(day=1, month=time.month if interval == "month" else 1)
     return round((time - offset).timestamp()) * 1_000_000
-
-
-def _token(place: Mapping[str, object]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def _unpadded(token: str) -> bytes:
-    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))

@@ -1,24 +1,23 @@
 """The simulated Destinations API: https://docs.planet.com/develop/apis/destinations/."""
 
-import re
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from attrs import define
 
-from planet_async.simulator.catalog import DESTINATIONS, REDACTED, SECRETS
-from planet_async.simulator.context import Context
+from planet_async.simulator.catalog import DESTINATIONS, REDACTED, SECRETS, without_secrets
+from planet_async.simulator.context import Context, six_digits, slug
 from planet_async.simulator.http import (
+    Json,
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
     json_object,
     json_response,
+    without_nulls,
 )
 from planet_async.simulator.rules import destination_problems
-from planet_async.simulator.scenes import six_digits
 
 API = "/destinations/v1"
 REFERENCE = "pl:destinations/"
@@ -36,11 +35,8 @@ _OPTIONAL = {
     "azure_blob_storage": {"storage_endpoint_suffix"},
     "s3_compatible": {"use_path_style"},
 }
-_EDITABLE = {"explicit_sse", "use_path_style"}  # beside the secrets
+_EDITABLE = {"explicit_sse", "use_path_style"}  # besides the secrets
 _NAME_LENGTHS = range(3, 64)
-_HASH_LETTERS = 7
-
-Json = dict[str, Any]
 
 
 @define
@@ -101,8 +97,7 @@ class DestinationsApi:
         name = self._checked_name(self._context.change_name(str(name)))
         if len(self._by_id) >= MAX_DESTINATIONS:
             raise Refused(_error(400, f"an organization has {MAX_DESTINATIONS} destinations at most"))
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        new_id = f"{slug}-{self._context.new_id()[:_HASH_LETTERS]}"
+        new_id = f"{slug(name)}-{self._context.new_hash()}"
         found = self._by_id[new_id] = _Destination(new_id, name, kind, parameters, now, now)
         return json_response(self._render(found), 201)
 
@@ -116,10 +111,9 @@ class DestinationsApi:
             raise Refused(_error(400, "one of archive, name and parameters is required"))
         if not isinstance(body.get("archive", False), bool):
             raise Refused(_error(400, "archive must be true or false"))
-        if "parameters" in body:
-            found.parameters = {**found.parameters, **_credentials(found.type, body["parameters"])}
-        if "name" in body:
-            found.name = self._checked_name(body["name"], of=found)
+        changed = _credentials(found.type, body["parameters"]) if "parameters" in body else {}
+        found.name = self._checked_name(body["name"], of=found) if "name" in body else found.name
+        found.parameters = {**found.parameters, **changed}
         found.updated = self._context.now()
         if "archive" in body:
             found.archived = found.updated if body["archive"] else None
@@ -166,13 +160,12 @@ class DestinationsApi:
 
     def _render(self, found: _Destination) -> Json:
         """Return a destination without its secrets [H, recorded]."""
-        shown = {key: REDACTED if key in SECRETS else value for key, value in found.parameters.items()}
         default = {"default": True} if found.id == self._default else {}
         return {
             "id": found.id,
             "name": found.name,
             "type": found.type,
-            "parameters": shown,
+            "parameters": without_secrets(found.parameters),
             "pl:ref": f"{REFERENCE}{found.id}",
             "created": _nanoseconds(found.created),
             "updated": _nanoseconds(found.updated),
@@ -186,17 +179,14 @@ class DestinationsApi:
 
 def _credentials(kind: str, parameters: object) -> Json:
     needed = [name for name in DESTINATIONS[kind] if name in SECRETS]
-    if not isinstance(parameters, dict) or parameters.keys() - {*needed} - (_EDITABLE & _optional(kind)):
+    editable = {*needed, *(_EDITABLE & _OPTIONAL.get(kind, set()))}
+    if not isinstance(parameters, dict) or parameters.keys() - editable:
         raise Refused(_error(400, f"only {', '.join(needed)} can be changed"))
     if missing := [name for name in needed if name not in parameters]:
         raise Refused(_error(400, f"{', '.join(missing)} is required, too"))
     if REDACTED in parameters.values():
         raise Refused(_error(400, f"{REDACTED} is not a valid credential"))
     return parameters
-
-
-def _optional(kind: str) -> set[str]:
-    return _OPTIONAL.get(kind, set())
 
 
 def _nanoseconds(moment: int) -> str:
@@ -215,7 +205,7 @@ def _object(request: ServerRequest, known: set[str]) -> Json:
     body = json_object(request, partial(_error, 400))
     if unknown := body.keys() - known:
         raise Refused(_error(400, f"unknown: {', '.join(sorted(unknown))}"))
-    return {name: value for name, value in body.items() if value is not None}
+    return without_nulls(body)
 
 
 def _error(status: int, text: str) -> ServerResponse:

@@ -3,24 +3,31 @@
 How it words an error, but for that of a geometry, is not known: here ``{"code", "description"}``, as OGC [L].
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any, TypeVar
 
 from attrs import define, field
 
-from planet_async.simulator.context import Context, render
-from planet_async.simulator.geometry import is_on_earth, polygon_of, read, square_kilometres
+from planet_async.simulator.context import Context, render, slug
+from planet_async.simulator.geometry import (
+    crosses_itself,
+    is_on_earth,
+    polygon_of,
+    read,
+    square_kilometres,
+)
 from planet_async.simulator.http import (
+    Json,
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
     json_object,
     json_response,
+    whole_param,
 )
+from planet_async.simulator.lists import offset_links
 
 FEATURES = "/features/v1/ogc/my"
 REFERENCE = "pl:features/my/"
@@ -31,9 +38,7 @@ _ITEM = f"{_COLLECTION}/items/{{id}}"
 _PAGE_SIZE, _MAX_PAGE = 10, 10_000
 _TEXTS = ("title", "description", "title_property", "description_property")
 _SORTS = ("created_date", "-created_date", "title", "-title")
-_HASH_LETTERS = 7
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -67,8 +72,7 @@ class _Collection:
     @property
     def id(self) -> str:
         """The title in short, and the hash, which alone names it too and stays [H]."""
-        slug = re.sub(r"[^a-z0-9]+", "-", self.texts["title"].lower()).strip("-")
-        return f"{slug}-{self.hash}" if slug else self.hash
+        return f"{slug(self.texts['title'])}-{self.hash}".lstrip("-")
 
     def find(self, feature_id: str) -> _Feature | None:
         """Return a feature by the long form of its id, or the short one; of several the last."""
@@ -108,10 +112,10 @@ class FeaturesApi:
         """Return the geometries by reference: that of a feature, or all of a collection; None for others."""
         if not isinstance(reference, str) or not reference.startswith(REFERENCE):
             return None
-        collection_id, _, feature_id = reference.removeprefix(REFERENCE).partition("/")
-        collection = self._collections.get(collection_id.rpartition("-")[2])
+        collection = self._collections.get(collection_hash(reference))
         if collection is None:
             return None
+        _, _, feature_id = reference.removeprefix(REFERENCE).partition("/")
         if not feature_id:
             return {_reference(collection, each): each.geometry for each in collection.features.values()}
         feature = collection.find(feature_id)
@@ -142,7 +146,7 @@ class FeaturesApi:
     def create(self, request: ServerRequest) -> ServerResponse:
         texts, now = _texts(_object(request)), self._context.now()
         texts["title"] = self._context.change_name(texts["title"])
-        collection = _Collection(self._new_hash(), now, now, texts)
+        collection = _Collection(self._context.new_hash(), now, now, texts)
         self._collections[collection.hash] = collection
         return json_response(self._render(collection), 201)
 
@@ -241,7 +245,9 @@ class FeaturesApi:
         if problem := _problem(geometry):
             raise Refused(self._invalid(problem))
         own = properties.get(property_id) if property_id else body.get("id", properties.get("id"))
-        return _Feature(self._new_hash(), None if own is None else str(own), dict(geometry), dict(properties))
+        return _Feature(
+            self._context.new_hash(), None if own is None else str(own), dict(geometry), dict(properties)
+        )
 
     def _invalid(self, problem: tuple[str, str]) -> ServerResponse:
         code, text = problem
@@ -249,11 +255,8 @@ class FeaturesApi:
         alternates = self._url("/collections/alternates")
         return json_response({"errors": errors, "description": text, "alternates_url": alternates}, 400)
 
-    def _new_hash(self) -> str:
-        return self._context.new_id().replace("-", "")[:_HASH_LETTERS]
-
     def _find(self, collection_id: str) -> _Collection:
-        found = self._collections.get(collection_id.rpartition("-")[2])
+        found = self._collections.get(collection_hash(collection_id))
         if found is None:
             raise Refused(_error(404, "NotFound", f"No such collection: {collection_id}"))
         return found
@@ -308,6 +311,11 @@ class FeaturesApi:
         }
 
 
+def collection_hash(reference: str) -> str:
+    """Return what names the collection of a reference, also one to a feature; or that of an id."""
+    return reference.removeprefix(REFERENCE).partition("/")[0].rpartition("-")[2]
+
+
 def _reference(collection: _Collection, feature: _Feature) -> str:
     return f"{REFERENCE}{collection.id}/{feature.id}"
 
@@ -336,45 +344,25 @@ def _problem(geometry: Any) -> tuple[str, str] | None:
         return "invalid-geometry", "Only Polygon and MultiPolygon are supported."
     if len(vertices) > MAX_VERTICES:
         return "too-many-coordinates", f"More than {MAX_VERTICES} coordinates."
-    if any(ring[0] != ring[-1] for ring in rings) or any(map(_crosses_itself, rings)):
+    if any(ring[0] != ring[-1] for ring in rings) or any(map(crosses_itself, rings)):
         return "invalid-geometry", "A ring must be closed and must not cross itself."
     if not is_on_earth(shape):
         return "invalid-geometry", "The coordinates must be longitude and latitude."
     return None
 
 
-def _crosses_itself(ring: Sequence[tuple[float, float]]) -> bool:
-    """Return whether two edges cross; each pair is compared, which for 1,500 vertices takes a second."""
-
-    def turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-    edges = list(pairwise(ring))
-    return any(
-        turn(a, b, c) * turn(a, b, d) < 0 and turn(c, d, a) * turn(c, d, b) < 0
-        for number, (a, b) in enumerate(edges)
-        for c, d in edges[number + 2 :]
-    )
-
-
 def _page(request: ServerRequest, url: str, found: Sequence[T]) -> tuple[Sequence[T], list[dict[str, str]]]:
     """Return the page that is requested, and its links."""
-    limit = _whole(request, "limit", _PAGE_SIZE)
-    offset = _whole(request, "offset", 0)
+    refusal = partial(_error, 400, "BadRequest")
+    limit = whole_param(request, "limit", _PAGE_SIZE, refusal)
+    offset = whole_param(request, "offset", 0, refusal)
     if not 1 <= limit <= _MAX_PAGE:
-        raise Refused(_error(400, "BadRequest", f"limit must be from 1 to {_MAX_PAGE}"))
+        raise Refused(refusal(f"limit must be from 1 to {_MAX_PAGE}"))
     links = [{"href": request.link(url), "rel": "self", "type": "application/json"}]
-    if offset + limit < len(found):
-        following = request.link(url, limit=limit, offset=offset + limit)
+    _, following = offset_links(request, url, limit, offset, len(found))
+    if following is not None:
         links.append({"href": following, "rel": "next", "title": "Next page", "type": "application/json"})
     return found[offset : offset + limit], links
-
-
-def _whole(request: ServerRequest, name: str, default: int) -> int:
-    text = request.param(name)
-    if text and not (text.isascii() and text.isdigit()):
-        raise Refused(_error(400, "BadRequest", f"{name} must be a number"))
-    return int(text) if text else default
 
 
 def _object(request: ServerRequest) -> Json:

@@ -13,7 +13,7 @@ import msgspec
 from attrs import define, field
 
 from planet_async.simulator.catalog import ASSETS, choose_bundle, is_for_cloud, is_zipped
-from planet_async.simulator.context import Context
+from planet_async.simulator.context import Context, after
 from planet_async.simulator.http import Content, Pixels, ServerRequest, ServerResponse
 
 MANIFEST = "manifest.json"
@@ -21,9 +21,11 @@ MANIFEST = "manifest.json"
 ManifestKind = Literal["complete", "absent", "missing_entry"]
 MANIFESTS: Sequence[ManifestKind] = get_args(ManifestKind)
 
+TEXTS: Mapping[str, tuple[str, str]] = {"xml": (".xml", "text/xml"), "rpc": (".txt", "text/plain")}
+"""The ending and the media type of assets that are texts, by how their type ends."""
+
 _QUADS = tuple(f"{column}-{row}" for column in (716, 717) for row in (1226, 1227))  # of any geometry
 _ARCHIVE = "{{name}}_{{order_id}}.zip"  # the default is not documented [L]
-_TEXTS = {"xml": (".xml", "text/xml"), "rpc": (".txt", "text/plain")}
 _THREAD_BYTES = 256 * 1024  # what can be read in less than a millisecond is read in the event loop
 
 
@@ -103,7 +105,7 @@ def _scenes(order: Mapping[str, Any], image: Image) -> Iterator[File]:
             for asset in () if composite else ASSETS[bundle][item_type]:
                 described = {**about, "planet/asset_type": asset, "planet/bundle_type": bundle}
                 start = f"{item_type}/{item}_{asset}"
-                if text := _TEXTS.get(asset.rpartition("_")[2]):
+                if text := TEXTS.get(asset.rpartition("_")[2]):
                     yield File(start + text[0], text[1], _text(f"{asset} of {item}\n"), described)
                 else:
                     yield image(f"{start}.tif", described)
@@ -199,11 +201,13 @@ class Storage:
         self._context = context
         self._folder_of = folder_of
 
-    def address_of(self, folder: str, path: str, expires: int) -> str:
-        """Return the address at which a file is served until a moment."""
+    def redirect(self, folder: str, path: str, expires: int | None = None) -> ServerResponse:
+        """Redirect to a file, at an address that is valid until a moment: by default as long as a link."""
+        if expires is None:
+            expires = after(self._context.now(), self._context.link_seconds)
         name = f"/{folder}/{path}"
         query = urlencode({"expires": expires, "signature": self._context.sign(name, expires)})
-        return f"{self._context.storage_url}{quote(name)}?{query}"
+        return ServerResponse(302, {"location": f"{self._context.storage_url}{quote(name)}?{query}"})
 
     async def respond(self, request: ServerRequest) -> ServerResponse:
         """Respond; what takes long to make is made in a thread."""

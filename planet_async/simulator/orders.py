@@ -1,7 +1,7 @@
 """The simulated Orders API: https://docs.planet.com/develop/apis/orders/reference/."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
@@ -10,7 +10,7 @@ from attrs import define, field, frozen, validators
 
 from planet_async.simulator.catalog import ASSETS, is_for_cloud, redacted
 from planet_async.simulator.context import NO_EXPIRY, Context, Interval, after, render, seconds_between
-from planet_async.simulator.files import MANIFESTS, Folder, ManifestKind, deliver
+from planet_async.simulator.files import MANIFESTS, Folder, ManifestKind, Storage, deliver
 from planet_async.simulator.http import (
     Refused,
     Route,
@@ -21,6 +21,7 @@ from planet_async.simulator.http import (
     json_response,
     message,
     spec_of,
+    without_nulls,
 )
 from planet_async.simulator.lists import (
     ListRules,
@@ -193,14 +194,14 @@ class OrdersApi:
         plan: Plan,
         max_queued: int,
         file_bytes: int,
-        address_of: Callable[[str, str, int], str],
+        storage: Storage,
     ) -> None:
         self.store: Store[Order] = Store(context)
         self._context = context
         self._plan = plan
         self._max_queued = max_queued
         self._file_bytes = file_bytes
-        self._address_of = address_of
+        self._storage = storage
         self.folder: Callable[[str], Folder] = lru_cache(_FOLDERS_KEPT)(self._deliver)
 
     def routes(self) -> Iterable[Route]:
@@ -242,7 +243,7 @@ class OrdersApi:
         return query.page(listed, is_sorted=by_time)
 
     def create(self, request: ServerRequest) -> ServerResponse:
-        body = {name: value for name, value in _object(request).items() if value is not None}
+        body = without_nulls(json_object(request))
         if problems := order_problems(body):
             return field_errors(problems, _UNABLE)
         plan = plan_of(self._plan, body, len(self.store))
@@ -279,7 +280,7 @@ class OrdersApi:
 
     def cancel_many(self, request: ServerRequest) -> ServerResponse:
         """Cancel the orders with these ids, or all that are queued."""
-        body = _object(request)
+        body = json_object(request)
         if "order_ids" in body:
             ids = _checked_ids(body["order_ids"])
         else:
@@ -346,7 +347,7 @@ class OrdersApi:
             return message(401, "The download link has expired")
         order_id, _, index = place.partition(".")
         path = self.folder(order_id).files[int(index)].path
-        return ServerResponse(302, {"location": self._address_of(order_id, path, int(expires))})
+        return self._storage.redirect(order_id, path, int(expires))
 
     def _deliver(self, order_id: str) -> Folder:
         order = self.store.by_id[order_id]
@@ -363,10 +364,6 @@ class OrdersApi:
 
     def bundles(self, request: ServerRequest) -> ServerResponse:
         return json_response({"bundles": {name: {"assets": assets} for name, assets in ASSETS.items()}})
-
-
-def _object(request: ServerRequest) -> dict[str, Any]:
-    return json_object(request, partial(field_errors, {}))
 
 
 def _checked_ids(ids: object) -> list[str]:

@@ -8,14 +8,15 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define
 
-from planet_async.simulator.context import Context, after
-from planet_async.simulator.features import REFERENCE
+from planet_async.simulator.context import Context, after, six_digits
+from planet_async.simulator.features import collection_hash
 from planet_async.simulator.geometry import square_kilometres
 from planet_async.simulator.http import (
+    Json,
     Refused,
     Route,
     ServerRequest,
@@ -23,8 +24,9 @@ from planet_async.simulator.http import (
     json_object,
     json_response,
     message,
+    whole_param,
 )
-from planet_async.simulator.scenes import six_digits
+from planet_async.simulator.lists import COMPARISONS, offset_links
 
 ACCOUNT = "/account/v1"
 RESERVATIONS = f"{ACCOUNT}/quota-reservations"
@@ -38,8 +40,6 @@ _PRODUCTS = {  # by id: its name, and whether areas of it can be reserved
     102: ("BIOMASS-PROXY_V4.0_10", True),
     103: ("PSScene", False),
 }
-
-Json = dict[str, Any]
 
 
 @define
@@ -59,6 +59,9 @@ class _Job:
     created: int
     total: int
     reserved: int  # the others had been reserved before
+
+
+T = TypeVar("T", _Reservation, _Job)
 
 
 class QuotaApi:
@@ -99,10 +102,7 @@ class QuotaApi:
         return _page(request, self._context.base_url, [self._render(each) for each in listed])
 
     def get(self, request: ServerRequest, reservation_id: str) -> ServerResponse:
-        for each in self._reservations:
-            if str(each.id) == reservation_id:
-                return json_response(self._render(each))
-        return message(404, f"No such reservation: {reservation_id}")
+        return json_response(self._render(_find(self._reservations, "reservation", reservation_id)))
 
     def estimate(self, request: ServerRequest) -> ServerResponse:
         """Return the costs in square kilometres; what is reserved already is not in the total [L]."""
@@ -156,10 +156,7 @@ class QuotaApi:
         return _page(request, self._context.base_url, [self._render_job(each) for each in self._jobs])
 
     def get_job(self, request: ServerRequest, job_id: str) -> ServerResponse:
-        for each in self._jobs:
-            if str(each.id) == job_id:
-                return json_response(self._render_job(each))
-        return message(404, f"No such job: {job_id}")
+        return json_response(self._render_job(_find(self._jobs, "job", job_id)))
 
     def _requested(self, request: ServerRequest) -> tuple[int, str | None, dict[str, float]]:
         """Return the product, the collection, if it is one, and the square kilometres by reference."""
@@ -177,8 +174,8 @@ class QuotaApi:
             if not (found := self._features_of(reference)):
                 raise Refused(message(400, f"no such features: {reference}"))
             areas.update((ref, square_kilometres(geometry)) for ref, geometry in found.items())
-        collection = next(iter(areas)).removeprefix(REFERENCE).partition("/")[0].rpartition("-")[2]
-        return product_id, collection if "collection_id" in body else None, areas
+        collection = collection_hash(next(iter(areas))) if "collection_id" in body else None
+        return product_id, collection, areas
 
     def _reserve(self, product_id: int, areas: Mapping[str, float]) -> list[_Reservation]:
         if self._used(product_id) + sum(areas.values()) > self._quota:
@@ -224,12 +221,11 @@ class QuotaApi:
 
     def _render(self, each: _Reservation) -> Json:
         made = six_digits(each.created)[:-1]
-        collection = each.aoi_ref.removeprefix(REFERENCE).partition("/")[0].rpartition("-")[2]
         return {
             "id": each.id,
             "aoi_ref": each.aoi_ref,
             "amount": each.amount,
-            "collection_id": collection,  # the hash only [H, recorded]
+            "collection_id": collection_hash(each.aoi_ref),  # the hash only [H, recorded]
             "product_id": each.product_id,
             "organization_id": _ORGANIZATION,
             "user_id": 1,
@@ -259,17 +255,22 @@ class QuotaApi:
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
+    **COMPARISONS,
 }
+
+
+def _find(known: Iterable[T], noun: str, id_: str) -> T:
+    for each in known:
+        if str(each.id) == id_:
+            return each
+    raise Refused(message(404, f"No such {noun}: {id_}"))
 
 
 def _page(request: ServerRequest, base_url: str, found: Sequence[Json]) -> ServerResponse:
     """Return the page that is requested: filtered by any field, sorted, with the fields that are wanted."""
     args = {name: values[-1] for name, values in request.params.items()}
-    limit, offset = (_whole(args, name, default) for name, default in (("limit", _PAGE_SIZE), ("offset", 0)))
+    limit = whole_param(request, "limit", _PAGE_SIZE, partial(message, 400))
+    offset = whole_param(request, "offset", 0, partial(message, 400))
     fields, sort = args.get("fields"), args.get("sort")
     for name, text in args.items():
         if name not in {"limit", "offset", "fields", "sort"}:
@@ -278,28 +279,13 @@ def _page(request: ServerRequest, base_url: str, found: Sequence[Json]) -> Serve
         name = sort.removeprefix("-")
         if any(name not in each for each in found):
             raise Refused(message(400, f"{name!r} is not a field to sort by"))
-        found = sorted(found, key=lambda each: str(each[name]), reverse=sort.startswith("-"))
+        found = sorted(found, key=lambda each: (each[name] is not None, each[name]), reverse=sort[0] == "-")
     page = found[offset : offset + limit]
     if fields:
         page = [{name: each[name] for name in fields.split(",") if name in each} for each in page]
-
-    def link(start: int) -> str:
-        return request.link(base_url + request.path, limit=limit, offset=start)
-
-    meta = {
-        "args": args,
-        "count": len(found),
-        "next": link(offset + limit) if offset + limit < len(found) else None,
-        "prev": link(max(0, offset - limit)) if offset else None,
-    }
+    previous, following = offset_links(request, base_url + request.path, limit, offset, len(found))
+    meta = {"args": args, "count": len(found), "next": following, "prev": previous}
     return json_response({"meta": meta, "results": page})
-
-
-def _whole(args: Mapping[str, str], name: str, default: int) -> int:
-    text = args.get(name) or str(default)
-    if not (text.isascii() and text.isdigit()):
-        raise Refused(message(400, f"{name} must be a number"))
-    return int(text)
 
 
 def _passes(each: Json, parameter: str, text: str) -> bool:

@@ -13,7 +13,14 @@ from typing import Any
 from attrs import field, frozen, validators
 
 from planet_async.simulator.context import Context
-from planet_async.simulator.http import Refused, Route, ServerRequest, ServerResponse, json_response
+from planet_async.simulator.http import (
+    Refused,
+    Route,
+    ServerRequest,
+    ServerResponse,
+    attachment,
+    json_response,
+)
 from planet_async.simulator.lists import Filter, ListRules, Test, one_of
 
 REPORTS = "/reports/v1/"
@@ -150,8 +157,7 @@ class ReportsApi:
         media_type = "text/csv"
         if self._plan.packed:
             text, name, media_type = gzip.compress(text, mtime=0), f"{name}.gz", "application/gzip"
-        disposition = f'attachment; filename="{name}"'
-        return ServerResponse(200, {"content-type": media_type, "content-disposition": disposition}, text)
+        return ServerResponse(200, {"content-type": media_type, **attachment(name)}, text)
 
     @property
     def _parts(self) -> int:

@@ -13,10 +13,10 @@ from typing import Any
 
 from attrs import define, frozen
 
-from planet_async.simulator.context import after, parse, render
+from planet_async.simulator.context import after, parse, render, six_digits
 from planet_async.simulator.geometry import RELATIONS, Footprint, Point, check, intersects, read
-
-Json = Mapping[str, Any]
+from planet_async.simulator.http import Json
+from planet_async.simulator.lists import COMPARISONS
 
 LAST_DAY = datetime(2025, 12, 30, tzinfo=UTC)  # all are published before the year 2026
 DOWNLOAD = "assets:download"
@@ -235,12 +235,6 @@ def _footprint(passes: _Passes, longitude: float, latitude: float, cell: int) ->
 
 
 Test = Callable[[Scene], bool]
-_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-}
 _UPDATES_SINCE = parse("2020-04-10T00:00:00Z")
 
 
@@ -284,7 +278,7 @@ def _bounds(found: Json, read_bound: Callable[[Any], Any], *allowed: str) -> Cal
     config = found["config"]
     valid = bool(config) and set(config) <= set(allowed)
     check(valid, f"the config of a {found['type']} has any of {', '.join(allowed)}")
-    bounds = [(_COMPARISONS[name], read_bound(value)) for name, value in config.items()]
+    bounds = [(COMPARISONS[name], read_bound(value)) for name, value in config.items()]
     return lambda value: all(compare(value, bound) for compare, bound in bounds)
 
 
@@ -315,13 +309,13 @@ def _date_range(found: Json) -> Test:
     name = _field_of(found, str)
     check(name in {"acquired", "published", "updated"}, f"{name!r} is not a time")
     get = operator.attrgetter(name)
-    passes = _bounds(found, _time, *_COMPARISONS)
+    passes = _bounds(found, _time, *COMPARISONS)
     return lambda scene: passes(get(scene))
 
 
 def _range(found: Json) -> Test:
     name = _field_of(found, int, float)
-    passes = _bounds(found, _number, *_COMPARISONS)
+    passes = _bounds(found, _number, *COMPARISONS)
     return lambda scene: name in scene.properties and passes(scene.properties[name])
 
 
@@ -388,7 +382,7 @@ def intersecting(geometries: Sequence[Json]) -> Test:
     return lambda scene: any(intersects(scene.footprint, shape) for shape in shapes)
 
 
-def normalized(found: Json) -> dict[str, Any]:
+def normalized(found: Json) -> Json:
     """Return a valid filter as it is shown: numbers as floats, times with six digits [H, recorded]."""
     config = found["config"]
     match found["type"]:
@@ -403,8 +397,3 @@ def normalized(found: Json) -> dict[str, Any]:
         case "NumberInFilter":
             config = [float(value) for value in config]
     return dict(sorted({**found, "config": config}.items()))
-
-
-def six_digits(moment: int) -> str:
-    time = datetime.fromtimestamp(moment // 1_000_000, UTC).replace(microsecond=moment % 1_000_000)
-    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

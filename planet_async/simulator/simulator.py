@@ -143,9 +143,8 @@ class Simulator:
         self._gate = Gate(limits or Limits())
         self._credentials = None if api_key is None else _credentials(api_key)
         self._storage = Storage(self._context, self._folder)
-        address_of = self._storage.address_of
         orders = OrdersApi(
-            self._context, plan=plan, max_queued=max_queued, file_bytes=file_bytes, address_of=address_of
+            self._context, plan=plan, max_queued=max_queued, file_bytes=file_bytes, storage=self._storage
         )
         tasking = TaskingApi(self._context, plan=tasking_plan, search_plan=search_plan)
         reports = ReportsApi(self._context, plan=report_plan)
@@ -159,11 +158,11 @@ class Simulator:
             plan=asset_plan,
             days=catalog_days,
             file_bytes=file_bytes,
-            address_of=address_of,
+            storage=self._storage,
             areas_of=features.areas_of,
         )
         self._basemaps = BasemapsApi(
-            self._context, days=catalog_days, file_bytes=file_bytes, address_of=address_of
+            self._context, days=catalog_days, file_bytes=file_bytes, storage=self._storage
         )
         self._webhooks = Webhooks(orders, self._subscriptions)
         apis = (

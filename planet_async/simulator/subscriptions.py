@@ -16,12 +16,14 @@ from attrs import define, field, frozen, validators
 from planet_async.simulator.catalog import redacted
 from planet_async.simulator.context import Context, after, parse, render
 from planet_async.simulator.http import (
+    Json,
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
     json_object,
     json_response,
+    without_nulls,
 )
 from planet_async.simulator.lists import (
     ListRules,
@@ -597,9 +599,8 @@ def _edit_problem(subscription: Subscription, after: Mapping[str, Any], now: int
     return f"{changed[0]} cannot be changed any more" if changed else ""
 
 
-def _object(request: ServerRequest) -> dict[str, Any]:
-    body = json_object(request, partial(error, 400))
-    return {name: value for name, value in body.items() if value is not None}
+def _object(request: ServerRequest) -> Json:
+    return without_nulls(json_object(request, partial(error, 400)))
 
 
 def _details(request: ServerRequest) -> dict[str, Any]:

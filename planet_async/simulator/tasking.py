@@ -4,7 +4,6 @@ How it words an error is not known: here ``{"field": ["..."]}`` and ``{"detail":
 """
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
@@ -17,17 +16,19 @@ from attrs import define, field, frozen, validators
 from planet_async.simulator.context import Context, after, parse, render
 from planet_async.simulator.geometry import Box, apart, imaged_area, read, square_kilometres
 from planet_async.simulator.http import (
+    Json,
     Refused,
     Route,
     ServerRequest,
     ServerResponse,
     decode_json,
     json_response,
+    without_nulls,
 )
-from planet_async.simulator.lists import shuffled
+from planet_async.simulator.lists import COMPARISONS, offset_links, shuffled
 from planet_async.simulator.resources import Resource, Step, Store, course, plan_of
 from planet_async.simulator.rules import is_uuid, tasking_order_problems, time_problems
-from planet_async.simulator.windows import WINDOWS, Json, Searches, SearchPlan
+from planet_async.simulator.windows import WINDOWS, Searches, SearchPlan
 
 T = TypeVar("T")
 
@@ -342,7 +343,7 @@ class TaskingApi:
         windows = self._searches.usable()
         accepted = [order for order in orders if not tasking_order_problems(order, windows)]
         for order in accepted:
-            self._add({name: value for name, value in order.items() if value is not None})
+            self._add(without_nulls(order))
         failed = len(orders) - len(accepted)
         self._bulk[bulk_id] = _Bulk(bulk_id, self._context.now(), len(accepted), failed)
         return ServerResponse(202, {"location": f"{BULK}/{bulk_id}"})
@@ -411,18 +412,9 @@ class TaskingApi:
         else:  # only the page is rendered: that takes longest
             things = things[::-1] if ordering == _NEWEST else things
             count, results = len(things), [json(each) for each in things[offset : offset + limit]]
-
-        def link(start: int) -> str:
-            return request.link(f"{self._context.base_url}{path}/", limit=limit, offset=start)
-
-        return json_response(
-            {
-                "count": count,
-                "next": link(offset + limit) if offset + limit < count else None,
-                "previous": link(max(0, offset - limit)) if offset > 0 else None,
-                "results": results,
-            }
-        )
+        url = f"{self._context.base_url}{path}/"
+        previous, following = offset_links(request, url, limit, offset, count)
+        return json_response({"count": count, "next": following, "previous": previous, "results": results})
 
 
 def _json(request: ServerRequest) -> Any:
@@ -437,7 +429,7 @@ def _object(request: ServerRequest) -> Json:
     body = _json(request)
     if not isinstance(body, dict):
         raise Refused(json_response({"non_field_errors": ["Invalid data. Expected a dictionary."]}, 400))
-    return {name: value for name, value in body.items() if value is not None}
+    return without_nulls(body)
 
 
 def _found(json: Json | None) -> ServerResponse:
@@ -482,12 +474,6 @@ Test = Callable[[Any], bool]
 
 # Fields that an order only has where they were requested.
 _OPTIONAL = frozenset({"pl_number", "product", "cloud_threshold", "satellite_types", "early_start"})
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-}
 
 
 def _whole(text: str) -> int:
@@ -530,9 +516,9 @@ def _test(name: str, comparison: str, text: str) -> Test:
     if comparison in {"", "in"}:
         words = {parse(word) if timed else word for word in (text.split(",") if comparison else [text])}
         return lambda value: (parse(value) if timed else _word(value)) in words
-    if comparison not in _COMPARE:
+    if comparison not in COMPARISONS:
         return lambda _: True
-    compare, bound = _COMPARE[comparison], parse(text) if timed else float(text)
+    compare, bound = COMPARISONS[comparison], parse(text) if timed else float(text)
     return lambda value: compare(parse(value) if timed else float(value), bound)
 
 

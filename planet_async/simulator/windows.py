@@ -7,10 +7,8 @@ from attrs import define, field, frozen, validators
 
 from planet_async.simulator.context import Context, after, render
 from planet_async.simulator.geometry import imaged_area
-from planet_async.simulator.http import ServerResponse, json_response
+from planet_async.simulator.http import Json, ServerResponse, json_response
 from planet_async.simulator.rules import search_problems
-
-Json = dict[str, Any]
 
 WINDOWS = "/tasking/v2/imaging-windows"
 

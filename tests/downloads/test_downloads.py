@@ -696,6 +696,10 @@ async def test_leaving_run_early_stops_its_work(planet: Planet, simulator: Simul
     async for _ in planet.orders.run(requests, to=tmp_path):
         break
     await anyio.wait_all_tasks_blocked()
+    for _ in range(10_000):  # a thread may have to finish the batch that it is writing
+        if not simulator.open_responses:
+            break
+        await anyio.sleep(0.001)
     sent = simulator.requests.total()
     for _ in range(50):
         await anyio.lowlevel.checkpoint()

@@ -12,6 +12,7 @@ import pytest
 from planet_async import (
     ApiKey,
     BadRequest,
+    ChecksumMismatch,
     Config,
     ConnectionLost,
     DownloadError,
@@ -292,6 +293,15 @@ async def test_wrong_bytes_once_are_fetched_again(
     assert network.ranges[-1] == ""
 
 
+async def test_wrong_bytes_twice_are_an_error(planet: Planet, simulator: Simulator, tmp_path: Path) -> None:
+    """They never get the name of the file."""
+    order = await finished(planet)
+    simulator.faults.add(Fault(when=of_scene, body=b"?" * (SIZE // 4)))
+    with pytest.raises(ChecksumMismatch):
+        await planet.orders.download(order, tmp_path, ranges=4)
+    assert not scene(tmp_path, order).exists()
+
+
 async def test_an_expired_link_is_renewed_once_for_all(
     planet: Planet, network: Counted, simulator: Simulator, clock: FakeClock, tmp_path: Path
 ) -> None:
@@ -323,6 +333,7 @@ async def test_one_range_that_stays_broken(
     with pytest.raises(ConnectionLost):
         await planet.orders.download(order, tmp_path, ranges=4)
     assert network.received >= SIZE // 4
+    assert not scene(tmp_path, order).exists()
     simulator.faults.clear()
     await planet.orders.download(order, tmp_path)
     check(tmp_path, order)

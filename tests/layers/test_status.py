@@ -24,7 +24,7 @@ from planet_async.errors import (
     TransportTimeout,
     Unauthorized,
 )
-from planet_async.http import Response
+from planet_async.http import Request, Response
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.status import RaiseForStatus, parse_error_body, status_error
 from planet_async.testing import FakeClock, FakeTransport, reply
@@ -116,6 +116,15 @@ async def test_a_refused_download_is_read_and_closed() -> None:
     with pytest.raises(NotFound, match="gone"):
         await RaiseForStatus(network, FakeClock()).send(get(stream=True))
     assert network.open_responses == 0
+
+
+async def test_a_refusal_that_repeats_the_link_does_not_show_its_token() -> None:
+    """The link to a file is all that it takes to download it."""
+    request = Request("GET", "https://api.planet.com/data/v1/download?token=eyJhbGci.eyJ0", stream=True)
+    for text in (request.url, "the token eyJhbGci.eyJ0 has expired"):
+        with pytest.raises(NotFound) as caught:
+            await RaiseForStatus(FakeTransport([reply(404, body=text)]), FakeClock()).send(request)
+        assert "eyJhbGci" not in str(caught.value) + caught.value.body
 
 
 async def test_the_status_counts_where_the_refusal_breaks_off() -> None:

@@ -173,6 +173,9 @@ REFUSED: Mapping[str, tuple[Callable[[], object], str]] = {
         "got GeometryCollection",
     ),
     "no relation": (lambda: where.geometry(FIELD, "touches"), "expected one of intersects, contains"),
+    "a relation of two": (lambda: where.geometry(FIELD, ["within"]), "expected one of intersects"),  # type: ignore[arg-type]
+    "no range of updates": (lambda: UpdateFilter("gsd", None), "expected an object, got null"),  # type: ignore[arg-type]
+    "two negated": (lambda: NotFilter([clear, clear]), "expected a filter, got a list"),  # type: ignore[arg-type]
     "updates before": (
         lambda: UpdateFilter("gsd", DateRange(lt=JANUARY)),
         "UpdateFilter.config: expected gt or gte only",
@@ -209,6 +212,14 @@ def test_a_plain_mapping_is_checked_as_well() -> None:
         "$.filter.config[3].type: expected a text, the type of the filter, got null; "
         "$.filter.config[4]: expected an object, got 7"
     )
+
+
+def test_what_the_api_needs_is_added() -> None:
+    """A list that may be empty, the usual permission, and one filter where an older page has a list."""
+    assert _sent({"type": "AndFilter"}) == {"type": "AndFilter", "config": []}
+    assert _sent({"type": "PermissionFilter", "config": None}) == where.permission().to_dict()
+    assert _sent({"type": "NotFilter", "config": [clear]}) == (~clear).to_dict()
+    assert NotFilter([clear]) == ~clear  # type: ignore[arg-type]
 
 
 def test_a_filter_that_is_unknown_here_is_sent_as_it_is() -> None:

@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -322,6 +322,33 @@ async def test_a_link_that_is_none_is_an_error(name: str, link: str, good: int) 
     with pytest.raises((PagingError, DecodeError)) as caught:
         await LISTS[name](network).collect()
     assert len(str(caught.value)) < 8200
+
+
+_KEYS = b"{" + b"".join(b'"%x":1,' % number for number in range(100_000))
+_VALUES = b"[" + b"{}," * 300_000 + b"{}]"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _KEYS + b'"orders":1,"results":1}',
+        *(b'{"orders":[],"results":[],"%s":%s}' % (name, _VALUES) for name in (b"next", b"count")),
+        b'{"orders":[],"results":[],"_links":{"next":%s}}' % _VALUES,
+    ],
+    ids=["keys", "next", "count", "_links.next"],
+)
+async def test_a_huge_useless_page_is_not_built(body: bytes) -> None:
+    """Listing it takes a copy or two of the body at most: nothing of it becomes an object."""
+    for name in ("links", "offsets"):
+        listed = LISTS[name](FakeTransport([reply(body=body)]))
+        tracemalloc.start()
+        try:
+            with suppress(DecodeError):
+                await listed.collect()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 3 * len(body)
 
 
 async def test_a_location_that_is_none_is_an_error() -> None:

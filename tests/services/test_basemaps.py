@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from planet_async import (
@@ -102,6 +103,15 @@ async def test_a_mosaic_is_found_by_name_or_id() -> None:
     assert dict(transport.requests[1].params)["name__is"] == "global_monthly_2026_01_mosaic"
 
 
+async def test_no_other_mosaic_is_taken_for_it() -> None:
+    """A service that does not know the filter lists all; an empty name asks for nothing."""
+    _, planet = answering(reply(json={"mosaics": [MOSAIC]}))
+    with pytest.raises(NotFound, match="there is no mosaic of the name 'global_monthly'"):
+        await planet.basemaps.get("global_monthly")
+    with pytest.raises(InvalidRequest, match="must not be empty"):
+        await planet.basemaps.get("")
+
+
 async def test_the_mosaics_of_a_series() -> None:
     """All of them, or the newest."""
     transport, planet = answering(reply(json={"series": [{"id": ID}]}), reply(json={"mosaics": [MOSAIC]}))
@@ -122,6 +132,7 @@ async def test_the_mosaics_of_a_series() -> None:
         ((7, 46.5, 7.25, 46.6), "7,46.5,7.25,46.6"),
         ([-180, -85.05, 180, 85.05], "-180,-85,180,85"),
         ((-100, 40, -100, 40), "-100,40,-100,40"),
+        (np.array([7, 46.5, 7.25, 46.6]), "7,46.5,7.25,46.6"),
     ],
 )
 async def test_a_box_is_cut_to_where_quads_are(bbox: Any, sent: str) -> None:

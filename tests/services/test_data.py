@@ -20,6 +20,7 @@ from planet_async import (
     ConnectionLost,
     DecodeError,
     DownloadError,
+    Forbidden,
     InvalidRequest,
     Item,
     NotFound,
@@ -247,11 +248,19 @@ async def test_coverage_is_asked_for_until_it_is_complete(clock: FakeClock) -> N
         (lambda data: data.activate({"type": "ortho_udm2"}), "this is no asset: `\\$.status` is missing"),
         (lambda data: data.wait({"type": "a", "status": "active"}), "neither its item nor its own address"),
         (lambda data: data.download(("PSScene", "a"), [], "data"), "expected one asset type or more"),
+        (lambda data: data.download(("PSScene", "a"), [[]], "data"), "a list is not an asset type"),
         (lambda data: data.searches.get("field 7"), "expected 32 hex digits"),
         (lambda data: data.searches.create(SearchRequest("PSScene")), "needs a name"),
         (lambda data: data.searches.list(search_type="mine"), "search_type must be any, saved, quick"),
         (lambda data: data.search("PSScene").orders("visual", items_per_order=501), "at most 500"),
         (lambda data: data.search("PSScene").orders("visual", tools=[{"clip": {}}]), "clip"),
+        (lambda data: data.search("PSScene").orders(7), "expected a list of bundles, not 'int'"),
+        (lambda data: data.search("PSScene").orders([]), "product_bundle: expected one bundle or more"),
+        (
+            lambda data: data.search("PSScene", geometry=["pl:features/my/a", "field 7"]),
+            r"\.geometry: expected",
+        ),
+        (lambda data: data.coverage(("PSScene", "a"), FIELD, band=7), "band must be a text"),
     ],
 )
 async def test_bad_input_is_refused_before_anything_is_sent(call: Callable[[Any], Any], message: str) -> None:
@@ -478,6 +487,26 @@ async def test_a_download_ends_where_no_activation_helps(tmp_path: Path) -> None
     with pytest.raises(WaitTimeout, match="is not active after 200 s"):
         await planet.data.download(("PSScene", "a"), "ortho_udm2", tmp_path, timeout=200)
     assert 5 < sum(request.operation == "data.activate" for request in network.requests) < 20
+    for timeout in (0, 1e-9):
+        _, planet = answering(respond)
+        with anyio.fail_after(30), pytest.raises(WaitTimeout):
+            await planet.data.download(("PSScene", "a"), "ortho_udm2", tmp_path, timeout=timeout)
+
+
+async def test_a_timeout_of_0_asks_at_once() -> None:
+    """Also right after the activation, where the first poll would come later."""
+    network, clock = FakeTransport([reply(json={"ortho_udm2": asset("activating")})]), FakeClock()
+    activating = {**asset("activating"), "item_type": "PSScene", "item_id": "a"}
+    with pytest.raises(WaitTimeout):
+        await client(network, clock).data.wait(activating, timeout=0)
+    assert (len(network.requests), clock.monotonic()) == (1, 0)
+
+
+async def test_an_item_that_cannot_be_ordered_is_not_the_callers_fault() -> None:
+    """The service left out its type."""
+    _, planet = answering(page({"type": "Feature", "id": "item-1", "properties": {}}))
+    with pytest.raises(DecodeError, match="'' is not an item type"):
+        await anext(planet.data.search("PSScene").orders("visual"))
 
 
 async def test_the_missing_permission_is_named(clock: FakeClock, tmp_path: Path) -> None:
@@ -494,8 +523,10 @@ async def test_the_missing_permission_is_named(clock: FakeClock, tmp_path: Path)
     with pytest.raises(AssetNotDownloadable, match="has no asset ortho_udm that is published") as caught:
         await planet.data.download(found, "ortho_udm", tmp_path)
     assert "ortho_udm2" in caught.value.hint
-    with pytest.raises(Unauthorized, match=r"The permission assets\.ortho_udm2:download may be"):
-        await planet.data.activate({**asset.to_dict(), "_permissions": None})
+    simulator.faults.add(Fault(operation="data.activate", status=403, times=1))
+    for kind in (Forbidden, Unauthorized):
+        with pytest.raises(kind, match=r"The permission assets\.ortho_udm2:download may be"):
+            await planet.data.activate({**asset.to_dict(), "_permissions": None})
 
 
 @pytest.mark.parametrize("link", ["https://evil.example/activate", "http://api.planet.com/activate"])

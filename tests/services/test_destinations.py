@@ -125,6 +125,17 @@ async def test_what_the_api_would_refuse_is_refused(request_: Any, says: str) ->
     assert transport.requests == []
 
 
+@pytest.mark.parametrize("name", ["ab", "x" * 64, 7])
+async def test_a_name_is_checked(name: Any) -> None:
+    """In the request of a new destination, and where it changes."""
+    transport, planet = answering(reply())
+    with pytest.raises(InvalidRequest, match="name: expected"):
+        DestinationRequest(CLOUDS[0], name=name)
+    with pytest.raises(InvalidRequest, match="name: expected"):
+        await planet.destinations.update("fields-4abc", name=name)
+    assert transport.requests == []
+
+
 def test_a_delivery_is_not_always_a_destination() -> None:
     """Folders of Planet are none, and the prefix of a path belongs to a single delivery."""
     with pytest.raises(InvalidRequest, match="no cloud"):

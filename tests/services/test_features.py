@@ -193,6 +193,15 @@ async def test_what_is_no_area_is_refused(features: Any) -> None:
     assert transport.requests == []
 
 
+async def test_a_list_that_contains_itself_is_refused() -> None:
+    """As all that is nested too deeply."""
+    _, planet = answering(reply())
+    features: list[Any] = [AREA]
+    features.append(features)
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        await planet.features.add("fields-Kr7", features)
+
+
 async def test_adding_is_never_repeated() -> None:
     """A second request would add the features a second time; the error says where to look."""
     transport, planet = answering(ConnectionLost("lost"))
@@ -242,6 +251,13 @@ async def test_validation_says_what_is_wrong(status: int) -> None:
     assert [(error.code, error.description) for error in found.errors] == [
         ("too-many-coordinates", "1,501 of 1,500")
     ]
+
+
+@pytest.mark.parametrize("odd", [{"errors": ["crossing"]}, {"errors": {"ring": 1}}, {"description": "no"}])
+async def test_errors_of_another_shape_are_errors(odd: Any) -> None:
+    """A feature is not valid only because what is wrong with it cannot be read."""
+    _, planet = answering(reply(json=odd))
+    assert not (await planet.features.validate(AREA)).is_valid
 
 
 async def test_a_valid_feature_is_valid() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from planet_async import (
@@ -178,6 +179,43 @@ async def test_a_reservation_that_cannot_be_settled_is_not_repeated(
     assert [request.method for request in transport.requests].count("POST") == 1
 
 
+async def test_a_response_without_reservations_settles_nothing() -> None:
+    """It may have reserved all the same: they are looked up."""
+    transport, planet = answering(reply(json={}), page(listed(7), listed(8, OTHER)))
+    reserved = await planet.quota.reserve(16, np.array([REF, OTHER]))
+    assert [each.id for each in reserved.quota_reservations] == [7, 8]
+    assert [request.method for request in transport.requests] == ["POST", "GET"]
+
+
+async def test_texts_that_are_numbers_are_numbers() -> None:
+    """In ids, too; what is no finite number counts as not given."""
+    job = {
+        "id": "8016",
+        "status": "completed",
+        "percentage": "50.0",
+        "processed_items": "1",
+        "total_items": "2",
+    }
+    estimate = {
+        "estimated_costs": [{"aoi_ref": None, "cost": "2.5", "reserved": "no"}],
+        "quota_units": "sqkm",
+    }
+    _, planet = answering(
+        reply(json=job),
+        reply(json={**job, "percentage": "nan", "total_items": "all"}),
+        page({**listed(), "id": "7", "product_id": "16"}),
+        reply(json=estimate),
+    )
+    found = await planet.quota.get_job(8016)
+    assert (found.id, found.percentage, found.processed_items, found.is_complete) == (8016, 50.0, 1, False)
+    found = await planet.quota.get_job(8016)
+    assert (found.percentage, found.total_items) == (None, None)
+    (reservation,) = await planet.quota.list().collect()
+    assert (reservation.id, reservation.product_id) == (7, 16)
+    (cost,) = (await planet.quota.estimate(16, [REF])).estimated_costs
+    assert (cost.aoi_ref, cost.cost, cost.reserved) == ("", Amount(2.5, "sqkm"), None)
+
+
 async def test_a_collection_cannot_be_settled() -> None:
     """Which areas it had is not known; those that were reserved are named."""
     _, planet = answering(losing(listed(7)))
@@ -233,7 +271,7 @@ async def test_a_bulk_job_whose_response_was_lost_is_not_begun_again() -> None:
 
 
 async def test_lists_take_the_filters_of_the_api() -> None:
-    """Those that are declared, and all others with their operators."""
+    """Those that are declared, and all others with their operators; what sorts and pages is no filter."""
     transport, planet = answering(page(listed()), reply(json=listed()))
     found = await planet.quota.list(
         product_id=16, filters={"amount__gte": 10, "id__in": [1, 2]}, sort="-created_at"
@@ -248,6 +286,8 @@ async def test_lists_take_the_filters_of_the_api() -> None:
     }
     assert transport.requests[0].url == f"{BASE}/quota-reservations/"
     assert found[0].created_at == datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
+    with pytest.raises(InvalidRequest, match="sort is a parameter of its own"):
+        planet.quota.list(filters={"sort": "id"})
 
 
 # --- on a simulated Planet
@@ -273,6 +313,13 @@ async def test_what_an_estimate_says_is_reserved(planet: Planet) -> None:
     assert cost.sqkm == pytest.approx(used.sqkm)
     amounts = [each.amount async for each in planet.quota.list(product_id=product.id)]
     assert sum(amount.value for amount in amounts if amount) == pytest.approx(cost.value)
+
+
+async def test_lists_of_the_simulator_are_sorted_by_numbers(planet: Planet) -> None:
+    """The tenth comes after the ninth, not after the first."""
+    refs = await planet.features.add(await planet.features.create("fields"), [AREA] * 11)
+    await planet.quota.reserve(101, refs)
+    assert [each.id async for each in planet.quota.list(sort="-id")] == [*range(11, 0, -1)]
 
 
 async def test_a_lost_reservation_is_reserved_once(planet: Planet, simulator: Simulator) -> None:

@@ -7,25 +7,19 @@ without limits.  So is its address of the product bundles.
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import httpx
-import planet.specs
 import pytest
 import pytest_asyncio
 from planet import Auth, OrdersClient, Session
 from planet.exceptions import APIError, ClientError, Conflict, MissingResource
-from planet.http import _Limiter
 from planet.order_request import build_request, clip_tool, delivery, product
 
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
-from planet_async.simulator.server import serve
+from simulator.official import KEY, official_session, served
+from simulator.simulated import POLYGON
 
 pytestmark = pytest.mark.asyncio
-
-KEY = "the-key"
-POLYGON = {"type": "Polygon", "coordinates": [[[18.2, -33.9], [18.6, -33.9], [18.4, -33.7], [18.2, -33.9]]]}
 
 
 def plan(order: Mapping[str, Any], _: int) -> OrderPlan:
@@ -36,22 +30,15 @@ def plan(order: Mapping[str, Any], _: int) -> OrderPlan:
 
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    simulator = Simulator(api_key=KEY, limits=Limits.unlimited(), plan=plan, page_size=4)
-
-    def from_the_simulator(url: str) -> httpx.Response:
-        return httpx.get(url.replace("https://api.planet.com", simulator.base_url), trust_env=False)
-
-    # The client checks products against the catalogue, which it fetches from an address of its own.
-    monkeypatch.setattr(planet.specs, "httpx", SimpleNamespace(get=from_the_simulator))
-    monkeypatch.setattr(planet.specs, "PRODUCT_BUNDLES", planet.specs._LazyBundlesLoader())
-    with serve(simulator):
+    with served(
+        Simulator(api_key=KEY, limits=Limits.unlimited(), plan=plan, page_size=4), monkeypatch
+    ) as simulator:
         yield simulator
 
 
 @pytest_asyncio.fixture
-async def client(simulator: Simulator) -> AsyncIterator[Any]:
-    async with Session(auth=Auth.from_key(KEY)) as session:
-        session._limiter = _Limiter(0, 0)
+async def client(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    async with official_session(simulator, monkeypatch) as session:
         yield OrdersClient(session, base_url=f"{simulator.base_url}/compute/ops")
 
 

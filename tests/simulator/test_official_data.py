@@ -8,25 +8,21 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import planet.specs
 import pytest
 import pytest_asyncio
-from planet import Auth, DataClient, Session, data_filter
+from planet import DataClient, data_filter
 from planet.clients.mosaics import MosaicsClient
 from planet.exceptions import APIError, BadQuery, ClientError, InvalidAPIKey, MissingResource, TooManyRequests
-from planet.http import _Limiter
 
 from planet_async.simulator import AssetPlan, Fault, Limits, Simulator
-from planet_async.simulator.server import serve
+from simulator.official import KEY, official_session, served
 from simulator.simulated import POLYGON
 
 pytestmark = pytest.mark.asyncio
 
-KEY = "the-key"
 MOSAIC = "global_monthly_2025_12_mosaic"
 POINT = [18.4, -33.8, 18.4, -33.8]
 
@@ -37,28 +33,13 @@ def plan(_: str, asset_type: str) -> AssetPlan:
 
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    simulator = Simulator(api_key=KEY, limits=Limits.unlimited(), asset_plan=plan)
-
-    def from_the_simulator(url: str) -> httpx.Response:
-        return httpx.get(url.replace("https://api.planet.com", simulator.base_url), trust_env=False)
-
-    monkeypatch.setattr(planet.specs, "httpx", SimpleNamespace(get=from_the_simulator))
-    monkeypatch.setattr(planet.specs, "PRODUCT_BUNDLES", planet.specs._LazyBundlesLoader())
-    with serve(simulator):
+    with served(Simulator(api_key=KEY, limits=Limits.unlimited(), asset_plan=plan), monkeypatch) as simulator:
         yield simulator
 
 
 @pytest_asyncio.fixture
 async def session(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    async with Session(auth=Auth.from_key(KEY)) as session:
-        session._limiter = _Limiter(0, 0)
-        send = httpx.AsyncClient.send
-
-        async def only_to_the_simulator(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
-            assert str(request.url).startswith((simulator.base_url, simulator.storage_url))
-            return await send(self, request, **options)
-
-        monkeypatch.setattr(httpx.AsyncClient, "send", only_to_the_simulator)
+    async with official_session(simulator, monkeypatch) as session:
         yield session
 
 

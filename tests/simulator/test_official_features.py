@@ -5,17 +5,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from planet import Auth, DestinationsClient, FeaturesClient, Session
+from planet import DestinationsClient, FeaturesClient, Session
 from planet.clients.quota import QuotaClient
 from planet.exceptions import APIError, BadQuery, Conflict, MissingResource
-from planet.http import _Limiter
 
 from planet_async.simulator import Limits, Simulator
-from planet_async.simulator.server import serve
+from simulator.official import KEY, official_session, served
 
 pytestmark = pytest.mark.asyncio
 
-KEY = "the-key"
 S3 = {
     "bucket": "fields",
     "aws_region": "eu-west-1",
@@ -35,16 +33,14 @@ def feature(number: int, **properties: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    simulator = Simulator(api_key=KEY, limits=Limits.unlimited())
-    with serve(simulator):
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    with served(Simulator(api_key=KEY, limits=Limits.unlimited()), monkeypatch) as simulator:
         yield simulator
 
 
 @pytest_asyncio.fixture
-async def session() -> AsyncIterator[Session]:
-    async with Session(auth=Auth.from_key(KEY)) as session:
-        session._limiter = _Limiter(0, 0)
+async def session(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    async with official_session(simulator, monkeypatch) as session:
         yield session
 
 

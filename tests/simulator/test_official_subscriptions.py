@@ -8,20 +8,16 @@ import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
-from planet import Auth, Session, SubscriptionsClient
+from planet import SubscriptionsClient
 from planet.exceptions import APIError, BadQuery, Conflict, MissingResource
-from planet.http import _Limiter
 
 from planet_async.simulator import Limits, Simulator, SubscriptionPlan
-from planet_async.simulator.server import serve
+from simulator.official import KEY, official_session, served
 from simulator.simulated import GOOGLE, catalog, variable
 
 pytestmark = pytest.mark.asyncio
-
-KEY = "the-key"
 
 
 def plan(request: Mapping[str, Any], _: int) -> SubscriptionPlan:
@@ -37,23 +33,16 @@ def plan(request: Mapping[str, Any], _: int) -> SubscriptionPlan:
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    simulator = Simulator(api_key=KEY, limits=Limits.unlimited(), subscription_plan=plan, page_size=4)
-    with serve(simulator):
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    with served(
+        Simulator(api_key=KEY, limits=Limits.unlimited(), subscription_plan=plan, page_size=4), monkeypatch
+    ) as simulator:
         yield simulator
 
 
 @pytest_asyncio.fixture
 async def client(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    async with Session(auth=Auth.from_key(KEY)) as session:
-        session._limiter = _Limiter(0, 0)
-        send = httpx.AsyncClient.send
-
-        async def only_to_the_simulator(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
-            assert str(request.url).startswith(simulator.base_url)
-            return await send(self, request, **options)
-
-        monkeypatch.setattr(httpx.AsyncClient, "send", only_to_the_simulator)
+    async with official_session(simulator, monkeypatch) as session:
         yield SubscriptionsClient(session, base_url=f"{simulator.base_url}/subscriptions/v1/")
 
 
