@@ -1,41 +1,46 @@
 """The commands `planet-async basemaps` and `planet-async basemaps series`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from planet_async import Contribution, Mosaic, Planet, Quad, Series
+from planet_async import Contribution, Mosaic, Paginator, Planet, Progress, Quad, Series
 from planet_async.cli.input import read_geometry
 from planet_async.cli.options import (
     Folder,
     Geometry,
     Limit,
+    Name,
     NameContains,
     Overwrite,
-    PageSize,
     option,
     time_option,
 )
-from planet_async.cli.output import Json, ProgressDisplay, View, print_json, stdout, wants_json
-from planet_async.cli.runner import Command, named, print_list, print_paths, show_list, show_one, with_planet
+from planet_async.cli.output import Json, View, print_json, stdout, wants_json
+from planet_async.cli.runner import Command, download_files, named, run_only, show_list, show_one
 
+_COLUMNS = {
+    "name": "name",
+    "from (UTC)": "first_acquired",
+    "to (UTC)": "last_acquired",
+    "interval": "interval",
+    "type": "product_type",
+}
+_FACTS = {
+    "id": "id",
+    "type": "product_type",
+    "interval": "interval",
+    "from": "first_acquired",
+    "to": "last_acquired",
+}
 VIEW = View[Mosaic](
     "mosaics",
-    columns={
-        "name": "name",
-        "from (UTC)": "first_acquired",
-        "to (UTC)": "last_acquired",
-        "interval": "interval",
-        "type": "product_type",
-    },
+    columns=_COLUMNS,
     title=lambda mosaic: mosaic.name,
     facts={
-        "id": "id",
-        "type": "product_type",
-        "interval": "interval",
-        "from": "first_acquired",
-        "to": "last_acquired",
+        **_FACTS,
         "box": "bbox",
         "coordinate system": "coordinate_system",
         "data type": "datatype",
@@ -45,24 +50,7 @@ VIEW = View[Mosaic](
         "quads can be downloaded": "quad_download",
     },
 )
-SERIES = View[Series](
-    "series",
-    columns={
-        "name": "name",
-        "from (UTC)": "first_acquired",
-        "to (UTC)": "last_acquired",
-        "interval": "interval",
-        "type": "product_type",
-    },
-    title=lambda series: series.name,
-    facts={
-        "id": "id",
-        "type": "product_type",
-        "interval": "interval",
-        "from": "first_acquired",
-        "to": "last_acquired",
-    },
-)
+SERIES = View[Series]("series", columns=_COLUMNS, title=lambda series: series.name, facts=_FACTS)
 QUADS = View[Quad]("quads", columns={"id": "id", "covered, percent": "percent_covered", "box": "bbox"})
 CONTRIBUTIONS = View[Contribution]("scenes", columns={"type": "item_type", "id": "item_id", "link": "link"})
 
@@ -81,13 +69,12 @@ Box = Annotated[str | None, option("W,S,E,N", "The area: degrees of longitude an
 def list_(
     context: typer.Context,
     *,
-    name: Annotated[str | None, option("NAME", "With exactly this name.")] = None,
+    name: Name = None,
     name_contains: NameContains = None,
     interval: Interval = None,
     acquired_gt: AcquiredAfter = None,
     acquired_lt: AcquiredBefore = None,
     limit: Limit = None,
-    page_size: PageSize = 250,
     json: Json = False,
 ) -> None:
     """List mosaics. As JSON: one a line.
@@ -102,7 +89,6 @@ def list_(
             interval=interval,
             acquired__gt=acquired_gt,
             acquired__lt=acquired_lt,
-            page_size=page_size,
         ),
         VIEW,
         limit=limit,
@@ -126,7 +112,6 @@ def quads(
     geometry: Geometry = None,
     count: Annotated[bool, typer.Option("--count", "--summary", help="Only say how many there are.")] = False,
     limit: Limit = None,
-    page_size: PageSize = 250,
     json: Json = False,
 ) -> None:
     """List the quads of a mosaic in an area. As JSON: one a line.
@@ -135,20 +120,20 @@ def quads(
     """
     area = _area(bbox, geometry)
 
-    async def work(planet: Planet) -> bool:
-        found = await planet.basemaps.get(mosaic)
-        if not count:
-            listed = planet.basemaps.quads(found, **area, page_size=page_size)
-            await print_list(listed, QUADS, limit=limit, json=json)
-            return True
-        total = await planet.basemaps.count_quads(found, **area)
+    async def list_quads(planet: Planet) -> Paginator[Quad]:
+        return planet.basemaps.quads(await planet.basemaps.get(mosaic), **area)
+
+    async def count_quads(planet: Planet) -> None:
+        total = await planet.basemaps.count_quads(await planet.basemaps.get(mosaic), **area)
         if wants_json(json):
             print_json({"total_quads": total})
         else:
             stdout().print(f"{total:,} quads", highlight=False)
-        return True
 
-    with_planet(context, work)
+    if count:
+        run_only(context, count_quads)
+    else:
+        show_list(context, list_quads, QUADS, limit=limit, json=json)
 
 
 def _area(bbox: str | None, geometry: str | None) -> dict[str, Any]:
@@ -175,12 +160,11 @@ def contributions(
     [dim]planet-async basemaps contributions global_monthly_2026_01_mosaic 455-1273[/]
     """
 
-    async def work(planet: Planet) -> bool:
+    async def scenes(planet: Planet) -> Paginator[Contribution]:
         found = await planet.basemaps.get_quad(await planet.basemaps.get(mosaic), quad)
-        await print_list(planet.basemaps.contributions(found), CONTRIBUTIONS, limit=limit, json=json)
-        return True
+        return planet.basemaps.contributions(found)
 
-    with_planet(context, work)
+    show_list(context, scenes, CONTRIBUTIONS, limit=limit, json=json)
 
 
 def download(
@@ -201,18 +185,13 @@ def download(
     """
     area = _area(bbox, geometry)
 
-    async def work(planet: Planet) -> bool:
+    async def fetch(planet: Planet, progress: Callable[[Progress], None]) -> list[Path]:
         found = await planet.basemaps.get(mosaic)
-        with ProgressDisplay() as display:
-            downloading = display.step("Downloading", 1)
-            paths = await planet.basemaps.download(
-                planet.basemaps.quads(found, **area), to, overwrite=overwrite, progress=display.receive
-            )
-            downloading.advance(display.received)
-        print_paths({"mosaic": found.name}, paths, json)
-        return True
+        return await planet.basemaps.download(
+            planet.basemaps.quads(found, **area), to, overwrite=overwrite, progress=progress
+        )
 
-    with_planet(context, work)
+    download_files(context, {"mosaic": mosaic}, fetch, json=json)
 
 
 # --- Series
@@ -221,13 +200,12 @@ def download(
 def list_series(
     context: typer.Context,
     *,
-    name: Annotated[str | None, option("NAME", "With exactly this name.")] = None,
+    name: Name = None,
     name_contains: NameContains = None,
     interval: Interval = None,
     acquired_gt: AcquiredAfter = None,
     acquired_lt: AcquiredBefore = None,
     limit: Limit = None,
-    page_size: PageSize = 250,
     json: Json = False,
 ) -> None:
     """List series of mosaics. As JSON: one a line.
@@ -242,7 +220,6 @@ def list_series(
             interval=interval,
             acquired__gt=acquired_gt,
             acquired__lt=acquired_lt,
-            page_size=page_size,
         ),
         SERIES,
         limit=limit,
@@ -266,7 +243,6 @@ def series_mosaics(
     acquired_gt: AcquiredAfter = None,
     acquired_lt: AcquiredBefore = None,
     limit: Limit = None,
-    page_size: PageSize = 250,
     json: Json = False,
 ) -> None:
     """List the mosaics of a series. As JSON: one a line.
@@ -274,18 +250,15 @@ def series_mosaics(
     [dim]planet-async basemaps series mosaics 'Global Monthly' --latest[/]
     """
 
-    async def work(planet: Planet) -> bool:
-        found = planet.basemaps.series_mosaics(
+    async def mosaics(planet: Planet) -> Paginator[Mosaic]:
+        return planet.basemaps.series_mosaics(
             await planet.basemaps.get_series(series),
             latest=latest,
             acquired__gt=acquired_gt,
             acquired__lt=acquired_lt,
-            page_size=page_size,
         )
-        await print_list(found, VIEW, limit=limit, json=json)
-        return True
 
-    with_planet(context, work)
+    show_list(context, mosaics, VIEW, limit=limit, json=json)
 
 
 COMMANDS = named(list_, get, quads, contributions, download)

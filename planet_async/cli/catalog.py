@@ -6,6 +6,8 @@ They are those of the catalog of 12 August 2024: https://api.planet.com/compute/
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
+import typer
+
 from planet_async.cli.options import option
 from planet_async.cli.output import Json, print_json, stdout, wants_json
 
@@ -66,6 +68,18 @@ def complete_item_type(incomplete: str) -> list[str]:
 def _completed(incomplete: str, words: Iterable[str]) -> list[str]:
     before, comma, begun = incomplete.rpartition(",")
     return [f"{before}{comma}{word}" for word in words if word.lower().startswith(begun.lower())]
+
+
+Items = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ITEM",
+        help="The ids of items, or - for standard input: ids, or items as `data search` prints them.",
+    ),
+]
+TypeOfItems = Annotated[
+    str | None, option("TYPE", "The type of the ids: PSScene, ...", complete=complete_item_type)
+]
 
 
 def bundles(

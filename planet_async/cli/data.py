@@ -31,13 +31,14 @@ from planet_async import (
     UpdateFilter,
     where,
 )
-from planet_async.cli.catalog import complete_item_type
-from planet_async.cli.input import read_documents, read_geometry, read_items, read_request
+from planet_async.cli.catalog import Items, TypeOfItems, complete_item_type
+from planet_async.cli.input import read_documents, read_geometry, read_items, read_object
 from planet_async.cli.options import (
     SOURCE,
     AnyPageSize,
     Folder,
     Geometry,
+    JsonFilter,
     Limit,
     Overwrite,
     Timeout,
@@ -52,9 +53,11 @@ from planet_async.cli.output import (
     about,
     measure,
     one_line,
+    percent,
     print_json,
     print_panel,
     print_table,
+    type_of,
     wants_json,
 )
 from planet_async.cli.process import reporting
@@ -76,7 +79,7 @@ VIEW = View[Item](
         "id": "id",
         "type": "item_type",
         "acquired (UTC)": "acquired",
-        "clouds": lambda item: None if item.cloud_cover is None else f"{item.cloud_cover:.0%}",
+        "clouds": lambda item: percent(item.cloud_cover),
         "published (UTC)": "published",
     },
     title=lambda item: f"{item.item_type} {item.id}",
@@ -84,7 +87,7 @@ VIEW = View[Item](
         "acquired": "acquired",
         "published": "published",
         "updated": "updated",
-        "clouds": lambda item: None if item.cloud_cover is None else f"{item.cloud_cover:.0%}",
+        "clouds": lambda item: percent(item.cloud_cover),
         "instrument": lambda item: item.properties.instrument,
         "quality": lambda item: item.properties.quality_category,
         "stage": lambda item: item.properties.publishing_stage,
@@ -119,7 +122,7 @@ SEARCHES = View[Search](
         "executed": "last_executed",
         "items": "item_types",
         "filter": lambda search: dumps(search.filter),
-        "geometry": lambda search: (search.geometry or {}).get("type"),
+        "geometry": lambda search: type_of(search.geometry),
     },
 )
 ITEM_TYPES = View[ItemType]("item types", columns={"id": "id", "name": "display_name"})
@@ -152,19 +155,8 @@ AssetTypes = Annotated[
 ]
 Permission = Annotated[bool, typer.Option("--permission", help="That you may download.")]
 StandardQuality = Annotated[bool, typer.Option("--std-quality", help="Of standard quality.")]
-JsonFilter = Annotated[str | None, option("JSON", f"As `data filter` prints it. {SOURCE}", "--filter")]
 Relation = Annotated[
     str | None, option("WORD", "intersects (the default), contains, within or disjoint.", "--geom-relation")
-]
-Items = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="ITEM",
-        help="The ids of items; - reads ids, or what `search` prints, from standard input.",
-    ),
-]
-TypeOfItems = Annotated[
-    str | None, option("TYPE", "The type of the ids.", "--item-type", complete=complete_item_type)
 ]
 ChosenAssets = Annotated[list[str], option("TYPES", "ortho_visual, or a comma list. Repeatable.", "--asset")]
 DailyEmail = Annotated[
@@ -202,8 +194,8 @@ def read_filter(
             *([where.quality_category.one_of("standard")] if std_quality else ()),
             *more,
         ]
-        if source is not None:
-            parts.append(read_request(source, None).body)
+        if (found := read_object(source)) is not None:
+            parts.append(found)
         if len(parts) == 1 and isinstance(parts[0], dict):
             return parts[0]
         return AndFilter(parts).to_dict()
@@ -388,8 +380,11 @@ def activate(
     """
     _act_on_assets(
         context,
-        _chosen(items, item_type, asset_types),
+        items,
+        item_type,
+        asset_types,
         lambda planet, asset: planet.data.activate(asset),
+        title="Activating",
         json=json,
     )
 
@@ -411,20 +406,7 @@ def wait(
     async def activate_and_wait(planet: Planet, asset: Asset) -> Asset:
         return await planet.data.wait(await planet.data.activate(asset), timeout=timeout)
 
-    _act_on_assets(context, _chosen(items, item_type, asset_types), activate_and_wait, json=json)
-
-
-_Chosen = tuple[str, str, str]  # the type and the id of an item, and the type of an asset
-
-
-def _chosen(items: Sequence[str], item_type: str | None, asset_types: Sequence[str]) -> list[_Chosen]:
-    types = _types(asset_types)
-    return [
-        (type_, id_, asset_type)
-        for type_, ids in read_items(items, item_type).items()
-        for id_ in ids
-        for asset_type in types
-    ]
+    _act_on_assets(context, items, item_type, asset_types, activate_and_wait, title="Waiting", json=json)
 
 
 def _types(asset_types: Sequence[str]) -> list[str]:
@@ -433,12 +415,22 @@ def _types(asset_types: Sequence[str]) -> list[str]:
 
 def _act_on_assets(
     context: typer.Context,
-    chosen: Sequence[_Chosen],
+    items: Sequence[str],
+    item_type: str | None,
+    asset_types: Sequence[str],
     act: Callable[[Planet, Asset], Awaitable[Asset]],
     *,
+    title: str,
     json: bool,
 ) -> None:
-    async def act_on(planet: Planet, thing: _Chosen) -> Asset:
+    types = _types(asset_types)
+    chosen = [
+        (item_type, item_id, asset_type)
+        for item_type, item_id in _keys(items, item_type)
+        for asset_type in types
+    ]
+
+    async def act_on(planet: Planet, thing: tuple[str, str, str]) -> Asset:
         item_type, item_id, asset_type = thing
         found = await planet.data.assets((item_type, item_id))
         if asset_type not in found:
@@ -447,7 +439,21 @@ def _act_on_assets(
             )
         return await act(planet, found[asset_type])
 
-    act_on_each(context, chosen, act_on, ASSETS, name=" ".join, at_once=_ACTIVATED_AT_ONCE, json=json)
+    act_on_each(
+        context,
+        chosen,
+        act_on,
+        ASSETS,
+        name=" ".join,
+        at_once=_ACTIVATED_AT_ONCE,
+        title=title,
+        json=json,
+    )
+
+
+def _keys(items: Sequence[str], item_type: str | None) -> list[tuple[str, str]]:
+    """Return the type and the id of each item."""
+    return [(type_, id_) for type_, ids in read_items(items, item_type).items() for id_ in ids]
 
 
 def download(
@@ -471,7 +477,7 @@ def download(
     [dim]planet-async data search PSScene --geometry field.geojson --limit 5 | planet-async data download -
     --asset ortho_visual --to data[/]
     """
-    found = [(type_, id_) for type_, ids in read_items(items, item_type).items() for id_ in ids]
+    found = _keys(items, item_type)
     types = _types(asset_types)
 
     async def work(planet: Planet) -> bool:
@@ -612,7 +618,7 @@ def _search_request(
     with reporting():
         return SearchRequest(
             words(item_types, "ITEM_TYPES"),
-            None if source is None else read_request(source, None).body,
+            read_object(source),
             geometry=read_geometry(geometry),
             name=name,
             daily_email=daily_email or None,
@@ -633,7 +639,6 @@ def list_searches(
     search_type: Annotated[str, option("TYPE", "saved, quick or any.")] = "saved",
     sort: Annotated[str | None, option("SORT", "'created desc' or 'created asc'.")] = None,
     limit: Limit = None,
-    page_size: AnyPageSize = None,
     json: Json = False,
 ) -> None:
     """List searches, those created last first. As JSON: one a line.
@@ -642,7 +647,7 @@ def list_searches(
     """
     show_list(
         context,
-        lambda planet: planet.data.searches.list(search_type=search_type, sort=sort, page_size=page_size),
+        lambda planet: planet.data.searches.list(search_type=search_type, sort=sort),
         SEARCHES,
         limit=limit,
         json=json,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from planet_async import CloudDestination, DestinationRequest
-from planet_async.cli.input import read_request
+from planet_async.cli.input import read_object
 from planet_async.cli.options import SOURCE, Limit, Requests, option
 from planet_async.cli.output import Json, View
 from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
@@ -112,7 +112,7 @@ def update(
 
     [dim]planet-async destinations update my-bucket-4xkQ1 --parameters keys.json[/]
     """
-    changes = None if parameters is None else read_request(parameters, None).body
+    changes = read_object(parameters)
     show_one(
         context,
         lambda planet: planet.destinations.update(destination, name=name, parameters=changes),

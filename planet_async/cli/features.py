@@ -6,11 +6,16 @@ import typer
 
 from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
 from planet_async.cli.input import read_request, read_requests
-from planet_async.cli.options import REQUESTS, Limit, PageSize, option
-from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, wants_json
+from planet_async.cli.options import REQUESTS, Limit, option
+from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, type_of, wants_json
 from planet_async.cli.runner import Command, run_only, show_list, show_one, with_planet
 
 _M2 = 1e6  # of a square kilometre
+
+
+def _area(found: Feature | FeatureCollection) -> str | None:
+    return None if found.area is None else measure(found.area / _M2, " km²")
+
 
 COLLECTIONS = View[FeatureCollection](
     "collections",
@@ -28,22 +33,22 @@ COLLECTIONS = View[FeatureCollection](
         "created": "created",
         "updated": "updated",
         "features": "feature_count",
-        "area": lambda found: None if found.area is None else measure(found.area / _M2, " km²"),
+        "area": _area,
     },
 )
 ITEMS = View[Feature](
     "features",
     columns={
         "id": "id",
-        "geometry": lambda feature: (feature.geometry or {}).get("type"),
-        "area": lambda found: None if found.area is None else measure(found.area / _M2, " km²"),
+        "geometry": lambda feature: type_of(feature.geometry),
+        "area": _area,
         "reference": "ref",
     },
     title=lambda feature: feature.id,
     facts={
         "reference": "ref",
-        "geometry": lambda feature: (feature.geometry or {}).get("type"),
-        "area": lambda found: None if found.area is None else measure(found.area / _M2, " km²"),
+        "geometry": lambda feature: type_of(feature.geometry),
+        "area": _area,
         "properties": lambda feature: [name for name in feature.properties if not name.startswith("pl:")],
     },
 )
@@ -55,10 +60,6 @@ FeatureId = Annotated[
     str | None,
     typer.Argument(metavar="FEATURE", help="The id of a feature, if the reference before is none of one."),
 ]
-Title = Annotated[str, option("TEXT", "The title.", "--title", "-t")]
-Description = Annotated[str | None, option("TEXT", "What is in it.", "--description", "--desc", "-d")]
-TitleProperty = Annotated[str | None, option("NAME", "The property of features that is their title.")]
-DescriptionProperty = Annotated[str | None, option("NAME", "The property of features that describes them.")]
 FeatureFiles = Annotated[
     list[str], typer.Argument(metavar="GEOJSON", help=REQUESTS.replace("JSON", "GeoJSON", 1))
 ]
@@ -67,10 +68,10 @@ FeatureFiles = Annotated[
 def create(
     context: typer.Context,
     *,
-    title: Title,
-    description: Description = None,
-    title_property: TitleProperty = None,
-    description_property: DescriptionProperty = None,
+    title: Annotated[str, option("TEXT", "The title.", "--title", "-t")],
+    description: Annotated[
+        str | None, option("TEXT", "What is in it.", "--description", "--desc", "-d")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a collection.
@@ -79,12 +80,7 @@ def create(
     """
     show_one(
         context,
-        lambda planet: planet.features.create(
-            title,
-            description=description,
-            title_property=title_property,
-            description_property=description_property,
-        ),
+        lambda planet: planet.features.create(title, description=description),
         COLLECTIONS,
         json=json,
     )
@@ -106,7 +102,6 @@ def list_(
     hashid: Annotated[str | None, option("HASH", "With this hash in the id.")] = None,
     sort: Annotated[str | None, option("FIELD", "created_date or title; -FIELD reverses.")] = None,
     limit: Limit = None,
-    page_size: PageSize = 500,
     json: Json = False,
 ) -> None:
     """List the collections. As JSON: one a line.
@@ -115,39 +110,9 @@ def list_(
     """
     show_list(
         context,
-        lambda planet: planet.features.list(
-            title=title, description=description, hashid=hashid, sort=sort, page_size=page_size
-        ),
+        lambda planet: planet.features.list(title=title, description=description, hashid=hashid, sort=sort),
         COLLECTIONS,
         limit=limit,
-        json=json,
-    )
-
-
-def update(
-    context: typer.Context,
-    collection: Collection,
-    *,
-    title: Title,
-    description: Description = None,
-    title_property: TitleProperty = None,
-    description_property: DescriptionProperty = None,
-    json: Json = False,
-) -> None:
-    """Replace the title and the description of a collection.
-
-    [dim]planet-async features collections update fields-4xkQ1 --title 'fields of 2026'[/]
-    """
-    show_one(
-        context,
-        lambda planet: planet.features.update(
-            collection,
-            title,
-            description=description,
-            title_property=title_property,
-            description_property=description_property,
-        ),
-        COLLECTIONS,
         json=json,
     )
 
@@ -168,7 +133,6 @@ def add(
     collection: Collection,
     files: FeatureFiles,
     *,
-    property_id: Annotated[str | None, option("NAME", "The property that is the id of each feature.")] = None,
     json: Json = False,
 ) -> None:
     """Add features to a collection, and print their references.
@@ -178,9 +142,7 @@ def add(
     features = _features(files)
 
     async def work(planet: Planet) -> bool:
-        found = await planet.features.add(
-            collection, {"type": "FeatureCollection", "features": features}, property_id=property_id
-        )
+        found = await planet.features.add(collection, {"type": "FeatureCollection", "features": features})
         if wants_json(json):
             print_json(found)
         else:
@@ -221,7 +183,6 @@ def list_items(
     context: typer.Context,
     collection: Collection,
     limit: Limit = None,
-    page_size: PageSize = 500,
     json: Json = False,
 ) -> None:
     """List the features of a collection. As JSON: one a line.
@@ -230,7 +191,7 @@ def list_items(
     """
     show_list(
         context,
-        lambda planet: planet.features.items(collection, page_size=page_size),
+        lambda planet: planet.features.items(collection),
         ITEMS,
         limit=limit,
         json=json,
@@ -284,7 +245,6 @@ COLLECTION_COMMANDS: dict[str, Command] = {
     "create": create,
     "get": get,
     "list": list_,
-    "update": update,
     "delete": delete,
 }
 ITEM_COMMANDS: dict[str, Command] = {

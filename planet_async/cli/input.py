@@ -76,9 +76,14 @@ def read_request(source: str, model: type[Any] | None) -> InputRequest:
     return requests[0]
 
 
-def read_objects(source: str) -> list[Mapping[str, Any]]:
-    """Read the JSON objects of an option or argument: a file, the JSON itself, or - for standard input."""
-    return [request.body for request in read_requests([source], None)]
+def read_object(source: str | None) -> Mapping[str, Any] | None:
+    """Read the JSON object of an option, if that was passed: a file, the JSON itself, or - for stdin."""
+    return None if source is None else read_request(source, None).body
+
+
+def read_objects(source: str | None) -> list[Mapping[str, Any]]:
+    """Read the JSON objects of an option; see `read_object`."""
+    return [] if source is None else [request.body for request in read_requests([source], None)]
 
 
 def read_documents(source: str) -> list[Any]:

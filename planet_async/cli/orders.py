@@ -25,7 +25,7 @@ from planet_async import (
     Planet,
     PlanetError,
 )
-from planet_async.cli.catalog import bundles, complete_bundle, complete_item_type, item_types
+from planet_async.cli.catalog import Items, TypeOfItems, bundles, complete_bundle, item_types
 from planet_async.cli.input import (
     InputRequest,
     id_argument,
@@ -33,8 +33,8 @@ from planet_async.cli.input import (
     print_request,
     read_geometry,
     read_items,
+    read_object,
     read_objects,
-    read_request,
     read_requests,
     uuid_of,
 )
@@ -171,18 +171,10 @@ def create(
 
 
 def request(
-    items: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="ITEM",
-            help="The ids of items, or - for standard input: ids, or items as `data search` prints them.",
-        ),
-    ],
+    items: Items,
     *,
     bundle: Annotated[str, option("BUNDLE", "What is delivered of each item.", complete=complete_bundle)],
-    item_type: Annotated[
-        str | None, option("TYPE", "The type of the ids: PSScene, ...", complete=complete_item_type)
-    ] = None,
+    item_type: TypeOfItems = None,
     fallback_bundle: Annotated[
         list[str] | None, option("BUNDLE", "Where an item lacks it. Repeatable.", complete=complete_bundle)
     ] = None,
@@ -217,7 +209,7 @@ def request(
     --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
     found = read_items(items, item_type)
-    deliveries = dict(read_request(delivery, None).body) if delivery else {}
+    deliveries = dict(read_object(delivery) or {})
     if archive_type or archive_filename or single_archive:
         archive = Archive(
             archive_type=archive_type or "zip",
@@ -228,7 +220,7 @@ def request(
     if clip and tools:
         raise typer.BadParameter("pass --clip or --tools, not both")
     blocks: dict[str, Any] = {
-        "tools": [{"clip": {"aoi": read_geometry(clip)}}] if clip else read_objects(tools) if tools else None,
+        "tools": [{"clip": {"aoi": read_geometry(clip)}}] if clip else read_objects(tools),
         "delivery": deliveries,
         "hosting": hosting_of(hosting, collection_id, create_configuration),
         "notifications": {"email": True} if email else None,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import typer
 from attrs import field, frozen
@@ -135,6 +135,16 @@ def _number(value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"  # noqa: PLR2004 - six digits
+
+
+def percent(share: float | None) -> str | None:
+    """Return a share of 1 as a percentage."""
+    return None if share is None else f"{share:.0%}"
+
+
+def type_of(part: Mapping[str, Any] | None) -> str:
+    """Return the type of a geometry or a part of a request, if there is one."""
+    return str((part or {}).get("type") or "")
 
 
 def measure(value: float | None, unit: str) -> str | None:

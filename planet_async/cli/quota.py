@@ -8,7 +8,7 @@ from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservat
 from planet_async.cli.input import read_ids
 from planet_async.cli.options import Filters, Limit, PageSize, option, parse_filters
 from planet_async.cli.output import Json, View, measure, print_table
-from planet_async.cli.runner import can_ask, named, show_list, show_one
+from planet_async.cli.runner import confirm, named, show_list, show_one
 
 
 def _amount(amount: Amount | None) -> str | None:
@@ -80,6 +80,7 @@ Areas = Annotated[
 ]
 Collection = Annotated[str | None, option("REF", "All features of this collection.", "--collection-id")]
 Sort = Annotated[str | None, option("FIELD", "Sort by this field; -FIELD reverses.")]
+_QUESTION = "A reservation spends quota, and cannot be undone. Reserve?"
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
 ReservationId = Annotated[int, typer.Argument(metavar="ID", help="The id of a reservation.")]
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The id of a job.")]
@@ -153,7 +154,7 @@ def reserve(
 
     [dim]planet-async quota reserve --product-id 123 --aoi-ref pl:features/my/fields-4xkQ1/7 --yes[/]
     """
-    _agree(yes)
+    confirm("a reservation", _QUESTION, yes)
     show_one(
         context,
         lambda planet: planet.quota.reserve(product_id, aoi_ref or None, collection=collection_id),
@@ -180,21 +181,13 @@ def reserve_bulk(
 
     [dim]planet-async quota reserve-bulk --product-id 123 --collection-id pl:features/my/fields-4xkQ1 --yes[/]
     """
-    _agree(yes)
+    confirm("a reservation", _QUESTION, yes)
     show_one(
         context,
         lambda planet: planet.quota.reserve_bulk(product_id, aoi_ref or None, collection=collection_id),
         JOBS,
         json=json,
     )
-
-
-def _agree(yes: bool) -> None:
-    """End the command unless a person agrees that quota is spent, or --yes."""
-    if not yes:
-        if not can_ask():
-            raise typer.BadParameter("a reservation needs --yes where there is no terminal to ask on")
-        typer.confirm("A reservation spends quota, and cannot be undone. Reserve?", abort=True, err=True)
 
 
 def list_(

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from planet_async import Planet, Report
+from planet_async import Report
 from planet_async.cli.input import id_argument
 from planet_async.cli.options import AnyPageSize, Folder, Limit, Overwrite, option
-from planet_async.cli.output import Json, ProgressDisplay, View
-from planet_async.cli.runner import named, print_paths, show_list, show_one, with_planet
+from planet_async.cli.output import Json, View
+from planet_async.cli.runner import download_files, named, show_list, show_one
 
 VIEW = View[Report](
     "reports",
@@ -91,18 +91,14 @@ def download(
 
     [dim]planet-async reports download 739389001 --to usage[/]
     """
-
-    async def work(planet: Planet) -> bool:
-        with ProgressDisplay() as display:
-            downloading = display.step("Downloading", 1)
-            paths = await planet.reports.download(
-                report_id, to, overwrite=overwrite, progress=display.receive
-            )
-            downloading.advance(display.received)
-        print_paths({"report_id": report_id}, paths, json)
-        return True
-
-    with_planet(context, work)
+    download_files(
+        context,
+        {"report_id": report_id},
+        lambda planet, progress: planet.reports.download(
+            report_id, to, overwrite=overwrite, progress=progress
+        ),
+        json=json,
+    )
 
 
 COMMANDS = named(list_, get, download)

@@ -4,7 +4,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ import typer
 from attrs import evolve, field, frozen
 from rich.text import Text
 
-from planet_async import Config, Outcome, Paginator, Planet, PlanetError, UnknownKeyWarning
+from planet_async import Config, Outcome, Paginator, Planet, PlanetError, Progress, UnknownKeyWarning
 from planet_async.auth.login import credentials_of_command
 from planet_async.cli.input import InputRequest, read_requests
 from planet_async.cli.output import (
@@ -127,7 +127,7 @@ def run_only(context: typer.Context, act: Callable[[Planet], Awaitable[None]]) -
 
 def show_list(
     context: typer.Context,
-    list_: Callable[[Planet], Paginator[R]],
+    list_: Callable[[Planet], Paginator[R] | Awaitable[Paginator[R]]],
     view: View[R],
     *,
     limit: int | None,
@@ -139,22 +139,19 @@ def show_list(
     """
 
     async def work(planet: Planet) -> bool:
-        await print_list(list_(planet), view, limit=limit, json=json)
+        listed = list_(planet)
+        found = await listed if isinstance(listed, Awaitable) else listed
+        if not wants_json(json):
+            await _print_table(found, view, limit)
+        elif limit is not None:
+            for thing in await found.collect(limit):
+                print_json_line(thing.raw)
+        else:
+            async for thing in found:
+                print_json_line(thing.raw)
         return True
 
     with_planet(context, work)
-
-
-async def print_list(found: Paginator[R], view: View[R], *, limit: int | None, json: bool) -> None:
-    """Print a list; see `show_list`."""
-    if not wants_json(json):
-        await _print_table(found, view, limit)
-    elif limit is not None:
-        for thing in await found.collect(limit):
-            print_json_line(thing.raw)
-    else:
-        async for thing in found:
-            print_json_line(thing.raw)
 
 
 async def _print_table(found: Paginator[R], view: View[R], limit: int | None) -> None:
@@ -222,16 +219,20 @@ def create_each(
 
 def act_on_each(
     context: typer.Context,
-    things: Iterable[T],
+    things: Sequence[T],
     act: Callable[[Planet, T], Awaitable[R]],
     view: View[R],
     *,
     name: Callable[[T], str] = str,
     interrupted: Callable[[T], str] | None = None,
     at_once: int = _AT_ONCE,
+    title: str | None = None,
     json: bool,
 ) -> None:
-    """Act on each thing and print the record that comes of it; one failure does not stop the others."""
+    """Act on each thing and print the record that comes of it; one failure does not stop the others.
+
+    With a `title`, the progress is shown.
+    """
 
     async def work(planet: Planet) -> bool:
         failed = 0
@@ -252,8 +253,12 @@ def act_on_each(
                     print_json_line(found.raw)
                 else:
                     view.print_line(found)
+            if step is not None:
+                step.advance()
 
-        await for_each(things, act_on, at_once=at_once)
+        with ProgressDisplay() if title else nullcontext() as display:
+            step = display.step(title, len(things)) if display and title else None
+            await for_each(things, act_on, at_once=at_once)
         return not failed
 
     with_planet(context, work)
@@ -295,13 +300,28 @@ def wait_for_each(
     with_planet(context, work)
 
 
-def print_paths(what: Mapping[str, Any], paths: Sequence[Path], json: bool) -> None:
-    """Print the files that were downloaded: as JSON, with what they are of."""
-    if wants_json(json):
-        print_json({**what, "paths": [str(path) for path in paths]})
-    else:
-        for path in paths:
-            stdout().print(Text(clean(path)), soft_wrap=True)
+def download_files(
+    context: typer.Context,
+    of: Mapping[str, object],
+    download: Callable[[Planet, Callable[[Progress], None]], Awaitable[Sequence[Path]]],
+    *,
+    json: bool,
+) -> None:
+    """Download the files of one thing and print their paths: as JSON, with what they are `of`."""
+
+    async def work(planet: Planet) -> bool:
+        with ProgressDisplay() as display:
+            downloading = display.step("Downloading", 1)
+            paths = await download(planet, display.receive)
+            downloading.advance(display.received)
+        if wants_json(json):
+            print_json({**of, "paths": [str(path) for path in paths]})
+        else:
+            for path in paths:
+                stdout().print(Text(clean(path)), soft_wrap=True)
+        return True
+
+    with_planet(context, work)
 
 
 class Results:
@@ -347,10 +367,17 @@ def confirm_bulk(ids: list[str] | None, everything: bool, yes: bool, question: s
     """End the command unless it has ids, or else --all and the agreement of a person, or --yes."""
     if (ids is None) != everything:
         raise typer.BadParameter("pass ids, or --all")
-    if everything and not yes:
-        if not can_ask():
-            raise typer.BadParameter("--all needs --yes where there is no terminal to ask on")
-        typer.confirm(question, abort=True, err=True)
+    if everything:
+        confirm("--all", question, yes)
+
+
+def confirm(what: str, question: str, yes: bool) -> None:
+    """End the command unless a person agrees, or --yes."""
+    if yes:
+        return
+    if not can_ask():
+        raise typer.BadParameter(f"{what} needs --yes where there is no terminal to ask on")
+    typer.confirm(question, abort=True, err=True)
 
 
 def can_ask() -> bool:

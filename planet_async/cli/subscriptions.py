@@ -13,6 +13,7 @@ from planet_async.cli.input import (
     ids_argument,
     print_request,
     read_geometry,
+    read_object,
     read_objects,
     read_request,
     read_requests,
@@ -27,6 +28,7 @@ from planet_async.cli.options import (
     DestinationRef,
     Host,
     Hosting,
+    JsonFilter,
     Limit,
     Name,
     NameContains,
@@ -50,6 +52,7 @@ from planet_async.cli.output import (
     print_table,
     state_text,
     stdout,
+    type_of,
     wants_json,
 )
 from planet_async.cli.process import reporting
@@ -60,7 +63,6 @@ from planet_async.cli.runner import (
     create_each,
     hosting_of,
     named,
-    print_list,
     show_list,
     show_one,
     wait_for_each,
@@ -78,10 +80,6 @@ from planet_async.models.subscriptions import (
 )
 from planet_async.services._csv import CsvRows
 from planet_async.services.filters import ResultFilters
-
-
-def _type(part: Mapping[str, Any] | None) -> str:
-    return str((part or {}).get("type") or "")
 
 
 def _parameter(*names: str) -> Callable[[Subscription], object]:
@@ -109,7 +107,7 @@ VIEW = View[Subscription](
         "id": "id",
         "status": "status",
         "created (UTC)": "created",
-        "source": lambda subscription: _type(subscription.source),
+        "source": lambda subscription: type_of(subscription.source),
         "name": "name",
     },
     title=lambda subscription: subscription.name,
@@ -118,14 +116,14 @@ VIEW = View[Subscription](
         "status": "status",
         "created": "created",
         "updated": "updated",
-        "source": lambda subscription: _type(subscription.source),
+        "source": lambda subscription: type_of(subscription.source),
         "items": _parameter("item_types", "id"),
         "assets": _parameter("asset_types"),
         "from": _parameter("start_time"),
         "to": _parameter("end_time"),
-        "tools": lambda subscription: map(_type, subscription.tools),
-        "delivery": lambda subscription: _type(subscription.delivery),
-        "hosting": lambda subscription: _type(subscription.hosting),
+        "tools": lambda subscription: map(type_of, subscription.tools),
+        "delivery": lambda subscription: type_of(subscription.delivery),
+        "hosting": lambda subscription: type_of(subscription.hosting),
         "error hints": _hints,
     },
 )
@@ -180,12 +178,7 @@ def create_bulk(context: typer.Context, requests: Requests, json: Json = False) 
     [dim]planet-async subscriptions create-bulk fields.json[/]
     """
     found = [request.body for request in read_requests(requests, SubscriptionRequest)]
-
-    async def work(planet: Planet) -> bool:
-        await print_list(await planet.subscriptions.create_bulk(found), VIEW, limit=None, json=json)
-        return True
-
-    with_planet(context, work)
+    show_list(context, lambda planet: planet.subscriptions.create_bulk(found), VIEW, limit=None, json=json)
 
 
 def request(
@@ -208,15 +201,15 @@ def request(
     --geometry field.geojson --start-time 2026-01-01T00:00:00Z | planet-async subscriptions request
     --name field-7 --source - --hosting sentinel_hub[/]
     """
-    chosen = [*read_objects(tools)] if tools else []
+    chosen = read_objects(tools)
     if clip_to_source:
         chosen.append({"type": "clip", "parameters": {}})
     host = hosting_of(hosting, collection_id, create_configuration)
     blocks: dict[str, Any] = {
-        "source": read_request(source, None).body,
+        "source": read_object(source),
         "tools": chosen,
-        "delivery": delivery and read_request(delivery, None).body,
-        "notifications": notifications and read_request(notifications, None).body,
+        "delivery": read_object(delivery),
+        "notifications": read_object(notifications),
         "hosting": hosting and {"type": hosting, "parameters": host[hosting]},
     }
     print_request(SubscriptionRequest, {"name": name, **{key: each for key, each in blocks.items() if each}})
@@ -230,9 +223,7 @@ def request_catalog(
     start_time: StartTime,
     end_time: EndTime = None,
     rrule: Annotated[str | None, option("RRULE", "The months: FREQ=MONTHLY;BYMONTH=3,4,5.")] = None,
-    filter_: Annotated[
-        str | None, option("JSON", f"As `data filter` prints it. {SOURCE}", "--filter")
-    ] = None,
+    filter_: JsonFilter = None,
     publishing_stage: Annotated[
         list[str] | None, option("STAGE", "preview, standard or finalized. Repeatable.")
     ] = None,
@@ -254,7 +245,7 @@ def request_catalog(
         start_time=start_time,
         end_time=end_time,
         rrule=rrule,
-        filter=filter_ and read_request(filter_, None).body,
+        filter=read_object(filter_),
         publishing_stages=publishing_stage or None,
         time_range_type=time_range_type,
         geometry_relation=geometry_relation,
@@ -267,7 +258,6 @@ def request_source(
     geometry: Area,
     start_time: StartTime,
     end_time: EndTime = None,
-    source_type: Annotated[str | None, option("TYPE", "Its type; the API finds it by the id.")] = None,
 ) -> None:
     """Print the source of a subscription to a planetary variable, for `subscriptions request`.
 
@@ -277,7 +267,7 @@ def request_source(
     --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
     """
     print_source(
-        source_type,
+        None,
         id=source_id,
         geometry=read_geometry(geometry),
         start_time=start_time,

@@ -39,12 +39,14 @@ from planet_async.cli.output import (
     Json,
     View,
     measure,
+    percent,
     print_error,
     print_json,
     print_json_line,
     print_panel,
     print_table,
     stderr,
+    type_of,
     wants_json,
 )
 from planet_async.cli.runner import (
@@ -79,7 +81,7 @@ VIEW = View[TaskingOrder](
         "scheduling": "scheduling_type",
         "PL number": "pl_number",
         "product": "product",
-        "geometry": lambda order: (order.original_geometry or order.geometry or {}).get("type"),
+        "geometry": lambda order: type_of(order.original_geometry or order.geometry),
         "area": lambda order: measure(order.requested_sqkm, " km²"),
         "imaged": lambda order: measure(order.fulfilled_sqkm, " km²"),
         "cost": lambda order: measure(order.estimated_quota_cost, " of quota"),
@@ -104,7 +106,7 @@ CAPTURES = View[Capture](
         "id": "id",
         "status": "status",
         "acquired (UTC)": lambda capture: capture.acquired_time or capture.planned_acquisition_time,
-        "clouds": lambda capture: None if capture.cloud_cover is None else f"{capture.cloud_cover:.0%}",
+        "clouds": lambda capture: percent(capture.cloud_cover),
         "fulfilling": "fulfilling",
         "items": "item_ids",
     },
@@ -156,9 +158,7 @@ def list_(
         list[str] | None, option("FIELD", "Sort by this field; -FIELD reverses. Repeatable.")
     ] = None,
     filters: Filters = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "--limit-items", min=1, metavar="N", help="Show at most N.")
-    ] = None,
+    limit: Limit = None,
     page_size: AnyPageSize = None,
     offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
     json: Json = False,

@@ -367,7 +367,7 @@ def test_the_key_is_never_shown(on_terminal: Run, request_file: RequestFile) -> 
 class _Eager:
     """A live display that draws each time it is asked how far things are."""
 
-    def __init__(self, renderable: Any, *, console: Any, transient: bool) -> None:
+    def __init__(self, renderable: Any, *, console: Any, **_: Any) -> None:
         self._renderable, self._console = renderable, console
 
     def start(self) -> None:

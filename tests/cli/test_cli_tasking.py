@@ -100,7 +100,7 @@ def test_one_refused_stops_no_other(run: Run, write: Write) -> None:
         (["--updated-after", "2020-01-01T00:00:00Z"], ["expires", "harbour", "waits"]),
         (["--updated-before", "2020-01-01T00:00:00Z"], []),
         (["--page-size", "1", "--limit", "2"], ["expires", "harbour"]),
-        (["--limit-items", "1", "--offset", "1"], ["harbour"]),
+        (["--limit", "1", "--offset", "1"], ["harbour"]),
     ],
 )
 def test_list(options: list[str], names: list[str], run: Run, write: Write) -> None:
