@@ -36,7 +36,7 @@ def _comma_list(value: str | Iterable[str]) -> str:
     if isinstance(value, str):
         return value
     found: object = texts(value)
-    if found and isinstance(found, tuple) and all(isinstance(text, str) for text in found):
+    if isinstance(found, tuple) and all(isinstance(text, str) for text in found):
         return ",".join(found)
     return unfit(f": expected a text or a list of texts, got {kind(value)}")  # type: ignore[no-any-return]
 

@@ -64,6 +64,7 @@ from planet_async.services._query import (
     Params,
     many,
     one_of,
+    optional_text,
     optional_whole,
     params,
     path,
@@ -379,10 +380,7 @@ class Data:
             WaitTimeout: it was not computed in time.
         """
         timeout, body = seconds("timeout", timeout), to_json({"geometry": to_geojson(geometry)})
-        query = params(
-            mode=None if mode is None else text("mode", mode),
-            band=None if band is None else text("band", band),
-        )
+        query = params(mode=optional_text("mode", mode), band=optional_text("band", band))
         request = self._api.request(
             "POST",
             f"{_item_path(item)}/coverage",

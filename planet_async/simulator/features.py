@@ -244,6 +244,8 @@ class FeaturesApi:
         properties = body.get("properties") or {}
         if problem := _problem(geometry):
             raise Refused(self._invalid(problem))
+        if not isinstance(properties, dict):
+            raise Refused(_error(400, "BadRequest", "the properties of a feature must be an object"))
         own = properties.get(property_id) if property_id else body.get("id", properties.get("id"))
         return _Feature(
             self._context.new_hash(), None if own is None else str(own), dict(geometry), dict(properties)

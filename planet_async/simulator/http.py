@@ -180,7 +180,7 @@ def decode_json(request: ServerRequest) -> Any:
     """Return the body; ValueError where it is not JSON."""
     try:
         return msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("not JSON") from None
 
 

@@ -346,7 +346,10 @@ def _string_in(found: Json) -> Test:
 def _geometry(found: Json) -> Test:
     check(found.get("field_name") == "geometry", "the field_name of a GeometryFilter is 'geometry'")
     relation = found.get("relation", "intersects")
-    check(relation in RELATIONS, f"{relation!r} is not one of {', '.join(RELATIONS)}")
+    check(
+        isinstance(relation, str) and relation in RELATIONS,
+        f"{relation!r} is not one of {', '.join(RELATIONS)}",
+    )
     relates, shape = RELATIONS[relation], read(found["config"])
     return lambda scene: relates(scene.footprint, shape)
 

@@ -10,6 +10,7 @@ import pytest
 from spine import API, get, post
 
 from planet_async import (
+    BodyTooLarge,
     ClientCredentials,
     Config,
     ConnectError,
@@ -335,6 +336,16 @@ async def test_an_answer_that_is_no_token(clock: FakeClock, answer: object, says
         await client(network, clock).request("GET", "/x")
     assert "abc" not in str(caught.value)
     assert "evil" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_endless_response_of_the_login_is_not_read(clock: FakeClock, status: int) -> None:
+    """It is an error after a megabyte, or a refusal after less."""
+    chunks = iter([bytes(1 << 16)] * 1000)
+    network = Network(reply(status, chunks=chunks))
+    with pytest.raises(BodyTooLarge if status < 300 else Unauthorized):
+        await client(network, clock).request("GET", "/x")
+    assert len([*chunks]) > 900
 
 
 async def test_a_caller_who_is_cancelled_while_fetching_harms_nobody(clock: FakeClock) -> None:

@@ -266,9 +266,12 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
         mapping(delivery={"type": "amazon_s3", "parameters": 7}),
         ["$.delivery.parameters: expected an object, got 7"],
     ),
-    (
-        mapping(tools=[{"clip": {}}]),
-        ["$.tools[0].type: expected a text, the name of its kind, got null"],
+    *(
+        (
+            mapping(tools=[tool]),
+            ["$.tools[0].type: expected a text, the name of its kind, got null"],
+        )
+        for tool in ({"clip": {}}, {})
     ),
     (
         mapping(tools=[{"type": "reproject", "parameters": {"resolution": -1}}]),

@@ -183,6 +183,7 @@ async def test_references_are_areas(call: Caller) -> None:
         ({"filter": field("RangeFilter", "cloud_cover", {"lt": "a lot"})}, "number"),
         ({"filter": field("DateRangeFilter", "acquired", {"gt": "2025-12-01"})}, "RFC 3339"),
         ({"filter": field("GeometryFilter", "geometry", {"type": "Circle"})}, "Circle"),
+        ({"filter": {**field("GeometryFilter", "geometry", POLYGON), "relation": ["within"]}}, "within"),
         ({"filter": {"type": "AndFilter", "config": [{"type": "XorFilter", "config": []}]}}, "XorFilter"),
         ({"filter": EVERYTHING, "item_types": ["PSSceen"]}, "PSSceen"),
         ({"filter": EVERYTHING, "geometry": {"type": "ref", "content": "pl:features/my/none"}}, "reference"),

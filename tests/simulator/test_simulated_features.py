@@ -97,6 +97,9 @@ async def test_geometries_are_validated(call: Caller) -> None:
         reply = await call("POST", validate, json={"type": "Feature", "geometry": geometry})
         assert [each["code"] for each in reply.json["errors"]] == [code]
         assert reply.json["alternates_url"].endswith("/alternates")
+    odd = {"type": "Feature", "geometry": square(1), "properties": 5}
+    collection = (await call("POST", FEATURES, json={"title": "fields"})).json["id"]
+    assert (await call("POST", f"{FEATURES}/{collection}/items", json=odd)).status == 400
     proposed = (await call("POST", alternates, json={"geometry": BOW_TIE})).json["features"]
     assert [each["properties"]["technique"] for each in proposed] == ["Bounding box", "Simplified to ~10m"]
     assert (await call("POST", validate, json={"geometry": proposed[0]["geometry"]})).json["status"] == "okay"

@@ -163,7 +163,7 @@ async def test_all_problems_are_reported_at_once(call: Caller) -> None:
     assert len(reply.json["field"]["Tools"]) == 2
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 5000])
 @pytest.mark.parametrize("path", [ORDERS, "/compute/ops/bulk/orders/v2/cancel"])
 async def test_bodies_that_are_not_objects(call: Caller, path: str, body: bytes) -> None:
     """What is not a JSON object is a 400 in the documented shape."""
