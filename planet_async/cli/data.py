@@ -424,15 +424,11 @@ def _act_on_assets(
     json: bool,
 ) -> None:
     types = _types(asset_types)
-    chosen = [
-        (item_type, item_id, asset_type)
-        for item_type, item_id in _keys(items, item_type)
-        for asset_type in types
-    ]
+    chosen = [(*item, asset_type) for item in _keys(items, item_type) for asset_type in types]
 
     async def act_on(planet: Planet, thing: tuple[str, str, str]) -> Asset:
-        item_type, item_id, asset_type = thing
-        found = await planet.data.assets((item_type, item_id))
+        type_, id_, asset_type = thing
+        found = await planet.data.assets((type_, id_))
         if asset_type not in found:
             raise AssetNotDownloadable(
                 f"there is no such asset that is published; there are {', '.join(found) or 'none'}"
@@ -440,14 +436,7 @@ def _act_on_assets(
         return await act(planet, found[asset_type])
 
     act_on_each(
-        context,
-        chosen,
-        act_on,
-        ASSETS,
-        name=" ".join,
-        at_once=_ACTIVATED_AT_ONCE,
-        title=title,
-        json=json,
+        context, chosen, act_on, ASSETS, name=" ".join, at_once=_ACTIVATED_AT_ONCE, title=title, json=json
     )
 
 
@@ -484,27 +473,17 @@ def download(
         results = Results(("id", "type", "files"), json=json)
 
         async def fetch(item: tuple[str, str]) -> None:
+            type_, id_ = item
             paths: Sequence[Path] = ()
             problem: str | None = None
             try:
                 paths = await planet.data.download(
-                    item,
-                    types,
-                    to,
-                    overwrite=overwrite,
-                    progress=display.receive,
-                    timeout=timeout,
+                    item, types, to, overwrite=overwrite, progress=display.receive, timeout=timeout
                 )
             except PlanetError as error:
                 problem = one_line(error)
-            document = {
-                "id": item[1],
-                "item_type": item[0],
-                "paths": [str(path) for path in paths],
-                "error": problem,
-            }
-            row = (item[1], item[0], len(paths))
-            results.add_row(document, row, problem and about(item[1], problem))
+            document = {"id": id_, "item_type": type_, "paths": [*map(str, paths)], "error": problem}
+            results.add_row(document, (id_, type_, len(paths)), problem and about(id_, problem))
             downloading.advance(display.received)
 
         with ProgressDisplay() as display:

@@ -290,18 +290,13 @@ def _preview(context: typer.Context, sources: list[str], json: bool) -> None:
 
 def _print_preview(preview: PricingPreview, names: list[str]) -> None:
     rows = [
-        (
-            *(
-                (None, None)
-                if isinstance(price, PricingFailure)
-                else (price.estimated_quota_cost, price.units)
-            ),
-            name,
-        )
+        (None, None, name)
+        if isinstance(price, PricingFailure)
+        else (price.estimated_quota_cost, price.units, name)
         for name, price in zip(names, preview.pricing_details, strict=True)
     ]
-    rows.append((preview.total_estimated_quota_cost, None, "total"))
-    print_table(("cost", "units", "request"), rows)
+    total = (preview.total_estimated_quota_cost, None, "total")
+    print_table(("cost", "units", "request"), [*rows, total])
 
 
 def windows(
