@@ -91,7 +91,7 @@ class Context:
 
     @contextmanager
     def at(self, moment: int) -> Iterator[None]:
-        """Set the time, for something that was due in the past."""
+        """Hold the time: for one request, or for something that was due in the past."""
         self._at = moment
         try:
             yield

@@ -306,7 +306,9 @@ class Simulator:
             return message(401, "Please provide a valid API key or access token")
         if (refusal := self._gate.check(request.operation, self._context.elapsed())) is not None:
             return refusal
-        return self._handle(request, route, ids)
+        # States follow from the time: an order must not finish between its results and its state.
+        with self._lock, self._context.at(self._context.now()):
+            return self._handle(request, route, ids)
 
     @staticmethod
     def _handle(request: ServerRequest, route: Route, ids: tuple[str, ...]) -> ServerResponse:

@@ -255,7 +255,7 @@ async def test_coverage_is_asked_for_until_it_is_complete(clock: FakeClock) -> N
         (lambda data: data.search("PSScene").orders("visual", items_per_order=501), "at most 500"),
         (lambda data: data.search("PSScene").orders("visual", tools=[{"clip": {}}]), "clip"),
         (lambda data: data.search("PSScene").orders(7), "expected a list of bundles, not 'int'"),
-        (lambda data: data.search("PSScene").orders([]), "product_bundle: expected a text or a list"),
+        (lambda data: data.search("PSScene").orders([]), "product_bundle: expected one bundle or more"),
         (
             lambda data: data.search("PSScene", geometry=["pl:features/my/a", "field 7"]),
             r"\.geometry: expected",
