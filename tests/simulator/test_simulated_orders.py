@@ -377,3 +377,26 @@ def test_a_hundred_thousand_orders(clock: FakeClock) -> None:
     newest_id, by_creation = anyio.run(partial(pages, times=10))
     assert (changed_id, newest_id) == (order_id, "99999")
     assert by_change + by_creation < anyio.run(partial(pages, ("sort_by", "name")))[1]
+
+
+class Ticking(FakeClock):
+    """A clock that moves whenever it is read, as real ones do."""
+
+    tick = 0.0
+
+    def monotonic(self) -> float:
+        self.advance(self.tick)
+        return super().monotonic()
+
+
+async def test_an_order_is_of_one_moment() -> None:
+    """However the clock moves while a response is made, a finished order has all its links."""
+    clock = Ticking()
+    plan = OrderPlan(queue_seconds=0.5, run_seconds=0.5)
+    call = Caller(Simulator(clock=clock, limits=Limits.unlimited(), plan=plan))
+    for number in range(1, 20):
+        clock.tick = number / 100
+        order_id = (await call.create())["id"]
+        while (order := await call.order(order_id))["state"] != "success":
+            pass
+        assert all("location" in result for result in order["_links"]["results"])
