@@ -92,11 +92,11 @@ class Context:
     @contextmanager
     def at(self, moment: int) -> Iterator[None]:
         """Hold the time: for one request, or for something that was due in the past."""
-        self._at = moment
+        before, self._at = self._at, moment
         try:
             yield
         finally:
-            self._at = None
+            self._at = before
 
     def is_listed(self, created: int) -> bool:
         """Return whether lists have what was created then: they may lag behind."""

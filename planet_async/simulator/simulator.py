@@ -307,7 +307,7 @@ class Simulator:
         if (refusal := self._gate.check(request.operation, self._context.elapsed())) is not None:
             return refusal
         # States follow from the time: an order must not finish between its results and its state.
-        with self._lock, self._context.at(self._context.now()):
+        with self._context.at(self._context.now()):
             return self._handle(request, route, ids)
 
     @staticmethod
