@@ -92,11 +92,11 @@ class Context:
     @contextmanager
     def at(self, moment: int) -> Iterator[None]:
         """Hold the time: for one request, or for something that was due in the past."""
-        before, self._at = self._at, moment
+        self._at = moment
         try:
             yield
         finally:
-            self._at = before
+            self._at = None
 
     def is_listed(self, created: int) -> bool:
         """Return whether lists have what was created then: they may lag behind."""
