@@ -1,4 +1,4 @@
-"""What belongs to an event loop: `PerLoop`, one value for each, and `Shutdown`, the calls of each."""
+"""State of each event loop: `PerLoop` keeps one value for each, `Shutdown` ends the calls of one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -55,7 +55,7 @@ def _has_ended(loop: Any) -> bool:
 
 
 class Shutdown:
-    """Whether a client or a transport is closed, and its calls in each event loop."""
+    """The closing of a client or a transport: refuses new calls, and ends those in progress."""
 
     def __init__(self, what: str) -> None:
         self.closed: bool = False

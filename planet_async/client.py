@@ -222,7 +222,7 @@ class _View(Planet):
         self._use(shared, config)
 
     async def aclose(self) -> None:
-        """Close nothing: the connections belong to the client of which this is a view."""
+        """Close nothing: the connections belong to the client that made this view."""
 
 
 def _checked_config(config: Config | None) -> Config:

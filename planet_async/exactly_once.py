@@ -573,7 +573,7 @@ class CreateRegistry:
         return self.has_abandoned(text) if lock is None else lock is not name
 
     def has_abandoned(self, text: str) -> bool:
-        """Return whether this process has lately given up a create of that name."""
+        """Return whether a create of that name has lately failed or been cancelled in this process."""
         given_up = self._abandoned.get(_name_key(text), -inf)
         return given_up >= self._clock.monotonic() - REMEMBERED
 

@@ -209,7 +209,7 @@ class Transport(Protocol):
 
 
 queued_for: ContextVar[str] = ContextVar("queued_for", default="")
-"""What this task's request is waiting in a queue for, such as "a connection: all 16 are held by downloads";
+"""The reason for which this task's request is queued, such as "a connection: all 16 are held by downloads";
 "" once it is with the server.
 
 A layer that makes a request wait sets it, and sets it to "" when the wait is over.  It stays where the wait

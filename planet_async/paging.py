@@ -16,7 +16,7 @@ from attrs import define, evolve, field, frozen
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError, InvalidRequest, PagingError, type_name
 from planet_async.http import Request, Response, Transport, http_date, link_target, origin
-from planet_async.models.json import DECODE_ERRORS, excerpt, unreadable
+from planet_async.models.json import DECODE_ERRORS, excerpt, splitter, unreadable
 
 T = TypeVar("T")
 
@@ -293,7 +293,6 @@ class _Identified(msgspec.Struct, gc=False):
 
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
 _decode_count = msgspec.json.Decoder(int | None).decode
-_NULL = msgspec.Raw(b"null")
 _identify = msgspec.json.Decoder(_Identified).decode
 
 
@@ -302,9 +301,9 @@ async def _read_page(
 ) -> Page[T]:
     body = await response.read()
     try:
-        parts = _splitter(page_format)(body)
-        raw = _decode_items(getattr(parts, page_format.items))
-        count = _decode_count(parts.count)
+        parts = _parts(page_format)(body)
+        raw = _decode_items(getattr(parts, page_format.items) or b"null")
+        count = _decode_count(parts.count or b"null")
         link = _next(parts, page_format)
     except DECODE_ERRORS as error:
         raise unreadable(
@@ -328,21 +327,16 @@ async def _read_page(
 
 
 @cache
-def _splitter(page_format: PageFormat) -> Callable[[bytes], Any]:
-    """Return what splits a page into the parts that count, undecoded; it skips all others.
-
-    So a hostile page of millions of keys costs no memory.
-    """
-    names = {page_format.items, "count", *(re.split(r"[.\[]", path)[0] for path in page_format.next)}
-    fields = [(name, msgspec.Raw, _NULL) for name in names]
-    return msgspec.json.Decoder(msgspec.defstruct("Parts", fields)).decode
+def _parts(page_format: PageFormat) -> Callable[[bytes], Any]:
+    links = (re.split(r"[.\[]", path)[0] for path in page_format.next)
+    return splitter(*{page_format.items, "count", *links})
 
 
 def _next(parts: Any, page_format: PageFormat) -> object:
     for path in page_format.next:
         place, _, key = path.partition(".")
         name, _, condition = place.rstrip("]").partition("[")
-        raw = getattr(parts, name)
+        raw = getattr(parts, name) or b"null"
         if memoryview(raw).nbytes > _MOST_LINKS:
             return raw  # which is no address
         found: Any = msgspec.json.decode(raw)

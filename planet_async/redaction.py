@@ -141,7 +141,7 @@ def redact_response(response: Response, secrets: Sequence[str]) -> Response:
 
 
 def _possible(secrets: Iterable[str], text: str) -> list[str]:
-    """Return the secrets of which a form may be in a text: letters and digits are the same in all forms."""
+    """Return the secrets that may be in a text in some form: letters and digits are the same in all forms."""
     return [
         secret
         for secret in secrets

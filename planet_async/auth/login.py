@@ -163,7 +163,7 @@ class Session:
         return self._opened
 
     def _check_expiry(self) -> None:
-        """Raise instead of sending what planet-auth could not renew, of which it says so only in its log."""
+        """Raise for a token that planet-auth could not renew, instead of sending it: only its log says so."""
         if self._open().request_authenticator().credential().is_expired():
             raise MissingCredentials(
                 f"the login of the profile {self.name} has expired and could not be renewed",

@@ -184,7 +184,7 @@ def read_filter(
     source: str | None = None,
     more: Sequence[Filter] = (),
 ) -> dict[str, Any]:
-    """Return the filter of options, all of which must hold, or end the command."""
+    """Return the filter that combines all options, or end the command."""
     with reporting():
         parts: list[Any] = [
             *map(_condition, conditions or ()),

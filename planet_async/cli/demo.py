@@ -288,7 +288,7 @@ def verify_order(folder: Path) -> Verified:
 
 @frozen
 class Check:
-    """Something that must be so, and whether it is; `found` are the facts."""
+    """A check of the summary: what must hold, whether it does, and the facts that were `found`."""
 
     title: str
     good: bool

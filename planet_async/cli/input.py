@@ -87,7 +87,7 @@ def read_objects(source: str | None) -> list[Mapping[str, Any]]:
 
 
 def read_documents(source: str) -> list[Any]:
-    """Read the JSON documents of a source, of which there may be none, without a look at what they are."""
+    """Read the JSON documents of a source, without checking them; there may be none."""
     with reporting():
         file, content = _content(source, 1)
         return [document for _, document in _documents(content, file)]
@@ -129,7 +129,7 @@ def _items_on_stdin() -> Iterator[tuple[str | None, str]]:
 
 
 def read_ids(values: Sequence[str], check: Callable[[str], str]) -> list[str]:
-    """Return the ids, each once, or end the command if one is none.
+    """Return the ids, each once, or end the command if one is not an id.
 
     ``-`` stands for the ids on standard input: separated by white space, or as JSON, be it texts or objects
     with an ``id``, as the commands print them.

@@ -29,7 +29,7 @@ def time_option(text: str, *names: str) -> Any:
 
 
 def words_option(text: str, words: type[OpenEnum]) -> Any:
-    """Make the option of a filter by state or status, of which several may be passed."""
+    """Make the option of a filter by state or status; it may be repeated."""
     known = [str(word) for word in words]
     return typer.Option(metavar="WORD", case_sensitive=False, help=f"{text}: {', '.join(known)}. Repeatable.")
 

@@ -156,7 +156,7 @@ def measure(value: float | None, unit: str) -> str | None:
 
 
 Shown = Mapping[str, str | Callable[[T], object]]
-"""What is shown of a record, by its title: an attribute, or a function of the record."""
+"""The columns of a table: titles, and the attribute or function of the record to show."""
 
 
 @frozen

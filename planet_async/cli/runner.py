@@ -1,4 +1,4 @@
-"""What commands have in common: a client, and how one thing, a list or many things are shown."""
+"""Shared parts of the commands: opening a client, and showing one record, a list, or results."""
 
 import shlex
 import sys

@@ -110,7 +110,7 @@ class Entry:
 
 
 class Ledger:
-    """What a job has to remember, open inside `async with`; this base class keeps nothing."""
+    """The memory of a job, open inside `async with`; this base class stores nothing."""
 
     async def __aenter__(self) -> Self:
         return self

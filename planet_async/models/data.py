@@ -113,7 +113,7 @@ class Item(Resource):
 
     @property
     def permissions(self) -> tuple[str, ...]:
-        """What you may do, such as ``"assets.ortho_udm2:download"``."""
+        """The permissions of the user, such as ``"assets.ortho_udm2:download"``."""
         return _words(self.raw.get("_permissions"))
 
     @property
@@ -184,7 +184,7 @@ class Asset(Resource):
 
     @property
     def permissions(self) -> tuple[str, ...] | None:
-        """What you may do: ``("download",)`` or nothing; None where the API does not say."""
+        """The permissions of the user: ``("download",)`` or none; None where the API does not say."""
         found = self.raw.get("_permissions")
         return None if found is None else _words(found)
 

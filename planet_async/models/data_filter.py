@@ -234,7 +234,7 @@ class DateRangeFilter(_PropertyFilter):
 
 @frozen
 class UpdateFilter(_PropertyFilter):
-    """Items of which a property has changed since a time (`gt` or `gte`), as they were published again.
+    """Items whose property has changed since a time (`gt` or `gte`), because they were published again.
 
     The API knows it of items that were published since 10 April 2020.
     """
@@ -366,7 +366,7 @@ class _Property:
     name: str
 
     def changed_since(self, start: Instant) -> UpdateFilter:
-        """Return a filter for items of which this has changed, as they were published again."""
+        """Return a filter for items whose property has changed, because they were published again."""
         return UpdateFilter(self.name, DateRange(gte=start))
 
 
@@ -437,7 +437,7 @@ class TextProperty(_Property):
 
 
 class Where:
-    """What items can be filtered by: `planet_async.where` is one of these.
+    """The properties that items can be filtered by, as `planet_async.where`.
 
         where.acquired.since("2026-01-01") & where.cloud_cover.below(0.1) & where.permission()
 

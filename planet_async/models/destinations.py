@@ -28,7 +28,7 @@ CLOUDS: Mapping[str, type[Delivery]] = {
 """The clouds that have destinations, by the API's names of their types."""
 
 REFERENCE = "pl:destinations/"
-"""What every reference to a destination begins with."""
+"""The beginning of every reference to a destination."""
 
 _SHORTEST_NAME, _LONGEST_NAME = 3, 63  # characters
 _OF_DELIVERIES = ("path_prefix", "single_archive", "archive_type", "archive_filename", "layout")
@@ -63,12 +63,12 @@ class CloudDestination(Resource):
 
     @property
     def permissions(self) -> Mapping[str, Any]:
-        """What the user may do with it: ``can_write``."""
+        """The permissions of the user: ``can_write``."""
         return self._mapping("permissions") or {}
 
     @property
     def ownership(self) -> Mapping[str, Any]:
-        """Whose it is: ``is_owner`` and ``owner_id``."""
+        """The owner: ``is_owner`` and ``owner_id``."""
         return self._mapping("ownership") or {}
 
 

@@ -19,7 +19,7 @@ from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.json import DECODE_ERRORS, kind, unreadable
 
 REFERENCE = "pl:features/"
-"""What every reference to a collection or to a feature begins with."""
+"""The beginning of every reference to a collection or a feature."""
 
 _PLANETS = "pl:"  # what the properties begin with that Planet adds
 
@@ -48,7 +48,7 @@ class FeatureCollection(Resource):
 
     @property
     def permissions(self) -> Mapping[str, Any]:
-        """What the user may do with it: ``can_write``, ``shared``, ``is_owner``."""
+        """The permissions of the user: ``can_write``, ``shared``, ``is_owner``."""
         return self._mapping("permissions") or {}
 
 
@@ -102,7 +102,7 @@ class Feature(Resource):
 
 @frozen(eq=False)
 class FeatureProblem(Resource):
-    """What is wrong with a feature: a `code` such as too-many-coordinates, and a `description`."""
+    """A problem of a feature: a `code` such as too-many-coordinates, and a `description`."""
 
     code: str = ""
     description: str = ""
@@ -110,19 +110,19 @@ class FeatureProblem(Resource):
 
 @frozen(eq=False)
 class FeatureValidation(Resource):
-    """Whether a feature can be added to a collection; `description` says in short why not."""
+    """The result of `validate`; `description` summarizes why the feature cannot be added."""
 
     status: str = ""
     description: str = ""
 
     @property
     def is_valid(self) -> bool:
-        """Whether nothing is wrong with it."""
+        """True if the feature can be added to a collection."""
         return not (self.raw.get("errors") or self.description)
 
     @property
     def errors(self) -> tuple[FeatureProblem, ...]:
-        """What is wrong with it."""
+        """The problems that were found."""
         return tuple(decode_part(FeatureProblem, error) for error in self._mappings("errors"))
 
 

@@ -93,7 +93,8 @@ def _checked(geometry: Mapping[str, Any], where: str, types: Collection[str]) ->
             raise InvalidRequest(f"{where}.content: expected a reference like {_REFERENCE}...")
         return geometry
     if not isinstance(kind, str) or kind not in GEOMETRIES:
-        raise InvalidRequest(f"{where}: {_EXPECTED}, got one with the type {str(kind)[:40]!r}")
+        found = "an object without a type" if kind is None else f"one with the type {str(kind)[:40]!r}"
+        raise InvalidRequest(f"{where}: {_EXPECTED}, got {found}")
     if kind not in types:
         raise InvalidRequest(f"{where}: expected {' or '.join(sorted(types))}, got {kind}")
     name, check = _PARTS[kind]

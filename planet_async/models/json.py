@@ -1,6 +1,6 @@
 """From bytes to a JSON object, or to a DecodeError that says what came instead."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -93,10 +93,19 @@ def kind(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        text = repr(value) if abs(value) < _LARGE else "a number"
+        text = repr(value) if isinstance(value, float) or abs(value) < _LARGE else "a number"
         return text if len(text) <= _NUMBER_SHOWN else "a number"
     if isinstance(value, str):
         return "a text"
     if isinstance(value, Mapping):
         return "an object"
     return "a list" if isinstance(value, list | tuple) else type(value).__name__
+
+
+def splitter(*names: str) -> Callable[[bytes], Any]:
+    """Return what splits a JSON object into its fields of these names, undecoded; None for what is absent.
+
+    It skips all other fields, so that a hostile body of millions of them costs no memory.
+    """
+    fields = [(name, msgspec.Raw, None) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Parts", fields)).decode

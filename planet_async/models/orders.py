@@ -39,7 +39,7 @@ class OrderState(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the order has ended."""
+        """True once the order has ended."""
         return self in _FINAL
 
 
@@ -93,7 +93,7 @@ class Order(Deliverable):
 
     @property
     def is_listed(self) -> bool:
-        """Whether the order comes from a list and is without its results."""
+        """True if the order comes from a list, and so has no results."""
         return getattr(self, "_listed", False) and "results" not in self.links
 
     @property

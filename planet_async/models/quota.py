@@ -29,7 +29,7 @@ class Amount(Record):
 
     @property
     def sqkm(self) -> float | None:
-        """The amount in square kilometres; None where the unit is none of area."""
+        """The amount in square kilometres; None where the unit is not one of area."""
         factor = _SQKM.get(self.unit.lower())
         return None if factor is None else self.value * factor
 
@@ -58,7 +58,7 @@ def _amount(value: object, unit: object) -> Amount | None:
 
 
 class _Budget(Resource):
-    """What has a total of quota, in the unit that it says."""
+    """Base of the records that have a total of quota, with its unit."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class QuotaProduct(_Budget):
 
     @property
     def description(self) -> str:
-        """What it is."""
+        """The description of the product."""
         return self._described("description")
 
     @property
@@ -125,7 +125,7 @@ class QuotaProduct(_Budget):
 
 @frozen
 class EstimatedCost(Record):
-    """What reserving one area would cost; `reserved` says that it is reserved already."""
+    """The cost of reserving one area; `reserved` is True if it is reserved already."""
 
     aoi_ref: str
     cost: Amount | None
@@ -134,7 +134,7 @@ class EstimatedCost(Record):
 
 @frozen(eq=False, repr=False)
 class QuotaEstimate(_Budget):
-    """What a reservation would cost; `quota_remaining` is what is left before it."""
+    """The cost of a reservation; `quota_remaining` is the quota left before it."""
 
     def __repr__(self) -> str:
         return f"QuotaEstimate(total_cost={self.total_cost!r}, quota_remaining={self.quota_remaining!r})"
@@ -184,7 +184,7 @@ class Reservation(Resource):
 
 @frozen(eq=False, repr=False)
 class ReservedQuota(_Budget):
-    """What `reserve` has made, and the quota afterwards.
+    """The reservations that `reserve` made, and the quota left afterwards.
 
     The amounts are None where the response was lost, and the reservations were found in the list.
     """
@@ -230,12 +230,12 @@ class QuotaJob(Resource):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has ended."""
+        """True once the job has ended."""
         return bool(self.status) and self.status.lower() not in _UNFINISHED
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has ended and has processed all of its items."""
+        """True once the job has ended and has processed all of its items."""
         return self.is_finished and self.total_items is not None and self.processed_items == self.total_items
 
 

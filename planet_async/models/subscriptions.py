@@ -31,7 +31,7 @@ class SubscriptionStatus(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended; failed and suspended ones have not, since they can still be cancelled."""
+        """True once it has ended; failed and suspended ones have not, since they can still be cancelled."""
         return self in _FINAL
 
 

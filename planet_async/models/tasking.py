@@ -35,7 +35,7 @@ class TaskingStatus(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the order has ended."""
+        """True once the order has ended."""
         return self in _FINAL
 
 
@@ -310,7 +310,7 @@ class SearchStatus(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the search has ended."""
+        """True once the search has ended."""
         return self in {SearchStatus.DONE, SearchStatus.FAILED}
 
 

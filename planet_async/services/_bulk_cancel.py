@@ -79,7 +79,7 @@ async def cancel_each(
 
 @define
 class _Cancellation:
-    """What became of each id: it is cancelled, a failure, or unconfirmed until `settle`."""
+    """The result for each id: cancelled, a failure, or unconfirmed until `settle`."""
 
     api: Api
     get: Callable[[str], Awaitable[Order]]

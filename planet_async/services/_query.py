@@ -95,7 +95,7 @@ def _iterator(values: object) -> Iterator[Any] | None:
 
 
 def path(name: str, value: object) -> Path:
-    """Return the path of a file or folder; InvalidRequest for what is none."""
+    """Return the path of a file or folder; raise InvalidRequest for anything else."""
     try:
         found = Path(value)  # type: ignore[arg-type]  # that is what is found out
         if b"\0" not in os.fsencode(found):

@@ -172,7 +172,7 @@ class MosaicFilters(TypedDict, total=False):
 
 
 class QuotaFilters(TypedDict, total=False):
-    """Filters of `quota.list` and `quota.jobs`, of which more can be written as the API has them.
+    """Filters of `quota.list` and `quota.jobs`; others can be passed with the API's own names.
 
     `product_id`: the id of a product of the organization.  `aoi_ref`: the reference of a feature; a
     reservation has it.  `state`: that of a reservation.  `status`: that of a job.

@@ -28,7 +28,7 @@ _DIGEST = 12  # characters
 
 
 class OrderOptions(TypedDict, total=False):
-    """What `SearchResults.orders` passes on to each `OrderRequest`."""
+    """Fields that `SearchResults.orders` sets in each `OrderRequest`."""
 
     order_type: str | None
     subscription_id: int | None

@@ -18,7 +18,7 @@ from planet_async.simulator.http import Dropped, Hung, ServerRequest, ServerResp
 
 @frozen(kw_only=True)
 class Fault:
-    """Something that goes wrong with the requests it matches.
+    """A failure of the requests that it matches.
 
     It matches requests by `operation`, `method`, `path` and `when`, all of those that are set: the first
     `times` of them, or all; and of these a share of `probability`, drawn with the simulator's seed.

@@ -70,7 +70,7 @@ _LIST = ListRules(
 
 @frozen(kw_only=True)
 class ReportPlan:
-    """Which usage reports there are.
+    """The usage reports of the organization.
 
     For each plan there is a detailed and a summary report for each GMT day and for each month that is
     covered wholly; a new one appears at midnight.

@@ -1,4 +1,4 @@
-"""What the simulator holds: resources, whose states follow from the time, and the stores that keep them."""
+"""Resources of the simulator, whose states follow from the time, and the stores that keep them."""
 
 import heapq
 import math
@@ -35,7 +35,7 @@ def plan_of(plan: P | Callable[[Mapping[str, Any], int], P], body: Mapping[str, 
 
 @define(kw_only=True)
 class Resource:
-    """What was requested, without its secrets, and its states, past and planned; nothing runs in between."""
+    """A request that was accepted, without its secrets, and its states, past and planned; no task runs."""
 
     number: int
     id: str

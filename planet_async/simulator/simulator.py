@@ -48,7 +48,7 @@ from planet_async.simulator.webhooks import Webhooks
 from planet_async.simulator.windows import SearchPlan
 
 READ_TIMEOUT = 60.0
-"""Seconds of the simulator's clock after which a client in this process gives up on a fault that hangs."""
+"""Seconds of the simulator's clock after which a request of this process that hangs ends in a timeout."""
 
 Handle = Callable[[], ServerResponse]
 _STORAGE = Route("GET", "", "storage.get", lambda _: ServerResponse(404))  # `Storage` responds

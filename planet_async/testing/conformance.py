@@ -400,7 +400,7 @@ async def a_broken_connection_is_connection_lost(make: MakeTransport) -> None:
 
 
 async def no_connection_is_a_connect_error(make: MakeTransport) -> None:
-    """Nobody listens, or TLS is not answered: no request was seen, so that any may be sent again."""
+    """No server listens, or TLS gets no response: no request was seen, so that any may be sent again."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         unused = f"http://127.0.0.1:{closed.getsockname()[1]}"
     async with loopback(saying(OK)) as server, opened(make, connect_timeout=_SHORT) as transport:
@@ -600,7 +600,7 @@ async def waiting_can_be_cancelled(make: MakeTransport) -> None:
 
 
 def _tasks(server: Loopback) -> int:
-    """Return the number of tasks beside the server's; trio has none without an owner."""
+    """Return the number of tasks without the server's; trio has none without an owner."""
     return len(asyncio.all_tasks()) - server.open if on_asyncio() else 0
 
 

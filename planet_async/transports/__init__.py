@@ -14,7 +14,7 @@ class HttpxClient(Protocol):
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is closed."""
+        """True once it is closed."""
         ...
 
     async def aclose(self) -> None:
@@ -27,7 +27,7 @@ class AiohttpSession(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """True once it is closed."""
         ...
 
     async def close(self) -> None:

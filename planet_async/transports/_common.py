@@ -448,7 +448,7 @@ def _load(load: Callable[[str], None], name: str, file: str) -> None:
 # Logs
 
 is_ours: ContextVar[bool] = ContextVar("planet_async.is_ours", default=False)
-"""Whether what HTTPX logs is about a request of ours."""
+"""True while HTTPX logs about a request of ours."""
 
 
 def keep_secrets_out_of_logs() -> None:

@@ -154,7 +154,7 @@ def test_reference() -> None:
         (None, "got NoneType"),
         (5, "got int"),
         ("POINT (1 2)", "a text must be a reference like pl:features/"),
-        ({}, "with the type 'None'"),
+        ({}, "got an object without a type"),
         ({"type": "Circle"}, "with the type 'Circle'"),
         ({"type": ["Polygon"]}, "with the type"),
         ({"type": "Feature", "geometry": None}, "the Feature has no geometry"),
