@@ -23,7 +23,6 @@ T = TypeVar("T")
 _LONGEST_LINK = 8_000  # characters; servers do not take longer ones
 _MOST_LINKS = 100_000  # bytes of the links of a page, which are decoded whole
 _ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
-_TURNS = 6  # of the event loop, until a request is with the network
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 _MOST_PAGES = 20_000
 
@@ -269,10 +268,7 @@ class _Items(AsyncIterator[T]):
         while True:
             for item in self._items:
                 return item
-            page = await anext(self._pages)
-            for _ in range(_TURNS):  # the next page is requested before the items of this one are decoded
-                await anyio.lowlevel.checkpoint()
-            self._items = iter(page)
+            self._items = iter(await anext(self._pages))
 
     async def aclose(self) -> None:
         """End the fetching, and wait until it has ended."""

@@ -152,34 +152,6 @@ async def test_the_next_page_is_fetched_while_the_caller_works() -> None:
         await anext(items)
 
 
-async def test_the_next_page_is_requested_before_the_items_of_this_one_are_decoded() -> None:
-    """Decoding takes milliseconds, by which each page would come later."""
-    decoded, before = 0, []
-
-    def decode_one(raw: msgspec.Raw, _: Request) -> object:
-        nonlocal decoded
-        decoded += 1
-        return msgspec.json.decode(raw)
-
-    class Network:
-        def __init__(self, inner: Transport) -> None:
-            self._inner = inner
-
-        async def send(self, request: Request) -> Response:
-            for _ in range(3):  # as the layers of a client and its HTTP library do
-                await anyio.lowlevel.checkpoint()
-            before.append(decoded)
-            return await self._inner.send(request)
-
-        async def aclose(self) -> None:
-            await self._inner.aclose()
-
-    pages = Network(served([[*range(200)], [*range(200, 400)], [*range(400, 600)]]))
-    listed = Paginator(pages, Request("GET", LIST), ORDERS_PAGES, decode_one)
-    assert len(await listed.collect()) == 600
-    assert before == [0, 0, 200]
-
-
 async def test_first_sends_one_request() -> None:
     """`first` and a small `collect` do not fetch pages that are not needed."""
     transport = served([[1, 2], [3], [4]])
