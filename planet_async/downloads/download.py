@@ -172,7 +172,7 @@ class _Download(Transfer):
         if size is not None and self.part.size != size:
             return f"{self.file.name} should have {size} bytes, and {self.part.size} came"
         if checksum is not None and not self.part.is_right:
-            return f"{self.file.name} arrived with another {checksum.algorithm} than its manifest says"
+            return f"{self.file.name} arrived with another {checksum.algorithm} than Planet lists"
         return ""
 
     async def _fetch(self, request: Request) -> None:
