@@ -82,7 +82,7 @@ Folder = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
 
-geometry_option = option(
+geometry_option: Any = option(
     "GEOJSON",
     "The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
     "--geometry",
