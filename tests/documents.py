@@ -1,21 +1,40 @@
-"""The Python examples of the README and of docs/, as files that a type checker reads.
+"""The examples of the README and of docs/: as modules that a type checker reads, and as what a reader types.
 
-`python tests/documents.py FOLDER` writes one file for each document that has examples.
+`python tests/documents.py FOLDER` writes a module for each document that has Python examples.
 """
 
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
+from attrs import frozen
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))
+_FENCE = re.compile(r"^( *)```(\w+)(?: +title=\"(.*?)\")? *\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+
+
+@frozen
+class Example:
+    """A fenced block: its language, the name of the file that it is ("" for what is typed), and its text."""
+
+    language: str
+    file: str
+    text: str
+
+
+def examples(document: Path) -> Iterator[Example]:
+    """Yield the fenced blocks of a document, in order; indented ones (of tabs) without their indentation."""
+    for margin, language, file, text in _FENCE.findall(document.read_text()):
+        yield Example(language, file, re.sub(rf"^{margin}", "", text, flags=re.MULTILINE))
 
 
 def blocks(document: Path, language: str) -> list[str]:
     """Return the fenced blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+    return [example.text for example in examples(document) if example.language == language]
 
 
 def typed(document: Path) -> str:
@@ -24,11 +43,11 @@ def typed(document: Path) -> str:
     An example may use what those before it have defined: each function begins with the examples that define
     what is used, so that one name may stand for different things in different examples.
     """
-    examples = blocks(document, "python")
+    texts = blocks(document, "python")
     functions = []
-    for number, example in enumerate(examples):
-        needed = _needed(examples[:number], example)
-        body = indent("\n".join([*needed, example]), "    ")
+    for number, text in enumerate(texts):
+        needed = _needed(texts[:number], text)
+        body = indent("\n".join([*needed, text]), "    ")
         functions.append(f"async def example_{number + 1}() -> None:\n{body}")
     return "\n\n".join(functions)
 
@@ -50,6 +69,8 @@ def _names(code: str, context: type[ast.expr_context]) -> set[str]:
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)
     }
     if context is ast.Store:
+        definitions = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        names |= {node.name for node in ast.walk(tree) if isinstance(node, definitions)}
         names |= {
             (alias.asname or alias.name).partition(".")[0]
             for node in ast.walk(tree)

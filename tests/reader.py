@@ -1,0 +1,143 @@
+"""`Reader`: runs the examples of a document as somebody would who reads it, in this process."""
+
+import ast
+import codeop
+import inspect
+import io
+import os
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+from anyio.from_thread import BlockingPortal
+from cli.commanded import run_in
+from documents import Example
+
+
+class Reader:
+    """Types the examples of one document, one after the other.
+
+    Files, which have a title, are written.  Other Python is pasted into `python -m asyncio`, line by line.
+    A line of the console that begins with ``$`` is run; other languages are only shown.
+    """
+
+    def __init__(self, folder: Path, portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: dict[str, Any] = {}
+        self.printed: str = ""
+        self._folder = folder
+        self._portal = portal
+        self._monkeypatch = monkeypatch
+
+    def follow(self, example: Example) -> None:
+        """Do what an example says."""
+        if example.file:
+            (self._folder / example.file).write_text(example.text)
+        if example.language == "python":
+            if example.file:
+                self._check_imports(example)
+            else:
+                self.paste(example.text)
+        elif example.language == "console":
+            for line in _commands(example.text):
+                self.run(line)
+
+    def _check_imports(self, example: Example) -> None:
+        """Run a file unless it is a script: then a line of the console runs it."""
+        if "asyncio.run(" not in example.text and "def test_" not in example.text:
+            self.names |= runpy.run_path(str(self._folder / example.file))
+
+    def paste(self, text: str) -> None:
+        """Run a text as `python -m asyncio` does: by each line that completes a statement."""
+        compiler = codeop.CommandCompiler()
+        compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        lines: list[str] = []
+        for line in [*text.splitlines(), ""]:
+            lines.append(line)
+            code = compiler("\n".join(lines), "<example>", "single")
+            if code is not None:
+                self._run(code)
+                lines = []
+        assert not "".join(lines).strip(), "the example is incomplete"
+
+    def _run(self, code: CodeType) -> None:
+        self.names.setdefault("__builtins__", __builtins__)
+        result = FunctionType(code, self.names)()
+        if inspect.iscoroutine(result):
+            self._portal.call(_awaited, result)
+
+    def run(self, line: str) -> None:
+        """Run a line of a shell: commands in a pipe, the last of which may write to a file."""
+        words = list(shlex.shlex(line, posix=True, punctuation_chars="|>"))
+        output = ""
+        target = ""
+        if ">" in words:
+            *words, _, target = words
+        for command in _split(words, "|"):
+            output = self._one(command, output)
+        if target:
+            (self._folder / target).write_text(output)
+        self.printed += output
+
+    def _one(self, words: list[str], stdin: str) -> str:
+        match words:
+            case ["planet-async", *args]:
+                out, err = io.StringIO(), io.StringIO()
+                ran = run_in(self._monkeypatch, tuple(args), out, err, stdin)
+                assert ran.code == 0, ran.err
+                return ran.out
+            case ["python", script] if script.endswith(".py"):
+                return self._script(script)
+            case ["pytest", *args]:
+                return self._tests(args)
+        raise AssertionError(f"an example runs what tests cannot: {shlex.join(words)}")
+
+    def _tests(self, args: list[str]) -> str:
+        """Run tests in a process of their own, with the plugin of anyio only: others take seconds to load."""
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "anyio", *args]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def _script(self, script: str) -> str:
+        written = io.StringIO()
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", written)
+            runpy.run_path(str(self._folder / script), run_name="__main__")
+        return written.getvalue()
+
+
+async def _awaited(coroutine: Any) -> object:
+    return await coroutine
+
+
+def _commands(text: str) -> list[str]:
+    """Return what follows the prompts, each with its continuation lines."""
+    found: list[str] = []
+    goes_on = False
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append(line.removeprefix("$ "))
+        elif goes_on:
+            found[-1] += f" {line.strip()}"
+        else:
+            continue
+        goes_on = found[-1].rstrip().endswith(("|", "\\"))
+        found[-1] = found[-1].rstrip().removesuffix("\\")
+    return found
+
+
+def _split(words: list[str], mark: str) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == mark:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
