@@ -98,4 +98,4 @@ def postgres_server() -> Iterator[Any]:
 @pytest.fixture
 def postgres(postgres_server: Any) -> str:
     """The address of an empty PostgreSQL database."""
-    return postgres_server.create_database()
+    return str(postgres_server.create_database())

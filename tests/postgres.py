@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests: it listens on a Unix socket in a folder of its own, as an unprivileged user."""
+"""A PostgreSQL server of the tests, on a Unix socket in a folder of its own, as an unprivileged user."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -33,18 +34,25 @@ class PostgresServer:
         self._bin = copy / "bin"
         self._data = self._folder("data")
         self._socket = self._folder("socket")
-        self._run(
-            "initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync", "--no-instructions"
-        )
+        self._initialize()
         self._server: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self.start()
 
     def start(self) -> None:
         """Start the server, and return when it takes connections."""
-        command = [self._bin / "postgres", "-D", self._data, "-k", self._socket, "-c", "listen_addresses="]
+        command: list[str | Path] = [
+            self._bin / "postgres",
+            "-D",
+            self._data,
+            "-k",
+            self._socket,
+            "-c",
+            "listen_addresses=",
+        ]
+        command += ["-c", "max_connections=60", "-c", "shared_buffers=16MB"]
         self._server = subprocess.Popen(
-            [*command, "-c", "max_connections=60", "-c", "shared_buffers=16MB"],
+            command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             **self._unprivileged(),
@@ -92,12 +100,16 @@ class PostgresServer:
             os.chown(folder, _NOBODY, _NOBODY)
         return folder
 
-    def _run(self, program: str, *arguments: str | Path) -> None:
+    def _initialize(self) -> None:
+        options = ("-A", "trust", "-U", "postgres", "--no-sync", "--no-instructions")
         subprocess.run(
-            [self._bin / program, *arguments], check=True, capture_output=True, **self._unprivileged()
+            [self._bin / "initdb", "-D", self._data, *options],
+            check=True,
+            capture_output=True,
+            **self._unprivileged(),
         )
 
-    def _unprivileged(self) -> dict[str, object]:
+    def _unprivileged(self) -> dict[str, Any]:
         """PostgreSQL refuses to run as root, as which containers run tests."""
         if os.geteuid():
             return {}

@@ -1,4 +1,4 @@
-"""`Database`: the few statements that SQLite and PostgreSQL both understand, and locks that end with a process."""
+"""`Database`: statements that SQLite and PostgreSQL both understand, and locks that end with a process."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planet_async.databases.database import DatabaseLost, DatabaseUnusable, Row
@@ -20,14 +21,16 @@ _PLACES = {
     "unlocked": "FOR UPDATE SKIP LOCKED",
     "alone": "SELECT pg_advisory_xact_lock(7302441)",
 }
+_LOST = ("08", "25P03", "40", "53300", "55P03", "57")  # how the codes of errors begin that may pass
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
-# A machine that has vanished is noticed, at both ends, after 10 + 3 * 5 seconds; and a process that was stopped
-# in the middle of a transaction keeps no row from the others.
+# A machine that has vanished is noticed, at both ends, after 10 + 3 * 5 seconds; and a process that was
+# stopped in the middle of a transaction keeps no row from the others.
 _SETTINGS = (
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     " -c idle_in_transaction_session_timeout=10000 -c statement_timeout=30000"
 )
-_KEEPALIVES = {
+_DEFAULTS: dict[str, Any] = {
+    "application_name": "planet_async",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -46,8 +49,7 @@ class PostgresDatabase:
     """
 
     def __init__(self, address: str, *, lasting: bool) -> None:
-        self._address = address
-        self._lasting = lasting
+        self._conninfo = _conninfo(address, lasting)
         self._connection: Connection[DictRow] | None = None
         self._held: dict[str, bool] = {}  # the locks, and whether they are shared
         self._times = Counter[str]()
@@ -71,11 +73,8 @@ class PostgresDatabase:
             cursor.executemany(self._translated(statement), parameters)
 
     def has_table(self, name: str) -> bool:
-        return self._do(
-            lambda: bool(
-                self.execute("SELECT to_regclass(:name) IS NOT NULL AS found", name=name)[0]["found"]
-            )
-        )
+        statement = "SELECT to_regclass(:name) IS NOT NULL AS found"
+        return bool(self._do(lambda: self.execute(statement, name=name))[0]["found"])
 
     def try_lock(self, key: str, *, shared: bool = False) -> bool:
         if key in self._held and not (shared and self._held[key]):
@@ -115,7 +114,7 @@ class PostgresDatabase:
             connection.close()
 
     def _do(self, act: Callable[[], T]) -> T:
-        """Run it; raise what psycopg raises as an error of ours, without what the server said in its chain."""
+        """Run it; raise what psycopg raises as an error of ours, with nothing of the server in its chain."""
         import psycopg  # noqa: PLC0415 - an extra
 
         failure: psycopg.Error
@@ -140,32 +139,12 @@ class PostgresDatabase:
         return connection
 
     def _connect(self) -> "Connection[DictRow]":
+        import psycopg  # noqa: PLC0415 - an extra
+        from psycopg.rows import dict_row  # noqa: PLC0415
+
+        failure: psycopg.Error
         try:
-            import psycopg  # noqa: PLC0415 - an extra
-            from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
-            from psycopg.rows import dict_row  # noqa: PLC0415
-        except ImportError:
-            psycopg = None
-        if psycopg is None:
-            raise DatabaseUnusable("psycopg is not installed", 'Install "planet-async[shared]".')
-        failure: Exception
-        try:
-            wanted = conninfo_to_dict(self._address)
-            settings = f"{_SETTINGS} -c synchronous_commit={'on' if self._lasting else 'off'}"
-            settings = f"{settings} {wanted.get('options') or ''}".strip()
-            address = make_conninfo(
-                **{**_KEEPALIVES, "application_name": "planet_async", **wanted, "options": settings}
-            )
-        except psycopg.Error:  # its text may hold a part of a password
-            address = None
-        if address is None:
-            raise DatabaseUnusable(
-                "the address of the database cannot be read",
-                "It looks like postgresql://user:password@host:5432/database; special characters in the user "
-                "name and the password are percent-encoded.",
-            )
-        try:
-            connection = psycopg.connect(address, autocommit=True, row_factory=dict_row)
+            connection = psycopg.connect(self._conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.Error as error:
             failure = error
         else:
@@ -193,14 +172,34 @@ class PostgresDatabase:
         return known
 
 
+def _conninfo(address: str, lasting: bool) -> str:
+    """Return the address with those settings of ours that it does not have itself."""
+    try:
+        from psycopg import ProgrammingError  # noqa: PLC0415 - an extra
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
+    except ImportError as error:
+        raise DatabaseUnusable("psycopg is not installed", 'Install "planet-async[shared]".') from error
+    parts: dict[str, Any] | None = None
+    with suppress(ProgrammingError):  # its text may hold a part of a password
+        parts = dict(conninfo_to_dict(address))
+    if parts is None:
+        raise DatabaseUnusable(
+            "the address of the database cannot be read",
+            "It looks like postgresql://user:password@host:5432/database; special characters in the user "
+            "name and the password are percent-encoded.",
+        )
+    settings = f"{_SETTINGS} -c synchronous_commit={'on' if lasting else 'off'} {parts.get('options') or ''}"
+    return make_conninfo("", **{**_DEFAULTS, **parts, "options": settings.strip()})
+
+
 def _number(key: str) -> int:
     """Return the number by which PostgreSQL knows a lock."""
     return int.from_bytes(hashlib.sha256(f"planet_async {key}".encode()).digest()[:8], signed=True)
 
 
 def _is_lost(error: "Error") -> bool:
-    """Return whether the server ends the connection, or starts or stops: class 57P, and connections (08)."""
-    return (error.sqlstate or "08").startswith(("08", "57P", "25P03"))
+    """Return whether to connect again: the connection broke, the server stops, or it waited for too long."""
+    return (error.sqlstate or "08").startswith(_LOST)
 
 
 def _reason(error: "Error") -> str:
@@ -213,11 +212,9 @@ def _unusable(error: "Error") -> DatabaseUnusable:
     hint = "Check the database and the rights of its user."
     if error.sqlstate == "42501":
         hint = (
-            "The user needs the right to create tables in a schema: GRANT CREATE, USAGE ON SCHEMA public TO ...; "
-            "or name another schema at the end of the address: ?options=-csearch_path%3Dmy_schema"
+            "The user needs the right to create tables: GRANT CREATE, USAGE ON SCHEMA public TO ...; or name "
+            "another schema at the end of the address: ?options=-csearch_path%3Dmy_schema"
         )
     if error.sqlstate == "3F000":
-        hint = (
-            "Create the schema first, or name another at the end of the address: ?options=-csearch_path%3D..."
-        )
+        hint = "Create the schema, or name another at the end of the address: ?options=-csearch_path%3D..."
     return DatabaseUnusable(f"the database refuses: {_reason(error)}", hint)

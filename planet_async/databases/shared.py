@@ -77,7 +77,7 @@ class SharedDatabase:
             lost_at = now if lost_at is None else lost_at
             if now - lost_at >= _LOST_AFTER:
                 raise SharedStateLost(
-                    f"the database that processes share has not been reached for {_LOST_AFTER:g} s: {problem}",
+                    f"the database of shared state has not been reached for {_LOST_AFTER:g} s: {problem}",
                     hint="Nothing is sent without it. Start again when it is back.",
                 )
             pause = min(_LONGEST_PAUSE, 2 * pause or 0.1)
