@@ -14,7 +14,8 @@ from attrs import evolve
 from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
-from planet_async.config import Config, Options
+from planet_async.config import MACHINE, Config, Options
+from planet_async.databases.shared import SharedDatabase, shared_database
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Response, Transport, link_target, without_query
 from planet_async.layers.closing import ClientClock, CloseGuard
@@ -58,7 +59,8 @@ class _Shared:
         self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
-        self.limits = SharedRateLimits(credentials, config, clock)
+        self.database = _database(network, config, clock)
+        self.limits = SharedRateLimits(credentials, config, clock, self.database)
         self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
@@ -205,6 +207,8 @@ class Planet:
     async def aclose(self) -> None:
         """Close the connections; calls in progress raise ClientClosed."""
         await self._api.transport.aclose()
+        if self._shared.database is not None:
+            await self._shared.database.here().aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,6 +227,15 @@ class _View(Planet):
 
     async def aclose(self) -> None:
         """Close nothing: the connections belong to the client that made this view."""
+
+
+def _database(network: Transport, config: Config, clock: Clock) -> PerLoop[SharedDatabase] | None:
+    """Return the database of `Config.shared`; programs of a machine share what goes over a real network."""
+    address = config.shared
+    is_network = type(network).__module__.startswith("planet_async.transports.")
+    if address is None or not isinstance(clock, SystemClock) or (address == MACHINE and not is_network):
+        return None
+    return PerLoop(lambda: shared_database(address, clock))
 
 
 def _checked_config(config: Config | None) -> Config:
