@@ -132,7 +132,11 @@ class SharedDatabase:
 _VERSION = 1
 _TABLES = (
     "CREATE TABLE planet_async_limiters (key TEXT PRIMARY KEY, state TEXT NOT NULL, version BIGINT NOT NULL)",
-    "CREATE TABLE planet_async_creates (key TEXT PRIMARY KEY, noted DOUBLE PRECISION NOT NULL)",
+    (
+        "CREATE TABLE planet_async_creates (service TEXT, id TEXT, owner TEXT NOT NULL,"
+        " noted DOUBLE PRECISION NOT NULL, PRIMARY KEY (service, id))"
+    ),
+    "CREATE INDEX planet_async_creates_by_time ON planet_async_creates (noted)",
 )
 
 
