@@ -1,5 +1,6 @@
 """`RateLimit` sends requests at the rate that the API allows."""
 
+import logging
 from collections import deque
 from collections.abc import Hashable
 from weakref import WeakValueDictionary
@@ -7,6 +8,7 @@ from weakref import WeakValueDictionary
 import anyio
 from anyio.lowlevel import RunVar
 
+from planet_async._events import Queued, report, request_fields
 from planet_async._loops import PerLoop
 from planet_async.auth.credentials import Credentials
 from planet_async.clock import Clock
@@ -29,6 +31,11 @@ _EARNED_RETRIES = (
     0.1  # by each success: a failing service gets a tenth more requests, not several times as many
 )
 
+_LONG_QUEUE = 5.0  # seconds in a queue that are worth a line in the log
+_NOTICEABLE = 0.001
+
+logger: logging.Logger = logging.getLogger("planet_async.rate_limit")
+
 
 class RateLimit:
     """Makes requests wait for their turn, first come, first served, in one queue for each class of operation.
@@ -45,7 +52,7 @@ class RateLimit:
         if limiter is None:
             return await self._inner.send(request)
         queued_for.set(limiter.queued_for)
-        turn = await limiter.acquire()
+        turn = await limiter.acquire(request)
         queued_for.set("")
         try:
             response = await self._inner.send(request)
@@ -85,6 +92,7 @@ class RateLimiter:
         self._pace = 1.0
         self._throttled_pace = 1.0  # the pace of the last 429
         self._rates = " and ".join(map(_described, windows))
+        self._is_long = False  # since a request was queued for long, and until one is not
 
     @property
     def queued_for(self) -> str:
@@ -92,12 +100,17 @@ class RateLimiter:
         slowed_down = ", slowed down after a 429" if self._pace < 1 else ""
         return f"its turn at {self._rates}{slowed_down}"
 
-    async def acquire(self) -> int:
+    async def acquire(self, request: Request) -> int:
         """Wait for a turn and return its number; if cancelled, no turn is used up."""
+        began = self._clock.monotonic()
         async with self._head:
-            while (pause := self._free_at() - self._clock.monotonic()) > 0:
-                await self._clock.sleep(pause)
             now = self._clock.monotonic()
+            while (pause := self._free_at() - now) > 0:
+                self._log_long_queue(request, now + pause - began)
+                await self._clock.sleep(pause)
+                now = self._clock.monotonic()
+            if now - began >= _NOTICEABLE:
+                report(Queued("rate", now - began))
             interval = self._interval / self._pace
             # A turn taken late does not delay all that follow, by up to one interval; at full pace only,
             # since two requests at once may be too many for a server that is throttling.
@@ -107,6 +120,20 @@ class RateLimiter:
                 sent.append(now)
             self._turns += 1
             return self._turns
+
+    def _log_long_queue(self, request: Request, seconds: float) -> None:
+        """Log once that requests are queued for long, until one is not."""
+        was_long, self._is_long = self._is_long, seconds > _LONG_QUEUE
+        if self._is_long and not was_long:
+            count = 1 + self._head.statistics().tasks_waiting
+            logger.info(
+                "%s waits for %.0f s or longer for %s; queued requests: %d",
+                request.operation,
+                seconds,
+                self.queued_for,
+                count,
+                extra={**request_fields(request), "queued_seconds": seconds, "queued_requests": count},
+            )
 
     def on_throttled(self, turn: int, seconds: float) -> None:
         """Stop the queue for that many seconds and halve its pace: the request of that turn got a 429."""
