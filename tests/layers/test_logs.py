@@ -1,6 +1,7 @@
 """What the client logs: by part, at a level that fits, with fields, and without queries."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ from spine import API, KEY
 
 from planet_async import ApiKey, Config, Planet, Window
 from planet_async.errors import ConnectionLost, PlanetError
+from planet_async.simulator import OrderPlan, Simulator
 from planet_async.testing import Answer, FakeClock, FakeTransport, reply
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +98,34 @@ async def test_logging_never_shows_what_a_server_says_of_the_key(caplog: pytest.
             await client.request("GET", PATH)
     assert len(caplog.records) >= 3
     assert KEY not in str([vars(record) for record in caplog.records])
+
+
+async def test_a_job_logs_the_stages_of_its_orders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each stage is a line at DEBUG, and a failure one at INFO, with the name and the id of the order."""
+    caplog.set_level(logging.DEBUG, "planet_async.jobs")
+    product = {"item_ids": ["20221221_084022_18_2414"], "item_type": "PSScene", "product_bundle": "visual"}
+    requests = [{"name": name, "products": [product]} for name in ("right", "wrong")]
+
+    def plan(order: Any, _: int) -> OrderPlan:
+        return OrderPlan(
+            queue_seconds=1, run_seconds=1, state="failed" if order["name"] == "wrong" else "success"
+        )
+
+    clock = FakeClock()
+    client = Planet(credentials=ApiKey(KEY), transport=Simulator(clock=clock, plan=plan), clock=clock)
+    async with client:
+        outcomes = [each async for each in client.orders.run(requests, to=tmp_path)]
+    assert len(outcomes) == 2
+    found = {
+        (vars(record)["order_name"], record.levelname, record.getMessage().partition(":")[0])
+        for record in caplog.records
+    }
+    assert found == {
+        ("right", "DEBUG", "right is ordered"),
+        ("right", "DEBUG", "right is success"),
+        ("right", "DEBUG", "right is downloaded"),
+        ("wrong", "DEBUG", "wrong is ordered"),
+        ("wrong", "DEBUG", "wrong is failed"),
+        ("wrong", "INFO", "wrong failed"),
+    }
+    assert {vars(each)["order_id"] for each in caplog.records} == {outcome.id for outcome in outcomes}
