@@ -23,7 +23,7 @@ from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.base import to_json
+from planet_async.models.encode import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.basemaps import Basemaps
 from planet_async.services.data import Data
@@ -55,6 +55,7 @@ class _Shared:
     """The parts that a client shares with its views."""
 
     def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
+        self.signed_by = type(credentials).__name__
         self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
@@ -143,6 +144,10 @@ class Planet:
         self.reports: Reports = Reports(self._api)
         self.subscriptions: Subscriptions = Subscriptions(self._api)
         self.tasking: Tasking = Tasking(self._api)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._shared.shutdown.closed else "open"
+        return f"<Planet {without_query(self._api.config.base_url)}, {self._shared.signed_by}, {state}>"
 
     async def request(
         self,
