@@ -571,6 +571,7 @@ async def test_a_list_may_be_left_and_a_wait_broken_in_a_task(embedded: Planet) 
     assert len(asyncio.all_tasks()) <= tasks_before
 
 
+@pytest.mark.anyio
 async def test_clients_and_lists_say_what_they_are(planet: Planet) -> None:
     """A notebook shows where requests go and what a list asks for: no secret, and no request for it."""
     assert repr(planet) == "<Planet https://api.planet.com, ApiKey, open>"
