@@ -27,7 +27,7 @@ from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.base import to_json
+from planet_async.models.encode import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.basemaps import Basemaps
 from planet_async.services.data import Data
@@ -67,6 +67,7 @@ class _Shared:
         layers: Sequence[Callable[[Transport], Transport]] = (),
     ) -> None:
         self.layers = layers
+        self.signed_by = type(credentials).__name__
         self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
@@ -166,6 +167,10 @@ class Planet:
         self.reports: Reports = Reports(self._api)
         self.subscriptions: Subscriptions = Subscriptions(self._api)
         self.tasking: Tasking = Tasking(self._api)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._shared.shutdown.closed else "open"
+        return f"<Planet {without_query(self._api.config.base_url)}, {self._shared.signed_by}, {state}>"
 
     async def request(
         self,
