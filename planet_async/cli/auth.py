@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from planet_async.auth.login import AuthProfile, Session, saved_session, selected_session, session_of
-from planet_async.cli.output import (
-    clean,
-)
+from planet_async.cli.output import clean
 from planet_async.cli.process import reporting
 from planet_async.cli.runner import named
 

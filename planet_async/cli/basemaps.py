@@ -19,15 +19,7 @@ from planet_async.cli.options import (
     option,
     time_option,
 )
-from planet_async.cli.output import (
-    TABLE,
-    Format,
-    Formats,
-    GeoFormats,
-    View,
-    print_document,
-    stdout,
-)
+from planet_async.cli.output import TABLE, Format, Formats, GeoFormats, View, print_document, stdout
 from planet_async.cli.runner import Command, download_files, named, run_only, show_list, show_one
 
 _COLUMNS = {

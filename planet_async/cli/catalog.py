@@ -9,11 +9,7 @@ from typing import Annotated
 import typer
 
 from planet_async.cli.options import option
-from planet_async.cli.output import (
-    TABLE,
-    Formats,
-    Output,
-)
+from planet_async.cli.output import TABLE, Formats, Output
 
 _SKYSAT = ("SkySatCollect", "SkySatScene")
 _SCENES = ("PSScene", *_SKYSAT, "PelicanScene")

@@ -7,12 +7,7 @@ import typer
 from planet_async import CloudDestination, DestinationRequest
 from planet_async.cli.input import read_object
 from planet_async.cli.options import SOURCE, Limit, Requests, option
-from planet_async.cli.output import (
-    TABLE,
-    Format,
-    Formats,
-    View,
-)
+from planet_async.cli.output import TABLE, Format, Formats, View
 from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
 
 VIEW = View[CloudDestination](

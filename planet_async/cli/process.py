@@ -15,9 +15,7 @@ import anyio
 import typer
 
 from planet_async import InvalidRequest, MissingCredentials, PlanetError
-from planet_async.cli.output import (
-    print_error,
-)
+from planet_async.cli.output import print_error
 
 FAILED, WRONG_INPUT = 1, 2
 

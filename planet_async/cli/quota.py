@@ -17,14 +17,7 @@ from planet_async.cli.options import (
     parse_filters,
     period_option,
 )
-from planet_async.cli.output import (
-    TABLE,
-    Format,
-    Formats,
-    View,
-    measure,
-    print_table,
-)
+from planet_async.cli.output import TABLE, Format, Formats, View, measure, print_table
 from planet_async.cli.runner import confirm, named, show_list, show_one
 
 

@@ -7,12 +7,7 @@ import typer
 from planet_async import Report
 from planet_async.cli.input import id_argument
 from planet_async.cli.options import HERE, AnyPageSize, Folder, Limit, Overwrite, day_option, option
-from planet_async.cli.output import (
-    TABLE,
-    Format,
-    Formats,
-    View,
-)
+from planet_async.cli.output import TABLE, Format, Formats, View
 from planet_async.cli.runner import download_files, named, show_list, show_one
 
 VIEW = View[Report](

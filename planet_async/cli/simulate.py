@@ -9,12 +9,7 @@ from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.options import option
-from planet_async.cli.output import (
-    TABLE,
-    Format,
-    print_json_line,
-    stdout,
-)
+from planet_async.cli.output import TABLE, Format, print_json_line, stdout
 from planet_async.cli.process import reporting, run_async
 from planet_async.http import origin
 
