@@ -54,30 +54,56 @@ def typed(document: Path) -> str:
 
 def _needed(before: list[str], example: str) -> list[str]:
     needed: list[str] = []
-    missing = _names(example, ast.Load) - _names(example, ast.Store)
+    missing = _Names(example).missing
     for earlier in reversed(before):
-        if missing & _names(earlier, ast.Store):
+        names = _Names(earlier)
+        if missing & names.defined:
             needed.insert(0, earlier)
-            missing |= _names(earlier, ast.Load)
-            missing -= _names(earlier, ast.Store)
+            missing = (missing - names.defined) | names.missing
     return needed
 
 
-def _names(code: str, context: type[ast.expr_context]) -> set[str]:
-    tree = compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
-    names = {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)
-    }
-    if context is ast.Store:
-        definitions = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        names |= {node.name for node in ast.walk(tree) if isinstance(node, definitions)}
-        names |= {
-            (alias.asname or alias.name).partition(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for alias in node.names
-        }
-    return names
+class _Names(ast.NodeVisitor):
+    """The names that an example defines, and those that it uses before."""
+
+    def __init__(self, code: str) -> None:
+        self.defined: set[str] = set()
+        self.missing: set[str] = set()
+        self.visit(compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST))
+
+    def generic_visit(self, node: ast.AST) -> None:
+        """Visit values before targets, and loops and generators before what they are used in."""
+        first = ("value", "iter", "generators", "context_expr")
+        children = sorted(ast.iter_fields(node), key=lambda field: field[0] not in first)
+        for _, child in children:
+            for each in child if isinstance(child, list) else [child]:
+                if isinstance(each, ast.AST):
+                    self.visit(each)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.defined.add(node.id)
+        elif node.id not in self.defined:
+            self.missing.add(node.id)
+
+    def visit_alias(self, node: ast.alias) -> None:
+        self.defined.add((node.asname or node.name).partition(".")[0])
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self.defined.add(node.arg)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.defined.add(node.name)
+        self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.defined.add(node.name)
+        self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.defined.add(node.name)
+        self.generic_visit(node)
 
 
 def main(folder: Path) -> None:

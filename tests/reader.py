@@ -5,6 +5,7 @@ import codeop
 import inspect
 import io
 import os
+import re
 import runpy
 import shlex
 import subprocess
@@ -17,6 +18,8 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from cli.commanded import run_in
 from documents import Example
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Reader:
@@ -43,8 +46,8 @@ class Reader:
             else:
                 self.paste(example.text)
         elif example.language == "console":
-            for line in _commands(example.text):
-                self.run(line)
+            for line, shown in _commands(example.text):
+                _check_shown(shown, self.run(line))
 
     def _check_imports(self, example: Example) -> None:
         """Run a file unless it is a script: then a line of the console runs it."""
@@ -70,8 +73,8 @@ class Reader:
         if inspect.iscoroutine(result):
             self._portal.call(_awaited, result)
 
-    def run(self, line: str) -> None:
-        """Run a line of a shell: commands in a pipe, the last of which may write to a file."""
+    def run(self, line: str) -> str:
+        """Run a line of a shell, commands in a pipe, and return what it prints, if not into a file."""
         words = list(shlex.shlex(line, posix=True, punctuation_chars="|>"))
         output = ""
         target = ""
@@ -81,7 +84,9 @@ class Reader:
             output = self._one(command, output)
         if target:
             (self._folder / target).write_text(output)
+            output = ""
         self.printed += output
+        return output
 
     def _one(self, words: list[str], stdin: str) -> str:
         match words:
@@ -117,20 +122,29 @@ async def _awaited(coroutine: Any) -> object:
     return await coroutine
 
 
-def _commands(text: str) -> list[str]:
-    """Return what follows the prompts, each with its continuation lines."""
-    found: list[str] = []
-    goes_on = False
-    for line in text.splitlines():
+def _commands(text: str) -> list[tuple[str, list[str]]]:
+    """Return the lines that follow the prompts, each with the output that is shown."""
+    found: list[tuple[str, list[str]]] = []
+    for line in re.sub(r"\\\n *|(?<=\|)\n *", " ", text).splitlines():
         if line.startswith("$ "):
-            found.append(line.removeprefix("$ "))
-        elif goes_on:
-            found[-1] += f" {line.strip()}"
+            found.append((line.removeprefix("$ "), []))
         else:
-            continue
-        goes_on = found[-1].rstrip().endswith(("|", "\\"))
-        found[-1] = found[-1].rstrip().removesuffix("\\")
+            found[-1][1].append(line)
     return found
+
+
+def _check_shown(shown: list[str], output: str) -> None:
+    """Compare the output that a page shows with the real one: all its lines are there, in their order.
+
+    Ids of orders, and how columns are padded, may differ.
+    """
+    real = iter(map(_comparable, output.splitlines()))
+    for line in shown:
+        assert line == "..." or _comparable(line) in real, f"the page shows {line!r}, but it is:\n{output}"
+
+
+def _comparable(line: str) -> str:
+    return " ".join(_UUID.sub("ID", line).split())
 
 
 def _split(words: list[str], mark: str) -> list[list[str]]:
