@@ -23,6 +23,7 @@ class Docstrings(griffe.Extension):
         for each in _objects(pkg):
             if isinstance(each, griffe.Class):
                 _add_constructor(each)
+                _drop_constructor_of_service(each)
             if each.docstring:
                 each.docstring.value = "\n\n".join(map(_rewritten, each.docstring.value.split("\n\n")))
 
@@ -56,6 +57,13 @@ def _add_constructor(cls: griffe.Class) -> None:
             )
     constructor = griffe.Function("__init__", parameters=griffe.Parameters(*parameters))
     cls.set_member("__init__", constructor)
+
+
+def _drop_constructor_of_service(cls: griffe.Class) -> None:
+    """Show no constructor where the client is the only one who calls it."""
+    constructor = cls.members.get("__init__")
+    if isinstance(constructor, griffe.Function) and "api" in [each.name for each in constructor.parameters]:
+        cls.del_member("__init__")
 
 
 def _default(value: object) -> str | None:

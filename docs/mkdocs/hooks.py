@@ -1,6 +1,7 @@
 """Pages made when the site is built: from docstrings, the help of the command, and the changelog."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from planet_async.cli.app import app
 
@@ -63,6 +65,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Link the methods in the tables of all methods to their documentation."""
+    if page.file.src_uri != "reference/methods.md":
+        return markdown
+    lines = []
+    service = ""
+    for line in markdown.splitlines():
+        if found := re.match(r"## `planet\.(\w+)`", line):
+            service = found[1].capitalize()
+        methods, mark, rest = line.partition(" | ")
+        if line.startswith("| `"):
+            methods = re.sub(r"`([\w.]+)`", functools.partial(_linked, service), methods)
+        lines.append(methods + mark + rest)
+    return "\n".join(lines)
+
+
+def _linked(service: str, found: re.Match[str]) -> str:
+    group, _, method = found[1].rpartition(".")
+    return f"[`{found[1]}`][planet_async.{group.capitalize() or service}.{method}]"
+
+
 def _pages() -> Iterator[tuple[str, str]]:
     yield "changelog.md", (ROOT / "CHANGELOG.md").read_text()
     yield from _reference()
@@ -73,12 +96,14 @@ def _pages() -> Iterator[tuple[str, str]]:
 
 
 def _reference() -> Iterator[tuple[str, str]]:
-    names: dict[str, list[str]] = {page: [] for page in REFERENCE}
+    names: dict[str, list[tuple[int, str]]] = {page: [] for page in REFERENCE}
     for module, name in _exported():
-        names[_page_of(module)].append(name)
+        page, rank = _page_of(module)
+        names[page].append((rank, name))
     for page, (title, _) in REFERENCE.items():
         lead = _tree_of_errors() if page == "errors" else ""
-        yield f"reference/python/{page}.md", f"# {title}\n\n{lead}{_documented(names[page])}"
+        ranked = (name for _, name in sorted(names[page], key=lambda each: each[0]))
+        yield f"reference/python/{page}.md", f"# {title}\n\n{lead}{_documented(ranked)}"
     for number, module in enumerate(TESTING):
         public = _public_names(PACKAGE / module.partition(".")[2] / "__init__.py")
         title = ("Testing", "Simulator")[number]
@@ -93,19 +118,20 @@ def _exported() -> Iterator[tuple[str, str]]:
                 yield str(node.module).removeprefix("planet_async."), alias.name
 
 
-def _page_of(module: str) -> str:
-    """Return the page with the longest name that the module is, or is in."""
+def _page_of(module: str) -> tuple[str, int]:
+    """Return the page of a module, by the longest name that it has or is in, and its rank there."""
     found = [
-        (len(prefix), page)
+        (len(prefix), page, rank)
         for page, (_, prefixes) in REFERENCE.items()
-        for prefix in prefixes
+        for rank, prefix in enumerate(prefixes)
         if f"{module}.".startswith(f"{prefix}.")
     ]
     if module == "_version":
-        return "client"
+        return "client", 0
     if not found:
         raise PluginError(f"{module} is on no page of the reference: add it to REFERENCE in {__file__}")
-    return max(found)[1]
+    _, page, rank = max(found)
+    return page, rank
 
 
 def _public_names(path: Path) -> list[str]:
@@ -160,12 +186,16 @@ def _group(group: Any, parent: Any, path: str) -> str:
 def _command(command: Any, parent: Any, path: str) -> str:
     context = type(parent)(command, info_name=path.rpartition(" ")[2], parent=parent)
     usage = " ".join([f"planet-async {path}", *command.collect_usage_pieces(context)])
-    parts = [f"## `{path}`", _prose(command.help), f"```text\n{usage}\n```", _parameters(command, context)]
+    parts = [f"## `{path}`", f"```text\n{usage}\n```", _prose(command.help), _parameters(command, context)]
     return "\n\n".join(part for part in parts if part)
 
 
 def _parameters(command: Any, context: Any) -> str:
-    rows = [_row(each, context) for each in command.get_params(context) if not getattr(each, "hidden", False)]
+    rows = [
+        _row(each, context)
+        for each in command.get_params(context)
+        if each.name != "help" and not getattr(each, "hidden", False)
+    ]
     return "\n".join(["| | |", "| --- | --- |", *rows]) if rows else ""
 
 
