@@ -460,7 +460,9 @@ def download(
                 )
                 for path, original in files.renamed.items():
                     print_error(f"{original!r} is kept as {path}")
-                results.add(order_id, order, DownloadedOrder(order, (*files,), files.unverified))
+                results.add(
+                    order_id, order, DownloadedOrder(order, (*files,), files.unverified, urls=(*files.urls,))
+                )
             except PlanetError as error:
                 results.add(order_id, order, error=error, has_files=True)
             finally:
@@ -507,7 +509,7 @@ class OrderResults(Results):
             document |= {"file": request.file, "line": request.line}
         shown: object = None
         if downloaded or has_files:
-            paths = downloaded.paths if downloaded else ()
+            paths = (*downloaded.paths, *downloaded.urls) if downloaded else ()
             shown, document["paths"] = len(paths), [str(path) for path in paths]
         if downloaded and downloaded.delivered_to:
             shown = document["delivered_to"] = downloaded.delivered_to
@@ -529,7 +531,7 @@ class OrderResults(Results):
 _MOST_NAMED = 5
 
 
-def _unverified(paths: Sequence[Path]) -> str:
+def _unverified(paths: Sequence[Path | str]) -> str:
     """Return a warning that names some of the files which could not be verified."""
     names = ", ".join(map(str, paths[:_MOST_NAMED]))
     more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
