@@ -69,8 +69,8 @@ class ObjectStore:
         self.head(_CHECKED, store)
         writer = obstore.open_writer(store, self.key(_CHECKED), buffer_size=1, max_concurrency=1)
         try:
-            self.call("write to", "", partial(writer.write, b"\0"))
-            self.call("write to", "", writer.flush)
+            for _ in range(2):  # the second write waits for the first part
+                self.call("write to", "", partial(writer.write, b"\0"))
         finally:
             abort(writer)
 
@@ -178,8 +178,10 @@ class Upload:
         self.size: int = 0
 
     def claim(self) -> bool:
+        if self._file.checksum is None:
+            return True  # compared with what the server sends
         head = self._head()
-        if head is None or self._file.checksum is None:  # without one, compared with what the server sends
+        if head is None:
             return True
         if self._has_checksum(head):
             return False
@@ -296,7 +298,7 @@ def abort(writer: "obstore.WritableFile") -> None:
 def _parsed(url: str) -> tuple[str, str, str]:
     """Return scheme, bucket and prefix; an address that is wrong is not shown, since it may hold a secret."""
     found = _URL.fullmatch(url)
-    prefix = (found[3] or "").strip("/") if found else ""
+    prefix = (found[3] or "").removesuffix("/") if found else ""
     if found is None or (prefix and {"", ".", ".."} & {*prefix.split("/")}):
         raise InvalidRequest(
             "the address of an object store must be like s3://bucket/prefix, gs://bucket/prefix or"
@@ -336,10 +338,12 @@ def _explained(error: Exception) -> tuple[str, str]:
     """Return what happened and what to do; of the text of the error, nothing that a server said."""
     if isinstance(error, FileNotFoundError):
         return "there is no such bucket", "Create it, or correct the address or the endpoint."
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    text = str(error).partition("\n")[0]
+    is_refusal = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+    if is_refusal or re.search(r"status code: 40[13]\b", text):  # the error of a part is an OSError
         rights = "read, write and list there (s3:GetObject, s3:PutObject, s3:ListBucket)"
         return "access is denied", f"Set credentials in the environment that may {rights}."
-    text = re.sub(r"[a-z]+://\S*", "the endpoint", str(error).partition("\n")[0])
+    text = re.sub(r"[a-z]+://\S*", "the endpoint", text)
     text = re.split(r"[<{]", text.rpartition(" - ")[2])[0].strip(" :")
     hint = "Check the credentials, the region and the endpoint in the environment."
     return text or type(error).__name__, hint
