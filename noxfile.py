@@ -5,6 +5,7 @@ import nox
 nox.options.sessions = ["tests", "lint", "types"]
 nox.options.error_on_missing_interpreters = True
 
+ALL = ".[cli,simulator,httpx2,aiohttp,http2,shared,obstore,zstd]"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -22,7 +23,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, with branch coverage; `-- tests/test_paging.py -k cycle` runs some of them."""
-    session.install("-q", "-e", ".[cli,simulator,httpx2,aiohttp,http2,zstd]", *group("test"))
+    session.install("-q", "-e", ALL, *group("test"))
     side_by_side = ["-n", "auto", "--dist", "worksteal"]
     covered = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
     session.run("pytest", *(session.posargs or [*side_by_side, *covered]))
@@ -39,7 +40,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the package, and of the examples in the README and in docs/ ."""
-    session.install("-q", "-e", ".[cli,simulator,httpx2,aiohttp,http2,zstd]", *group("test"), *group("types"))
+    session.install("-q", "-e", ALL, *group("test"), *group("types"))
     session.run("mypy")
     examples = session.create_tmp()
     session.run("python", "tests/documents.py", examples)
@@ -51,6 +52,6 @@ def types(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run a benchmark: `python -m nox -s benchmarks -- main_job`."""
-    session.install("-q", ".[cli,simulator,httpx2,aiohttp,http2,zstd]", *group("test"))
+    session.install("-q", ALL, *group("test"))
     for name in session.posargs or ["main_job"]:
         session.run("python", f"benchmarks/{name}.py")

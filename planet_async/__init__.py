@@ -53,6 +53,8 @@ from planet_async.errors import PagingError as PagingError
 from planet_async.errors import PlanetError as PlanetError
 from planet_async.errors import QuotaExceeded as QuotaExceeded
 from planet_async.errors import ServerError as ServerError
+from planet_async.errors import SharedStateError as SharedStateError
+from planet_async.errors import SharedStateLost as SharedStateLost
 from planet_async.errors import StatusError as StatusError
 from planet_async.errors import StatusUnreachable as StatusUnreachable
 from planet_async.errors import TooManyRequests as TooManyRequests

@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
@@ -9,13 +10,16 @@ from typing import Any, Self, SupportsIndex
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import anyio
 from attrs import evolve
 
 from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
-from planet_async.config import Config, Options
-from planet_async.errors import InvalidRequest, type_name
+from planet_async.config import MACHINE, Config, Options
+from planet_async.databases.creates import SharedCreates
+from planet_async.databases.shared import SharedDatabase, shared_database
+from planet_async.errors import InvalidRequest, PlanetError, type_name
 from planet_async.http import Response, Transport, link_target, without_query
 from planet_async.layers.closing import ClientClock, CloseGuard
 from planet_async.layers.compression import Decompress
@@ -58,7 +62,9 @@ class _Shared:
         self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
-        self.limits = SharedRateLimits(credentials, config, clock)
+        self.database = _database(network, config, clock, self.clock)
+        self.limits = SharedRateLimits(credentials, config, clock, self.database)
+        self.creates = None if self.database is None else _creates(self.database)
         self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
@@ -133,7 +139,7 @@ class Planet:
 
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
-        self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
+        self._api = Api(shared.stack(config), config, shared.clock, shared.waits, shared.creates)
         self.data: Data = Data(self._api)
         self.orders: Orders = Orders(self._api)
         self.features: Features = Features(self._api)
@@ -205,6 +211,11 @@ class Planet:
     async def aclose(self) -> None:
         """Close the connections; calls in progress raise ClientClosed."""
         await self._api.transport.aclose()
+        if self._shared.creates is not None:
+            creates = self._shared.creates.here()
+            with anyio.CancelScope(shield=True), suppress(PlanetError):
+                await creates.settle()
+            await creates.database.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,6 +234,21 @@ class _View(Planet):
 
     async def aclose(self) -> None:
         """Close nothing: the connections belong to the client that made this view."""
+
+
+def _database(
+    network: Transport, config: Config, clock: Clock, pauses: Clock
+) -> PerLoop[SharedDatabase] | None:
+    """Return the database of `Config.shared`; programs of a machine share what goes over a real network."""
+    address = config.shared
+    is_network = type(network).__module__.startswith("planet_async.transports.")
+    if address is None or not isinstance(clock, SystemClock) or (address == MACHINE and not is_network):
+        return None
+    return PerLoop(lambda: shared_database(address, pauses))
+
+
+def _creates(database: PerLoop[SharedDatabase]) -> PerLoop[SharedCreates]:
+    return PerLoop(lambda: SharedCreates(database.here()))
 
 
 def _checked_config(config: Config | None) -> Config:

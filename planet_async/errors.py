@@ -28,6 +28,8 @@
     ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
     ├── AssetNotDownloadable          not published, not permitted, or not active
     ├── LedgerError                   the ledger of a job is in use, damaged, or cannot be written
+    ├── SharedStateError              the database that processes share cannot be used
+    │   └── SharedStateLost           it has not been reached for 30 seconds
     └── DownloadError                 a file could not be fetched or kept
         ├── ChecksumMismatch          the bytes are not those of the manifest
         └── UnsafeName                the server named a file outside the target folder
@@ -281,6 +283,14 @@ class AssetNotDownloadable(PlanetError):
 
 class LedgerError(PlanetError):
     """The ledger of a job is in use by another job, damaged, no ledger, or cannot be read or written."""
+
+
+class SharedStateError(PlanetError):
+    """The database of `Config.shared` cannot be used: its address, a right or its version is wrong."""
+
+
+class SharedStateLost(SharedStateError):
+    """The database of `Config.shared` has not been reached for 30 seconds; nothing is sent without it."""
 
 
 class DownloadError(PlanetError):

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,6 +73,7 @@ def no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name in names:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PL_SHARED", "none")  # the tests of one account run in several processes
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +107,19 @@ def pytest_collection_finish() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """One server for all tests of a process; each test has its own database, see `postgres`."""
+    from postgres import PostgresServer  # noqa: PLC0415 - few tests need it
+
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: Any) -> str:
+    """The address of an empty PostgreSQL database."""
+    return str(postgres_server.create_database())

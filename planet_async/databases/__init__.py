@@ -1,0 +1,1 @@
+"""Databases that processes share: SQLite on one machine, PostgreSQL between machines."""

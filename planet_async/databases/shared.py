@@ -1,0 +1,185 @@
+"""`SharedDatabase`: a database as tasks use it, which waits for one that is being restarted."""
+
+import hmac
+import platform
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from secrets import token_hex
+from typing import TypeVar
+
+import anyio
+import platformdirs
+
+from planet_async._tasks import run_in_thread
+from planet_async.clock import Clock
+from planet_async.config import MACHINE
+from planet_async.databases.database import (
+    Database,
+    DatabaseBusy,
+    DatabaseLost,
+    DatabaseUnusable,
+    Transaction,
+    prepare,
+)
+from planet_async.databases.postgres import PostgresDatabase
+from planet_async.databases.sqlite import SqliteDatabase
+from planet_async.errors import SharedStateError, SharedStateLost
+
+T = TypeVar("T")
+
+_LOST_AFTER = 30.0  # seconds
+_LONGEST_PAUSE = 2.0  # between two attempts to connect
+_BUSY_PAUSE = 0.005  # seconds, on average, until another process has written what it writes
+_FIRST_LOCK_PAUSE, _LONGEST_LOCK_PAUSE = 0.01, 0.25  # between two attempts to take a lock
+
+
+class SharedDatabase:
+    """A database for the tasks of one event loop; it is opened by the first that uses it.
+
+    Args:
+        open_database: What opens it; called again where that failed.
+        clock: For the pauses.
+        in_thread: Whether its calls take long enough to be made in a thread.
+    """
+
+    def __init__(self, open_database: Callable[[], Database], clock: Clock, *, in_thread: bool) -> None:
+        self._open = open_database
+        self._clock = clock
+        self.in_thread: bool = in_thread
+        self._salt = b""
+        self._database: Database | None = None
+        self._turn = anyio.Lock(fast_acquire=True)
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run all statements of `work` in one transaction; it may be called again, where that was lost.
+
+        Raises:
+            SharedStateError: The database cannot be used.
+            SharedStateLost: There was no connection for 30 seconds.
+        """
+        return await self.call(lambda database: database.transact(work))
+
+    async def call(self, act: Callable[[Database], T]) -> T:
+        """Call a method of the database; being cancelled does not end it half way. Raises: as `transact`."""
+        lost_at: float | None = None
+        pause = 0.0
+        while True:
+            problem: DatabaseUnusable | DatabaseLost
+            try:
+                async with self._turn:
+                    with anyio.CancelScope(shield=True):
+                        if self.in_thread:
+                            return await run_in_thread(self._act, act)
+                        return self._act(act)
+            except DatabaseBusy:
+                await self._clock.sleep(random.uniform(0, 2 * _BUSY_PAUSE))  # noqa: S311 - spreads load
+                continue
+            except DatabaseLost as lost:
+                problem = lost
+            except DatabaseUnusable as unusable:
+                problem = unusable
+            if isinstance(problem, DatabaseUnusable):
+                raise SharedStateError(problem.message, hint=problem.hint)
+            now = self._clock.monotonic()
+            lost_at = now if lost_at is None else lost_at
+            if now - lost_at >= _LOST_AFTER:
+                raise SharedStateLost(
+                    f"the database of shared state has not been reached for {_LOST_AFTER:g} s: {problem}",
+                    hint="Nothing is sent without it. Start again when it is back.",
+                )
+            pause = min(_LONGEST_PAUSE, 2 * pause or 0.1)
+            await self._clock.sleep(pause)
+
+    async def keyed_hash(self, text: str) -> str:
+        """Return a hash of what must not be read in the database, by a key that only the database has."""
+        if not self._salt:
+            self._salt = bytes.fromhex(await self.transact(_salt))
+        return hmac.new(self._salt, text.encode(), "sha256").hexdigest()
+
+    @asynccontextmanager
+    async def lock(self, key: str, *, shared: bool = False) -> AsyncIterator[None]:
+        """Hold a lock; others may hold it, too, where all do so as `shared`."""
+        pause = _FIRST_LOCK_PAUSE
+        while not await self.call(partial(_try_lock, key=key, shared=shared)):
+            await self._clock.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load
+            pause = min(_LONGEST_LOCK_PAUSE, 2 * pause)
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.call(partial(_unlock, key=key))
+
+    async def aclose(self) -> None:
+        """Close the connection; a later call makes another one."""
+        with anyio.CancelScope(shield=True):
+            async with self._turn:
+                database, self._database = self._database, None
+                if database is not None:
+                    await run_in_thread(database.close) if self.in_thread else database.close()
+
+    def _act(self, act: Callable[[Database], T]) -> T:
+        if self._database is None:
+            self._database = self._open()
+        return act(self._database)
+
+    def __del__(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+
+_VERSION = 1
+_TABLES = (
+    "CREATE TABLE planet_async_limiters (key TEXT PRIMARY KEY, state TEXT NOT NULL, version BIGINT NOT NULL)",
+    (
+        "CREATE TABLE planet_async_creates (service TEXT, id TEXT, owner TEXT NOT NULL,"
+        " noted DOUBLE PRECISION NOT NULL, PRIMARY KEY (service, id))"
+    ),
+    "CREATE INDEX planet_async_creates_by_time ON planet_async_creates (noted)",
+)
+
+
+def shared_database(address: str, clock: Clock) -> SharedDatabase:
+    """Return the database of `Config.shared`."""
+    if address == MACHINE:
+        return SharedDatabase(_open_file, clock, in_thread=False)
+    return SharedDatabase(partial(_open_address, address), clock, in_thread=True)
+
+
+def _open_address(address: str) -> Database:
+    return _prepared(PostgresDatabase(address, lasting=False))
+
+
+def _open_file() -> Database:
+    folder = platformdirs.user_state_path("planet_async", appauthor=False)
+    # A home that several machines share, as in a cluster, has a file for each of them.
+    name = f"{platform.node() or 'machine'}.sqlite"
+    return _prepared(SqliteDatabase(folder / name, lasting=False, timeout=0))
+
+
+def _prepared(database: Database) -> Database:
+    try:
+        prepare(database, "shared", _VERSION, _TABLES)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _salt(work: Transaction) -> str:
+    """Return the key of the hashes, made by the first that needs it; its row is that of no limiter."""
+    work.execute(
+        "INSERT INTO planet_async_limiters VALUES ('salt', :salt, 0) ON CONFLICT (key) DO NOTHING",
+        salt=token_hex(32),
+    )
+    return str(work.execute("SELECT state FROM planet_async_limiters WHERE key = 'salt'")[0]["state"])
+
+
+def _try_lock(database: Database, *, key: str, shared: bool) -> bool:
+    return database.try_lock(key, shared=shared)
+
+
+def _unlock(database: Database, *, key: str) -> None:
+    with suppress(DatabaseLost):  # and with it the lock
+        database.unlock(key)

@@ -1,0 +1,152 @@
+"""`SqliteDatabase`: a file that the processes of one machine share."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from attrs import define
+
+from planet_async.databases.database import DatabaseBusy, DatabaseUnusable, Row
+
+T = TypeVar("T")
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PLACES = {"now": "seconds()", "number": "INTEGER PRIMARY KEY", "unlocked": "", "alone": "SELECT 1"}
+
+
+class SqliteDatabase:
+    """A SQLite database, and a folder of lock files next to it.
+
+    Its clock is the monotonic one, which all processes of a machine read alike, and which is never set.
+
+    Args:
+        path: The file; it is made, and so is its folder.
+        lasting: Whether what was committed outlasts a power failure.
+        timeout: How many seconds to wait, blocking, while another process writes.
+    """
+
+    def __init__(self, path: Path, *, lasting: bool, timeout: float) -> None:
+        self._path = path
+        self._locks_folder = path.with_name(f"{path.name}-locks")
+        self._locks: dict[str, _FileLock] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = connect(path, timeout=timeout)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'OFF'}")
+            self._connection.create_function("seconds", 0, time.monotonic)
+        except (OSError, sqlite3.Error) as error:
+            raise _translated(error, path) from error
+
+    def transact(self, work: Callable[["SqliteDatabase"], T]) -> T:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(self)
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(error, self._path) from error
+        return result
+
+    def execute(self, statement: str, **parameters: Any) -> list[Row]:
+        found = self._connection.execute(statement.format_map(_PLACES), parameters).fetchall()
+        return [dict(row) for row in found]
+
+    def execute_many(self, statement: str, parameters: Iterable[Row]) -> None:
+        self._connection.executemany(statement.format_map(_PLACES), parameters)
+
+    def has_table(self, name: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
+        return found.fetchone() is not None
+
+    def try_lock(self, key: str, *, shared: bool = False) -> bool:
+        held = self._locks.get(key)
+        if held is not None:
+            if not (shared and held.shared):
+                return False
+            held.times += 1
+            return True
+        try:
+            self._locks_folder.mkdir(exist_ok=True)
+            connection = _lock_file(self._locks_folder / key, shared)
+        except (OSError, sqlite3.Error) as error:
+            raise _translated(error, self._locks_folder / key) from error
+        if connection is None:
+            return False
+        self._locks[key] = _FileLock(connection, shared)
+        return True
+
+    def unlock(self, key: str) -> None:
+        held = self._locks.get(key)
+        if held is None:
+            return
+        held.times -= 1
+        if not held.times:
+            del self._locks[key]
+            held.connection.close()
+
+    def locked(self, keys: Iterable[str]) -> set[str]:
+        return {key for key in keys if not self._is_free(key)}
+
+    def _is_free(self, key: str) -> bool:
+        if not (self._locks_folder / key).exists():
+            return True
+        if key in self._locks or not self.try_lock(key):
+            return False
+        with suppress(OSError):  # Windows removes no file that another process has open
+            (self._locks_folder / key).unlink()
+        self.unlock(key)
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
+        for held in self._locks.values():
+            held.connection.close()
+        self._locks.clear()
+
+
+@define
+class _FileLock:
+    connection: sqlite3.Connection
+    shared: bool
+    times: int = 1
+
+
+def connect(path: Path, *, timeout: float = 0.0) -> sqlite3.Connection:
+    """Return a connection that begins no transaction by itself, and is used by any thread."""
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _lock_file(path: Path, shared: bool) -> sqlite3.Connection | None:
+    """Lock a file as SQLite does, which every system can, and which ends with the process."""
+    connection = connect(path)
+    try:
+        connection.execute("BEGIN" if shared else "BEGIN EXCLUSIVE")
+        connection.execute("SELECT count(*) FROM sqlite_master")  # only this takes the shared lock
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode not in _BUSY:
+            raise
+        return None
+    return connection
+
+
+def _translated(error: Exception, path: Path) -> Exception:
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY:
+        return DatabaseBusy(str(error))
+    reason = error.strerror or error if isinstance(error, OSError) else error
+    return DatabaseUnusable(
+        f"{os.fspath(path)} cannot be used: {reason}",
+        "Use a folder of this machine that can be written to, with space on its disk.",
+    )
