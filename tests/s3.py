@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
@@ -34,7 +34,7 @@ class S3:
             self.seen.append((request.method, request.path))
         self.before(request)
         app = Response(status=403) if self.refuses(request) else self._app
-        return app(environ, start)  # type: ignore[no-any-return]
+        return app(environ, start)
 
     @contextmanager
     def serving(self) -> Iterator[None]:

@@ -36,7 +36,7 @@ from planet_async.cli.input import read_documents, read_geometry, read_items, re
 from planet_async.cli.options import (
     SOURCE,
     AnyPageSize,
-    Folder,
+    Destination,
     Geometry,
     JsonFilter,
     Limit,
@@ -450,7 +450,7 @@ def download(
     items: Items,
     *,
     asset_types: ChosenAssets,
-    to: Folder,
+    to: Destination,
     item_type: TypeOfItems = None,
     overwrite: Overwrite = False,
     timeout: Timeout = _LIMIT,
@@ -474,12 +474,13 @@ def download(
 
         async def fetch(item: tuple[str, str]) -> None:
             type_, id_ = item
-            paths: Sequence[Path] = ()
+            paths: Sequence[Path | str] = ()
             problem: str | None = None
             try:
-                paths = await planet.data.download(
+                files = await planet.data.download(
                     item, types, to, overwrite=overwrite, progress=display.receive, timeout=timeout
                 )
+                paths = (*files, *files.urls)
             except PlanetError as error:
                 problem = one_line(error)
             document = {"id": id_, "item_type": type_, "paths": [*map(str, paths)], "error": problem}

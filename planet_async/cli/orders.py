@@ -43,8 +43,8 @@ from planet_async.cli.options import (
     SOURCE,
     CollectionId,
     CreateConfiguration,
+    Destination,
     DestinationRef,
-    Folder,
     Host,
     Hosting,
     Limit,
@@ -379,7 +379,7 @@ def run(
     context: typer.Context,
     requests: Requests,
     *,
-    to: Folder,
+    to: Destination,
     ledger: Annotated[
         Path | None,
         typer.Option(
@@ -432,7 +432,7 @@ def download(
     context: typer.Context,
     order_ids: OrderIds,
     *,
-    to: Folder,
+    to: Destination,
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
     json: Json = False,
@@ -587,7 +587,7 @@ class JobProgress:
 
 @contextmanager
 def _saying_how_to_resume(
-    progress: JobProgress, results: OrderResults, to: Path, ledger: Path | None
+    progress: JobProgress, results: OrderResults, to: str, ledger: Path | None
 ) -> Iterator[None]:
     """If the job is interrupted, print the orders that continue without it."""
     try:
@@ -598,7 +598,7 @@ def _saying_how_to_resume(
         elif left := [id_ for id_ in progress.orders if id_ not in results.ids]:
             print_error(
                 "the orders placed go on; fetch them later with:"
-                f" planet-async orders download {' '.join(left)} --to {shlex.quote(str(to))}"
+                f" planet-async orders download {' '.join(left)} --to {shlex.quote(to)}"
             )
         raise
 

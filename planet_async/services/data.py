@@ -332,6 +332,7 @@ class Data:
                     hint=f"There are {', '.join(found) or 'none'}.",
                 )
             check_permission(found[type_])
+        await where.check()
         return await download_assets(
             self._api,
             [found[type_] for type_ in dict.fromkeys(types)],

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from described import BASE, ORDER_ID, described, manifest
-from s3 import S3
 
 from planet_async import (
     ApiKey,
@@ -20,6 +20,9 @@ from planet_async import (
     Response,
 )
 from planet_async.testing import FakeClock, FakeTransport, reply
+
+if TYPE_CHECKING:
+    from s3 import S3
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +78,7 @@ def requested(network: FakeTransport) -> list[str]:
     return [request.url.rpartition("/")[2] for request in network.requests if request.stream]
 
 
-async def test_files_become_objects(s3: S3) -> None:
+async def test_files_become_objects(s3: "S3") -> None:
     """All files of an order are there under their names, with the checksum that they were compared with."""
     _, planet = described(*FILES)
     url = f"s3://{s3.bucket}/pre/fix"
@@ -89,7 +92,7 @@ async def test_files_become_objects(s3: S3) -> None:
     assert s3.uploads() == []
 
 
-async def test_objects_that_are_right_are_kept(s3: S3) -> None:
+async def test_objects_that_are_right_are_kept(s3: "S3") -> None:
     """By the checksum stored with them, or an MD5 of the store: they are not requested, nor written again."""
     s3.put(B, b"b")  # by another program
     network, planet = described(*FILES)
@@ -103,7 +106,7 @@ async def test_objects_that_are_right_are_kept(s3: S3) -> None:
     assert not [key for method, key in s3.seen if method == "PUT" and not key.endswith("/.planet-async")]
 
 
-async def test_another_object_in_the_way(s3: S3) -> None:
+async def test_another_object_in_the_way(s3: "S3") -> None:
     """It is kept, and an error says so; `overwrite` replaces it."""
     s3.put(A, b"wrong")
     _, planet = described(*ONE_FILE)
@@ -114,7 +117,7 @@ async def test_another_object_in_the_way(s3: S3) -> None:
     assert s3.objects()[A] == b"right"
 
 
-async def test_objects_without_a_checksum_are_compared_by_content(s3: S3) -> None:
+async def test_objects_without_a_checksum_are_compared_by_content(s3: "S3") -> None:
     """What no manifest lists is kept where it is the same, and an error where it is not."""
     planets = [described((A, content))[1] for content in (b"right", b"right", b"other")]
     for planet in planets[:2]:
@@ -126,7 +129,7 @@ async def test_objects_without_a_checksum_are_compared_by_content(s3: S3) -> Non
     assert s3.objects() == {A: b"right"}
 
 
-async def test_a_large_file_whose_connection_breaks(s3: S3) -> None:
+async def test_a_large_file_whose_connection_breaks(s3: "S3") -> None:
     """It is uploaded in parts as it arrives, and continued by a range where it was cut."""
     network, planet = large_file(cuts=[9 * 1_000_000, 700])
     await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
@@ -137,7 +140,7 @@ async def test_a_large_file_whose_connection_breaks(s3: S3) -> None:
     assert len(parts) == 3
 
 
-async def test_a_file_that_is_wrong_is_not_to_be_seen(s3: S3) -> None:
+async def test_a_file_that_is_wrong_is_not_to_be_seen(s3: "S3") -> None:
     """It is fetched twice, then its upload is aborted."""
     listed = json.dumps({"files": [{"path": "a.tif", "size": len(LARGE), "digests": {"md5": "0" * 32}}]})
     network, planet = described((MANIFEST, listed.encode()), (A, LARGE))
@@ -148,7 +151,7 @@ async def test_a_file_that_is_wrong_is_not_to_be_seen(s3: S3) -> None:
     assert s3.uploads() == []
 
 
-async def test_a_download_that_ends_early_leaves_nothing(s3: S3) -> None:
+async def test_a_download_that_ends_early_leaves_nothing(s3: "S3") -> None:
     """Cancelled, or given up: no object, and no upload that is still open."""
     _, planet = large_file()
     with anyio.CancelScope() as scope:
@@ -165,7 +168,7 @@ async def test_a_download_that_ends_early_leaves_nothing(s3: S3) -> None:
     assert s3.uploads() == []
 
 
-async def test_a_store_that_refuses_half_way(s3: S3) -> None:
+async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
     """The rights are taken away, or the credentials expire: an error says so, and nothing is to be seen."""
     s3.refuses = lambda request: request.args.get("partNumber") == "2" and "a.tif" in request.path
     _, planet = large_file()
@@ -175,7 +178,7 @@ async def test_a_store_that_refuses_half_way(s3: S3) -> None:
     assert s3.uploads() == []
 
 
-async def test_names_that_an_object_can_have(s3: S3) -> None:
+async def test_names_that_an_object_can_have(s3: "S3") -> None:
     """They are kept as they are, apart from what no file could have; the result says so."""
     names = [f"{ORDER_ID}/{name}" for name in ("ä ~*#%41?.tif", "tab\t.tif")]
     _, planet = described(*((name, b"x") for name in names))
@@ -199,7 +202,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("to", WRONG)
-async def test_addresses_that_are_wrong(to: str, s3: S3) -> None:
+async def test_addresses_that_are_wrong(to: str, s3: "S3") -> None:
     """They are refused before anything is sent, and a credential in them is not shown."""
     network, planet = described(*ONE_FILE)
     with pytest.raises(InvalidRequest, match=WRONG[to]) as caught:
@@ -211,7 +214,7 @@ async def test_addresses_that_are_wrong(to: str, s3: S3) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://example.com"])
-async def test_endpoints_that_are_wrong(endpoint: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endpoints_that_are_wrong(endpoint: str, s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint is an address, and of plain HTTP only where that is meant."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.delenv("AWS_ALLOW_HTTP")
@@ -221,7 +224,7 @@ async def test_endpoints_that_are_wrong(endpoint: str, s3: S3, monkeypatch: pyte
     assert network.requests == []
 
 
-async def test_buckets_that_cannot_be_used(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_buckets_that_cannot_be_used(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket that is missing or forbids, a store that does not respond: known before Planet is asked."""
     network, planet = described(*ONE_FILE)
 
@@ -247,7 +250,7 @@ async def test_buckets_that_cannot_be_used(s3: S3, monkeypatch: pytest.MonkeyPat
     assert network.requests == []
 
 
-async def test_without_obstore(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_obstore(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
     monkeypatch.setattr("planet_async.downloads.destination.find_spec", lambda _: None)
     _, planet = described()
