@@ -90,7 +90,7 @@ _NOISE_SECONDS = 5.0
 _LONG_NAME = 90  # characters; services that cut names keep at least so many
 _LEAST_CUT = 20
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.exactly_once")
 
 
 T = TypeVar("T", bound=Identified)

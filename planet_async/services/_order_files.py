@@ -40,7 +40,7 @@ from planet_async.services._api import Api
 _MANIFEST = "manifest.json"
 _MAX_NAMES_SHOWN = 3
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.downloads")
 
 
 async def download_order(

@@ -18,7 +18,7 @@ import msgspec
 from planet_async.downloads.destination import Destination, is_url, object_store
 from planet_async.downloads.part_file import Folder
 from planet_async.errors import InvalidRequest, type_name
-from planet_async.models.base import rfc3339
+from planet_async.models.encode import rfc3339
 from planet_async.models.geometry import to_geojson
 from planet_async.services.filters import TimeFilter
 
