@@ -34,10 +34,9 @@ from planet_async import (
 from planet_async.cli.catalog import Items, TypeOfItems, complete_item_type
 from planet_async.cli.input import read_documents, read_geometry, read_items, read_object
 from planet_async.cli.options import (
-    HERE,
     SOURCE,
     AnyPageSize,
-    Folder,
+    Destination,
     Geometry,
     JsonFilter,
     Limit,
@@ -452,7 +451,7 @@ def download(
     *,
     asset_types: ChosenAssets,
     item_type: TypeOfItems = None,
-    to: Folder = HERE,
+    to: Destination = ".",
     overwrite: Overwrite = False,
     timeout: Timeout = _LIMIT,
     form: Formats = TABLE,
@@ -475,12 +474,13 @@ def download(
 
         async def fetch(item: tuple[str, str]) -> None:
             type_, id_ = item
-            paths: Sequence[Path] = ()
+            paths: Sequence[Path | str] = ()
             problem: str | None = None
             try:
-                paths = await planet.data.download(
+                files = await planet.data.download(
                     item, types, to, overwrite=overwrite, progress=display.receive, timeout=timeout
                 )
+                paths = (*files, *files.urls)
             except PlanetError as error:
                 problem = one_line(error)
             document = {"id": id_, "item_type": type_, "paths": [*map(str, paths)], "error": problem}
