@@ -70,6 +70,7 @@ from planet_async.cli.output import (
     one_line,
     print_error,
     print_json,
+    print_note,
     print_table,
     stdout,
     table,
@@ -82,6 +83,7 @@ from planet_async.cli.runner import (
     for_each,
     hosting_of,
     named,
+    progress_display,
     show_list,
     show_one,
     wait_for_each,
@@ -402,12 +404,12 @@ def run(
 
     async def work(planet: Planet) -> bool:
         results = OrderResults(json)
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             progress = JobProgress(display, found)
 
             def update(order: Order) -> None:
                 if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
-                    print_error(f"order {order.id} is placed: {clean(order.name)}")
+                    print_note(f"order {order.id} is placed: {order.name}")
                 progress.update(order)
 
             outcomes = planet.orders.run(
@@ -467,7 +469,7 @@ def download(
                 display.forget(order_id)
             downloading.advance(display.received)
 
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", len(order_ids))
             await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()

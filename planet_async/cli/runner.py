@@ -16,12 +16,12 @@ from rich.text import Text
 from planet_async import Config, Outcome, Paginator, Planet, PlanetError, Progress, UnknownKeyWarning
 from planet_async.auth.login import credentials_of_command
 from planet_async.cli.input import InputRequest, read_requests
+from planet_async.cli.logs import Logs
 from planet_async.cli.output import (
     ProgressDisplay,
     View,
     about,
     clean,
-    log_lines,
     one_line,
     print_error,
     print_json,
@@ -37,12 +37,13 @@ from planet_async.models.base import Resource
 
 @frozen
 class Connection:
-    """How a command reaches the API: the global options, which are fields of `Config`."""
+    """The global options: how a command reaches the API (fields of `Config`), and what it shows of logs."""
 
     base_url: str | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     auth_profile: str | None = None
+    logs: Logs = field(factory=Logs)
 
 
 def open_planet(connection: Connection) -> Planet:
@@ -60,9 +61,14 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting(), log_lines(), _warning_lines():
+    with context.obj.logs.shown(), reporting(), _warning_lines():
         if not run_async(do):
             raise typer.Exit(FAILED)
+
+
+def progress_display(context: typer.Context) -> ProgressDisplay:
+    """Return a display of progress, which is hidden where the global options say so."""
+    return ProgressDisplay(hide=not context.obj.logs.has_progress)
 
 
 @contextmanager
@@ -256,7 +262,7 @@ def act_on_each(
             if step is not None:
                 step.advance()
 
-        with ProgressDisplay() if title else nullcontext() as display:
+        with progress_display(context) if title else nullcontext() as display:
             step = display.step(title, len(things)) if display and title else None
             await for_each(things, act_on, at_once=at_once)
         return not failed
@@ -291,7 +297,7 @@ def wait_for_each(
     """Wait for things, and print the results when all have ended; `add` adds one, and returns its state."""
 
     async def work(planet: Planet) -> bool:
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             waiting = display.step(f"Waiting for {things}", len(ids))
             async for outcome in wait(planet):
                 waiting.advance(state=add(outcome) or "error")
@@ -310,7 +316,7 @@ def download_files(
     """Download the files of one thing and print their paths: as JSON, with what they are `of`."""
 
     async def work(planet: Planet) -> bool:
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", 1)
             paths = await download(planet, display.receive)
             downloading.advance(display.received)
