@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
@@ -9,13 +10,16 @@ from typing import Any, Self, SupportsIndex
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import anyio
 from attrs import evolve
 
 from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
-from planet_async.config import Config, Options
-from planet_async.errors import InvalidRequest, type_name
+from planet_async.config import MACHINE, Config, Options
+from planet_async.databases.creates import SharedCreates
+from planet_async.databases.shared import SharedDatabase, shared_database
+from planet_async.errors import InvalidRequest, PlanetError, type_name
 from planet_async.http import Response, Transport, link_target, without_query
 from planet_async.layers.closing import ClientClock, CloseGuard
 from planet_async.layers.compression import Decompress
@@ -23,7 +27,7 @@ from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.base import to_json
+from planet_async.models.encode import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.basemaps import Basemaps
 from planet_async.services.data import Data
@@ -63,10 +67,13 @@ class _Shared:
         layers: Sequence[Callable[[Transport], Transport]] = (),
     ) -> None:
         self.layers = layers
+        self.signed_by = type(credentials).__name__
         self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
-        self.limits = SharedRateLimits(credentials, config, clock)
+        self.database = _database(network, config, clock, self.clock)
+        self.limits = SharedRateLimits(credentials, config, clock, self.database)
+        self.creates = None if self.database is None else _creates(self.database)
         self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
@@ -150,7 +157,7 @@ class Planet:
 
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
-        self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
+        self._api = Api(shared.stack(config), config, shared.clock, shared.waits, shared.creates)
         self.data: Data = Data(self._api)
         self.orders: Orders = Orders(self._api)
         self.features: Features = Features(self._api)
@@ -160,6 +167,10 @@ class Planet:
         self.reports: Reports = Reports(self._api)
         self.subscriptions: Subscriptions = Subscriptions(self._api)
         self.tasking: Tasking = Tasking(self._api)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._shared.shutdown.closed else "open"
+        return f"<Planet {without_query(self._api.config.base_url)}, {self._shared.signed_by}, {state}>"
 
     async def request(
         self,
@@ -222,6 +233,11 @@ class Planet:
     async def aclose(self) -> None:
         """Close the connections; calls in progress raise ClientClosed."""
         await self._api.transport.aclose()
+        if self._shared.creates is not None:
+            creates = self._shared.creates.here()
+            with anyio.CancelScope(shield=True), suppress(PlanetError):
+                await creates.settle()
+            await creates.database.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -240,6 +256,21 @@ class _View(Planet):
 
     async def aclose(self) -> None:
         """Close nothing: the connections belong to the client that made this view."""
+
+
+def _database(
+    network: Transport, config: Config, clock: Clock, pauses: Clock
+) -> PerLoop[SharedDatabase] | None:
+    """Return the database of `Config.shared`; programs of a machine share what goes over a real network."""
+    address = config.shared
+    is_network = type(network).__module__.startswith("planet_async.transports.")
+    if address is None or not isinstance(clock, SystemClock) or (address == MACHINE and not is_network):
+        return None
+    return PerLoop(lambda: shared_database(address, pauses))
+
+
+def _creates(database: PerLoop[SharedDatabase]) -> PerLoop[SharedCreates]:
+    return PerLoop(lambda: SharedCreates(database.here()))
 
 
 def _checked_config(config: Config | None) -> Config:

@@ -24,6 +24,7 @@ LEVELS = (  # a module imports those of the levels before its own, and of its ow
     ("client",),
     ("__init__",),
     ("simulator", "cli"),
+    ("__main__",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
