@@ -29,9 +29,9 @@ async def test_the_examples_run(
             if inspect.isawaitable(result):
                 await result
     assert "attempt 1" in caplog.text
-    printed = capsys.readouterr().out
-    assert '"name": "orders.stats"' in printed
-    assert "Counter({'orders.stats': 1})" in printed
+    printed = capsys.readouterr()
+    assert '"name": "orders.stats"' in printed.err
+    assert "Counter({'orders.stats': 1})" in printed.out
 
 
 def test_the_loggers_are_those_of_the_package() -> None:
