@@ -25,7 +25,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Reader:
     """Types the examples of one document, one after the other.
 
-    Files, which have a title, are written.  Other Python is pasted into `python -m asyncio`, line by line.
+    Files, which have a title, are written.  Other Python is run with top-level `await`: as a whole, or pasted
+    into `python -m asyncio`, line by line.
     A line of the console that begins with ``$`` is run; other languages are only shown.
     """
 
@@ -36,15 +37,18 @@ class Reader:
         self._portal = portal
         self._monkeypatch = monkeypatch
 
-    def follow(self, example: Example) -> None:
+    def follow(self, example: Example, *, paste: bool = False) -> None:
         """Do what an example says."""
         if example.file:
             (self._folder / example.file).write_text(example.text)
         if example.language == "python":
             if example.file:
                 self._check_imports(example)
+            elif paste:
+                self._paste(example.text)
             else:
-                self.paste(example.text)
+                flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+                self._run(compile(example.text, "<example>", "exec", flags=flags))
         elif example.language == "console":
             for line, shown in _commands(example.text):
                 _check_shown(shown, self.run(line))
@@ -54,7 +58,7 @@ class Reader:
         if "asyncio.run(" not in example.text and "def test_" not in example.text:
             self.names |= runpy.run_path(str(self._folder / example.file))
 
-    def paste(self, text: str) -> None:
+    def _paste(self, text: str) -> None:
         """Run a text as `python -m asyncio` does: by each line that completes a statement."""
         compiler = codeop.CommandCompiler()
         compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT

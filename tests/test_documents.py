@@ -20,6 +20,7 @@ from planet_async.simulator import AssetPlan, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
 README = ROOT / "README.md"
+LOGS = (ROOT / "docs/how-to/logging-and-opentelemetry.md").read_text()
 METHODS = (ROOT / "docs/reference/methods.md").read_text()
 MOVING = (ROOT / "docs/how-to/from-planet.md").read_text()
 PROMISES = (ROOT / "docs/explanation/promises.md").read_text()
@@ -31,12 +32,14 @@ AREA = {
     "type": "Polygon",
     "coordinates": [[[-122.33, 37.75], [-122.2, 37.75], [-122.2, 37.85], [-122.33, 37.75]]],
 }
-PRINTED = {  # what pages end with, as regular expressions
-    "README.md": [r"^order [\w-]{36} has \d+ files$", r"^2025\d{4}_\w+ 2025-"],
-    "docs/tutorials/thousands-of-orders.md": [
-        r"^20 orders are downloaded, 0 failed$",
-        r"^20 orders, 20 names$",
+PRINTED = {  # what examples print or log, as regular expressions
+    "README.md": [r"^2025\d{4}_\w+ 2025-"],
+    "docs/how-to/logging-and-opentelemetry.md": [
+        r"orders.stats: .*attempt 1$",
+        r'"name": "orders.stats"',
+        r"Counter\(\{'orders.stats': 1\}\)",
     ],
+    "docs/tutorials/thousands-of-orders.md": [r"^20 orders, 20 names$"],
 }
 SERVICES = {
     name: service
@@ -74,13 +77,18 @@ def reader(planet: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_shows_runs(page: Path, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
-    """Read from top to bottom, each example works; those of the README work alone, too."""
+def test_what_a_page_shows_runs(
+    page: Path, reader: Reader, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Read from top to bottom, each example works; those of the README work alone, too.
+
+    Examples of the README and of tutorials can be pasted into `python -m asyncio`, line by line.
+    """
     for example in examples(page):
         if page == README:
             reader.names.clear()
-        reader.follow(example)
-    printed = reader.printed + capsys.readouterr().out
+        reader.follow(example, paste=page == README or "tutorials" in page.parts)
+    printed = "\n".join([reader.printed, *capsys.readouterr(), caplog.text])
     for line in PRINTED.get(str(page.relative_to(ROOT)), ()):
         assert re.search(line, printed, re.MULTILINE), printed
 
@@ -118,6 +126,14 @@ def test_every_dependency_earns_its_place() -> None:
     ]
     for requirement in wanted:
         assert re.split(r"[<>=\[;]", requirement)[0].strip() in DEPENDENCIES.lower()
+
+
+def test_the_table_of_loggers_is_complete() -> None:
+    """It names each logger of the package, and no other."""
+    sources = "".join(path.read_text() for path in (ROOT / "planet_async").rglob("*.py"))
+    loggers = {*re.findall(r'getLogger\("(planet_async\.\w+)"\)', sources)} - {"planet_async.cli"}
+    table = LOGS.partition("## Logs")[2].partition("```")[0]
+    assert {*re.findall(r"`(planet_async\.\w+)`", table)} == loggers
 
 
 def test_each_command_of_planet_has_its_translation() -> None:

@@ -93,14 +93,17 @@ def test_no_link_is_broken(folder: Path) -> None:
 def test_every_page_opens_without_an_error(browser: Any, folder: Path, url: str) -> None:
     """No script fails, everything that a page loads is there, and nothing is loaded from elsewhere."""
     problems: list[str] = []
+
+    def note(problem: str, *, is_one: bool = True) -> None:
+        if is_one:
+            problems.append(f"{page.url}: {problem}")
+
     page = browser.new_page()
-    page.on("pageerror", lambda error: problems.append(f"{page.url}: {error}"))
-    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-    page.on(
-        "requestfailed", lambda request: _left_early(request) or problems.append(f"failed: {request.url}")
-    )
-    page.on("request", lambda request: request.url.startswith((url, "data:")) or problems.append(request.url))
-    page.on("response", lambda response: response.status < 400 or problems.append(f"404: {response.url}"))
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("console", lambda message: note(message.text, is_one=message.type == "error"))
+    page.on("request", lambda request: note(request.url, is_one=not request.url.startswith((url, "data:"))))
+    page.on("requestfailed", lambda request: note(request.url, is_one=not _left_early(request)))
+    page.on("response", lambda response: note(response.url, is_one=response.status >= 400))
     # The index of the search takes a second for each page, and has a test of its own.
     empty = {**json.loads((folder / "search/search_index.json").read_text()), "docs": []}
     page.route("**/search_index.json", lambda route: route.fulfill(json=empty))

@@ -41,7 +41,14 @@ REFERENCE: dict[str, tuple[str, tuple[str, ...]]] = {  # the title of a page, an
     "network": ("The network", ("http", "transports", "layers")),
     "errors": ("Errors", ("errors",)),
 }
-TESTING = ("planet_async.testing", "planet_async.simulator")
+MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what is imported from these modules
+    "adapters": (
+        "Adapters and layers",
+        ("transports.httpx", "transports.aiohttp", "layers.tracing"),
+    ),
+    "testing": ("Testing", ("testing.fixtures", "testing")),
+    "simulator": ("Simulator", ("simulator", "simulator.server")),
+}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -104,11 +111,9 @@ def _reference() -> Iterator[tuple[str, str]]:
         lead = _tree_of_errors() if page == "errors" else ""
         ranked = (name for _, name in sorted(names[page], key=lambda each: each[0]))
         yield f"reference/python/{page}.md", f"# {title}\n\n{lead}{_documented(ranked)}"
-    for number, module in enumerate(TESTING):
-        public = _public_names(PACKAGE / module.partition(".")[2] / "__init__.py")
-        title = ("Testing", "Simulator")[number]
-        paths = (f"{module}.{name}" for name in public)
-        yield f"reference/python/{module.partition('.')[2]}.md", f"# {title}\n\n{_documented(paths, '')}"
+    for page, (title, modules) in MODULES.items():
+        full = (f"{module}.{name}" for module in modules for name in _public_names(module))
+        yield f"reference/python/{page}.md", f"# {title}\n\n{_documented(full, path=True)}"
 
 
 def _exported() -> Iterator[tuple[str, str]]:
@@ -134,8 +139,9 @@ def _page_of(module: str) -> tuple[str, int]:
     return page, rank
 
 
-def _public_names(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text())
+def _public_names(module: str) -> list[str]:
+    path = PACKAGE / module.replace(".", "/")
+    tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return [str(name) for name in ast.literal_eval(node.value)]
@@ -145,8 +151,9 @@ def _public_names(path: Path) -> list[str]:
     ]
 
 
-def _documented(names: Iterable[str], package: str = "planet_async.") -> str:
-    return "\n\n".join(f"::: {package}{name}" for name in names if name != "__version__") + "\n"
+def _documented(names: Iterable[str], *, path: bool = False) -> str:
+    option = "\n    options:\n      show_root_full_path: true" if path else ""
+    return "\n\n".join(f"::: planet_async.{name}{option}" for name in names if name != "__version__") + "\n"
 
 
 def _tree_of_errors() -> str:
@@ -202,14 +209,13 @@ def _parameters(command: Any, context: Any) -> str:
 def _row(parameter: Any, context: Any) -> str:
     is_option = parameter.param_type_name == "option"
     names = [*parameter.opts, *parameter.secondary_opts] if is_option else []
-    metavar = "" if getattr(parameter, "is_flag", False) else parameter.metavar or ""
-    if not metavar and not getattr(parameter, "is_flag", False):
-        metavar = parameter.make_metavar(context)
+    is_flag = getattr(parameter, "is_flag", False) or getattr(parameter, "count", False)
+    metavar = "" if is_flag else parameter.metavar or parameter.make_metavar(context)
     shown = " ".join(f"`{name}`" for name in [*names, *([metavar] if metavar else [])])
     notes = [_prose(parameter.help)]
     if parameter.required and is_option:
         notes.append("Required.")
-    elif is_option and not getattr(parameter, "is_flag", False) and parameter.default not in (None, (), []):
+    elif is_option and not is_flag and parameter.default not in (None, (), []):
         notes.append(f"Default: `{getattr(parameter.default, 'value', parameter.default)}`.")
     if parameter.envvar:
         notes.append(f"Environment: `{parameter.envvar}`.")
