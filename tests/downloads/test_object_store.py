@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,10 +21,14 @@ from planet_async import (
     Request,
     Response,
 )
+from planet_async.downloads.destination import object_store
+from planet_async.downloads.download import download
+from planet_async.downloads.remote_file import RemoteFile
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 if TYPE_CHECKING:
     from s3 import S3
+    from werkzeug.wrappers import Request as ServerRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -178,6 +184,62 @@ async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
     assert s3.uploads() == []
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_slow_store_bounds_what_is_in_memory(s3: "S3") -> None:
+    """While no part gets through, no more is read than four parts, the next one, and two batches."""
+    read: list[bytes] = []
+    at_release: list[int] = []
+    may_go = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        while len(read) < 60 and not at_release:
+            read.append(b"")
+            yield bytes(1 << 20)
+        may_go.set()
+        raise ConnectionLost("enough was read")
+
+    def hold(request: "ServerRequest") -> None:
+        if "partNumber" in request.args:
+            may_go.wait(1)
+            at_release.append(len(read))
+
+    s3.before = hold
+    network = FakeTransport([reply(chunks=body())])
+    file = RemoteFile("a", Request("GET", "https://storage/a", stream=True), 100 << 20)
+    to = object_store(f"s3://{s3.bucket}")
+    with pytest.raises(ConnectionLost):
+        await download(network, file, to, clock=FakeClock(), max_attempts=1)
+    assert 16 < at_release[0] <= 4 * 8 + 8 + 2 * 2
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("scheme", ["az", "gs"])
+async def test_other_clouds(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Azure and Google are used likewise: parts, metadata, and nothing fetched that is there."""
+    from clouds import Cloud  # noqa: PLC0415 - werkzeug takes a moment to import
+
+    contents = ((MANIFEST, manifest(**{"a b.tif": LARGE})), (f"{ORDER_ID}/a b.tif", LARGE))
+    cloud = Cloud()
+    with cloud.serving():
+        account = {"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": True}
+        (tmp_path / "account.json").write_text(json.dumps({**account, "gcs_base_url": cloud.url}))
+        for name, value in {
+            "AZURE_STORAGE_ACCOUNT_NAME": "account",
+            "AZURE_STORAGE_ACCOUNT_KEY": "a2V5",
+            "AZURE_STORAGE_ENDPOINT": cloud.url,
+            "AZURE_ALLOW_HTTP": "true",
+            "GOOGLE_SERVICE_ACCOUNT": str(tmp_path / "account.json"),
+            "GOOGLE_ALLOW_HTTP": "true",
+        }.items():
+            monkeypatch.setenv(name, value)
+        for expected in (["manifest.json", "a%20b.tif"], ["manifest.json"]):
+            network, planet = described(*contents)
+            files = await planet.orders.download(ORDER_ID, f"{scheme}://fields/2026")
+            assert requested(network) == expected
+            assert files.urls[1] == f"{scheme}://fields/2026/{MANIFEST}"
+    assert cloud.objects == {f"/fields/2026/{name}": content for name, content in contents}
+
+
 async def test_names_that_an_object_can_have(s3: "S3") -> None:
     """They are kept as they are, apart from what no file could have; the result says so."""
     names = [f"{ORDER_ID}/{name}" for name in ("ä ~*#%41?.tif", "tab\t.tif")]
@@ -261,7 +323,7 @@ async def test_without_obstore(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_reports_and_quads_go_to_folders() -> None:
     """Their methods refuse an object store, and make no folder of its name."""
     network, planet = described()
-    for download in (planet.reports.download("1", "s3://b"), planet.basemaps.download([], "s3://b")):
+    for call in (planet.reports.download("1", "s3://b"), planet.basemaps.download([], "s3://b")):
         with pytest.raises(InvalidRequest, match="to must be a folder"):
-            await download
+            await call
     assert network.requests == []
