@@ -54,7 +54,6 @@ from planet_async.cli.output import (
     Format,
     Formats,
     GeoFormats,
-    ProgressDisplay,
     View,
     about,
     measure,
@@ -72,6 +71,7 @@ from planet_async.cli.runner import (
     act_on_each,
     for_each,
     named,
+    progress_display,
     run_only,
     show_list,
     show_one,
@@ -487,7 +487,7 @@ def download(
             results.add_row(document, (id_, type_, len(paths)), problem and about(id_, problem))
             downloading.advance(display.received)
 
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", len(found))
             await for_each(found, fetch, at_once=_ACTIVATED_AT_ONCE)
         return results.finish()

@@ -73,6 +73,7 @@ from planet_async.cli.output import (
     one_line,
     print_document,
     print_error,
+    print_note,
     print_table,
     stdout,
 )
@@ -83,6 +84,7 @@ from planet_async.cli.runner import (
     for_each,
     hosting_of,
     named,
+    progress_display,
     show_list,
     show_one,
     wait_for_each,
@@ -407,12 +409,12 @@ def run(
 
     async def work(planet: Planet) -> bool:
         results = OrderResults(form)
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             progress = JobProgress(display, found)
 
             def update(order: Order) -> None:
                 if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
-                    print_error(f"order {order.id} is placed: {clean(order.name)}")
+                    print_note(f"order {order.id} is placed: {order.name}")
                 progress.update(order)
 
             outcomes = planet.orders.run(
@@ -474,7 +476,7 @@ def download(
                 display.forget(order_id)
             downloading.advance(display.received)
 
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", len(order_ids))
             await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()
