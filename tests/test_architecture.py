@@ -143,6 +143,8 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.reports",
     "cli.subscriptions",
     "cli.tasking",
+    "databases.postgres",
+    "databases.sqlite",
     "downloads.object_store",
     "downloads.segments",
     "services._asset_files",
