@@ -145,7 +145,6 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.tasking",
     "databases.postgres",
     "databases.sqlite",
-    "downloads.object_store",
     "downloads.segments",
     "services._asset_files",
     "services._bulk_cancel",

@@ -21,8 +21,8 @@ from planet_async import (
     Request,
     Response,
 )
-from planet_async.downloads.destination import object_store
 from planet_async.downloads.download import download
+from planet_async.downloads.object_store import ObjectStore
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.testing import FakeClock, FakeTransport, reply
 
@@ -110,6 +110,18 @@ async def test_objects_that_are_right_are_kept(s3: "S3") -> None:
     assert len(files.urls) == 3
     assert requested(network) == ["manifest.json"]
     assert not [key for method, key in s3.seen if method == "PUT" and not key.endswith("/.planet-async")]
+
+
+async def test_assets_become_objects(s3: "S3", planet: Planet) -> None:
+    """They are uploaded under the names of the server, and are not requested again."""
+    item = await planet.data.search("PSScene").first()
+    assert item is not None
+    for _ in range(2):
+        files = await planet.data.download(item, "ortho_udm2", f"s3://{s3.bucket}/assets")
+        [key] = s3.objects()
+        assert (files, files.urls) == ([], [f"s3://{s3.bucket}/{key}"])
+        assert files.checksums[files.urls[0]] == f"md5:{hashlib.md5(s3.objects()[key]).hexdigest()}"
+    assert s3.uploads() == []
 
 
 async def test_another_object_in_the_way(s3: "S3") -> None:
@@ -206,7 +218,7 @@ async def test_a_slow_store_bounds_what_is_in_memory(s3: "S3") -> None:
     s3.before = hold
     network = FakeTransport([reply(chunks=body())])
     file = RemoteFile("a", Request("GET", "https://storage/a", stream=True), 100 << 20)
-    to = object_store(f"s3://{s3.bucket}")
+    to = ObjectStore(f"s3://{s3.bucket}")
     with pytest.raises(ConnectionLost):
         await download(network, file, to, clock=FakeClock(), max_attempts=1)
     assert 16 < at_release[0] <= 4 * 8 + 8 + 2 * 2
@@ -314,7 +326,7 @@ async def test_buckets_that_cannot_be_used(s3: "S3", monkeypatch: pytest.MonkeyP
 
 async def test_without_obstore(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
-    monkeypatch.setattr("planet_async.downloads.destination.find_spec", lambda _: None)
+    monkeypatch.setattr("planet_async.services._query.find_spec", lambda _: None)
     _, planet = described()
     with pytest.raises(InvalidRequest, match=r"planet-async\[obstore\]"):
         await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
