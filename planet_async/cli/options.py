@@ -10,20 +10,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from planet_async.downloads.destination import is_url, object_store
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import OpenEnum
+from planet_async.services._query import destination
 
 
 def _destination(text: str) -> str:
     """Return a folder or the address of an object store, or end the command where it cannot be either."""
     try:
-        if is_url(text):
-            object_store(text)
-        elif Path(text).is_file():
-            raise typer.BadParameter(f"{text} is a file")
+        destination("--to", text)
     except InvalidRequest as error:
         raise typer.BadParameter(str(error)) from None
+    if Path(text).is_file():
+        raise typer.BadParameter(f"{text} is a file")
     return text
 
 

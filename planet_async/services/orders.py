@@ -273,26 +273,32 @@ class Orders:
         that is there and right is kept: by its checksum, or without one by its size and content.  All files
         are tried before the first error is raised: call again for what is missing.
 
+            files = await planet.orders.download(order, to="data")
+            files = await planet.orders.download(order, to="s3://bucket/prefix")  # files.urls
+
         Args:
             order: A finished order, or the id of one.
-            to: The folder; it is made.  Files go below it, in a folder with the id of the order.
+            to: The folder; it is made.  Files go below it, in a folder with the id of the order.  Or the
+                address of an object store, with the extra `[obstore]`: ``s3://bucket/prefix``, ``gs://...``
+                or ``az://container/prefix``.  Credentials come from the environment.
             overwrite: Replace files that are there and not right, instead of raising DownloadError.
             concurrency: How many files are fetched at a time.
             ranges: How many range requests fetch a file of 32 MiB or more concurrently, where each connection
-                is slow; within `Config.max_downloads`.
+                is slow; within `Config.max_downloads`.  Not with an object store.
             require_checksums: Raise DownloadError for a file of which the manifest has no checksum, instead
                 of naming it in `unverified`.
             progress: Called with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files that could not be compared, its `renamed`
-            those whose names no file can have.
+            The paths, a list; for an object store it is empty, and has `urls`.  Its `unverified` names the
+            files that could not be compared, its `renamed` those whose names no file can have.
 
         Raises:
             OrderNotDownloadable: The order failed, is unfinished, or was delivered to a cloud.
             ChecksumMismatch: A file arrived twice with other bytes than the manifest says.
             UnsafeName: A name leads out of the folder.
-            DownloadError: A file cannot be written, is in the way, or is listed by the manifest only.
+            DownloadError: A file cannot be written, is in the way, or is listed by the manifest only; or the
+                bucket is missing or forbids, which is found out first.
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
@@ -351,7 +357,8 @@ class Orders:
             requests: A sequence is checked whole before the first request is sent.  Another iterable, which
                 may be asynchronous and have no end, is read as orders can be placed, and what is wrong in it
                 becomes an outcome.
-            to: The folder; each order has its own in it.
+            to: The folder, or the address of an object store, as of `download`; each order has a folder of
+                its own in it.
             ledger: A file that keeps what became of each request.  Secrets are not written to it.
             overwrite: Replace files of the same name that are not right.
             require_checksums: Make a file that cannot be verified an error.
@@ -369,6 +376,7 @@ class Orders:
 
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
+            DownloadError: the bucket is missing or forbids; nothing was ordered.
         """
         clock, where = self._api.clock, destination("to", to)
         job = Job(
