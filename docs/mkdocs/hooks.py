@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,8 +96,36 @@ def _linked(service: str, found: re.Match[str]) -> str:
 
 def _pages() -> Iterator[tuple[str, str]]:
     yield "changelog.md", (ROOT / "CHANGELOG.md").read_text()
+    yield "tutorials/notebook.ipynb", _notebook((ROOT / "docs/tutorials/notebook.md").read_text())
     yield from _reference()
     yield from _commands()
+
+
+def _notebook(markdown: str) -> str:
+    """Return a page as a notebook: its Python as cells of code, all else as cells of text."""
+    cells: list[dict[str, object]] = []
+    for number, part in enumerate(
+        re.split(r"^```python\n(.*?)^```\n", markdown, flags=re.DOTALL | re.MULTILINE)
+    ):
+        source = part.strip().splitlines(keepends=True)
+        if not source:
+            continue
+        if number % 2:
+            cells.append(
+                {
+                    "cell_type": "code",
+                    "metadata": {},
+                    "source": source,
+                    "outputs": [],
+                    "execution_count": None,
+                }
+            )
+        else:
+            cells.append({"cell_type": "markdown", "metadata": {}, "source": source})
+        cells[-1]["id"] = f"cell-{number}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(notebook, indent=1)
 
 
 # Python
