@@ -28,6 +28,8 @@ from planet_async.cli import (
     tasking,
 )
 from planet_async.cli.demo import demo
+from planet_async.cli.logs import Logs
+from planet_async.cli.output import SHORT_FORMATS
 from planet_async.cli.runner import Command, Connection, named
 
 
@@ -38,6 +40,7 @@ class _Command(TyperCommand):
         return _without_metavar(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = _spelled_out(self, args)
         _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -61,13 +64,23 @@ def _without_metavar(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
+def _spelled_out(command: TyperCommand, args: list[str]) -> list[str]:
+    """Return the arguments with `--format json` for `--json`, where the command has formats."""
+    if not any("--format" in parameter.opts for parameter in command.params):
+        return args
+    end = args.index("--") if "--" in args else len(args)
+    words = [("--format", SHORT_FORMATS[word]) if word in SHORT_FORMATS else (word,) for word in args[:end]]
+    return [word for each in words for word in each] + args[end:]
+
+
 def _refuse_repeated(command: _Command | _Group, context: Any, args: list[str]) -> None:
     """Raise a usage error instead of letting the last one win, without a word."""
     if context.resilient_parsing or not args:
         return
     _, _, order = command.make_parser(context).parse_args([*args])
     for parameter, count in Counter(order).items():
-        if count > 1 and parameter.param_type_name == "option" and not parameter.multiple:
+        may_repeat = getattr(parameter, "count", False) or parameter.multiple
+        if count > 1 and parameter.param_type_name == "option" and not may_repeat:
             raise typer.BadParameter(f"{parameter.opts[0]} is passed more than once", ctx=context)
 
 
@@ -152,6 +165,12 @@ def _check(parameter: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
+def _check_log_format(value: str) -> str:
+    if value not in {"text", "json"}:
+        raise typer.BadParameter(f"expected text or json, not {value!r}")
+    return value
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -192,6 +211,30 @@ def options(
             help="Use the login of this profile in ~/.planet, which `auth login` has saved.",
         ),
     ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            metavar="",
+            show_default=False,
+            help="Show what is tried again and what is queued; -vv shows each request.",
+        ),
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show errors only: no progress, and nothing of the logs.")
+    ] = False,
+    log_format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            callback=_check_log_format,
+            autocompletion=lambda: ["text", "json"],
+            help="What logs and errors are written as: text or json, a document on each line. "
+            "With json there is no progress.",
+        ),
+    ] = "text",
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -199,11 +242,15 @@ def options(
 ) -> None:
     """Find, order, subscribe, task and download from Planet's APIs.
 
-    Prints tables on a terminal, else JSON. Errors and progress go to standard error.
+    Prints tables, in a pipe too; programs ask for --json or another --format. Errors and progress go to
+    standard error.
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
-    context.obj = Connection(base_url, proxy, ca_file, auth_profile)
+    if verbose and quiet:
+        raise typer.BadParameter("pass -v or -q, not both")
+    logs = Logs(verbose, quiet, log_format == "json")
+    context.obj = Connection(base_url, proxy, ca_file, auth_profile, logs)
 
 
 _command_line = typer.main.get_command(app)

@@ -43,8 +43,8 @@ from planet_async.cli.options import (
     SOURCE,
     CollectionId,
     CreateConfiguration,
+    Destination,
     DestinationRef,
-    Folder,
     Host,
     Hosting,
     Limit,
@@ -58,22 +58,24 @@ from planet_async.cli.options import (
     UserId,
     Yes,
     option,
-    time_option,
-    words_option,
+    period_option,
+    state_option,
 )
 from planet_async.cli.output import (
-    Json,
+    TABLE,
+    Format,
+    Formats,
     ProgressDisplay,
+    TableBlocks,
     View,
     about,
     clean,
     one_line,
+    print_document,
     print_error,
-    print_json,
+    print_note,
     print_table,
     stdout,
-    table,
-    wants_json,
 )
 from planet_async.cli.runner import (
     Results,
@@ -82,6 +84,7 @@ from planet_async.cli.runner import (
     for_each,
     hosting_of,
     named,
+    progress_display,
     show_list,
     show_one,
     wait_for_each,
@@ -107,7 +110,7 @@ def _files(order: Order) -> RenderableType | None:
         (result.name.removeprefix(f"{order.id}/"), result.delivery, result.expires_at)
         for result in order.results
     ]
-    return table(("file", "delivery", "link expires (UTC)"), rows) if rows else None
+    return TableBlocks(("file", "delivery", "link expires (UTC)")).render(rows)[0] if rows else None
 
 
 VIEW = View[Order](
@@ -147,7 +150,7 @@ def create(
     hosting: Host = None,
     collection_id: CollectionId = None,
     create_configuration: CreateConfiguration = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Place orders from JSON requests.
 
@@ -166,7 +169,7 @@ def create(
         VIEW,
         also={"hosting": host} if host else {},
         listing="orders list --name {}",
-        json=json,
+        form=form,
     )
 
 
@@ -205,7 +208,7 @@ def request(
 
     [dim]planet-async orders request --item-type PSScene --bundle visual 20221221_084022_18_2414[/]
 
-    [dim]planet-async data search PSScene --geometry field.geojson | planet-async orders request
+    [dim]planet-async data search PSScene --geometry field.geojson --json | planet-async orders request
     --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
     found = read_items(items, item_type)
@@ -241,22 +244,26 @@ def request(
         print_request(OrderRequest, {"name": name if name and len(orders) == 1 else title, **order})
 
 
-def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
+def get(context: typer.Context, order_id: OrderId, form: Format = TABLE) -> None:
     """Show an order.
 
-    [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .state[/]
+    [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --json | jq .state[/]
     """
-    show_one(context, lambda planet: planet.orders.get(order_id), VIEW, json=json)
+    show_one(context, lambda planet: planet.orders.get(order_id), VIEW, form=form)
 
 
 def list_(
     context: typer.Context,
     *,
-    state: Annotated[list[OrderState] | None, words_option("State", OrderState)] = None,
+    state: Annotated[list[OrderState] | None, state_option("In this state", OrderState)] = None,
     name: Name = None,
     name_contains: NameContains = None,
-    created_on: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
-    last_modified: Annotated[str | None, time_option("Changed then; as --created-on.")] = None,
+    created_on: Annotated[
+        str | None, period_option(f"Created then. {INTERVAL}", "--created", "--created-on")
+    ] = None,
+    last_modified: Annotated[
+        str | None, period_option("Changed then; as --created.", "--updated", "--last-modified")
+    ] = None,
     source_type: Annotated[
         list[str] | None, option("TYPE", "scenes, basemaps or all (the default). Repeatable.")
     ] = None,
@@ -266,13 +273,13 @@ def list_(
     sort_by: SortBy = None,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List orders, newest first. As JSON: one order a line.
+    """List orders, newest first.
 
     [dim]planet-async orders list --state queued --state running --limit 20[/]
 
-    [dim]planet-async orders list --name-contains farm | jq -r .id[/]
+    [dim]planet-async orders list --created 7d --name-contains farm --format ids[/]
     """
     show_list(
         context,
@@ -291,13 +298,13 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def stats(context: typer.Context, json: Json = False) -> None:
+def stats(context: typer.Context, form: Format = TABLE) -> None:
     """Count the queued and running orders, yours and those of your organization."""
-    show_one(context, lambda planet: planet.orders.stats(), _print_stats, json=json)
+    show_one(context, lambda planet: planet.orders.stats(), _print_stats, form=form)
 
 
 def _print_stats(stats: OrderStats) -> None:
@@ -315,7 +322,7 @@ def cancel(
         bool, typer.Option("--all", help="Cancel every queued order of the account.")
     ] = False,
     yes: Yes = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Cancel queued orders; running ones cannot be cancelled.
 
@@ -328,8 +335,8 @@ def cancel(
             result = await planet.orders.cancel_all()
         else:
             result = await planet.orders.cancel_many(order_ids)
-        if wants_json(json):
-            print_json(_document(result))
+        if form != TABLE:
+            print_document(_document(result), form)
         else:
             stdout().print(_counts(result), highlight=False)
         for failure in result.failures:
@@ -348,18 +355,18 @@ def _counts(result: BulkResult) -> str:
 
 def _document(result: BulkResult) -> dict[str, object]:
     failures = [
-        {"order_id": failure.id, "reason": failure.reason, "message": failure.message}
+        {"id": failure.id, "reason": failure.reason, "message": failure.message}
         for failure in result.failures
     ]
     return {"succeeded": result.succeeded, "failures": failures}
 
 
-def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, json: Json = False) -> None:
+def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, form: Formats = TABLE) -> None:
     """Wait until orders are finished; exit code 1 if one failed, was cancelled or takes too long.
 
     [dim]planet-async orders wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 3600[/]
     """
-    results = OrderResults(json)
+    results = OrderResults(form)
 
     def add(outcome: Outcome[Order]) -> str | None:
         results.add(outcome.id, outcome.value, error=outcome.error)
@@ -379,7 +386,7 @@ def run(
     context: typer.Context,
     requests: Requests,
     *,
-    to: Folder,
+    to: Destination = ".",
     ledger: Annotated[
         Path | None,
         typer.Option(
@@ -388,7 +395,7 @@ def run(
     ] = None,
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Place orders, wait for them, and download each as soon as it is finished.
 
@@ -401,13 +408,13 @@ def run(
     found = read_requests(requests, OrderRequest)
 
     async def work(planet: Planet) -> bool:
-        results = OrderResults(json)
-        with ProgressDisplay() as display:
+        results = OrderResults(form)
+        with progress_display(context) as display:
             progress = JobProgress(display, found)
 
             def update(order: Order) -> None:
                 if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
-                    print_error(f"order {order.id} is placed: {clean(order.name)}")
+                    print_note(f"order {order.id} is placed: {order.name}")
                 progress.update(order)
 
             outcomes = planet.orders.run(
@@ -432,10 +439,10 @@ def download(
     context: typer.Context,
     order_ids: OrderIds,
     *,
-    to: Folder,
+    to: Destination = ".",
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Download the files of finished orders, and verify them; a warning names those without a checksum.
 
@@ -445,7 +452,7 @@ def download(
     """
 
     async def work(planet: Planet) -> bool:
-        results = OrderResults(json)
+        results = OrderResults(form)
 
         async def fetch(order_id: str) -> None:
             order: Order | None = None
@@ -460,14 +467,16 @@ def download(
                 )
                 for path, original in files.renamed.items():
                     print_error(f"{original!r} is kept as {path}")
-                results.add(order_id, order, DownloadedOrder(order, (*files,), files.unverified))
+                results.add(
+                    order_id, order, DownloadedOrder(order, (*files,), files.unverified, urls=(*files.urls,))
+                )
             except PlanetError as error:
                 results.add(order_id, order, error=error, has_files=True)
             finally:
                 display.forget(order_id)
             downloading.advance(display.received)
 
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", len(order_ids))
             await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()
@@ -482,8 +491,8 @@ _FAILED = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 class OrderResults(Results):
     """The results of orders: their state, their files, or the error."""
 
-    def __init__(self, json: bool) -> None:
-        super().__init__(("id", "state", "files", "name"), json=json)
+    def __init__(self, form: str) -> None:
+        super().__init__(("id", "state", "files", "name"), form)
         self.ids: set[str] = set()
 
     def add(
@@ -507,7 +516,7 @@ class OrderResults(Results):
             document |= {"file": request.file, "line": request.line}
         shown: object = None
         if downloaded or has_files:
-            paths = downloaded.paths if downloaded else ()
+            paths = (*downloaded.paths, *downloaded.urls) if downloaded else ()
             shown, document["paths"] = len(paths), [str(path) for path in paths]
         if downloaded and downloaded.delivered_to:
             shown = document["delivered_to"] = downloaded.delivered_to
@@ -529,7 +538,7 @@ class OrderResults(Results):
 _MOST_NAMED = 5
 
 
-def _unverified(paths: Sequence[Path]) -> str:
+def _unverified(paths: Sequence[Path | str]) -> str:
     """Return a warning that names some of the files which could not be verified."""
     names = ", ".join(map(str, paths[:_MOST_NAMED]))
     more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
@@ -585,7 +594,7 @@ class JobProgress:
 
 @contextmanager
 def _saying_how_to_resume(
-    progress: JobProgress, results: OrderResults, to: Path, ledger: Path | None
+    progress: JobProgress, results: OrderResults, to: str, ledger: Path | None
 ) -> Iterator[None]:
     """If the job is interrupted, print the orders that continue without it."""
     try:
@@ -596,7 +605,7 @@ def _saying_how_to_resume(
         elif left := [id_ for id_ in progress.orders if id_ not in results.ids]:
             print_error(
                 "the orders placed go on; fetch them later with:"
-                f" planet-async orders download {' '.join(left)} --to {shlex.quote(str(to))}"
+                f" planet-async orders download {' '.join(left)} --to {shlex.quote(to)}"
             )
         raise
 

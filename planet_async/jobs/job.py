@@ -32,9 +32,11 @@ import msgspec
 from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
-from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group, run_in_thread
+from planet_async._events import error_fields
+from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group
 from planet_async.clock import Clock
 from planet_async.config import Schedule
+from planet_async.downloads.destination import Destination
 from planet_async.errors import (
     Conflict,
     InvalidRequest,
@@ -46,7 +48,7 @@ from planet_async.errors import (
     type_name,
 )
 from planet_async.jobs.entry import Entry, Stage
-from planet_async.jobs.ledger import Ledger, LedgerRequest, TakenOver, are_there
+from planet_async.jobs.ledger import Ledger, LedgerRequest, TakenOver
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
@@ -76,8 +78,7 @@ _MAX_UNANSWERED = 6  # polls of the queue in a row without a response
 _ADDED_AT_ONCE = 1_000  # requests
 _ASKED_AT_ONCE = 500  # entries of other jobs
 _OTHERS_SCHEDULE = Schedule(first=1.0, factor=1.5, longest=10.0)  # of polls of what other jobs do
-
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.jobs")
 
 
 @frozen
@@ -104,7 +105,7 @@ class Job:
 
     requests: AsyncGenerator[CheckedRequest] | None
     ledger: Ledger
-    folder: Path
+    to: Destination[Path | str]
     queue: "QueueGate"
     clock: Clock
     create: Callable[[bytes], Awaitable[Order]]
@@ -136,6 +137,7 @@ class Job:
 
     async def run(self, send: Send[Outcome[DownloadedOrder]]) -> None:
         """Send the outcome of each request when it is done; raise last what reading the requests raised."""
+        await self.to.check()
         async with self.ledger:
             self.claim(await self.ledger.ids(seconds=_RECENT))
             holding = anyio.CancelScope()
@@ -304,13 +306,13 @@ class Job:
                 await self._report(order)
             error = PlanetError((entry.error or "").rstrip("."), hint="Another job with this ledger met it.")
             return Outcome(entry.order_id or entry.name, error=error)
-        if not await run_in_thread(are_there, entry.files, self.folder):
+        if not await self.to.are_there({file.path: file.size for file in entry.files}):
             entry.files = ()
             return None
         await self._report(order)
-        paths = tuple(self.folder / file.path for file in entry.files)
-        unverified = tuple(self.folder / file.path for file in entry.files if file.unverified)
-        return Outcome(order.id, DownloadedOrder(order, paths, unverified, entry.delivered_to))
+        files = DownloadedFiles(self.to.place(file.path) for file in entry.files)
+        files.unverified = tuple(self.to.place(file.path) for file in entry.files if file.unverified)
+        return Outcome(order.id, _downloaded(order, files, entry.delivered_to))
 
     async def _place(self, entry: Entry, body: bytes, listed_at: float) -> Outcome[DownloadedOrder] | None:
         """Make sure that there is one order for the entry; return the outcome where there is none."""
@@ -337,6 +339,8 @@ class Job:
         except BaseException:
             self.release(order.id)  # the next job may be in this very process
             raise
+        _log_stage(entry, "ordered")
+        _log_stage(entry, "ordered")
         await self._report(order)
         return None
 
@@ -415,6 +419,7 @@ class Job:
         else:
             entry.stage = Stage.FINISHED
             await self._save(entry)
+        _log_stage(entry, order.state)
         await self._report(order)
         try:
             async with self._downloading:
@@ -423,8 +428,9 @@ class Job:
             if not error.delivered_to:
                 raise
             files, entry.delivered_to = DownloadedFiles(), error.delivered_to
-        await self.ledger.keep(entry, self.folder, files)
-        return DownloadedOrder(order, tuple(files), files.unverified, entry.delivered_to)
+        await self.ledger.keep(entry, self.to, files)
+        _log_stage(entry, "downloaded")
+        return _downloaded(order, files, entry.delivered_to)
 
     async def _save(self, entry: Entry) -> None:
         entry.error = entry.error_type = None
@@ -433,6 +439,7 @@ class Job:
     async def _failed(self, entry: Entry, stage: Stage, error: PlanetError) -> Outcome[DownloadedOrder]:
         entry.stage, entry.error, entry.error_type = stage, str(error), type(error).__name__
         await self.ledger.save(entry, release=True)
+        logger.info("%s failed: %s", entry.name, error, extra={**_fields(entry), **error_fields(error)})
         return Outcome(entry.order_id or entry.name, error=error)
 
     async def _report(self, order: Order) -> None:
@@ -460,6 +467,18 @@ def _unsendable() -> InvalidRequest:
         hint="Send it by `orders.run` with the request itself, or let it name a destination kept at Planet "
         "(`destinations`).",
     )
+
+
+def _downloaded(order: Order, files: DownloadedFiles, delivered_to: str) -> DownloadedOrder:
+    return DownloadedOrder(order, (*files,), files.unverified, delivered_to, (*files.urls,))
+
+
+def _fields(entry: Entry) -> dict[str, object]:
+    return {"order_name": entry.name, "order_id": entry.order_id, "order_state": entry.order_state}
+
+
+def _log_stage(entry: Entry, stage: str) -> None:
+    logger.debug("%s is %s: %s", entry.name, stage, entry.order_id, extra=_fields(entry))
 
 
 def _known_order(entry: Entry) -> Order:
@@ -528,6 +547,7 @@ class QueueGate:
             is_empty = before is not None and not before.queued_orders + before.running_orders
             if is_empty or self._unanswered >= _MAX_UNANSWERED:
                 raise refusal
+            logger.info("the queue of orders is full; the next one is sent when there is room")
             while True:
                 self._polls += 1
                 await self._clock.sleep(self._schedule.pause(self._polls))

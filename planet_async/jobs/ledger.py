@@ -9,7 +9,6 @@ that is taken for dead, since its machine could not be reached, finds out when i
 that the job is still the owner.
 """
 
-import os
 import re
 import sqlite3
 from collections import Counter
@@ -24,7 +23,6 @@ import anyio
 import msgspec
 from attrs import define
 
-from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
 from planet_async.databases.database import (
     Database,
@@ -37,7 +35,8 @@ from planet_async.databases.database import (
 )
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.shared import SharedDatabase
-from planet_async.errors import DownloadError, InvalidRequest, LedgerError, SharedStateError
+from planet_async.downloads.destination import Destination
+from planet_async.errors import InvalidRequest, LedgerError, SharedStateError
 from planet_async.jobs.entry import (
     ASSIGN,
     INSERT,
@@ -165,7 +164,7 @@ class Ledger:
             TakenOver: Another job has it.
         """
 
-    async def keep(self, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
+    async def keep(self, entry: Entry, to: Destination[Path | str], files: DownloadedFiles) -> None:
         """Save the entry as downloaded, with the files of its order."""
 
     async def order_of(self, entry: Entry) -> str | None:
@@ -300,20 +299,14 @@ class DatabaseLedger(Ledger):
         if release:
             self._owned.discard(entry.number)
 
-    async def keep(self, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
+    async def keep(self, entry: Entry, to: Destination[Path | str], files: DownloadedFiles) -> None:
         """Save the entry as downloaded, with the size and the checksum of each file, when all will last.
 
         Raises:
             DownloadError: A file has been taken away since it was downloaded.
         """
         with anyio.CancelScope(shield=True):
-            try:
-                entry.files = await run_in_thread(_kept, folder, files, self._durable)
-            except OSError as error:
-                raise DownloadError(
-                    f"a file of the order was removed, or is not safe on the disk: {error}",
-                    hint="Move files when the job has ended; start it again for this one.",
-                ) from error
+            entry.files = await kept_files(to, files, durable=self._durable)
         entry.stage = Stage.DOWNLOADED
         await self.save(entry, release=True)
 
@@ -630,40 +623,18 @@ def _insert(work: Transaction, rows: Sequence[Row]) -> None:
     work.execute_many(INSERT, rows)
 
 
-def _kept(folder: Path, files: DownloadedFiles, durable: bool) -> tuple[KeptFile, ...]:
-    """Describe the files, when they and their names will outlast a power failure, if `durable`."""
-    if durable:
-        parents = {parent for path in files for parent in path.parents if parent.is_relative_to(folder)}
-        for file in files:
-            _synchronize(file)
-        for changed in (*parents, folder.parent):
-            with suppress(OSError):  # some file systems synchronize no folders, and some cannot be read
-                _synchronize(changed)
+async def kept_files(
+    to: Destination[Path | str], files: DownloadedFiles, *, durable: bool
+) -> tuple[KeptFile, ...]:
+    """Describe the files, when they will outlast a power failure, if `durable`.
+
+    Raises:
+        DownloadError: One has been taken away since it was downloaded.
+    """
+    places = {to.relative(place): place for place in (*files, *files.urls)}
+    sizes = await to.keep(places, durable=durable)
     unverified = {*files.unverified}
     return tuple(
-        KeptFile(
-            path.relative_to(folder).as_posix(),
-            path.stat().st_size,
-            files.checksums.get(path, ""),
-            path in unverified,
-        )
-        for path in files
+        KeptFile(name, sizes[name], files.checksums.get(place, ""), place in unverified)
+        for name, place in places.items()
     )
-
-
-def _synchronize(path: Path) -> None:
-    if os.name == "nt":
-        return  # there, neither a folder nor what is open for reading only can be synchronized
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def are_there(files: Sequence[KeptFile], folder: Path) -> bool:
-    """Return whether all of the files are there, with the size noted."""
-    try:
-        return all((folder / file.path).stat().st_size == file.size for file in files)
-    except OSError:
-        return False

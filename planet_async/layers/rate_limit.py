@@ -1,5 +1,6 @@
 """`RateLimit` sends requests at the rate that the API allows."""
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from hashlib import sha256
@@ -12,6 +13,7 @@ import msgspec
 from anyio.lowlevel import RunVar
 from attrs import astuple, define, has
 
+from planet_async._events import Queued, report, request_fields
 from planet_async._loops import PerLoop
 from planet_async.auth.credentials import ApiKey, Credentials
 from planet_async.clock import Clock
@@ -38,6 +40,11 @@ _EARNED_RETRIES = (
     0.1  # by each success: a failing service gets a tenth more requests, not several times as many
 )
 
+_LONG_QUEUE = 5.0  # seconds in a queue that are worth a line in the log
+_NOTICEABLE = 0.001
+
+logger: logging.Logger = logging.getLogger("planet_async.rate_limit")
+
 T = TypeVar("T")
 
 
@@ -56,7 +63,7 @@ class RateLimit:
         if limiter is None:
             return await self._inner.send(request)
         queued_for.set(limiter.queued_for)
-        turn = await limiter.acquire()
+        turn = await limiter.acquire(request)
         queued_for.set("")
         try:
             response = await self._inner.send(request)
@@ -143,6 +150,7 @@ class RateLimiter:
         self._head = anyio.Lock(fast_acquire=True)  # only the first in the queue sleeps
         self._state = TurnState([[] for _ in windows])
         self._rates = " and ".join(map(_described, windows))
+        self._is_long = False  # since a request was queued for long, and until one is not
 
     @property
     def queued_for(self) -> str:
@@ -150,15 +158,39 @@ class RateLimiter:
         slowed_down = ", slowed down after a 429" if self._state.pace < 1 else ""
         return f"its turn at {self._rates}{slowed_down}"
 
-    async def acquire(self) -> int:
+    async def acquire(self, request: Request) -> int:
         """Wait for a turn and return its number; if cancelled, no turn is used up."""
+        began = self._clock.monotonic()
         async with self._head:
-            while True:
-                now = self._clock.monotonic()
-                pause = self._state.free_at(self._windows, _SPACING) - now
-                if pause <= 0:
-                    return self._state.take(now, self._windows, _SPACING)
-                await self._clock.sleep(pause)
+            turn = await self._wait(request, began)
+        queued = self._clock.monotonic() - began
+        if queued >= _NOTICEABLE:
+            report(Queued("rate", queued))
+        return turn
+
+    async def _wait(self, request: Request, began: float) -> int:
+        """Return the turn of the first in the queue when it has come."""
+        while True:
+            now = self._clock.monotonic()
+            pause = self._state.free_at(self._windows, _SPACING) - now
+            if pause <= 0:
+                return self._state.take(now, self._windows, _SPACING)
+            self._log_long_queue(request, now + pause - began)
+            await self._clock.sleep(pause)
+
+    def _log_long_queue(self, request: Request, seconds: float) -> None:
+        """Log once that requests are queued for long, until one is not."""
+        was_long, self._is_long = self._is_long, seconds > _LONG_QUEUE
+        if self._is_long and not was_long:
+            count = 1 + self._head.statistics().tasks_waiting
+            logger.info(
+                "%s waits for %.0f s or longer for %s; queued requests: %d",
+                request.operation,
+                seconds,
+                self.queued_for,
+                count,
+                extra={**request_fields(request), "queued_seconds": seconds, "queued_requests": count},
+            )
 
     async def on_throttled(self, turn: int, seconds: float) -> None:
         """Stop the queue for that many seconds and halve its pace: the request of that turn got a 429."""
@@ -187,20 +219,20 @@ class SharedRateLimiter(RateLimiter):
         self._reserved: tuple[int, float] | None = None  # a turn, and its moment by the clock of this process
         self._succeeded: list[int] = []  # turns, to be counted with the next reservation
 
-    async def acquire(self) -> int:
-        async with self._head:
-            while True:
-                if self._reserved is None or self._clock.monotonic() > self._reserved[1] + _UNUSED:
-                    self._reserved = await self._change(self._reserve)
-                turn, moment = self._reserved
-                pause = moment - self._clock.monotonic()
-                if pause > 0:
-                    await self._clock.sleep(pause)
-                    if await self._change(_is_paused):  # another request has met a 429 since
-                        self._reserved = None
-                        continue
-                self._reserved = None
-                return turn
+    async def _wait(self, request: Request, began: float) -> int:
+        while True:
+            if self._reserved is None or self._clock.monotonic() > self._reserved[1] + _UNUSED:
+                self._reserved = await self._change(self._reserve)
+            turn, moment = self._reserved
+            now = self._clock.monotonic()
+            if moment > now:
+                self._log_long_queue(request, moment - began)
+                await self._clock.sleep(moment - now)
+                if await self._change(_is_paused):  # another request has met a 429 since
+                    self._reserved = None
+                    continue
+            self._reserved = None
+            return turn
 
     async def on_throttled(self, turn: int, seconds: float) -> None:
         await self._change(lambda state, now: state.throttle(turn, now, seconds))

@@ -6,15 +6,16 @@ See https://docs.planet.com/develop/apis/orders/reference/
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
-from planet_async.models.codec import NonEmpty, Timestamp, decode_part
+from planet_async.models.codec import NonEmpty, Timestamp, decode, decode_part
 from planet_async.models.delivery import DELIVERIES
+from planet_async.models.encode import to_json
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Order(Deliverable):
 
     @property
     def is_listed(self) -> bool:
-        """True if the order comes from a list, and so has no results."""
+        """True if the order has no results: it comes from a list, or from a dict that has none."""
         return getattr(self, "_listed", False) and "results" not in self.links
 
     @property
@@ -113,7 +114,8 @@ class Order(Deliverable):
         """
         if self.is_listed:
             raise InvalidRequest(
-                f"order {self.id} comes from a list, which has no results", hint="Use orders.get(order.id)."
+                f"order {self.id} came without results, as all orders of a list do",
+                hint="Use orders.get(order.id).",
             )
         return _each(OrderResult, self.links.get("results"), "$._links.results")
 
@@ -239,27 +241,55 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
 class DownloadedFiles(list[Path]):
     """The paths of the files of an order, or of the assets of an item.
 
-    `checksums` has what the file of a path was compared with, like ``"sha256:..."``.  `unverified` are the
-    files for which Planet has no checksum that can be compared.  `renamed` has the name, by path, of
-    each file that is kept under another one: no file can have it, or no terminal can print it.
+    Files that went to an object store have no paths, but `urls`, like ``"s3://bucket/prefix/name"``.
+
+    `checksums` has what the file of a path, or of a URL, was compared with, like ``"sha256:..."``.
+    `unverified` are the files for which Planet has no checksum that can be compared.  `renamed` has the name,
+    by path or URL, of each file that is kept under another one: no file can have it, or no terminal can print
+    it.
     """
 
-    def __init__(self, paths: Iterable[Path] = ()) -> None:
-        super().__init__(paths)
-        self.checksums: dict[Path, str] = {}
-        self.unverified: tuple[Path, ...] = ()
-        self.renamed: dict[Path, str] = {}
+    def __init__(self, paths: Iterable[Path | str] = ()) -> None:
+        paths = [*paths]
+        super().__init__(path for path in paths if isinstance(path, Path))
+        self.urls: list[str] = [url for url in paths if isinstance(url, str)]
+        self.checksums: dict[Path | str, str] = {}
+        self.unverified: tuple[Path | str, ...] = ()
+        self.renamed: dict[Path | str, str] = {}
 
 
 @frozen
 class DownloadedOrder(Record):
     """A finished order and where its files are.
 
-    `paths` is empty for an order that was delivered to a cloud or is hosted: `delivered_to` says where.
-    `unverified` are those of the files for which the manifest has no checksum that can be compared.
+    `paths` are those below a folder, `urls` those of objects in an object store.  Both are empty for an order
+    that was delivered to a cloud or is hosted: `delivered_to` says where.  `unverified` are those of the
+    files for which the manifest has no checksum that can be compared.
     """
 
     order: Order
     paths: tuple[Path, ...]
-    unverified: tuple[Path, ...] = ()
+    unverified: tuple[Path | str, ...] = ()
     delivered_to: str = ""
+    urls: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` writes as a record again.
+
+        Raises:
+            DecodeError: a field is missing or does not fit; the message has its path.
+        """
+        found = decode(_DownloadedOrder, to_json(value))
+        order = decode(Order, to_json(found.order), where="$.order", listed=True)
+        unverified = tuple(each if each in found.urls else Path(each) for each in found.unverified)
+        return cls(order, tuple(map(Path, found.paths)), unverified, found.delivered_to, found.urls)
+
+
+@frozen
+class _DownloadedOrder(Record):
+    order: dict[str, Any]
+    paths: tuple[str, ...]
+    unverified: tuple[str, ...] = ()
+    delivered_to: str = ""
+    urls: tuple[str, ...] = ()

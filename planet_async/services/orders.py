@@ -39,6 +39,7 @@ from planet_async.services._query import (
     any_id,
     checked_id,
     checked_ids,
+    destination,
     filter_params,
     joined,
     params,
@@ -295,15 +296,16 @@ class Orders:
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
-        folder = path("to", to)
+        where = destination("to", to)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
+        await where.check()
         if not isinstance(order, Order):
             order = await self.get(order)
         return await download_order(
             self._api,
             order,
             self.get,
-            folder,
+            where,
             overwrite=overwrite,
             concurrency=concurrency,
             ranges=ranges,
@@ -450,7 +452,7 @@ class Orders:
         progress: ProgressCallback | None,
         on_update: Callable[[Order], object] | None,
     ) -> Job:
-        config, clock, folder = self._api.config, self._api.clock, path("to", to)
+        config, clock, where = self._api.config, self._api.clock, destination("to", to)
         if ledger is not None and not is_address(ledger):
             if isinstance(ledger, str) and "://" in ledger:  # it may hold a password, and is not shown
                 raise InvalidRequest(
@@ -460,7 +462,7 @@ class Orders:
         return Job(
             None,
             Ledger() if ledger is None else DatabaseLedger(ledger, clock, durable=config.durable),
-            folder,
+            where,
             QueueGate(self.stats, clock, config.schedule),
             clock,
             create=self._place,
@@ -473,7 +475,7 @@ class Orders:
                 download_order,
                 self._api,
                 get=self.get,
-                folder=folder,
+                to=where,
                 overwrite=overwrite,
                 concurrency=4,
                 require_checksums=require_checksums,

@@ -35,18 +35,22 @@ ALL = [pytest.param(*each, id=" ".join((*each[0], each[2].opts[0]))) for each in
 def test_the_walk_finds_the_options() -> None:
     """The other tests are about something."""
     names = {each[2].opts[0] for each in options()}
-    assert {"--base-url", "--state", "--to", "--csv", "--storage-port", "--filter", "--json"} <= names
+    assert {"--base-url", "--state", "--to", "--format", "--storage-port", "--filter"} <= names
     assert len(ALL) > 100
 
 
 @pytest.mark.parametrize(("path", "command", "option"), ALL)
 def test_a_repeated_option_is_never_dropped(path: tuple[str, ...], command: Any, option: Any) -> None:
     """Both values are taken, or it is wrong usage; the last one never wins without a word."""
-    one, two = (["1"], ["2"]) if not option.is_flag else ([], [])
+    one, two = ([], []) if option.is_flag or option.count else (["1"], ["2"])
     args = [option.opts[0], *one, (option.secondary_opts or option.opts)[-1], *two]
     if option.multiple:
         values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
         assert values[option.name] == ["1", "2"]
+        return
+    if option.count:
+        values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
+        assert values[option.name] == 2
         return
     with pytest.raises(typer.BadParameter, match="passed more than once"):
         command.make_context(" ".join(path), args)
@@ -92,7 +96,7 @@ def test_every_filter_of_a_list_is_an_option(
     declared: type, path: tuple[str, ...], named: dict[str, str] | None
 ) -> None:
     """By its own name or that of `named`, or where the API has dozens, by `--filter NAME=VALUE`."""
-    names = {option.opts[0] for words, _, option in options() if words == path}
+    names = {name for words, _, option in options() if words == path for name in option.opts}
     wanted = declared.__annotations__ if named is not None else ["filter"]
     found = {(named or {}).get(name, name).replace("__", "-").replace("_", "-") for name in wanted}
     assert {f"--{name}" for name in found} <= names

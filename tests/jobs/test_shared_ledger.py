@@ -188,8 +188,6 @@ async def test_a_job_that_was_taken_for_dead_in_a_create(machines: Machines) -> 
         async def send(self, request: Request) -> Response:
             if request.operation == "orders.create":
                 await machines.clock.sleep(1000)
-                response = await self._simulator.send(request)
-                return response
             return await self._simulator.send(request)
 
     async def freeze() -> None:
