@@ -110,8 +110,8 @@ class Destination(Protocol[Place_co]):
             DownloadError: It cannot be read.
         """
 
-    async def keep(self, names: Iterable[str]) -> Mapping[str, int]:
-        """Return the size of each file, when all will outlast a power failure.
+    async def keep(self, names: Iterable[str], *, durable: bool) -> Mapping[str, int]:
+        """Return the size of each file, when all will outlast a power failure, if `durable`.
 
         Raises:
             DownloadError: One is not there any more.

@@ -102,7 +102,7 @@ class ObjectStore:
             return None
         return bytes(self.call("read", name, found.bytes))
 
-    async def keep(self, names: Iterable[str]) -> Mapping[str, int]:
+    async def keep(self, names: Iterable[str], *, durable: bool) -> Mapping[str, int]:
         found = await self._heads(names)
         for name, head in found.items():
             if head is None:
