@@ -64,11 +64,9 @@ SeriesName = Annotated[str, typer.Argument(metavar="SERIES", help="The name or t
 Interval = Annotated[str | None, option("INTERVAL", "With this interval: '1 mon'.")]
 AcquiredAfter = Annotated[
     str | None,
-    time_option("With images from after this time: 2026-01-31, 7d, ...", "--acquired-gt", "--acquired_gt"),
+    time_option("With images from after this time: 2026-01-31, 7d, ..."),
 ]
-AcquiredBefore = Annotated[
-    str | None, time_option("With images from before this time.", "--acquired-lt", "--acquired_lt")
-]
+AcquiredBefore = Annotated[str | None, time_option("With images from before this time.")]
 Box = Annotated[str | None, option("W,S,E,N", "The area: degrees of longitude and latitude.", "--bbox")]
 
 
@@ -124,7 +122,7 @@ def quads(
     *,
     bbox: Box = None,
     geometry: Geometry = None,
-    count: Annotated[bool, typer.Option("--count", "--summary", help="Only say how many there are.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     limit: Limit = None,
     form: GeoFormats = TABLE,
 ) -> None:

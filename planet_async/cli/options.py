@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -98,7 +98,7 @@ SortStyle = Literal["-FIELD", "FIELD DESC", "FIELD desc"]
 """How an API writes that a field is sorted in descending order."""
 
 
-def sort_option(text: str, style: SortStyle, *names: str) -> Any:
+def sort_option(text: str, style: SortStyle) -> Any:
     """Make the option of an order; of whichever API, both ``-FIELD`` and ``FIELD desc`` reverse it."""
 
     def write(value: str) -> str:
@@ -109,14 +109,14 @@ def sort_option(text: str, style: SortStyle, *names: str) -> Any:
         ascending = f"{field} asc" if style == "FIELD desc" else field
         return f"{field}{style.removeprefix('FIELD')}" if is_reversed else ascending
 
-    return typer.Option("--sort", *names, metavar="FIELD", callback=_each(write), help=text)
+    return typer.Option("--sort", metavar="FIELD", callback=_each(write), help=text)
 
 
 def state_option(text: str, states: type[OpenEnum]) -> Any:
-    """Make the option of a filter by state, which some APIs call status; it may be repeated."""
+    """Make the option of a filter by state; it may be repeated."""
     known = ", ".join(str(word) for word in states)
     return typer.Option(
-        "--state", "--status", metavar="STATE", case_sensitive=False, help=f"{text}: {known}. Repeatable."
+        "--state", metavar="STATE", case_sensitive=False, help=f"{text}: {known}. Repeatable."
     )
 
 
@@ -138,9 +138,23 @@ Filters = Annotated[
     list[str] | None,
     option("NAME=VALUE", "Any other filter of the API: product=...  Repeatable.", "--filter"),
 ]
-INTERVAL = (
-    "A day (2026-01-31), 7d (h, d or w ago until now), or START/END, where .. is open. Days are in UTC."
-)
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "--json": ("--format", "json"),
+    "--csv": ("--format", "csv"),
+    "--status": ("--state",),
+    "--created-on": ("--created",),
+    "--last-modified": ("--updated",),
+    "--sort-by": ("--sort",),
+    "--ordering": ("--sort",),
+    "--directory": ("--to",),
+    "--geom": ("--geometry",),
+    "--cloudconfig": ("--delivery",),
+    "--acquired_gt": ("--acquired-gt",),
+    "--acquired_lt": ("--acquired-lt",),
+    "--summary": ("--count",),
+}
+"""Options by the names that the APIs and Planet's own command have for them, and short ones."""
+INTERVAL = "2026-01-31 (in UTC), 7d (or h, w: until now), or START/END, where .. is open."
 HERE = Path()
 Name = Annotated[str | None, option("NAME", "With exactly this name.")]
 NameContains = Annotated[str | None, option("TEXT", "With this text in the name.")]
@@ -163,8 +177,8 @@ CreateConfiguration = Annotated[
 ]
 _SORT = "Sort by this field; -FIELD reverses."
 Sort = Annotated[str | None, sort_option(_SORT, "-FIELD")]
-Ordering = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "-FIELD", "--ordering")]
-SortBy = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "FIELD DESC", "--sort-by")]
+Ordering = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "-FIELD")]
+SortBy = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "FIELD DESC")]
 SortItems = Annotated[
     str | None, sort_option("acquired or published; -acquired: the last ones first.", "FIELD desc")
 ]
@@ -176,11 +190,10 @@ Folder = Annotated[
     Path,
     typer.Option(
         "--to",
-        "--directory",
         metavar="DIR",
         file_okay=False,
         show_default=False,
-        help="The folder for the files, which is made if need be. [default: this one]",
+        help="The folder for the files, here by default; it is made.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]
@@ -189,7 +202,6 @@ geometry_option: Any = option(
     "GEOJSON",
     "The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
     "--geometry",
-    "--geom",
 )
 Geometry = Annotated[str | None, geometry_option]
 SOURCE = "A JSON file, JSON, or - for standard input."

@@ -43,16 +43,6 @@ from planet_async.models.base import OpenEnum
 T = TypeVar("T")
 
 TABLE, JSON, JSONL, CSV, GEOJSON, IDS = "table", "json", "jsonl", "csv", "geojson", "ids"
-_MEANINGS = {
-    TABLE: "table, for people",
-    JSON: "json, one document (--json for short)",
-    JSONL: "jsonl, a line for each",
-    CSV: "csv (--csv for short)",
-    GEOJSON: "geojson, a FeatureCollection",
-    IDS: "ids only",
-}
-SHORT_FORMATS: Mapping[str, str] = {"--json": JSON, "--csv": CSV}
-"""Options that are short for ``--format``, where a command has that format."""
 
 
 def _format_option(*formats: str) -> Any:
@@ -64,10 +54,9 @@ def _format_option(*formats: str) -> Any:
     def complete(incomplete: str) -> list[str]:
         return [form for form in formats if form.startswith(incomplete)]
 
-    text = "; ".join(_MEANINGS[form] for form in formats)
-    return typer.Option(
-        "--format", metavar="FORMAT", callback=check, autocompletion=complete, help=f"{text}."
-    )
+    short = "--json and --csv for short" if CSV in formats else "--json for short"
+    text = f"{', '.join(formats[:-1])} or {formats[-1]}; {short}."
+    return typer.Option("--format", metavar="FORMAT", callback=check, autocompletion=complete, help=text)
 
 
 Format = Annotated[str, _format_option(TABLE, JSON, JSONL)]

@@ -89,7 +89,7 @@ Areas = Annotated[
     ),
 ]
 Collection = Annotated[str | None, option("REF", "All features of this collection.", "--collection-id")]
-State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...", "--state", "--status")]
+State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...")]
 Created = Annotated[str | None, period_option(f"Created then. {INTERVAL}")]
 _QUESTION = "A reservation spends quota, and cannot be undone. Reserve?"
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]

@@ -408,9 +408,7 @@ def wait(
     context: typer.Context,
     subscription_ids: SubscriptionIds,
     *,
-    state: Annotated[
-        str, option("STATE", "Wait for this state: completed, running, ...", "--state", "--status")
-    ] = "completed",
+    state: Annotated[str, option("STATE", "Wait for this state: completed, running, ...")] = "completed",
     timeout: Timeout = None,
     form: Formats = TABLE,
 ) -> None:
