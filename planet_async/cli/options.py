@@ -152,6 +152,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "--acquired_gt": ("--acquired-gt",),
     "--acquired_lt": ("--acquired-lt",),
     "--summary": ("--count",),
+    "--supports-reservation": ("--reservable",),
 }
 """Options by the names that the APIs and Planet's own command have for them, and short ones."""
 INTERVAL = "2026-01-31 (in UTC), 7d (or h, w: until now), or START/END, where .. is open."

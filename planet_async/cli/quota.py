@@ -102,9 +102,7 @@ def products(
     *,
     supports_reservation: Annotated[
         bool | None,
-        typer.Option(
-            "--supports-reservation/--no-reservation", help="Quota of which can be reserved, or not."
-        ),
+        typer.Option("--reservable/--not-reservable", help="Quota of which can be reserved, or not."),
     ] = None,
     limit: Limit = None,
     page_size: PageSize = 500,
@@ -112,7 +110,7 @@ def products(
 ) -> None:
     """List the products of the organization, with what is used of their quota.
 
-    [dim]planet-async quota products --supports-reservation[/]
+    [dim]planet-async quota products --reservable[/]
     """
     show_list(
         context,
