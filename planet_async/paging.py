@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.errors import DecodeError, InvalidRequest, PagingError, type_name
 from planet_async.http import Request, Response, Transport, http_date, link_target, origin
+from planet_async.models.html import table
 from planet_async.models.json import DECODE_ERRORS, excerpt, splitter, unreadable
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ _MOST_LINKS = 100_000  # bytes of the links of a page, which are decoded whole
 _ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 _MOST_PAGES = 20_000
+_UNREAD = "requested when it is iterated over, or by `await ....collect()`"
 
 
 @frozen
@@ -132,6 +134,19 @@ class Paginator(Generic[T]):
         self._format = page_format
         self._decode = decode
         self._unique = unique
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._first.operation}: {self._described()}>"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show; no request is sent for it."""
+        filters = {name: value for name, value in self._first.params if value}
+        title = f"{type(self).__name__}: {self._first.operation}"
+        return table(title, {"request": str(self._first), **filters, "items": _UNREAD})
+
+    def _described(self) -> str:
+        filters = ", ".join(f"{name}={value}" for name, value in self._first.params)
+        return f"{filters}; {_UNREAD}" if filters else _UNREAD
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Items(self._stream())

@@ -40,6 +40,7 @@ _TOKEN = 20  # characters: no word of an address is that long
 _QUERY = re.compile(r"\?[^\s\"'<>]*")  # a link to a file holds a token there
 _WORD = r"[^\s\"'<>{}\[\],:;=]"
 _LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{{_TOKEN},}}")  # no word, and every credential
+_LINK = re.compile(r"https?://|\?", re.IGNORECASE)  # or only its query, as in some responses
 _ALPHANUMERIC = re.compile("[A-Za-z0-9]+")
 _GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
 
@@ -188,6 +189,28 @@ def redacted(body: Any) -> Any:
             for key, value in body.items()
         }
     return [redacted(item) for item in body] if isinstance(body, list) else body
+
+
+def shareable(value: Any, key: str = "") -> Any:
+    """Return JSON of a response as others may see it.
+
+    Links have no query, which can be a signature, and no password.  A placeholder stands in place of secrets,
+    so that they cannot be sent back by mistake.
+    """
+    if isinstance(value, dict):
+        return {name: shareable(inside, name) for name, inside in value.items()}
+    if isinstance(value, list):
+        return [shareable(inside) for inside in value]
+    if not isinstance(value, str) or not value:
+        return value
+    kind = _secret_fields.get(key)
+    if kind == "url":
+        for secret in sorted({*_secrets_of_url(value)} - {""}, key=len, reverse=True):
+            value = value.replace(secret, REDACTED)
+        return value
+    if kind is not None:
+        return REDACTED
+    return without_query(value) if _LINK.match(value) else value
 
 
 def refuse_redacted(body: Mapping[str, object], where: str = "") -> None:

@@ -569,3 +569,16 @@ async def test_a_list_may_be_left_and_a_wait_broken_in_a_task(embedded: Planet) 
     assert stats.result().user.queued_orders + stats.result().user.running_orders <= len(orders)
     await settle()
     assert len(asyncio.all_tasks()) <= tasks_before
+
+
+@pytest.mark.anyio
+async def test_clients_and_lists_say_what_they_are(planet: Planet) -> None:
+    """A notebook shows where requests go and what a list asks for: no secret, and no request for it."""
+    assert repr(planet) == "<Planet https://api.planet.com, ApiKey, open>"
+    listed = planet.orders.list(state="queued")
+    for shown in (repr(listed), listed._repr_html_()):
+        assert "orders.list" in shown
+        assert "queued" in shown
+        assert "any" not in shown
+    await planet.aclose()
+    assert repr(planet.with_options(deadline=5)).endswith("closed>")

@@ -1,50 +1,159 @@
-"""Base classes of all records, and how they are written as JSON."""
+"""Base classes of all records."""
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
-from enum import Enum, StrEnum
-from math import isfinite
-from pathlib import PurePath
-from typing import Any, ClassVar, TypeVar
-from uuid import UUID
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Self, TypeVar, get_origin
 
 import attrs
-import msgspec
 
-from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.http import SecretBytes
-from planet_async.models.geometry import AREAS, GEOMETRIES, GEOMETRY_NAMES, to_geojson, unwrapped
-from planet_async.models.json import finite, kind, parsed_object
-from planet_async.redaction import add_secret_fields
+from planet_async.errors import DecodeError, InvalidRequest, PlanetError
+from planet_async.models.codec import Check, FromJson, Unfit, decode, from_mapping, named, plain_types
+from planet_async.models.encode import rfc3339, to_json, to_mapping
+from planet_async.models.geometry import AREAS, GEOMETRIES, to_geojson
+from planet_async.models.html import table
+from planet_async.models.json import kind, parsed_object
+from planet_async.redaction import add_secret_fields, shareable
 
 T = TypeVar("T")
 
 _MOST_WORDS = 1000
-_PLAIN = (str, int, bool, type(None))
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 _new_words: "dict[tuple[type, str], OpenEnum]" = {}
 
+_GEOMETRY_FIELDS = ("geometry", "aoi")
+
+# What JSON Schema calls the types of fields.
+_JSON_TYPES: Mapping[Any, Mapping[str, str]] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    date: {"type": "string", "format": "date"},
+    datetime: {"type": "string", "format": "date-time"},
+}
+
 
 class Record:
-    """Base of all records: they cannot be changed, and are equal if their content is."""
+    """Base of all records: they cannot be changed, and are equal if their content is.
+
+    FastAPI and Pydantic take records as response models and as bodies, and write them as `to_dict` does.
+    Notebooks show them as tables, and GeoPandas and shapely read their geometries (``__geo_interface__``).
+    """
 
     __slots__ = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as a JSON object: a new dict of plain values, with the API's own names."""
+    def to_dict(self, *, signed_links: bool = False) -> dict[str, Any]:
+        """Return the record as a JSON object: a new dict of plain values, with the API's own names.
+
+            json.dumps(order.to_dict())
+
+        Args:
+            signed_links: Whether links keep their signatures, with which anyone can fetch the file.  Without
+                them it is safe to show the object to others: links have no query and no password, and
+                ``"<REDACTED>"`` stands in place of secrets.
+
+        Raises:
+            DecodeError: a part that was not read before is not valid JSON.
+        """
+        found = self._whole()
+        if signed_links:
+            return found
+        try:
+            return shareable(found)  # type: ignore[no-any-return]  # a dict, as what it gets
+        except RecursionError:
+            raise DecodeError("nested too deeply to be copied") from None
+
+    def to_json(self, *, signed_links: bool = False) -> str:
+        """Return `to_dict` as JSON."""
+        return to_json(self.to_dict(signed_links=signed_links)).decode()
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return the record of a JSON object, as `to_dict` writes it or the API.
+
+            order = Order.from_dict(json.loads(text))
+
+        Raises:
+            DecodeError: a field of a response is missing or does not fit; the message has its path.
+            InvalidRequest: a request has something that the API would refuse, or that the record would lose;
+                the message has the path.
+        """
+        # What was cut away before, as the results of an order, does not count as empty.
+        return decode(cls, to_json(to_mapping(value)), listed=True)
+
+    def _whole(self) -> dict[str, Any]:
+        """Return the record as a new dict, with the signatures of links."""
         return to_mapping(self)
 
     def set_fields(self) -> dict[str, object]:
         """Return the fields that are not None."""
-        fields = attrs.fields(type(self))  # type: ignore[arg-type]  # all subclasses are attrs classes
-        values = {field.name: getattr(self, field.name) for field in fields}
+        values = {field.name: getattr(self, field.name) for field in _fields(type(self))}
         return {name: value for name, value in values.items() if value is not None}
 
     def to_body(self) -> Mapping[str, object]:
         """Return the JSON object that the record is written as; its values may be records, too."""
         return self.set_fields()
+
+    @property
+    def __geo_interface__(self) -> Mapping[str, Any]:
+        """The geometry, as GeoJSON.
+
+        Raises:
+            AttributeError: there is none, or only a reference to one.
+        """
+        geometry = self._geometry()
+        if geometry is None:
+            raise AttributeError(f"this {type(self).__name__} has no geometry")
+        return geometry
+
+    def _geometry(self) -> Mapping[str, Any] | None:
+        found = next((found for name in _GEOMETRY_FIELDS if (found := getattr(self, name, None))), None)
+        return found if isinstance(found, Mapping) and found.get("type") in GEOMETRIES else None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Return how Pydantic, which calls this, reads and writes the record."""
+        from pydantic_core import PydanticCustomError, core_schema  # noqa: PLC0415 - only where it is used
+
+        def read(value: object) -> Record:
+            if isinstance(value, cls):
+                return value
+            try:
+                return cls.from_dict(value)  # type: ignore[arg-type]  # which refuses what is no mapping
+            except PlanetError as error:
+                problem = error.message
+            raise PydanticCustomError("planet_async", "{problem}", {"problem": problem})
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            ref=f"{cls.__module__}.{cls.__qualname__}",
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda record: record.to_dict()),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        """Return the JSON Schema that OpenAPI documents have; the API may add other fields at any time."""
+        summary = (cls.__doc__ or "").partition("\n")[0]
+        is_base = not attrs.has(cls)  # of a family, such as the tools
+        fields = {} if is_base else cls._json_fields()
+        return {"title": cls.__name__, "type": "object", "description": summary, **fields}
+
+    @classmethod
+    def _json_fields(cls) -> dict[str, Any]:
+        """Return the keywords of JSON Schema for the fields."""
+        fields, types = _fields(cls), plain_types(cls)  # type: ignore[arg-type]  # a class is hashable
+        return {
+            "properties": {field.name: _json_type(types[field.name]) for field in fields},
+            "required": [field.name for field in fields if field.default is attrs.NOTHING],
+        }
+
+
+def _json_type(plain: Any) -> Mapping[str, Any]:
+    if get_origin(plain) is tuple:
+        return {"type": "array"}
+    if isinstance(plain, type) and issubclass(plain, str):
+        return {"type": "string"}
+    return _JSON_TYPES.get(plain, {})
 
 
 # --- Responses
@@ -69,7 +178,7 @@ class OpenEnum(StrEnum):
         return _new_words.setdefault((cls, value), word)
 
 
-class Resource(Record):
+class Resource(Record, FromJson):
     """Base of the records of responses.
 
     What every caller needs is a field.  Free-form parts are properties, decoded when first read, so that a
@@ -77,12 +186,7 @@ class Resource(Record):
     keep it.  Fields of the API that have no attribute here are in `raw`.
     """
 
-    # Slots and no attrs fields: msgspec fills a field from the JSON key of its name, and a server could
-    # send one.
-    __slots__ = ("_json", "_listed", "_parsed")
-    _json: bytes
-    _listed: bool
-    _parsed: Mapping[str, Any]
+    __slots__ = ()
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -95,7 +199,7 @@ class Resource(Record):
         """
         parsed: Mapping[str, Any] | None = getattr(self, "_parsed", None)
         if parsed is None:
-            parsed = self.to_dict()
+            parsed = self._whole()
             object.__setattr__(self, "_parsed", parsed)
         return parsed
 
@@ -104,17 +208,21 @@ class Resource(Record):
         """The object that the API calls ``_links``; empty where there is none."""
         return self._mapping("_links") or {}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the whole JSON object as it came, as a new dict.
-
-        Raises:
-            DecodeError: a part that was not read before is not valid JSON.
-        """
+    def _whole(self) -> dict[str, Any]:
         return parsed_object(self._bytes())
 
     def to_body(self) -> Mapping[str, object]:
         """Return `raw`."""
         return self.raw
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the fields, and the outline of the geometry."""
+        fields = {**self.set_fields()}
+        properties = fields.pop("properties", None)
+        if isinstance(properties, Record):
+            fields |= properties.set_fields()
+        filled = {name: value for name, value in fields.items() if value not in ("", ())}
+        return table(type(self).__name__, shareable(to_mapping(filled)), self._geometry())
 
     def _bytes(self) -> bytes:
         kept: bytes | None = getattr(self, "_json", None)
@@ -162,8 +270,8 @@ def _restored(cls: type[Resource], values: Mapping[str, Any], json: bytes, liste
     return record
 
 
-def _fields(cls: type[Record]) -> "tuple[attrs.Attribute[Any], ...]":
-    return attrs.fields(cls)  # type: ignore[arg-type,no-any-return]  # all subclasses are attrs classes
+def _fields(cls: type) -> "tuple[attrs.Attribute[Any], ...]":
+    return attrs.fields(cls)  # type: ignore[no-any-return]  # all subclasses are attrs classes
 
 
 class Deliverable(Resource):
@@ -191,6 +299,18 @@ class Deliverable(Resource):
         """The notification settings."""
         return self._mapping("notifications")
 
+    @property
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The area that it is for, as GeoJSON: of the source, or of the tool that clips; None without one."""
+        source = (self._mapping("source") or {}).get("parameters")
+        clips = [tool.get("clip") or tool.get("parameters") for tool in self.tools]
+        for part in (source, *clips):
+            if isinstance(part, Mapping):
+                found = part.get("geometry") or part.get("aoi")
+                if isinstance(found, Mapping):
+                    return found
+        return None
+
 
 # --- Requests
 
@@ -206,6 +326,31 @@ class RequestModel(Record):
 
     also_known: ClassVar[Collection[str]] = ()
     """Keys that only responses have, which may come back in a request."""
+
+    def to_dict(self, *, signed_links: bool = True) -> dict[str, Any]:
+        """Return the request as it is sent, secrets included; without them where `signed_links` is False."""
+        return super().to_dict(signed_links=signed_links)
+
+    def to_json(self, *, signed_links: bool = True) -> str:
+        """Return `to_dict` as JSON."""
+        return super().to_json(signed_links=signed_links)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return the request of a JSON object, as `to_dict` writes it or a user.
+
+            request = OrderRequest.from_dict(json.loads(text))
+
+        Raises:
+            InvalidRequest: the API would refuse it, or it has a field that is not known here, which the
+                record would lose; the message lists all that is wrong, each with its path.
+        """
+        return from_mapping(cls, value, cls._read)
+
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        """Read what `to_body` writes."""
+        return check.read(value, cls, path)
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -242,22 +387,20 @@ class Named(RequestModel):
         """Return the fields below the name."""
         return {self.block: self.set_fields()}
 
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        return named({cls.block: cls})(value, path, check)
+
+    @classmethod
+    def _json_fields(cls) -> dict[str, Any]:
+        return {"properties": {cls.block: super()._json_fields()}}
+
     def to_typed(self) -> Mapping[str, object]:
         """Return ``{"type": ..., "parameters": {...}}``, as the Subscriptions API writes it."""
         return {"type": self.block, "parameters": self.set_fields()}
 
 
 # --- Converters of the fields of requests
-
-
-@attrs.frozen
-class Unfit:
-    """The result of a converter for a value that does not fit.
-
-    A converter does not know the field that it converts for; the record does, and raises the error.
-    """
-
-    problem: str
 
 
 def unfit(problem: str) -> Any:
@@ -315,102 +458,3 @@ def moment(value: str | datetime) -> str:
 def optional_moment(value: str | datetime | None) -> str | None:
     """Return a time as the API writes it, or None."""
     return None if value is None else moment(value)
-
-
-def rfc3339(value: object, where: str = "") -> str:
-    """Return a time as RFC 3339 has it; text that only Python understands is rewritten.
-
-    Raises:
-        InvalidRequest: it is not a time, or has no time zone; the message begins with `where`.
-    """
-    try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        found = None
-    if not isinstance(found, datetime):
-        raise InvalidRequest(f"{where}expected a time like 2026-01-31T00:00:00Z, got {kind(value)}")
-    if found.tzinfo is None:
-        raise InvalidRequest(f"{where}expected a time with its zone, such as 2026-01-31T00:00:00Z")
-    if isinstance(value, str) and _RFC_3339.fullmatch(value):
-        return value
-    try:
-        return found.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
-    except OverflowError:
-        raise InvalidRequest(f"{where}{value} is beyond the years 1 to 9999 in UTC") from None
-
-
-# --- From records to JSON
-
-
-def to_json(value: object) -> bytes:
-    """Return a record, a mapping, or any mixture of the two as JSON.
-
-    Geometries may be anything that `to_geojson` takes; a field of a record that is None is left out.
-
-    Raises:
-        InvalidRequest: JSON cannot hold the value, or a time has no zone.
-    """
-    plain = _plain_whole(value)
-    try:
-        return SecretBytes(msgspec.json.encode(plain))
-    except UnicodeEncodeError:
-        problem = "a text contains half a character (a lone surrogate), which cannot be sent"
-    except ValueError:
-        problem = "a number has too many digits to be sent"
-    raise InvalidRequest(problem)
-
-
-def to_mapping(value: object) -> dict[str, Any]:
-    """Return the object that `to_json` writes, as a new dict."""
-    found = _plain_whole(value)
-    if not isinstance(found, dict):
-        raise InvalidRequest(f"expected a mapping, got {kind(value)}")
-    return found
-
-
-def _plain_whole(value: object) -> object:
-    try:
-        return _plain(value, "$")
-    except RecursionError:
-        raise InvalidRequest("the request is nested too deeply, or contains itself") from None
-
-
-def _is_plain(value: object) -> bool:
-    cls = type(value)
-    return cls in _PLAIN or (cls is float and isfinite(value))  # type: ignore[arg-type]  # the check before says so
-
-
-def _plain(value: object, path: str) -> object:  # noqa: C901, PLR0911 - one line for each kind of thing
-    if _is_plain(value):
-        return value
-    if isinstance(value, Enum):
-        return _plain(value.value, path)
-    if isinstance(value, list | tuple):
-        # Coordinates are many, so no path is put together for them.
-        return [
-            item if _is_plain(item) else _plain(item, f"{path}[{index}]") for index, item in enumerate(value)
-        ]
-    if isinstance(value, date):
-        return rfc3339(value, f"{path}: ") if isinstance(value, datetime) else value.isoformat()
-    if isinstance(value, Mapping | Record):
-        return dict(_entries(value, path))
-    if isinstance(value, str | UUID | PurePath):
-        return str(value)
-    if hasattr(value, "tolist"):  # an array or a number of numpy
-        return _plain(value.tolist(), path)
-    if (number := finite(value)) is not None:
-        return number
-    if hasattr(value, "__float__"):
-        raise InvalidRequest(f"{path}: expected a number, got {value}")
-    if hasattr(value, "__geo_interface__"):
-        return _plain(to_geojson(value, where=path), path)
-    raise InvalidRequest(f"{path}: expected something that JSON can hold, got {kind(value)}")
-
-
-def _entries(value: Mapping[Any, object] | Record, path: str) -> Iterator[tuple[str, object]]:
-    for name, item in (value.to_body() if isinstance(value, Record) else value).items():
-        if not isinstance(name, str):
-            raise InvalidRequest(f"{path}: expected texts as names, got {kind(name)}")
-        # First of all, since the properties of a Feature may be anything: GeoPandas writes NaN and times.
-        part = unwrapped(item) if name in GEOMETRY_NAMES else item
-        yield str(name), _plain(part, f"{path}.{name}")

@@ -14,6 +14,7 @@ from planet_async.models.base import Resource
 from planet_async.models.codec import NonEmpty, Timestamp
 
 _MOSAIC = re.compile(r"/mosaics/([^/?#]+)/quads/")
+_SIDES = 4
 _ITEM = re.compile(r"/item-types/([^/?#]+)/items/([^/?#]+)")
 
 
@@ -51,6 +52,11 @@ class Mosaic(Resource):
     quad_download: bool | None = field(default=None, repr=False)
 
     @property
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The `bbox`, as a GeoJSON Polygon; None where it is not known."""
+        return _rectangle(self.bbox)
+
+    @property
     def grid(self) -> Mapping[str, Any]:
         """The grid of the quads: ``quad_size`` in pixels, ``resolution`` in metres."""
         return self._mapping("grid") or {}
@@ -63,6 +69,11 @@ class Quad(Resource):
     id: NonEmpty
     bbox: tuple[float, ...] | None = field(default=None, repr=False)
     percent_covered: float | None = field(default=None, repr=False)
+
+    @property
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The `bbox`, as a GeoJSON Polygon; None where it is not known."""
+        return _rectangle(self.bbox)
 
     @property
     def mosaic_id(self) -> str:
@@ -85,6 +96,14 @@ class Quad(Resource):
     def _link(self, name: str) -> str:
         found = self.links.get(name)
         return found if isinstance(found, str) else ""
+
+
+def _rectangle(bbox: tuple[float, ...] | None) -> Mapping[str, Any] | None:
+    if bbox is None or len(bbox) != _SIDES:
+        return None
+    west, south, east, north = bbox
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 @frozen(eq=False)

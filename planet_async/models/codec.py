@@ -15,19 +15,30 @@ from difflib import get_close_matches
 from functools import cache, partial
 from math import isfinite
 from types import UnionType
-from typing import Annotated, Any, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
 import msgspec
 
 from planet_async.errors import DecodeError, InvalidRequest, UnknownKeyWarning
 from planet_async.http import Request, SecretBytes
-from planet_async.models.base import RequestModel, Resource, Unfit, to_json, to_mapping
+from planet_async.models.encode import to_json, to_mapping
 from planet_async.models.json import DECODE_ERRORS, kind, not_an_object, splitter
 from planet_async.redaction import REDACTED, is_secret, refuse_redacted, without_tokens
 
 T = TypeVar("T")
-M = TypeVar("M", bound=RequestModel)
+M = TypeVar("M", bound="Readable")
 
 _ZERO_TIME = b'"0001-01-01T00:00:00'  # all of it: the longer, the faster it is found
 _ZERO_YEAR = 1
@@ -36,6 +47,17 @@ _MOST_SHOWN = 10_000  # bytes of a body whose keys an error lists
 
 
 # --- Responses
+
+
+class FromJson:
+    """Base of the records that keep the JSON from which they were decoded."""
+
+    # Slots and no attrs fields: msgspec fills a field from the JSON key of its name, and a server could
+    # send one.
+    __slots__ = ("_json", "_listed", "_parsed")
+    _json: bytes
+    _listed: bool
+    _parsed: Mapping[str, Any]
 
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
@@ -104,7 +126,7 @@ def decode(
         pass  # the second look says what is wrong, if anything is
     if found is None or _ZERO_TIME in json:
         found = _second_look(cls, json, request, where, content_type)
-    if isinstance(found, Resource):  # which keeps what it was decoded from
+    if isinstance(found, FromJson):
         object.__setattr__(found, "_json", json)
         object.__setattr__(found, "_listed", listed)
     return found
@@ -157,8 +179,14 @@ def _parts(cls: Any) -> Callable[[bytes], Any]:
 
 @cache
 def _field_decoders(cls: Any) -> "list[tuple[attrs.Attribute[Any], Callable[[msgspec.Raw], Any]]]":
-    types = get_type_hints(cls)  # without the constraints of msgspec
-    return [(field, _field_decoder(field, _first(types[field.name]))) for field in attrs.fields(cls)]
+    types = plain_types(cls)
+    return [(field, _field_decoder(field, types[field.name])) for field in attrs.fields(cls)]
+
+
+@cache
+def plain_types(cls: Any) -> Mapping[str, Any]:
+    """Return the types of the fields, without None and without the constraints of msgspec."""
+    return {name: _first(found) for name, found in get_type_hints(cls).items()}
 
 
 def _field_decoder(field: "attrs.Attribute[Any]", plain: Any) -> Callable[[msgspec.Raw], Any]:
@@ -217,6 +245,27 @@ def _fields_of(json: bytes) -> str:
 # --- Requests
 
 
+class Readable(Protocol):
+    """A record of a request."""
+
+    also_known: ClassVar[Collection[str]]
+    """Keys that only responses have, which may come back in a request."""
+
+    def derived(self) -> Mapping[str, object]:
+        """Return the values of fields that follow from others where they are not given."""
+        ...
+
+
+@attrs.frozen
+class Unfit:
+    """The result of a converter for a value that does not fit.
+
+    A converter does not know the field that it converts for; the record does, and raises the error.
+    """
+
+    problem: str
+
+
 def checked_body(cls: type[M], request: M | Mapping[str, Any], *, where: str = "") -> bytes:
     """Check a request, record or plain mapping, and return the JSON to send.
 
@@ -236,26 +285,31 @@ def checked_body(cls: type[M], request: M | Mapping[str, Any], *, where: str = "
     if not isinstance(request, cls | Mapping):
         raise InvalidRequest(f"expected {cls.__name__} or a mapping, got {kind(request)}")
     body = to_mapping(request)
-    _checked(cls, body, where)
+    check = Check()
+    check.read(body, cls, "$")
+    check.finish(where)
     encoded = to_json(body)
     if REDACTED.encode() in encoded:
         refuse_redacted(body, where)
     return encoded
 
 
-def from_mapping(cls: type[M], mapping: Mapping[str, Any], *, where: str = "") -> M:
-    """Check a mapping as `checked_body` does, and return it as a record."""
-    return _checked(cls, to_mapping(mapping), where)
+def from_mapping(cls: type[M], mapping: Mapping[str, Any], read: "Reader") -> M:
+    """Check a mapping as `checked_body` does, and return it as the record that `read` makes of it.
 
-
-def _checked(cls: type[M], body: dict[str, Any], where: str) -> M:
+    Raises:
+        InvalidRequest: the API would refuse it, or it has a field that the record cannot hold.
+    """
     check = Check()
-    found = check.read(body, cls, "$")
-    if found is None:
-        wrong = "; ".join(check.problems)
-        raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
-    for warning in check.warnings:
-        warnings.warn(warning, UnknownKeyWarning, stacklevel=4)  # Python shows each text once
+    found = read(to_mapping(mapping), "$", check)
+    if check.unknown and not check.problems:
+        raise InvalidRequest(
+            f"{', '.join(check.unknown)}: not known here, and {cls.__name__} would lose it",
+            hint="Methods that take a request take the mapping as it is.",
+        )
+    check.finish("")
+    if not isinstance(found, cls):
+        raise InvalidRequest(f"$: expected the JSON of {cls.__name__}")
     return found
 
 
@@ -265,6 +319,15 @@ class Check:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        self.unknown: list[str] = []  # the paths of what a record cannot hold
+
+    def finish(self, where: str) -> None:
+        """Raise InvalidRequest for all that is wrong; the message begins with `where`.  Or warn."""
+        if self.problems:
+            wrong = "; ".join(self.problems)
+            raise InvalidRequest(f"{where}: {wrong}" if where else wrong)
+        for warning in self.warnings:
+            warnings.warn(warning, UnknownKeyWarning, stacklevel=4)  # Python shows each text once
 
     def expected(self, what: str, value: object, path: str) -> None:
         """Report a value of another kind than expected."""
@@ -288,13 +351,16 @@ class Check:
         """Return an object as a record of that class; None where something is wrong.
 
         What the record writes differently is changed in the object, which will be sent.  The keys in `also`
-        are known, too.
+        are known, too; where there are any, the caller keeps the object where it has others.
         """
         if not self.is_object(value, path):
             return None
-        readers, problems, found = _field_readers(cls), len(self.problems), {}  # type: ignore[arg-type]
+        readers, problems, found = _field_readers(cls), len(self.problems), {}
         drop_nulls(value)
-        self.spelling(value, {*(field.name for field, _ in readers), *cls.also_known, *also}, path)
+        known = {*(field.name for field, _ in readers), *cls.also_known, *also}
+        self.spelling(value, known, path)
+        if not also:
+            self.unknown += [f"{path}.{key}" for key in value if key not in known]
         for field, reader in readers:
             name = field.name
             if name not in value:
@@ -406,7 +472,7 @@ def _read_converted(convert: Any, value: object, path: str, check: Check) -> obj
 # --- Records that are written with the name of their kind
 
 
-def named(known: Mapping[str, type[RequestModel]]) -> Reader:
+def named(known: Mapping[str, type[Readable]]) -> Reader:
     """Return what reads ``{"name": {...}}`` as the record of that name; unknown ones stay as they are."""
 
     def read_named(value: object, path: str, check: Check) -> object:
@@ -422,7 +488,7 @@ def named(known: Mapping[str, type[RequestModel]]) -> Reader:
     return read_named
 
 
-def typed(known: Mapping[str, type[RequestModel]], *, may_be_empty: bool = False) -> Reader:
+def typed(known: Mapping[str, type[Readable]], *, may_be_empty: bool = False) -> Reader:
     """Return what reads ``{"type": "clip", "parameters": {...}}`` as the record of that type.
 
     So the Subscriptions API writes what the Orders API writes as ``{"clip": {...}}``.

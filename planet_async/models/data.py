@@ -4,7 +4,7 @@ See https://docs.planet.com/develop/apis/data/
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -21,13 +21,14 @@ from planet_async.models.base import (
     unfit,
 )
 from planet_async.models.base import geometry as converted_geometry
-from planet_async.models.codec import NonEmpty, Timestamp, read_by
+from planet_async.models.codec import Check, NonEmpty, Timestamp, read_by
 from planet_async.models.data_filter import AndFilter, Filter, read_filter
 from planet_async.models.geometry import to_geojson
 from planet_async.models.json import kind
 
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._~:+-]+", re.ASCII)  # of an item or a type, as a part of an address
 _SHOWN = 100  # characters
+_DAILY_EMAIL = "__daily_email_enabled"
 
 # --- Items
 
@@ -320,8 +321,8 @@ class SearchRequest(RequestModel):
     See https://docs.planet.com/develop/apis/data/item-search/
     """
 
-    also_known: ClassVar[Iterable[str]] = (  # type: ignore[assignment]  # a collection
-        *("__daily_email_enabled", "id", "search_type", "created", "updated", "last_executed", "_links"),
+    also_known: ClassVar[Collection[str]] = (
+        *(_DAILY_EMAIL, "id", "search_type", "created", "updated", "last_executed", "_links"),
     )
 
     item_types: tuple[str, ...] = field(converter=_item_types)
@@ -335,6 +336,12 @@ class SearchRequest(RequestModel):
         if not self.item_types or not all(self.item_types):
             yield "item_types", "expected one item type or more"
 
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        if isinstance(value, dict) and _DAILY_EMAIL in value:
+            value["daily_email"] = value.pop(_DAILY_EMAIL)
+        return super()._read(value, path, check)
+
     def derived(self) -> Mapping[str, object]:
         """Return the filter, which the API always needs."""
         return {"filter": AndFilter()}
@@ -343,5 +350,5 @@ class SearchRequest(RequestModel):
         """Return the JSON object that the request is written as."""
         body = self.set_fields()
         if "daily_email" in body:
-            body["__daily_email_enabled"] = body.pop("daily_email")
+            body[_DAILY_EMAIL] = body.pop("daily_email")
         return body

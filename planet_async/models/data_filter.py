@@ -10,9 +10,10 @@ from typing import Any, ClassVar, TypeVar
 from attrs import field, frozen
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.base import RequestModel, items, rfc3339, texts, unfit
+from planet_async.models.base import RequestModel, items, texts, unfit
 from planet_async.models.base import geometry as converted_geometry
 from planet_async.models.codec import Check, drop_nulls, read_by
+from planet_async.models.encode import rfc3339
 from planet_async.models.geometry import GEOMETRIES
 from planet_async.models.json import finite, kind
 
@@ -31,6 +32,14 @@ class Filter(RequestModel):
     __slots__ = ()
 
     also_known: ClassVar[Collection[str]] = ("type",)
+
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        return read_filter(value, path, check)
+
+    @classmethod
+    def _json_fields(cls) -> dict[str, Any]:
+        return {"properties": {"type": {"type": "string"}}, "required": ["type"]}
 
     def to_body(self) -> Mapping[str, object]:
         """Return the filter in the grammar of the API."""

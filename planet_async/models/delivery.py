@@ -38,6 +38,14 @@ class Delivery(Named):
     archive_filename: str | None = None
     layout: Mapping[str, Any] | None = None
 
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        return read_delivery(value, path, check)
+
+    @classmethod
+    def _json_fields(cls) -> dict[str, Any]:
+        return {}
+
     def derived(self) -> Mapping[str, object]:
         """Return the other settings of archives, without which the API does not zip."""
         return _ZIPPED if self.archive_type else {}

@@ -31,6 +31,10 @@ class Product(RequestModel):
 
     __slots__ = ()
 
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        return _read_product(value, path, check)
+
 
 def _comma_list(value: str | Iterable[str]) -> str:
     if isinstance(value, str):

@@ -6,15 +6,16 @@ See https://docs.planet.com/develop/apis/orders/reference/
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from attrs import field, frozen
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
-from planet_async.models.codec import NonEmpty, Timestamp, decode_part
+from planet_async.models.codec import NonEmpty, Timestamp, decode, decode_part
 from planet_async.models.delivery import DELIVERIES
+from planet_async.models.encode import to_json
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Order(Deliverable):
 
     @property
     def is_listed(self) -> bool:
-        """True if the order comes from a list, and so has no results."""
+        """True if the order has no results: it comes from a list, or from a dict that has none."""
         return getattr(self, "_listed", False) and "results" not in self.links
 
     @property
@@ -113,7 +114,8 @@ class Order(Deliverable):
         """
         if self.is_listed:
             raise InvalidRequest(
-                f"order {self.id} comes from a list, which has no results", hint="Use orders.get(order.id)."
+                f"order {self.id} came without results, as all orders of a list do",
+                hint="Use orders.get(order.id).",
             )
         return _each(OrderResult, self.links.get("results"), "$._links.results")
 
@@ -262,4 +264,24 @@ class DownloadedOrder(Record):
     order: Order
     paths: tuple[Path, ...]
     unverified: tuple[Path, ...] = ()
+    delivered_to: str = ""
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` writes as a record again.
+
+        Raises:
+            DecodeError: a field is missing or does not fit; the message has its path.
+        """
+        found = decode(_DownloadedOrder, to_json(value))
+        order = decode(Order, to_json(found.order), where="$.order", listed=True)
+        paths, unverified = (tuple(map(Path, each)) for each in (found.paths, found.unverified))
+        return cls(order, paths, unverified, found.delivered_to)
+
+
+@frozen
+class _DownloadedOrder(Record):
+    order: dict[str, Any]
+    paths: tuple[str, ...]
+    unverified: tuple[str, ...] = ()
     delivered_to: str = ""

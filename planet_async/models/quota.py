@@ -207,7 +207,7 @@ class ReservedQuota(_Budget):
     @classmethod
     def of(cls, reservations: Iterable[Reservation]) -> Self:
         """Return it for reservations that were found in the list."""
-        return decode_part(cls, {"quota_reservations": [each.to_dict() for each in reservations]})
+        return decode_part(cls, {"quota_reservations": [each.raw for each in reservations]})
 
 
 @frozen(eq=False)

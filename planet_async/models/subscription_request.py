@@ -50,6 +50,14 @@ class Source(RequestModel):
 
     __slots__ = ()
 
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        return _read_source(value, path, check)
+
+    @classmethod
+    def _json_fields(cls) -> dict[str, Any]:
+        return {"properties": {"type": {"type": "string"}, "parameters": super()._json_fields()}}
+
 
 def _interval_problems(start: str, end: str | None) -> Iterable[tuple[str, str]]:
     if end is not None and datetime.fromisoformat(end) < datetime.fromisoformat(start):

@@ -150,6 +150,11 @@ class Capture(Resource):
     published_time: Timestamp | None = field(default=None, repr=False)
 
     @property
+    def geometry(self) -> Mapping[str, Any] | None:
+        """The area that the image shows, or else the one that was ordered."""
+        return self.captured_area or self.area_of_interest
+
+    @property
     def captured_area(self) -> Mapping[str, Any] | None:
         """The area that the image shows."""
         return self._mapping("captured_area")

@@ -19,6 +19,10 @@ class Tool(Named):
 
     __slots__ = ()
 
+    @classmethod
+    def _read(cls, value: Any, path: str, check: Check) -> object:
+        return read_tool(value, path, check) if cls is Tool else super()._read(value, path, check)
+
 
 def _optional_area(value: object) -> Mapping[str, Any] | None:
     return None if value is None else area(value)

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from planet_async.errors import InvalidRequest, type_name
-from planet_async.models.base import rfc3339
+from planet_async.models.encode import rfc3339
 from planet_async.models.geometry import to_geojson
 from planet_async.services.filters import TimeFilter
 

@@ -30,8 +30,8 @@ from planet_async import (
     UpdateFilter,
     where,
 )
-from planet_async.models.base import to_mapping
-from planet_async.models.codec import checked_body, from_mapping
+from planet_async.models.codec import checked_body
+from planet_async.models.encode import to_mapping
 
 FIELD = {"type": "Polygon", "coordinates": [[[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]]}
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,7 +92,7 @@ def test_each_filter_is_the_one_of_the_official_client(ours: Filter, theirs: Any
     sent = ours.to_dict()
     assert by_meaning(sent) == by_meaning(theirs)
     assert by_meaning(_sent(theirs)) == by_meaning(theirs)
-    assert from_mapping(SearchRequest, {"item_types": ["PSScene"], "filter": sent}).filter == ours
+    assert SearchRequest.from_dict({"item_types": ["PSScene"], "filter": sent}).filter == ours
 
 
 def _sent(filter_: object) -> Any:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError
 from planet_async.http import Request
-from planet_async.models.base import to_json
 from planet_async.models.bulk import BulkFailure, BulkResult
 from planet_async.models.codec import decode
+from planet_async.models.encode import to_json
 from planet_async.models.order_request import OrderRequest, SceneProduct
 from planet_async.models.orders import (
     BulkCancelReply,
@@ -392,9 +392,11 @@ def test_a_huge_odd_field_costs_no_order() -> None:
     ids=lambda record: type(record).__name__,
 )
 def test_every_record_has_to_dict(record: Any) -> None:
-    """It is plain JSON, the same that is sent, and the caller may change it."""
-    plain = record.to_dict()
+    """It is plain JSON, the same that is sent, the caller may change it, and it is read again."""
+    plain = record.to_dict(signed_links=True)
+    assert type(record).from_dict(plain) == record
+    assert json.loads(record.to_json(signed_links=True)) == plain
     assert json.loads(to_json(record)) == plain
     before = json.dumps(plain)
     plain["changed"] = True
-    assert json.dumps(record.to_dict()) == before
+    assert json.dumps(record.to_dict(signed_links=True)) == before

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.codec import checked_body, from_mapping
+from planet_async.models.codec import checked_body
 from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.order_request import BasemapProduct, OrderRequest, SceneProduct
 from planet_async.models.subscription_request import SubscriptionRequest
@@ -267,7 +267,7 @@ def test_in_a_plain_mapping_too(aoi: object) -> None:
     found = shapely.geometry.shape(sent["tools"][0]["clip"]["aoi"])
     assert found.equals(shapely.geometry.shape(POLYGON))
     assert (
-        from_mapping(OrderRequest, order(aoi)).tools
+        OrderRequest.from_dict(order(aoi)).tools
         == OrderRequest(
             "x", [SceneProduct(["a"], "PSScene", "visual")], tools=[Clip(aoi=sent["tools"][0]["clip"]["aoi"])]
         ).tools

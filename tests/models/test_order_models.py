@@ -13,9 +13,9 @@ from attrs.exceptions import FrozenInstanceError
 
 from planet_async import ApiKey, Planet
 from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.models.base import to_json
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
 from planet_async.models.codec import decode
+from planet_async.models.encode import to_json
 from planet_async.models.orders import (
     BulkCancelReply,
     Manifest,
@@ -254,7 +254,7 @@ def test_a_listed_order_has_no_results() -> None:
     listed = decode(Order, b'{"id": "a", "state": "success"}', listed=True)
     for order in (listed, copy.deepcopy(listed), pickle.loads(pickle.dumps(listed))):
         assert order.is_listed
-        with pytest.raises(InvalidRequest, match=r"order a comes from a list.*orders\.get"):
+        with pytest.raises(InvalidRequest, match=r"order a came without results.*orders\.get"):
             _ = order.results
     assert decode(Order, b'{"id": "a", "state": "success"}').results == ()
     whole = decode(Order, body("order_success"), listed=True)

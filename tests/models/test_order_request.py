@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.base import RequestModel, to_mapping
-from planet_async.models.codec import checked_body, from_mapping
+from planet_async.models.base import RequestModel
+from planet_async.models.codec import checked_body
 from planet_async.models.delivery import (
     DELIVERIES,
     AmazonS3,
@@ -25,6 +25,7 @@ from planet_async.models.delivery import (
     PlanetFolders,
     S3Compatible,
 )
+from planet_async.models.encode import to_mapping
 from planet_async.models.order_request import (
     BasemapProduct,
     Notifications,
@@ -220,7 +221,7 @@ def test_all_fields() -> None:
         "metadata": {"stac": {}},
     }
     assert sent(request) == expected
-    assert from_mapping(OrderRequest, expected) == request
+    assert OrderRequest.from_dict(expected) == request
 
 
 @pytest.mark.parametrize(("tool", "expected"), TOOLS_SENT, ids=lambda value: type(value).__name__)
@@ -228,7 +229,7 @@ def test_tools(tool: Tool, expected: Mapping[str, Any]) -> None:
     """Each tool is an object with its name as the only key, and is understood in a mapping too."""
     body = sent(OrderRequest("x", [SCENES], tools=[tool]))
     assert body["tools"] == [expected]
-    assert from_mapping(OrderRequest, body).tools == (tool,)
+    assert OrderRequest.from_dict(body).tools == (tool,)
 
 
 @pytest.mark.parametrize(("delivery", "expected"), DELIVERIES_SENT, ids=lambda value: type(value).__name__)
@@ -236,7 +237,7 @@ def test_deliveries(delivery: Delivery, expected: Mapping[str, Any]) -> None:
     """The fields that all deliveries have are next to the object of the cloud."""
     body = sent(OrderRequest("x", [SCENES], delivery=delivery))
     assert body["delivery"] == expected
-    assert from_mapping(OrderRequest, body).delivery == delivery
+    assert OrderRequest.from_dict(body).delivery == delivery
 
 
 def test_every_tool_and_delivery_is_tried() -> None:
@@ -346,7 +347,7 @@ def test_hosting(hosting: Mapping[str, Any]) -> None:
 def test_two_deliveries() -> None:
     """Several clouds in one order stay a mapping, each part checked."""
     both = {"planet_folders": {}, "google_cloud_storage": {"bucket": "b", "credentials": "c"}}
-    assert from_mapping(OrderRequest, mapping(delivery=both)).delivery == both
+    assert OrderRequest.from_dict(mapping(delivery=both)).delivery == both
     with pytest.raises(InvalidRequest, match=r"\$\.delivery\.google_cloud_storage\.credentials: missing"):
         sent(mapping(delivery={"planet_folders": {}, "google_cloud_storage": {"bucket": "b"}}))
 
@@ -453,7 +454,7 @@ def test_wrong_mappings(wrong: Mapping[str, Any], says: list[str]) -> None:
         sent(wrong)
     assert str(caught.value).split("; ") == says
     with pytest.raises(InvalidRequest) as caught:
-        from_mapping(OrderRequest, wrong, where="job.json")
+        checked_body(OrderRequest, wrong, where="job.json")
     assert str(caught.value) == "job.json: " + "; ".join(says)
 
 
@@ -540,7 +541,7 @@ def test_round_trip(
         subscription_id=subscription_id,
     )
     body = sent(request)
-    assert from_mapping(OrderRequest, body) == request
+    assert OrderRequest.from_dict(body) == request
     assert sent(body) == body
 
 

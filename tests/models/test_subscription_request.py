@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
-from planet_async.models.codec import checked_body, decode, from_mapping
+from planet_async.models.codec import checked_body, decode
 from planet_async.models.data_filter import AndFilter
 from planet_async.models.delivery import (
     AmazonS3,
@@ -152,7 +152,7 @@ def test_a_whole_request() -> None:
         },
     }
     assert sent(request) == expected
-    assert from_mapping(SubscriptionRequest, expected) == request
+    assert SubscriptionRequest.from_dict(expected) == request
 
 
 def test_hosting_and_the_smallest_requests() -> None:
@@ -164,12 +164,12 @@ def test_hosting_and_the_smallest_requests() -> None:
         "hosting": {"type": "sentinel_hub", "parameters": {"collection_id": "c"}},
     }
     assert sent(hosted) == body
-    assert from_mapping(SubscriptionRequest, body) == hosted
+    assert SubscriptionRequest.from_dict(body) == hosted
     lake = {"parameters": {"id": "SWC-AMSR2-C_V1.0_100", "geometry": POLYGON, "start_time": START}}
     assert sent(SubscriptionRequest("x", LAKE)) == {"name": "x", "source": lake}
     typed = SubscriptionRequest("x", attrs.evolve(LAKE, type="soil_water_content"))
     assert sent(typed)["source"] == {"type": "soil_water_content", **lake}
-    assert from_mapping(SubscriptionRequest, sent(typed)) == typed
+    assert SubscriptionRequest.from_dict(sent(typed)) == typed
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=repr)
@@ -177,7 +177,7 @@ def test_tools(tool: Tool) -> None:
     """Each tool is written as its type and parameters, and is understood in a mapping too."""
     body = sent(SubscriptionRequest("x", SCENES, tools=[tool], delivery=BUCKET))
     assert body["tools"][0]["type"] == tool.block
-    assert from_mapping(SubscriptionRequest, body).tools == (tool,)
+    assert SubscriptionRequest.from_dict(body).tools == (tool,)
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES, ids=lambda value: value.block)
@@ -186,7 +186,7 @@ def test_deliveries(delivery: Delivery) -> None:
     request = SubscriptionRequest("x", SCENES, delivery=delivery)
     body = sent(request)
     assert body["delivery"]["type"] == delivery.block
-    assert from_mapping(SubscriptionRequest, body).delivery == delivery
+    assert SubscriptionRequest.from_dict(body).delivery == delivery
     assert SECRET not in repr(request) + repr(SubscriptionRequest("x", SCENES, delivery=body["delivery"]))
 
 
@@ -430,7 +430,7 @@ def test_round_trip(
     )
     request = SubscriptionRequest(name, source, delivery=delivery)
     body = sent(request)
-    assert from_mapping(SubscriptionRequest, body) == request
+    assert SubscriptionRequest.from_dict(body) == request
     assert sent(body) == body
 
 

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError, InvalidRequest
-from planet_async.models.base import RequestModel, Resource, to_json
-from planet_async.models.codec import checked_body, decode, from_mapping
+from planet_async.models.base import RequestModel, Resource
+from planet_async.models.codec import checked_body, decode
+from planet_async.models.encode import to_json
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,
@@ -332,7 +333,7 @@ def test_requests_survive_the_round_trip(  # noqa: PLR0917 - Hypothesis passes t
         delivery={"destination": {"ref": "pl:destinations/mine"}},
     )
     body = checked_body(TaskingOrderRequest, request)
-    again = from_mapping(TaskingOrderRequest, json.loads(body))
+    again = TaskingOrderRequest.from_dict(json.loads(body))
     assert again == request
     assert checked_body(TaskingOrderRequest, again) == body
     assert start is None or json.loads(body)["start_time"].endswith("Z")

@@ -42,7 +42,6 @@ from planet_async import (
 from planet_async._tasks import on_asyncio
 from planet_async.auth.credentials import Auth
 from planet_async.http import Transport, origin, without_query
-from planet_async.models.codec import from_mapping
 from planet_async.simulator import Fault, Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 from planet_async.transports import TransportName
@@ -311,7 +310,7 @@ def test_requests_do_not_show_the_secrets_of_deliveries(name: str) -> None:
     request = OrderRequest("x", [SceneProduct(["a"], "PSScene", "visual")], delivery=delivery)
     assert_hidden([*shown_in([delivery, request])])
     with pytest.raises(InvalidRequest) as caught:
-        from_mapping(OrderRequest, {**DELIVERED_ORDER, "delivery": {"amazon_s3": {**S3, name: [S3[name]]}}})
+        OrderRequest.from_dict({**DELIVERED_ORDER, "delivery": {"amazon_s3": {**S3, name: [S3[name]]}}})
     assert_hidden([*texts_of(caught.value)])
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from planet_async import InvalidRequest, Order, OrderRequest, Planet, TaskingOrderRequest
-from planet_async.models.base import to_json
-from planet_async.models.codec import decode, from_mapping
+from planet_async.models.codec import decode
+from planet_async.models.encode import to_json
 from planet_async.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def test_no_order(
 ) -> None:
     """Neither alone nor in a job, as a mapping or a request, nor with other parts that came from the API."""
     listed = decode(Order, to_json({**body, "id": ID, "state": "success"}))
-    for request in (body, from_mapping(OrderRequest, body), listed.raw):
+    for request in (body, OrderRequest.from_dict(body), listed.raw):
         with pytest.raises(InvalidRequest, match=f"{place}: .*REDACTED"):
             await planet.orders.create(request)
         with pytest.raises(InvalidRequest, match=place):
