@@ -130,6 +130,7 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.reports",
     "cli.subscriptions",
     "cli.tasking",
+    "downloads.object_store",
     "downloads.segments",
     "services._asset_files",
     "services._bulk_cancel",

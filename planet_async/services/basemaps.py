@@ -27,10 +27,10 @@ from planet_async.services._query import (
     checked_id,
     either,
     filter_params,
+    folder,
     is_uuid,
     many,
     params,
-    path,
     path_part,
     shown,
     text,
@@ -209,11 +209,11 @@ class Basemaps:
         Raises:
             DownloadError: a file cannot be fetched or written, or may not be downloaded.
         """
-        folder, concurrency = path("to", to), whole("concurrency", concurrency)
+        where, concurrency = folder("to", to), whole("concurrency", concurrency)
         found = await _collected(quads)
         paths: dict[Path, Quad] = {}
         for quad in found:
-            paths.setdefault(_path_of(quad, folder), quad)
+            paths.setdefault(_path_of(quad, where.path), quad)
 
         async def fetch(target: Path, quad: Quad) -> None:
             if not overwrite and await run_in_thread(target.is_file):
@@ -221,8 +221,8 @@ class Basemaps:
             request = self._download_request(quad)
             await download(
                 self._api.transport,
-                RemoteFile(str(target.relative_to(folder)), request),
-                folder,
+                RemoteFile(str(target.relative_to(where.path)), request),
+                where,
                 clock=self._api.clock,
                 max_attempts=self._api.config.max_attempts,
                 overwrite=overwrite,
@@ -231,7 +231,7 @@ class Basemaps:
             )
 
         await fetch_all([partial(fetch, target, quad) for target, quad in paths.items()], concurrency)
-        return [_path_of(quad, folder) for quad in found]
+        return [_path_of(quad, where.path) for quad in found]
 
     async def _get(
         self,

@@ -39,6 +39,7 @@ from planet_async.services._query import (
     any_id,
     checked_id,
     checked_ids,
+    destination,
     filter_params,
     joined,
     params,
@@ -295,15 +296,16 @@ class Orders:
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
-        folder = path("to", to)
+        where = destination("to", to)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
+        await where.check()
         if not isinstance(order, Order):
             order = await self.get(order)
         return await download_order(
             self._api,
             order,
             self.get,
-            folder,
+            where,
             overwrite=overwrite,
             concurrency=concurrency,
             ranges=ranges,
@@ -368,11 +370,11 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder = self._api.clock, path("to", to)
+        clock, where = self._api.clock, destination("to", to)
         job = Job(
             checked_requests(requests),
             Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
-            folder,
+            where,
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,
             create=self._place,
@@ -384,7 +386,7 @@ class Orders:
                 download_order,
                 self._api,
                 get=self.get,
-                folder=folder,
+                to=where,
                 overwrite=overwrite,
                 concurrency=4,
                 require_checksums=require_checksums,
