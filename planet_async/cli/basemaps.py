@@ -1,6 +1,7 @@
 """The commands `planet-async basemaps` and `planet-async basemaps series`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,13 +152,18 @@ def quads(
 def _area(bbox: str | None, geometry: str | None) -> dict[str, Any]:
     if (bbox is None) == (geometry is None):
         raise typer.BadParameter("pass --bbox or --geometry")
-    try:
-        box = None if bbox is None else [float(number) for number in bbox.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"--bbox: expected four numbers such as 7,46.5,7.5,47, not {bbox!r}"
-        ) from None
+    box: list[float] | None = None
+    if bbox is not None:
+        with suppress(ValueError):
+            box = [float(number) for number in bbox.split(",")]
+        if box is None or len(box) != _CORNERS or box[0] >= box[2] or box[1] >= box[3]:
+            raise typer.BadParameter(
+                f"--bbox: expected west, south, east and north in degrees: 7,46.5,7.5,47, not {bbox!r}"
+            )
     return {"bbox": box, "geometry": read_geometry(geometry)}
+
+
+_CORNERS = 4  # numbers of a box
 
 
 def contributions(

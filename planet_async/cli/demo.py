@@ -34,7 +34,7 @@ from planet_async import (
     where,
 )
 from planet_async.cli.input import InputRequest, read_requests
-from planet_async.cli.options import option
+from planet_async.cli.options import folder_option
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
     TABLE,
@@ -67,9 +67,7 @@ _VERIFIED_AT_ONCE = 2
 
 
 def demo(
-    to: Annotated[
-        Path | None, option("DIR", "Keep the files here, not in a temporary folder.", "--to")
-    ] = None,
+    to: Annotated[Path | None, folder_option("Keep the files here, not in a temporary folder.")] = None,
     orders: Annotated[
         int,
         typer.Option(

@@ -1,6 +1,7 @@
 """Options and arguments that several commands have."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,8 +21,8 @@ def _destination(text: str) -> str:
     try:
         if is_url(text):
             object_store(text)
-        elif Path(text).is_file():
-            raise typer.BadParameter(f"{text} is a file")
+        else:
+            _folder(Path(text))
     except InvalidRequest as error:
         raise typer.BadParameter(str(error)) from None
     return text
@@ -42,14 +43,12 @@ def words(text: str, name: str) -> list[str]:
 
 _AGO = re.compile(r"(\d{1,6})([hdw])")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_OPEN = ".."
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 def moment(text: str, *, is_end: bool = False) -> str:
-    """Return a time as the API writes it: of a day its beginning or end in UTC, of 7d so long ago.
-
-    Another text is returned as it is; the library checks it.
-    """
+    """Return a time as the API writes it: of a day its beginning or end in UTC, of 7d so long ago."""
     if ago := _AGO.fullmatch(text):
         span = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         with suppress(OverflowError):
@@ -57,17 +56,27 @@ def moment(text: str, *, is_end: bool = False) -> str:
     if _DAY.fullmatch(text):
         with suppress(ValueError, OverflowError):
             return f"{date.fromisoformat(text) + timedelta(days=is_end)}T00:00:00Z"
-    return text
+    with suppress(ValueError):
+        if datetime.fromisoformat(text).tzinfo is not None:
+            return text
+    raise typer.BadParameter(
+        f"expected a day (2026-01-31), 7d for a week ago, or a time with its zone (2026-01-31T12:00:00Z), "
+        f"not {text!r}"
+    )
 
 
 def _period(text: str) -> str:
     """Return an interval as the API writes it; an instant is one only for the API."""
     start, slash, end = text.partition("/")
-    if slash:
-        return f"{moment(start)}/{moment(end, is_end=True)}"
     if _AGO.fullmatch(text):
-        return f"{moment(text)}/.."
-    return f"{moment(text)}/{moment(text, is_end=True)}" if _DAY.fullmatch(text) else text
+        start, slash, end = text, "/", _OPEN
+    elif _DAY.fullmatch(text):
+        start, slash, end = text, "/", text
+    if not slash:
+        return moment(text)
+    first = start if start in {"", _OPEN} else moment(start)
+    last = end if end in {"", _OPEN} else moment(end, is_end=True)
+    return f"{first or _OPEN}/{last or _OPEN}"
 
 
 def ends(period: str | None, name: str) -> tuple[str | None, str | None]:
@@ -77,7 +86,7 @@ def ends(period: str | None, name: str) -> tuple[str | None, str | None]:
     start, slash, end = period.partition("/")
     if not slash:
         raise typer.BadParameter(f"{name}: expected a day, 7d or START/END, not {period!r}")
-    return (None if start in {"", ".."} else start), (None if end in {"", ".."} else end)
+    return (None if start == _OPEN else start), (None if end == _OPEN else end)
 
 
 def time_option(text: str, *names: str) -> Any:
@@ -126,12 +135,10 @@ def sort_option(text: str, style: SortStyle) -> Any:
     return typer.Option("--sort", metavar="FIELD", callback=_each(write), help=text)
 
 
-def state_option(text: str, states: type[OpenEnum]) -> Any:
-    """Make the option of a filter by state; it may be repeated."""
+def state_option(text: str, states: type[OpenEnum], *, more: str = " Repeatable.") -> Any:
+    """Make the option of a filter by state."""
     known = ", ".join(str(word) for word in states)
-    return typer.Option(
-        "--state", metavar="STATE", case_sensitive=False, help=f"{text}: {known}. Repeatable."
-    )
+    return typer.Option("--state", metavar="STATE", case_sensitive=False, help=f"{text}: {known}.{more}")
 
 
 def parse_filters(values: Sequence[str] | None) -> dict[str, object]:
@@ -201,16 +208,25 @@ Timeout = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
-Folder = Annotated[
-    Path,
-    typer.Option(
-        "--to",
-        metavar="DIR",
-        file_okay=False,
-        show_default=False,
-        help="The folder for the files, here by default; it is made.",
-    ),
-]
+
+
+def _folder(path: Path | None) -> Path | None:
+    """Return the folder, or end the command where no file can be put there."""
+    if path is not None:
+        parent = next(each for each in (path, *path.parents) if each.exists())
+        if not parent.is_dir():
+            raise typer.BadParameter(f"{parent} is a file")
+        if not os.access(parent, os.W_OK):
+            raise typer.BadParameter(f"{parent} cannot be written to")
+    return path
+
+
+def folder_option(text: str) -> Any:
+    """Make the option of a folder for files."""
+    return typer.Option("--to", metavar="DIR", callback=_folder, show_default=False, help=text)
+
+
+Folder = Annotated[Path, folder_option("The folder for the files, here by default; it is made.")]
 Destination = Annotated[
     str,
     typer.Option(

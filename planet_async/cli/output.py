@@ -481,7 +481,7 @@ _IN_COMMAND = {  # what the library says in Python, and how the command says it
     ' or pass Planet(api_key="...")': "",
     "`orders.wait`, or ": "",
     " or something with __geo_interface__": "",
-    "expected aoi_refs or a collection;": "expected --aoi-ref or --collection-id;",
+    "expected either aoi_refs or collection;": "expected --aoi-ref or --collection-id;",
 }
 _PYTHON = re.compile(r"\bawait |\w\((\)|\.\.\.|\w+=|\w+\.\w+\))|\w=(True|\.\.\.)|\bUTC\)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")

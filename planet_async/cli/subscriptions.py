@@ -408,7 +408,9 @@ def wait(
     context: typer.Context,
     subscription_ids: SubscriptionIds,
     *,
-    state: Annotated[str, option("STATE", "Wait for this state: completed, running, ...")] = "completed",
+    state: Annotated[
+        SubscriptionStatus, state_option("Wait for this state", SubscriptionStatus, more="")
+    ] = SubscriptionStatus.COMPLETED,
     timeout: Timeout = None,
     form: Formats = TABLE,
 ) -> None:

@@ -130,7 +130,7 @@ def test_help_names_values_in_plain_words(run: Run, monkeypatch: pytest.MonkeyPa
         assert " ".join(("Usage: planet-async", *path)) in text
         assert not re.search(r"<[a-z]|\w…|\bNone\b", text), path
         for parameter in command.params:
-            assert parameter.param_type_name != "option" or parameter.is_flag or parameter.metavar, path
+            assert parameter.param_type_name != "option" or parameter.is_flag or parameter.metavar is not None
 
 
 @pytest.mark.usefixtures("base_url")
