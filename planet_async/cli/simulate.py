@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # other commands start without the simulator
 
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 _FAULT_HELP = (
-    "What goes wrong, as fields of a Fault: operation=orders.get,status=503,times=2; or drop, hang, refused, "
-    "cut=BYTES, delay=SECONDS, probability=0.1, ... Repeatable."
+    "What goes wrong, with commas between: status=503, drop, hang, refused, cut=BYTES or delay=SECONDS; "
+    "and for which requests: operation=, method=, path=, times=, probability=. Repeatable."
 )
 
 
