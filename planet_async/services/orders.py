@@ -11,7 +11,8 @@ from typing import Any, Unpack
 from uuid import UUID
 
 from planet_async._loops import PerLoop
-from planet_async._tasks import BackgroundIterator
+from planet_async._tasks import BackgroundIterator, Send
+from planet_async.downloads.progress_bar import ProgressBar
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
 from planet_async.exactly_once import ResourceKind
@@ -48,7 +49,7 @@ from planet_async.services._query import (
 )
 from planet_async.services.filters import OrderFilters
 from planet_async.waiting.sweep import ListQueries
-from planet_async.waiting.waiter import WaitForMany, wait_for
+from planet_async.waiting.waiter import WaitForMany, Watch, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
 _NEWEST_FIRST = "created_on DESC"
@@ -60,8 +61,8 @@ _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.
 class Orders:
     """The orders of an account: `planet.orders`.
 
-    `create`, `get`, `list`, `cancel`, `cancel_many` and `cancel_all`; `wait`, `wait_many` and `poll_now`;
-    `stats`; `download` and `open` for the files; `run` for all of it, many orders at a time.
+    `create`, `get`, `list`, `cancel`, `cancel_many` and `cancel_all`; `wait`, `wait_many`, `watch` and
+    `poll_now`; `stats`; `download` and `open` for the files; `run` for all of it, many orders at a time.
 
     What holds for every method:
 
@@ -205,11 +206,32 @@ class Orders:
         id_, timeout = checked_id(order_id), seconds("timeout", timeout)
         deadline = self._api.clock.monotonic() + timeout if timeout else inf
         order = await wait_for(self._waits.here(), id_, _is_finished, timeout=timeout, on_update=on_update)
+        return await self._with_results(deadline, order)
+
+    async def _with_results(self, deadline: float, order: Order) -> Order:
         if not order.is_listed:
             return order
         with self._api.clock.move_on_after(deadline - self._api.clock.monotonic()):
-            return await self.get(id_)
-        raise WaitTimeout(f"{id_} is {order.state}, but could not be fetched within {timeout:g} s")
+            return await self.get(order.id)
+        raise WaitTimeout(f"{order.id} is {order.state}, but could not be fetched in time")
+
+    def watch(self, order_id: str | UUID, *, timeout: float | None = None) -> AsyncIterator[Order]:
+        """Yield an order as it is now, and again whenever it has changed, until it is finished.
+
+        All waits of a client share their requests, see `wait_many`: a thousand pages that watch orders cost
+        no more than one.  The last order is as `get` returns it; those before may have no `results`.
+        Leaving the loop early is safe.
+
+            async for order in planet.orders.watch(order_id):
+                print(order.state, order.last_message)
+
+        Raises:
+            WaitTimeout: it was not finished in time.
+        """
+        id_, timeout = checked_id(order_id), seconds("timeout", timeout)
+        deadline = self._api.clock.monotonic() + timeout if timeout else inf
+        last = partial(self._with_results, deadline)
+        return Watch(self._waits.here(), id_, _is_finished, timeout=timeout, last=last)
 
     async def _wait_for(self, order_id: str, just_seen: bool) -> Order:
         return await wait_for(self._waits.here(), checked_id(order_id), _is_finished, just_seen=just_seen)
@@ -264,7 +286,7 @@ class Orders:
         concurrency: int = 4,
         ranges: int = 1,
         require_checksums: bool = False,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
     ) -> DownloadedFiles:
         """Download all files of a finished order below the folder `to`, and return their paths.
 
@@ -281,7 +303,8 @@ class Orders:
                 is slow; within `Config.max_downloads`.
             require_checksums: Raise DownloadError for a file of which the manifest has no checksum, instead
                 of naming it in `unverified`.
-            progress: Called with the `Progress` of each file as it arrives.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with the `Progress` of each file as it arrives.
 
         Returns:
             The paths, a list.  Its `unverified` names the files that could not be compared, its `renamed`
@@ -295,21 +318,22 @@ class Orders:
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
-        folder = path("to", to)
+        folder, bar = path("to", to), ProgressBar(progress)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
         if not isinstance(order, Order):
             order = await self.get(order)
-        return await download_order(
-            self._api,
-            order,
-            self.get,
-            folder,
-            overwrite=overwrite,
-            concurrency=concurrency,
-            ranges=ranges,
-            require_checksums=require_checksums,
-            progress=progress,
-        )
+        with bar as on_progress:
+            return await download_order(
+                self._api,
+                order,
+                self.get,
+                folder,
+                overwrite=overwrite,
+                concurrency=concurrency,
+                ranges=ranges,
+                require_checksums=require_checksums,
+                progress=on_progress,
+            )
 
     def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
         """Open one file of an order for reading, without a copy on disk; its checksum is not compared.
@@ -332,7 +356,7 @@ class Orders:
         require_checksums: bool = False,
         concurrency: int = 4,
         max_queued: int = 10_000,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
         on_update: Callable[[Order], object] | None = None,
     ) -> AsyncIterator[Outcome[DownloadedOrder]]:
         """Place orders, wait for them, and download each below `to`; yield them as they are done.
@@ -356,7 +380,8 @@ class Orders:
             concurrency: How many orders are downloaded at a time.
             max_queued: How many orders are unfinished at a time.  Where the queue of the service is full
                 (409), the job waits until orders have left it.
-            progress: Called with a `Progress` as bytes arrive.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with a `Progress` as bytes arrive.
             on_update: Called with each order when it is placed or found in the ledger, and when it is
                 finished.
 
@@ -368,7 +393,7 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder = self._api.clock, path("to", to)
+        clock, folder, bar = self._api.clock, path("to", to), ProgressBar(progress)
         job = Job(
             checked_requests(requests),
             Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
@@ -389,7 +414,7 @@ class Orders:
                 concurrency=4,
                 require_checksums=require_checksums,
                 durable=ledger is not None,
-                progress=progress,
+                progress=bar.callback,
             ),
             date=self._service_date,
             consistency_delay=self._api.config.consistency_delay,
@@ -397,7 +422,12 @@ class Orders:
             concurrency=whole("concurrency", concurrency),
             on_update=on_update,
         )
-        return BackgroundIterator(job.run)
+
+        async def run(send: Send[Outcome[DownloadedOrder]]) -> None:
+            with bar:
+                await job.run(send)
+
+        return BackgroundIterator(run)
 
 
 def _is_finished(order: Order) -> bool:
