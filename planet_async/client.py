@@ -1,7 +1,8 @@
 """`Planet`: the client, which owns the stack of layers and holds the services."""
 
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
@@ -9,13 +10,16 @@ from typing import Any, Self, SupportsIndex
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import anyio
 from attrs import evolve
 
 from planet_async._loops import PerLoop, Shutdown
 from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
-from planet_async.config import Config, Options
-from planet_async.errors import InvalidRequest, type_name
+from planet_async.config import MACHINE, Config, Options
+from planet_async.databases.creates import SharedCreates
+from planet_async.databases.shared import SharedDatabase, shared_database
+from planet_async.errors import InvalidRequest, PlanetError, type_name
 from planet_async.http import Response, Transport, link_target, without_query
 from planet_async.layers.closing import ClientClock, CloseGuard
 from planet_async.layers.compression import Decompress
@@ -34,7 +38,7 @@ from planet_async.services.quota import Quota
 from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
-from planet_async.transports import AnyTransport, as_transport
+from planet_async.transports import AnyTransport, as_transport, is_transport
 
 _API_OF_PATH = {"compute": "orders", "account": "quota"}
 
@@ -54,17 +58,27 @@ def standard_stack(network: Transport, config: Config, credentials: Credentials,
 class _Shared:
     """The parts that a client shares with its views."""
 
-    def __init__(self, network: Transport, config: Config, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self,
+        network: Transport,
+        config: Config,
+        credentials: Credentials,
+        clock: Clock,
+        layers: Sequence[Callable[[Transport], Transport]] = (),
+    ) -> None:
+        self.layers = layers
         self.signed_by = type(credentials).__name__
         self.shutdown = Shutdown("client")
         self.clock = ClientClock(clock, self.shutdown)
         self.auth = Auth(network, credentials, config.base_url, clock)
-        self.limits = SharedRateLimits(credentials, config, clock)
+        self.database = _database(network, config, clock, self.clock)
+        self.limits = SharedRateLimits(credentials, config, clock, self.database)
+        self.creates = None if self.database is None else _creates(self.database)
         self.waits: Waits = PerLoop(WeakValueDictionary)
 
     def stack(self, config: Config) -> Transport:
         """Return the layers that a request passes, from the outside in."""
-        return CloseGuard(  # until the client is closed
+        stack: Transport = CloseGuard(  # until the client is closed
             Retry(  # several times, where that is safe
                 RateLimit(  # when it is its turn
                     RaiseForStatus(  # it comes back with its body, or as an error
@@ -80,6 +94,9 @@ class _Shared:
             ),
             self.shutdown,
         )
+        for layer in reversed(self.layers):
+            stack = _checked_layer(layer(stack))
+        return stack
 
 
 class Planet:
@@ -112,6 +129,10 @@ class Planet:
             `proxy`, `ca_file`, `client_cert` and `trust_env` of the config do not apply, and which is not
             closed; or any other `Transport`.
         clock: The clock, such as a `planet_async.testing.FakeClock` in tests.
+        layers: Transports of yours around this client's, the outermost first: functions or classes that take
+            a `Transport` and return another one around it, such as `planet_async.layers.tracing.Tracing()`.
+            They see each call once, with its result or its error after all attempts; `deadline` does not
+            bound what they do.  Each is called once for the client, and once for each view of it.
 
     Raises:
         MissingCredentials: there is no key.
@@ -126,15 +147,17 @@ class Planet:
         credentials: Credentials | None = None,
         transport: AnyTransport = "httpx",
         clock: Clock | None = None,
+        layers: Sequence[Callable[[Transport], Transport]] = (),
     ) -> None:
         config = _checked_config(config)
         credentials = _checked_credentials(api_key, credentials)
         network = as_transport(transport, config)
-        self._use(_Shared(network, config, credentials, clock or SystemClock()), config)
+        layers = _checked_layers(layers)
+        self._use(_Shared(network, config, credentials, clock or SystemClock(), layers), config)
 
     def _use(self, shared: _Shared, config: Config) -> None:
         self._shared = shared
-        self._api = Api(shared.stack(config), config, shared.clock, shared.waits)
+        self._api = Api(shared.stack(config), config, shared.clock, shared.waits, shared.creates)
         self.data: Data = Data(self._api)
         self.orders: Orders = Orders(self._api)
         self.features: Features = Features(self._api)
@@ -210,6 +233,11 @@ class Planet:
     async def aclose(self) -> None:
         """Close the connections; calls in progress raise ClientClosed."""
         await self._api.transport.aclose()
+        if self._shared.creates is not None:
+            creates = self._shared.creates.here()
+            with anyio.CancelScope(shield=True), suppress(PlanetError):
+                await creates.settle()
+            await creates.database.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -228,6 +256,21 @@ class _View(Planet):
 
     async def aclose(self) -> None:
         """Close nothing: the connections belong to the client that made this view."""
+
+
+def _database(
+    network: Transport, config: Config, clock: Clock, pauses: Clock
+) -> PerLoop[SharedDatabase] | None:
+    """Return the database of `Config.shared`; programs of a machine share what goes over a real network."""
+    address = config.shared
+    is_network = type(network).__module__.startswith("planet_async.transports.")
+    if address is None or not isinstance(clock, SystemClock) or (address == MACHINE and not is_network):
+        return None
+    return PerLoop(lambda: shared_database(address, pauses))
+
+
+def _creates(database: PerLoop[SharedDatabase]) -> PerLoop[SharedCreates]:
+    return PerLoop(lambda: SharedCreates(database.here()))
 
 
 def _checked_config(config: Config | None) -> Config:
@@ -253,6 +296,24 @@ def _checked_credentials(api_key: str | None, credentials: Credentials | None) -
         f"SignedBy(...), not {type_name(credentials)}",
         hint='Pass the key as Planet(api_key="...").' if isinstance(credentials, str) else "",
     )
+
+
+def _checked_layers(layers: Any) -> Sequence[Callable[[Transport], Transport]]:
+    if not isinstance(layers, Sequence) or not all(map(callable, layers)):
+        raise InvalidRequest(
+            "layers must be a list of functions or classes, each of which takes a Transport and returns one",
+            hint="Pass a class without an instance: Planet(layers=[MyLayer]).",
+        )
+    return tuple(layers)
+
+
+def _checked_layer(layer: Transport) -> Transport:
+    if not is_transport(layer):
+        raise InvalidRequest(
+            f"a layer must return a Transport, not {type_name(layer)}",
+            hint="That is an object with the methods `send` and `aclose`, both async.",
+        )
+    return layer
 
 
 def _query(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:

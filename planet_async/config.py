@@ -70,6 +70,9 @@ DOCUMENTED_RATES: Rates = MappingProxyType(
 )
 """The rate limits of one key: https://docs.planet.com/develop/apis/rate-limiting/"""
 
+MACHINE = "machine"
+"""The value of `Config.shared` for all programs of this user on this machine."""
+
 ClientCert = str | tuple[str, str] | tuple[str, str, str]
 """The path of a PEM file; or of certificate and key; or these and the password of the key."""
 
@@ -131,6 +134,23 @@ def _check_proxy(_: object, _attribute: "Attribute[str | None]", value: object) 
             hint="Its scheme is http, https, socks5 or socks5h; special characters in the user name and "
             "the password are percent-encoded.",
         )
+
+
+def _shared_of_env() -> str | None:
+    value = os.environ.get("PL_SHARED", "").strip()
+    return None if value.lower() == "none" else value or MACHINE
+
+
+def _check_shared(_: object, _attribute: "Attribute[str | None]", value: object) -> None:
+    is_address = isinstance(value, str) and value.startswith(("postgresql://", "postgres://"))
+    if value is not None and value != MACHINE and not is_address:
+        raise InvalidRequest(  # the value may hold a password, and is not shown
+            f'shared must be "{MACHINE}", an address like postgresql://host/database, or None'
+        )
+
+
+def _shown_shared(value: str | None) -> str:
+    return repr(value and without_query(value))
 
 
 def _ca_file(value: object) -> Path | None:
@@ -233,6 +253,11 @@ class Config:
             A create whose response was lost is sent again only when the lists have not shown it for so long.
         rates: How many requests may be sent: the windows of an operation (``"orders.create"``), or of all
             operations of an API (``"orders"``) that have none of their own. ``{}`` lifts all limits.
+        shared: Who keeps to the rates together, and never takes one create for another: ``"machine"``, all
+            programs of this user on this machine; ``"postgresql://user:password@host/database"``, all that
+            use that database, on any machines (extra ``[shared]``); None, the clients of an event loop only.
+            By default `PL_SHARED` of the environment, where "none" stands for None, or else "machine". Other
+            clocks, and transports that are no network of this package, keep to the event loop.
         schedule: How often to poll what takes minutes, such as orders.
         tasking_schedule: How often to poll tasking orders, which take days.
 
@@ -257,6 +282,7 @@ class Config:
     deadline: float | None = field(default=None, validator=optional(_positive))
     consistency_delay: float = field(default=30.0, validator=_positive)
     rates: Rates = field(default=DOCUMENTED_RATES, converter=_rates)
+    shared: str | None = field(factory=_shared_of_env, validator=_check_shared, repr=_shown_shared)
     schedule: Schedule = field(default=Schedule(), validator=_schedule)
     tasking_schedule: Schedule = field(
         default=Schedule(first=60.0, factor=1.5, longest=900.0), validator=_schedule

@@ -28,7 +28,7 @@ import unicodedata
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import count
@@ -39,14 +39,17 @@ import anyio
 from anyio.lowlevel import RunVar
 from attrs import define, field, frozen
 
+from planet_async._loops import PerLoop
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
+from planet_async.databases.creates import SharedCreates
 from planet_async.errors import (
     ClientClosed,
     DeadlineExceeded,
     DecodeError,
     PagingError,
     PlanetError,
+    SharedStateError,
     StatusError,
     UnsettledCreate,
 )
@@ -81,12 +84,13 @@ _LOOKUPS_PER_SKIP = 0.008  # further ones, for each that was not sent: of many c
 _NOISE = 1e-6  # degrees, and shares: services round
 _NEAR = 1e-2
 
+_NO_WAIT = 0.1  # seconds for a lock that nobody else had
 _SHOWN_IDS = 3  # candidates in a message
 _NOISE_SECONDS = 5.0
 _LONG_NAME = 90  # characters; services that cut names keep at least so many
 _LEAST_CUT = 20
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.exactly_once")
 
 
 T = TypeVar("T", bound=Identified)
@@ -161,31 +165,41 @@ class ExactlyOnce(Generic[T]):
     _kind: ResourceKind[T]
     _config: Config
     _clock: Clock
+    _shared: PerLoop[SharedCreates] | None = None
 
     def _registry(self) -> "CreateRegistry":
         return create_registry(self._clock, origin(self._config.base_url), self._kind.noun)
 
     async def create(self, body: bytes, send: Callable[[], Awaitable[T]]) -> T:
         """Send, and settle what became of it where the response is lost; `send` posts the JSON `body`."""
-        async with self._registry().using(_name_of(body)) as lock:
-            begun = self._clock.monotonic()
-            created = await self._send(lock, body, send)
-            if not isinstance(created, UnconfirmedCreate):
-                return self._claim(created)  # at once: nothing of that name was looked up since
-            try:
-                deadline = self._config.deadline
-                left = inf if deadline is None else begun + deadline - created.failed
-                with self._clock.move_on_after(left):
-                    async with lock.exclusive():
-                        return await self._settle(created, send)
-                cause, why = created.cause, "there was no time to look it up"
-            except ClientClosed as closed:
-                cause, why = closed, "the client was closed"
-            finally:
-                lock.unconfirmed.remove(created)
-            if created.second is not None:
-                return created.second
-            raise self._unsettled(created, why) from cause
+        created: T | UnconfirmedCreate[T] | None = None
+        try:
+            async with self._registry().using(_name_of(body)) as lock:
+                begun = self._clock.monotonic()
+                created = await self._send(lock, body, send)
+                if isinstance(created, UnconfirmedCreate):
+                    created = await self._settled(created, begun, send)
+                return created
+        except anyio.get_cancelled_exc_class():
+            if created is not None and not isinstance(created, UnconfirmedCreate):
+                self.release(created.id)
+            raise
+
+    async def _settled(self, lost: UnconfirmedCreate[T], begun: float, send: Callable[[], Awaitable[T]]) -> T:
+        try:
+            deadline = self._config.deadline
+            left = inf if deadline is None else begun + deadline - lost.failed
+            with self._clock.move_on_after(left):
+                async with lost.lock.exclusive(), self._lock(lost.name, shared=False):
+                    return await self._settle(lost, send)
+            cause, why = lost.cause, "there was no time to look it up"
+        except ClientClosed as closed:
+            cause, why = closed, "the client was closed"
+        finally:
+            lost.lock.unconfirmed.remove(lost)
+        if lost.second is not None:
+            return lost.second
+        raise self._unsettled(lost, why) from cause
 
     async def recover(self, body: bytes, seconds_ago: float, taken: Iterable[str] = ()) -> T | None:
         """Return what a create made whose response was lost, sent so long ago, as before a crash.
@@ -196,14 +210,19 @@ class ExactlyOnce(Generic[T]):
             UnsettledCreate: It cannot be decided.
         """
         self.claim_ids(taken)
-        async with self._registry().using(_name_of(body)) as lock, lock.exclusive():
+        name = _name_of(body)
+        async with (
+            self._registry().using(name) as lock,
+            lock.exclusive(),
+            self._lock(name, shared=False),
+        ):
             sent = self._clock.monotonic() - seconds_ago
             lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, sent)
             try:
                 found = await self._look_up(lost)
             except ClientClosed as closed:
                 raise self._unsettled(lost, "the client was closed") from closed
-            return None if found is None else self._claim(found)
+            return None if found is None else await self._claim(found)
 
     def claim_ids(self, ids: Iterable[str]) -> None:
         """Note that these have their caller."""
@@ -212,36 +231,62 @@ class ExactlyOnce(Generic[T]):
     def release(self, id_: str) -> None:
         """Note that the caller of this one has lost it."""
         self._registry().remove(id_)
+        if self._shared is not None:
+            self._shared.here().release(id_)
 
-    def _claim(self, created: T) -> T:
+    async def _claim(self, created: T) -> T:
+        """Note that what was created has its caller: at once here, and then in other processes."""
         self._registry().note_response()
         self.claim_ids([created.id])
+        if self._shared is None:
+            return created
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._shared.here().note(self._service, created.id)
+        except SharedStateError as error:  # it exists, whether others know of it or not
+            logger.warning("other processes may take %s for theirs: %s", created.id, error)
         return created
+
+    @property
+    def _service(self) -> str:
+        return f"{origin(self._config.base_url)} {self._kind.noun}"
+
+    def _lock(self, name: str, *, shared: bool) -> AbstractAsyncContextManager[None]:
+        """Hold the name in all processes: while sending, with others, or alone."""
+        if self._shared is None:
+            return nullcontext()
+        return self._shared.here().lock(self._service, _name_key(name), shared=shared)
 
     async def _send(
         self, lock: "NameLock", body: bytes, send: Callable[[], Awaitable[T]]
     ) -> T | UnconfirmedCreate[T]:
         """Send; an unconfirmed create is noted before another one of that name is settled."""
-        deadline, begun = self._config.deadline, None
-        # One that need not wait for its name is ended by the deadline of the request.
-        with self._clock.move_on_after(deadline if deadline and lock.is_taken else inf):
-            async with lock.sending():
-                begun = self._clock.monotonic()
-                try:
-                    return self._note_time(await send())
-                except PlanetError as error:
-                    if not is_ambiguous(error):
-                        raise
-                    now = self._clock.monotonic()
-                    sent = begun if error.elapsed is None else now - error.elapsed
-                    lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, now, error, error.attempts)
-                    lock.unconfirmed.append(lost)
-                    return lost
+        deadline, begun = self._config.deadline or inf, self._clock.monotonic()
         late = DeadlineExceeded(
             f"not done within {deadline:g} s: another {self._kind.noun} of that name was looked up first",
             hint="Creates of different names do not wait for each other.",
         )
-        late.may_have_acted = begun is not None and not queued_for.get()
+        late.may_have_acted = False
+        async with AsyncExitStack() as held:
+            with self._clock.move_on_after(deadline) as waiting:
+                await held.enter_async_context(lock.sending())
+                await held.enter_async_context(self._lock(_name_of(body), shared=True))
+            if waiting.cancelled_caught:
+                raise late
+            sent = self._clock.monotonic()
+            # One that did not wait for its name is ended by the deadline of the request.
+            with self._clock.move_on_after(deadline - (sent - begun) if sent - begun > _NO_WAIT else inf):
+                try:
+                    return await self._claim(self._note_time(await send()))
+                except PlanetError as error:
+                    if not is_ambiguous(error):
+                        raise
+                    now = self._clock.monotonic()
+                    sent = sent if error.elapsed is None else now - error.elapsed
+                    lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, now, error, error.attempts)
+                    lock.unconfirmed.append(lost)
+                    return lost
+        late.may_have_acted = not queued_for.get()
         raise late
 
     def _note_time(self, created: T) -> T:
@@ -257,10 +302,10 @@ class ExactlyOnce(Generic[T]):
             try:
                 found = await self._look_up(lost, LOOKUP_TIMES if losses == 0 else LOOKUP_TIMES[-1:])
                 if found is not None:
-                    return self._claim(found)
+                    return await self._claim(found)
                 if lost.attempts >= self._config.max_attempts:
                     break
-                lost.second = self._claim(self._note_time(await send()))
+                lost.second = await self._claim(self._note_time(await send()))
             except UnsettledCreate as unsettled:
                 raise unsettled from lost.cause
             except PlanetError as error:
@@ -304,7 +349,7 @@ class ExactlyOnce(Generic[T]):
             "the %s %r was created twice, since the first was listed late: %s is kept, %s was cancelled",
             *(noun, lost.name, first.id, second.id),
         )
-        return self._claim(first)  # the second stays known: no caller may get it
+        return await self._claim(first)  # the second stays known: no caller may get it
 
     async def _look_up(self, lost: UnconfirmedCreate[T], times: Sequence[float] = LOOKUP_TIMES) -> T | None:
         """Return what the create made, or None once the lists would show it; else raise UnsettledCreate."""
@@ -329,7 +374,12 @@ class ExactlyOnce(Generic[T]):
     def _warn_of_others(self, lost: UnconfirmedCreate[T], lookup: Lookup[T]) -> None:
         """Warn where more exists than this process can have created without a response."""
         here = sum(create.attempts for create in lost.lock.unconfirmed)
-        if here and len(lookup.exact) > here and not self._registry().has_abandoned(lost.name):
+        if (
+            self._shared is None
+            and here
+            and len(lookup.exact) > here
+            and not self._registry().has_abandoned(lost.name)
+        ):
             warnings.warn(
                 f"another process creates {self._kind.noun}s of the same name and content at the same time, "
                 f"{lost.name!r}: which of {', '.join(one.id for one in lookup.exact)} is whose is a guess; "
@@ -376,6 +426,8 @@ class ExactlyOnce(Generic[T]):
         The second finds what a service has renamed, and what a list that is not sorted has on a later page.
         """
         with self._clock.move_on_after(self._config.retry_for):
+            if self._shared is not None:
+                self.claim_ids(await self._shared.here().of_others(self._service))
             lookup = await self._read(lost, self._kind.list_by_name(lost.name))
             if everything and not (lookup.exact or lookup.candidates):
                 start, end = lookup.possible, None

@@ -151,9 +151,9 @@ class Paginator(Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]:
         return _Items(self._stream())
 
-    def pages(self) -> AsyncIterator[Page[T]]:
-        """Return an iterator over the pages."""
-        return self._stream()
+    def pages(self, limit: int | None = None) -> AsyncIterator[Page[T]]:
+        """Return an iterator over the pages; with `limit`, over no more than that many items need."""
+        return self._stream(limit)
 
     async def collect(self, limit: int | None = None) -> list[T]:
         """Return the items, at most `limit` of them, as a list; no page beyond those is requested.

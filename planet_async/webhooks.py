@@ -48,7 +48,7 @@ _HEADERS: dict[int, list[tuple[bytes, bytes]]] = {
     503: [(b"connection", b"close"), (b"retry-after", b"10")],
 }
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.webhooks")
 
 
 @frozen(eq=False)

@@ -50,6 +50,7 @@ def no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name in names:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PL_SHARED", "none")  # the tests of one account run in several processes
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
-    ("config", "redaction", "outcome", "_tasks", "_loops", "databases"),
+    ("config", "redaction", "outcome", "_tasks", "_loops", "_events", "databases"),
     ("models", "transports", "downloads", "testing"),
     ("auth", "layers", "jobs", "webhooks"),
     ("paging",),
@@ -24,6 +24,7 @@ LEVELS = (  # a module imports those of the levels before its own, and of its ow
     ("client",),
     ("__init__",),
     ("simulator", "cli"),
+    ("__main__",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

@@ -28,6 +28,7 @@ from planet_async.cli import (
     tasking,
 )
 from planet_async.cli.demo import demo
+from planet_async.cli.output import SHORT_FORMATS
 from planet_async.cli.runner import Command, Connection, named
 
 
@@ -38,6 +39,7 @@ class _Command(TyperCommand):
         return _without_metavar(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = _spelled_out(self, args)
         _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -59,6 +61,15 @@ def _without_metavar(parameters: list[Any]) -> list[Any]:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
     return parameters
+
+
+def _spelled_out(command: TyperCommand, args: list[str]) -> list[str]:
+    """Return the arguments with `--format json` for `--json`, where the command has formats."""
+    if not any("--format" in parameter.opts for parameter in command.params):
+        return args
+    end = args.index("--") if "--" in args else len(args)
+    words = [("--format", SHORT_FORMATS[word]) if word in SHORT_FORMATS else (word,) for word in args[:end]]
+    return [word for each in words for word in each] + args[end:]
 
 
 def _refuse_repeated(command: _Command | _Group, context: Any, args: list[str]) -> None:
@@ -199,7 +210,8 @@ def options(
 ) -> None:
     """Find, order, subscribe, task and download from Planet's APIs.
 
-    Prints tables on a terminal, else JSON. Errors and progress go to standard error.
+    Prints tables, in a pipe too; programs ask for --json or another --format. Errors and progress go to
+    standard error.
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """

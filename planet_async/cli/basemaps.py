@@ -1,6 +1,6 @@
 """The commands `planet-async basemaps` and `planet-async basemaps series`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ import typer
 from planet_async import Contribution, Mosaic, Paginator, Planet, Progress, Quad, Series
 from planet_async.cli.input import read_geometry
 from planet_async.cli.options import (
+    HERE,
     Folder,
     Geometry,
     Limit,
@@ -18,7 +19,7 @@ from planet_async.cli.options import (
     option,
     time_option,
 )
-from planet_async.cli.output import Json, View, print_json, stdout, wants_json
+from planet_async.cli.output import TABLE, Format, Formats, GeoFormats, View, print_document, stdout
 from planet_async.cli.runner import Command, download_files, named, run_only, show_list, show_one
 
 _COLUMNS = {
@@ -51,19 +52,32 @@ VIEW = View[Mosaic](
     },
 )
 SERIES = View[Series]("series", columns=_COLUMNS, title=lambda series: series.name, facts=_FACTS)
-QUADS = View[Quad]("quads", columns={"id": "id", "covered, percent": "percent_covered", "box": "bbox"})
-CONTRIBUTIONS = View[Contribution]("scenes", columns={"type": "item_type", "id": "item_id", "link": "link"})
+QUADS = View[Quad](
+    "quads",
+    columns={"id": "id", "covered, percent": "percent_covered", "box": "bbox"},
+    geometry=lambda quad: _rectangle(quad.bbox),
+)
+CONTRIBUTIONS = View[Contribution]("scenes", columns={"id": "item_id", "type": "item_type", "link": "link"})
 
 MosaicName = Annotated[str, typer.Argument(metavar="MOSAIC", help="The name or the id of a mosaic.")]
 SeriesName = Annotated[str, typer.Argument(metavar="SERIES", help="The name or the id of a series.")]
 Interval = Annotated[str | None, option("INTERVAL", "With this interval: '1 mon'.")]
 AcquiredAfter = Annotated[
-    str | None, time_option("With images from after this time.", "--acquired-gt", "--acquired_gt")
+    str | None,
+    time_option("With images from after this time: 2026-01-31, 7d, ...", "--acquired-gt", "--acquired_gt"),
 ]
 AcquiredBefore = Annotated[
     str | None, time_option("With images from before this time.", "--acquired-lt", "--acquired_lt")
 ]
 Box = Annotated[str | None, option("W,S,E,N", "The area: degrees of longitude and latitude.", "--bbox")]
+
+
+def _rectangle(box: Sequence[float] | None) -> dict[str, object] | None:
+    if not box:
+        return None
+    west, south, east, north = box
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 def list_(
@@ -75,11 +89,11 @@ def list_(
     acquired_gt: AcquiredAfter = None,
     acquired_lt: AcquiredBefore = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List mosaics. As JSON: one a line.
+    """List mosaics.
 
-    [dim]planet-async basemaps list --name-contains global_monthly --acquired-gt 2026-01-01T00:00:00Z[/]
+    [dim]planet-async basemaps list --name-contains global_monthly --acquired-gt 2026-01-01[/]
     """
     show_list(
         context,
@@ -92,16 +106,16 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def get(context: typer.Context, mosaic: MosaicName, json: Json = False) -> None:
+def get(context: typer.Context, mosaic: MosaicName, form: Format = TABLE) -> None:
     """Show a mosaic.
 
     [dim]planet-async basemaps get global_monthly_2026_01_mosaic[/]
     """
-    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW, json=json)
+    show_one(context, lambda planet: planet.basemaps.get(mosaic), VIEW, form=form)
 
 
 def quads(
@@ -112,9 +126,9 @@ def quads(
     geometry: Geometry = None,
     count: Annotated[bool, typer.Option("--count", "--summary", help="Only say how many there are.")] = False,
     limit: Limit = None,
-    json: Json = False,
+    form: GeoFormats = TABLE,
 ) -> None:
-    """List the quads of a mosaic in an area. As JSON: one a line.
+    """List the quads of a mosaic in an area.
 
     [dim]planet-async basemaps quads global_monthly_2026_01_mosaic --bbox 7,46.5,7.5,47[/]
     """
@@ -125,15 +139,15 @@ def quads(
 
     async def count_quads(planet: Planet) -> None:
         total = await planet.basemaps.count_quads(await planet.basemaps.get(mosaic), **area)
-        if wants_json(json):
-            print_json({"total_quads": total})
+        if form != TABLE:
+            print_document({"total_quads": total}, form)
         else:
             stdout().print(f"{total:,} quads", highlight=False)
 
     if count:
         run_only(context, count_quads)
     else:
-        show_list(context, list_quads, QUADS, limit=limit, json=json)
+        show_list(context, list_quads, QUADS, limit=limit, form=form)
 
 
 def _area(bbox: str | None, geometry: str | None) -> dict[str, Any]:
@@ -153,9 +167,9 @@ def contributions(
     mosaic: MosaicName,
     quad: Annotated[str, typer.Argument(metavar="QUAD", help="The id of a quad, such as 455-1273.")],
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the scenes that a quad is made of. As JSON: one a line.
+    """List the scenes that a quad is made of.
 
     [dim]planet-async basemaps contributions global_monthly_2026_01_mosaic 455-1273[/]
     """
@@ -164,7 +178,7 @@ def contributions(
         found = await planet.basemaps.get_quad(await planet.basemaps.get(mosaic), quad)
         return planet.basemaps.contributions(found)
 
-    show_list(context, scenes, CONTRIBUTIONS, limit=limit, json=json)
+    show_list(context, scenes, CONTRIBUTIONS, limit=limit, form=form)
 
 
 def download(
@@ -173,9 +187,9 @@ def download(
     *,
     bbox: Box = None,
     geometry: Geometry = None,
-    to: Folder = Path(),
+    to: Folder = HERE,
     overwrite: Overwrite = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Download the quads of a mosaic in an area; those that are there are not requested again.
 
@@ -191,7 +205,7 @@ def download(
             planet.basemaps.quads(found, **area), to, overwrite=overwrite, progress=progress
         )
 
-    download_files(context, {"mosaic": mosaic}, fetch, json=json)
+    download_files(context, mosaic, fetch, form=form)
 
 
 # --- Series
@@ -206,9 +220,9 @@ def list_series(
     acquired_gt: AcquiredAfter = None,
     acquired_lt: AcquiredBefore = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List series of mosaics. As JSON: one a line.
+    """List series of mosaics.
 
     [dim]planet-async basemaps series list --name-contains global[/]
     """
@@ -223,16 +237,16 @@ def list_series(
         ),
         SERIES,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def get_series(context: typer.Context, series: SeriesName, json: Json = False) -> None:
+def get_series(context: typer.Context, series: SeriesName, form: Format = TABLE) -> None:
     """Show a series.
 
     [dim]planet-async basemaps series get 'Global Monthly'[/]
     """
-    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES, json=json)
+    show_one(context, lambda planet: planet.basemaps.get_series(series), SERIES, form=form)
 
 
 def series_mosaics(
@@ -243,9 +257,9 @@ def series_mosaics(
     acquired_gt: AcquiredAfter = None,
     acquired_lt: AcquiredBefore = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the mosaics of a series. As JSON: one a line.
+    """List the mosaics of a series.
 
     [dim]planet-async basemaps series mosaics 'Global Monthly' --latest[/]
     """
@@ -258,7 +272,7 @@ def series_mosaics(
             acquired__lt=acquired_lt,
         )
 
-    show_list(context, mosaics, VIEW, limit=limit, json=json)
+    show_list(context, mosaics, VIEW, limit=limit, form=form)
 
 
 COMMANDS = named(list_, get, quads, contributions, download)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from planet_async.cli.options import option
-from planet_async.cli.output import Json, print_json, stdout, wants_json
+from planet_async.cli.output import TABLE, Formats, Output
 
 _SKYSAT = ("SkySatCollect", "SkySatScene")
 _SCENES = ("PSScene", *_SKYSAT, "PelicanScene")
@@ -86,27 +86,26 @@ def bundles(
     item_type: Annotated[
         str | None, option("TYPE", "Those of this item type.", complete=complete_item_type)
     ] = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """List the bundles that are known here, offline; the API may take newer ones.
 
     [dim]planet-async orders bundles --item-type PSScene[/]
     """
-    _print_words([name for name, types in BUNDLES.items() if item_type is None or item_type in types], json)
+    names = [name for name, types in BUNDLES.items() if item_type is None or item_type in types]
+    _print_words("bundle", names, form)
 
 
-def item_types(json: Json = False) -> None:
+def item_types(form: Formats = TABLE) -> None:
     """List the item types that are known here, offline; `data item-types` asks the API.
 
     [dim]planet-async orders item-types[/]
     """
-    _print_words(ITEM_TYPES, json)
+    _print_words("item type", ITEM_TYPES, form)
 
 
-def _print_words(words: Sequence[str], json: bool) -> None:
-    if wants_json(json):
-        print_json(list(words))
-    elif words:
-        stdout().print(*words, sep="\n", highlight=False)
-    else:
-        stdout().print("none are known here", style="dim")
+def _print_words(title: str, words: Sequence[str], form: str) -> None:
+    output = Output(form, (title,), f"{title}s known here")
+    for word in words:
+        output.add({"id": word}, (word,))
+    output.close()

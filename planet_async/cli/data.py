@@ -34,6 +34,7 @@ from planet_async import (
 from planet_async.cli.catalog import Items, TypeOfItems, complete_item_type
 from planet_async.cli.input import read_documents, read_geometry, read_items, read_object
 from planet_async.cli.options import (
+    HERE,
     SOURCE,
     AnyPageSize,
     Folder,
@@ -41,13 +42,19 @@ from planet_async.cli.options import (
     JsonFilter,
     Limit,
     Overwrite,
+    SortItems,
     Timeout,
     geometry_option,
+    moment,
     option,
+    sort_option,
     words,
 )
 from planet_async.cli.output import (
-    Json,
+    TABLE,
+    Format,
+    Formats,
+    GeoFormats,
     ProgressDisplay,
     View,
     about,
@@ -58,7 +65,6 @@ from planet_async.cli.output import (
     print_panel,
     print_table,
     type_of,
-    wants_json,
 )
 from planet_async.cli.process import reporting
 from planet_async.cli.runner import (
@@ -94,6 +100,7 @@ VIEW = View[Item](
         "gsd": lambda item: item.properties.gsd,
         "assets": "assets",
     },
+    geometry=lambda item: item.raw.get("geometry"),
 )
 ASSETS = View[Asset](
     "assets",
@@ -143,7 +150,7 @@ Where = Annotated[
     list[str] | None,
     option(
         "CONDITION",
-        "cloud_cover<0.1, acquired>=2026-01-01, instrument=PSB.SD,PS2.SD, ... Repeatable, to hold all.",
+        "cloud_cover<0.1, acquired>=2026-01-01, published>7d, ... Repeatable, to hold all.",
         "--where",
     ),
 ]
@@ -161,9 +168,6 @@ Relation = Annotated[
 ChosenAssets = Annotated[list[str], option("TYPES", "ortho_visual, or a comma list. Repeatable.", "--asset")]
 DailyEmail = Annotated[
     bool, typer.Option("--daily-email", help="Have Planet mail each day what it has newly found.")
-]
-Sort = Annotated[
-    str | None, option("SORT", "'acquired asc', 'acquired desc', 'published asc', 'published desc'.")
 ]
 _LIMIT = 1800.0  # seconds: an activation that fails is not reported
 _ACTIVATED_AT_ONCE = 200  # items: activations take minutes, and the API works on many
@@ -232,10 +236,10 @@ def _change(text: str) -> Filter:
 
 def _date_range(option: str, end: str, value: str) -> DateRange:
     try:
-        return DateRange(**{end: value})
+        return DateRange(**{end: moment(value) if value.endswith(("h", "d", "w")) else value})
     except InvalidRequest:
         raise typer.BadParameter(
-            f"{option}: expected a time such as 2026-01-31 or 2026-01-31T12:00:00Z, not {value!r}"
+            f"{option}: expected a time such as 2026-01-31, 2026-01-31T12:00:00Z or 7d, not {value!r}"
         ) from None
 
 
@@ -281,17 +285,17 @@ def search(
     std_quality: StandardQuality = False,
     source: JsonFilter = None,
     name: Annotated[str | None, option("NAME", "A name for the search.")] = None,
-    sort: Sort = None,
+    sort: SortItems = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
-    json: Json = False,
+    form: GeoFormats = TABLE,
 ) -> None:
-    """Find items, those published last first. As JSON: one item a line, as GeoJSON.
+    """Find items, those published last first.
 
     [dim]planet-async data search PSScene --geometry field.geojson --where 'cloud_cover<0.1' --limit 20[/]
 
-    [dim]planet-async data search PSScene --geometry field.geojson --permission | planet-async orders request
-    --bundle analytic_udm2 - | planet-async orders run - --to data[/]
+    [dim]planet-async data search PSScene --geometry field.geojson --permission --json | planet-async orders
+    request --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
     types = words(item_types, "ITEM_TYPES")
     found = read_filter(conditions, changes, assets, permission, std_quality, source=source)
@@ -303,7 +307,7 @@ def search(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -319,7 +323,7 @@ def stats(
     permission: Permission = False,
     std_quality: StandardQuality = False,
     source: JsonFilter = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Count the items that a search would find, by the time at which they were acquired.
 
@@ -332,7 +336,7 @@ def stats(
         context,
         lambda planet: planet.data.stats(types, interval, filter=found, geometry=place),
         _print_stats,
-        json=json,
+        form=form,
     )
 
 
@@ -341,26 +345,23 @@ def _print_stats(stats: Stats) -> None:
     print_table((f"{stats.interval} (UTC)", "items"), [*rows, ("total", stats.total)])
 
 
-def get(context: typer.Context, item_type: AnItemType, item_id: ItemId, json: Json = False) -> None:
+def get(context: typer.Context, item_type: AnItemType, item_id: ItemId, form: Format = TABLE) -> None:
     """Show an item.
 
     [dim]planet-async data get PSScene 20221221_084022_18_2414[/]
     """
-    show_one(context, lambda planet: planet.data.get(item_type, item_id), VIEW, json=json)
+    show_one(context, lambda planet: planet.data.get(item_type, item_id), VIEW, form=form)
 
 
-def assets(context: typer.Context, item_type: AnItemType, item_id: ItemId, json: Json = False) -> None:
-    """List the assets of an item that have been published. As JSON: one object, by their types.
+def assets(context: typer.Context, item_type: AnItemType, item_id: ItemId, form: Formats = TABLE) -> None:
+    """List the assets of an item that have been published.
 
-    [dim]planet-async data assets PSScene 20221221_084022_18_2414 | jq .ortho_visual.status[/]
+    [dim]planet-async data assets PSScene 20221221_084022_18_2414 --format ids[/]
     """
 
     async def work(planet: Planet) -> bool:
         found = await planet.data.assets((item_type, item_id))
-        if wants_json(json):
-            print_json({name: asset.raw for name, asset in found.items()})
-        else:
-            ASSETS.print_table([*found.values()])
+        ASSETS.print(found.values(), form)
         return True
 
     with_planet(context, work)
@@ -372,7 +373,7 @@ def activate(
     *,
     asset_types: ChosenAssets,
     item_type: TypeOfItems = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Have assets prepared for download, and do not wait for them; `download` does all of it.
 
@@ -385,7 +386,7 @@ def activate(
         asset_types,
         lambda planet, asset: planet.data.activate(asset),
         title="Activating",
-        json=json,
+        form=form,
     )
 
 
@@ -396,7 +397,7 @@ def wait(
     asset_types: ChosenAssets,
     item_type: TypeOfItems = None,
     timeout: Timeout = _LIMIT,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Activate assets and wait until they can be downloaded; exit code 1 if one takes too long.
 
@@ -406,7 +407,7 @@ def wait(
     async def activate_and_wait(planet: Planet, asset: Asset) -> Asset:
         return await planet.data.wait(await planet.data.activate(asset), timeout=timeout)
 
-    _act_on_assets(context, items, item_type, asset_types, activate_and_wait, title="Waiting", json=json)
+    _act_on_assets(context, items, item_type, asset_types, activate_and_wait, title="Waiting", form=form)
 
 
 def _types(asset_types: Sequence[str]) -> list[str]:
@@ -421,7 +422,7 @@ def _act_on_assets(
     act: Callable[[Planet, Asset], Awaitable[Asset]],
     *,
     title: str,
-    json: bool,
+    form: str,
 ) -> None:
     types = _types(asset_types)
     chosen = [(*item, asset_type) for item in _keys(items, item_type) for asset_type in types]
@@ -436,7 +437,7 @@ def _act_on_assets(
         return await act(planet, found[asset_type])
 
     act_on_each(
-        context, chosen, act_on, ASSETS, name=" ".join, at_once=_ACTIVATED_AT_ONCE, title=title, json=json
+        context, chosen, act_on, ASSETS, name=" ".join, at_once=_ACTIVATED_AT_ONCE, title=title, form=form
     )
 
 
@@ -450,11 +451,11 @@ def download(
     items: Items,
     *,
     asset_types: ChosenAssets,
-    to: Folder,
     item_type: TypeOfItems = None,
+    to: Folder = HERE,
     overwrite: Overwrite = False,
     timeout: Timeout = _LIMIT,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Activate assets of items, wait for them, download them and compare their MD5.
 
@@ -463,14 +464,14 @@ def download(
     [dim]planet-async data download 20221221_084022_18_2414 --item-type PSScene --asset ortho_visual
     --to data[/]
 
-    [dim]planet-async data search PSScene --geometry field.geojson --limit 5 | planet-async data download -
-    --asset ortho_visual --to data[/]
+    [dim]planet-async data search PSScene --geometry field.geojson --limit 5 --json | planet-async data
+    download - --asset ortho_visual --to data[/]
     """
     found = _keys(items, item_type)
     types = _types(asset_types)
 
     async def work(planet: Planet) -> bool:
-        results = Results(("id", "type", "files"), json=json)
+        results = Results(("id", "type", "files"), form)
 
         async def fetch(item: tuple[str, str]) -> None:
             type_, id_ = item
@@ -502,7 +503,7 @@ def coverage(
     geometry: Annotated[str, geometry_option],
     mode: Annotated[str | None, option("MODE", "UDM2 or estimate.")] = None,
     band: Annotated[str | None, option("BAND", "Of the UDM2: snow, cloud, ...")] = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Show how much of an area is clear in an item.
 
@@ -515,35 +516,35 @@ def coverage(
         lambda found: print_panel(
             f"{item_type} {item_id}", {"clear": measure(found.clear_percent, " %"), "status": found.status}
         ),
-        json=json,
+        form=form,
     )
 
 
-def item_types(context: typer.Context, limit: Limit = None, json: Json = False) -> None:
+def item_types(context: typer.Context, limit: Limit = None, form: Formats = TABLE) -> None:
     """List the types of items.
 
     [dim]planet-async data item-types[/]
     """
-    show_list(context, lambda planet: planet.data.item_types(), ITEM_TYPES, limit=limit, json=json)
+    show_list(context, lambda planet: planet.data.item_types(), ITEM_TYPES, limit=limit, form=form)
 
 
 def asset_types(
     context: typer.Context,
     item_type: Annotated[str | None, option("TYPE", "Of such items.", complete=complete_item_type)] = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """List the types of assets: all, or those that items of one type can have.
 
     [dim]planet-async data asset-types --item-type PSScene[/]
     """
-    show_list(context, lambda planet: planet.data.asset_types(item_type), ASSET_TYPES, limit=limit, json=json)
+    show_list(context, lambda planet: planet.data.asset_types(item_type), ASSET_TYPES, limit=limit, form=form)
 
 
 def collect(source: Annotated[str, typer.Argument(metavar="FILE", help=SOURCE)]) -> None:
     """Collect JSON objects to one document: GeoJSON features to a FeatureCollection, others to an array.
 
-    [dim]planet-async data search PSScene --limit 100 | planet-async collect - > items.geojson[/]
+    [dim]planet-async data search PSScene --limit 100 --json | planet-async collect - > items.geojson[/]
     """
     found = read_documents(source)
     are_features = all(isinstance(each, dict) and each.get("type") == "Feature" for each in found)
@@ -561,7 +562,7 @@ def create_search(
     source: JsonFilter = None,
     geometry: Geometry = None,
     daily_email: DailyEmail = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Save a search.
 
@@ -569,7 +570,7 @@ def create_search(
     --filter - --geometry field.geojson[/]
     """
     request = _search_request(item_types, name, source, geometry, daily_email)
-    show_one(context, lambda planet: planet.data.searches.create(request), SEARCHES, json=json)
+    show_one(context, lambda planet: planet.data.searches.create(request), SEARCHES, form=form)
 
 
 def update_search(
@@ -581,14 +582,14 @@ def update_search(
     source: JsonFilter = None,
     geometry: Geometry = None,
     daily_email: DailyEmail = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Replace a saved search; what the new one leaves out is removed.
 
     [dim]planet-async data searches update 0a1b2c3d4e5f60718293a4b5c6d7e8f9 PSScene --name fields[/]
     """
     request = _search_request(item_types, name, source, geometry, daily_email)
-    show_one(context, lambda planet: planet.data.searches.update(search_id, request), SEARCHES, json=json)
+    show_one(context, lambda planet: planet.data.searches.update(search_id, request), SEARCHES, form=form)
 
 
 def _search_request(
@@ -604,32 +605,32 @@ def _search_request(
         )
 
 
-def get_search(context: typer.Context, search_id: SearchId, json: Json = False) -> None:
+def get_search(context: typer.Context, search_id: SearchId, form: Format = TABLE) -> None:
     """Show a search.
 
     [dim]planet-async data searches get 0a1b2c3d4e5f60718293a4b5c6d7e8f9[/]
     """
-    show_one(context, lambda planet: planet.data.searches.get(search_id), SEARCHES, json=json)
+    show_one(context, lambda planet: planet.data.searches.get(search_id), SEARCHES, form=form)
 
 
 def list_searches(
     context: typer.Context,
     *,
     search_type: Annotated[str, option("TYPE", "saved, quick or any.")] = "saved",
-    sort: Annotated[str | None, option("SORT", "'created desc' or 'created asc'.")] = None,
+    sort: Annotated[str | None, sort_option("created; -created reverses.", "FIELD desc")] = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List searches, those created last first. As JSON: one a line.
+    """List searches, those created last first.
 
-    [dim]planet-async data searches list | jq -r .id[/]
+    [dim]planet-async data searches list --format ids[/]
     """
     show_list(
         context,
         lambda planet: planet.data.searches.list(search_type=search_type, sort=sort),
         SEARCHES,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -645,12 +646,12 @@ def run_search(
     context: typer.Context,
     search_id: SearchId,
     *,
-    sort: Sort = None,
+    sort: SortItems = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
-    json: Json = False,
+    form: GeoFormats = TABLE,
 ) -> None:
-    """Find the items of a search. As JSON: one item a line, as GeoJSON.
+    """Find the items of a search.
 
     [dim]planet-async data searches run 0a1b2c3d4e5f60718293a4b5c6d7e8f9 --limit 20[/]
     """
@@ -659,7 +660,7 @@ def run_search(
         lambda planet: planet.data.searches.run(search_id, sort=sort, page_size=page_size),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 

@@ -37,15 +37,15 @@ from planet_async.cli.input import InputRequest, read_requests
 from planet_async.cli.options import option
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
-    Json,
+    TABLE,
+    Format,
     ProgressDisplay,
     clean,
+    print_document,
     print_error,
-    print_json,
     states_text,
     stderr,
     stdout,
-    wants_json,
 )
 from planet_async.cli.process import FAILED, reporting, run_async
 from planet_async.cli.runner import for_each
@@ -76,7 +76,7 @@ def demo(
             min=1, max=5000, metavar="N", help="Orders to download; a quarter as many more are cancelled."
         ),
     ] = 200,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Order, wait, download, verify and cancel, on a Planet simulated on this machine. Needs no key.
 
@@ -89,8 +89,8 @@ def demo(
         job, simulator, started = Job(to or Path(temporary), orders), make_simulator(), time.monotonic()
         _run(job, simulator)
         report = _Report(job, simulator.requests, audit(job, simulator), time.monotonic() - started, to)
-        if wants_json(json):
-            print_json(report.document)
+        if form != TABLE:
+            print_document(report.document, form)
         else:
             report.print()
         for check in report.failed:

@@ -7,7 +7,7 @@ import typer
 from planet_async import CloudDestination, DestinationRequest
 from planet_async.cli.input import read_object
 from planet_async.cli.options import SOURCE, Limit, Requests, option
-from planet_async.cli.output import Json, View
+from planet_async.cli.output import TABLE, Format, Formats, View
 from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
 
 VIEW = View[CloudDestination](
@@ -42,7 +42,7 @@ DestinationId = Annotated[
 ]
 
 
-def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+def create(context: typer.Context, requests: Requests, form: Formats = TABLE) -> None:
     """Create destinations from JSON requests, with a type, parameters, and perhaps a name.
 
     The types are amazon_s3, azure_blob_storage, google_cloud_storage, oracle_cloud_storage and s3_compatible.
@@ -57,16 +57,16 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         lambda planet, body: planet.destinations.create(body),
         VIEW,
         listing="destinations list",
-        json=json,
+        form=form,
     )
 
 
-def get(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+def get(context: typer.Context, destination: DestinationId, form: Format = TABLE) -> None:
     """Show a destination; its secrets are not shown.
 
     [dim]planet-async destinations get my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.get(destination), VIEW, json=json)
+    show_one(context, lambda planet: planet.destinations.get(destination), VIEW, form=form)
 
 
 def list_(
@@ -83,7 +83,7 @@ def list_(
         bool | None, typer.Option("--is-default/--not-default", help="The default, or the others.")
     ] = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """List the destinations of the organization. As JSON: one a line.
 
@@ -96,7 +96,7 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -106,7 +106,7 @@ def update(
     *,
     name: Annotated[str | None, option("NAME", "The new name.")] = None,
     parameters: Annotated[str | None, option("JSON", f"All the credentials anew. {SOURCE}")] = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Change the name or the credentials of a destination.
 
@@ -117,40 +117,40 @@ def update(
         context,
         lambda planet: planet.destinations.update(destination, name=name, parameters=changes),
         VIEW,
-        json=json,
+        form=form,
     )
 
 
-def archive(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+def archive(context: typer.Context, destination: DestinationId, form: Format = TABLE) -> None:
     """Archive a destination, so that nothing is delivered to it any more.
 
     [dim]planet-async destinations archive my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.archive(destination), VIEW, json=json)
+    show_one(context, lambda planet: planet.destinations.archive(destination), VIEW, form=form)
 
 
-def unarchive(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+def unarchive(context: typer.Context, destination: DestinationId, form: Format = TABLE) -> None:
     """Make an archived destination available again.
 
     [dim]planet-async destinations unarchive my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.unarchive(destination), VIEW, json=json)
+    show_one(context, lambda planet: planet.destinations.unarchive(destination), VIEW, form=form)
 
 
-def get_default(context: typer.Context, json: Json = False) -> None:
+def get_default(context: typer.Context, form: Format = TABLE) -> None:
     """Show the default destination: pl:destinations/default.
 
     [dim]planet-async destinations get-default[/]
     """
-    show_one(context, lambda planet: planet.destinations.get_default(), VIEW, json=json)
+    show_one(context, lambda planet: planet.destinations.get_default(), VIEW, form=form)
 
 
-def set_default(context: typer.Context, destination: DestinationId, json: Json = False) -> None:
+def set_default(context: typer.Context, destination: DestinationId, form: Format = TABLE) -> None:
     """Make a destination the default one.
 
     [dim]planet-async destinations set-default my-bucket-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.destinations.set_default(destination), VIEW, json=json)
+    show_one(context, lambda planet: planet.destinations.set_default(destination), VIEW, form=form)
 
 
 def unset_default(context: typer.Context) -> None:

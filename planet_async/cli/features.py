@@ -6,8 +6,19 @@ import typer
 
 from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
 from planet_async.cli.input import read_request, read_requests
-from planet_async.cli.options import REQUESTS, Limit, option
-from planet_async.cli.output import Json, View, measure, print_error, print_json, stdout, type_of, wants_json
+from planet_async.cli.options import REQUESTS, Limit, option, sort_option
+from planet_async.cli.output import (
+    TABLE,
+    Format,
+    Formats,
+    GeoFormats,
+    View,
+    measure,
+    print_document,
+    print_error,
+    stdout,
+    type_of,
+)
 from planet_async.cli.runner import Command, run_only, show_list, show_one, with_planet
 
 _M2 = 1e6  # of a square kilometre
@@ -51,6 +62,7 @@ ITEMS = View[Feature](
         "area": _area,
         "properties": lambda feature: [name for name in feature.properties if not name.startswith("pl:")],
     },
+    geometry=lambda feature: feature.raw.get("geometry"),
 )
 
 Collection = Annotated[
@@ -72,26 +84,26 @@ def create(
     description: Annotated[
         str | None, option("TEXT", "What is in it.", "--description", "--desc", "-d")
     ] = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Create a collection.
 
-    [dim]planet-async features collections create --title fields | jq -r .id[/]
+    [dim]planet-async features collections create --title fields --json | jq -r .id[/]
     """
     show_one(
         context,
         lambda planet: planet.features.create(title, description=description),
         COLLECTIONS,
-        json=json,
+        form=form,
     )
 
 
-def get(context: typer.Context, collection: Collection, json: Json = False) -> None:
+def get(context: typer.Context, collection: Collection, form: Format = TABLE) -> None:
     """Show a collection.
 
     [dim]planet-async features collections get fields-4xkQ1[/]
     """
-    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS, json=json)
+    show_one(context, lambda planet: planet.features.get(collection), COLLECTIONS, form=form)
 
 
 def list_(
@@ -100,11 +112,11 @@ def list_(
     title: Annotated[str | None, option("TEXT", "With this title; ~TEXT is contained in it.")] = None,
     description: Annotated[str | None, option("TEXT", "With this description; ~TEXT as for --title.")] = None,
     hashid: Annotated[str | None, option("HASH", "With this hash in the id.")] = None,
-    sort: Annotated[str | None, option("FIELD", "created_date or title; -FIELD reverses.")] = None,
+    sort: Annotated[str | None, sort_option("created_date or title; -FIELD reverses.", "-FIELD")] = None,
     limit: Limit = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the collections. As JSON: one a line.
+    """List the collections.
 
     [dim]planet-async features collections list --title '~field'[/]
     """
@@ -113,7 +125,7 @@ def list_(
         lambda planet: planet.features.list(title=title, description=description, hashid=hashid, sort=sort),
         COLLECTIONS,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -133,7 +145,7 @@ def add(
     collection: Collection,
     files: FeatureFiles,
     *,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Add features to a collection, and print their references.
 
@@ -143,8 +155,8 @@ def add(
 
     async def work(planet: Planet) -> bool:
         found = await planet.features.add(collection, {"type": "FeatureCollection", "features": features})
-        if wants_json(json):
-            print_json(found)
+        if form != TABLE:
+            print_document(found, form)
         else:
             stdout().print(*found, sep="\n", highlight=False, markup=False, soft_wrap=True)
         return True
@@ -167,7 +179,7 @@ def _features(files: list[str]) -> list[Any]:
 
 
 def get_item(
-    context: typer.Context, collection: Collection, feature: FeatureId = None, json: Json = False
+    context: typer.Context, collection: Collection, feature: FeatureId = None, form: Format = TABLE
 ) -> None:
     """Show a feature of a collection.
 
@@ -176,25 +188,25 @@ def get_item(
     [dim]planet-async features items get pl:features/my/fields-4xkQ1/7[/]
     """
     parent, id_ = _reference(collection, feature)
-    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS, json=json)
+    show_one(context, lambda planet: planet.features.get_item(parent, id_), ITEMS, form=form)
 
 
 def list_items(
     context: typer.Context,
     collection: Collection,
     limit: Limit = None,
-    json: Json = False,
+    form: GeoFormats = TABLE,
 ) -> None:
-    """List the features of a collection. As JSON: one a line.
+    """List the features of a collection.
 
-    [dim]planet-async features items list fields-4xkQ1 | planet-async collect - > fields.geojson[/]
+    [dim]planet-async features items list fields-4xkQ1 --format geojson > fields.geojson[/]
     """
     show_list(
         context,
         lambda planet: planet.features.items(collection),
         ITEMS,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -220,7 +232,7 @@ def _reference(collection: str, feature: str | None) -> tuple[str, str]:
 def validate(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="GEOJSON", help="A feature: a file, GeoJSON, or -.")],
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Ask whether a feature can be added to a collection; exit code 1 if not.
 
@@ -230,8 +242,8 @@ def validate(
 
     async def work(planet: Planet) -> bool:
         found: FeatureValidation = await planet.features.validate(feature)
-        if wants_json(json):
-            print_json(found.raw)
+        if form != TABLE:
+            print_document(found.raw, form)
         elif found.is_valid:
             stdout().print("the feature can be added")
         for problem in found.errors:

@@ -9,16 +9,17 @@ import typer
 from attrs import asdict
 
 from planet_async.cli.output import (
-    Json,
+    CSV,
+    TABLE,
+    Formats,
+    Output,
     View,
     clean,
     in_command,
     print_csv,
-    print_json_line,
     state_text,
     states_text,
     stdout,
-    wants_json,
 )
 from planet_async.cli.process import reporting
 from planet_async.cli.runner import named
@@ -39,25 +40,24 @@ _CSV_COLUMNS = ("number", "stage", "id", "state", "files", "bytes", "name", "err
 
 def show(
     path: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The ledger.")],
-    json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    form: Formats = TABLE,
 ) -> None:
-    """Show what became of each order of a job, also while it runs. As JSON: one entry a line.
+    """Show what became of each order of a job, also while it runs.
 
     Stages: intended (not sent yet); sending (perhaps sent, no response recorded); then ordered, finished and
     downloaded; or failed.
 
     [dim]planet-async ledger show fields.ledger --csv > fields.csv[/]
     """
-    if json and as_csv:
-        raise typer.BadParameter("pass --json or --csv, not both")
     with reporting():
         entries = read_entries(path)
-        if as_csv:
+        if form == CSV:
             _print_csv(entry for entry, _ in entries)
-        elif wants_json(json):
+        elif form != TABLE:
+            output = Output(form, list(VIEW.columns))
             for entry, request in entries:
-                print_json_line(_document(entry, request))
+                output.add(_document(entry, request), VIEW.row(entry))
+            output.close()
         else:
             _print_table([entry for entry, _ in entries])
 

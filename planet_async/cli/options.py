@@ -1,9 +1,12 @@
 """Options and arguments that several commands have."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,15 +26,98 @@ def words(text: str, name: str) -> list[str]:
     return found
 
 
+_AGO = re.compile(r"(\d{1,6})([hdw])")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str, *, is_end: bool = False) -> str:
+    """Return a time as the API writes it: of a day its beginning or end in UTC, of 7d so long ago.
+
+    Another text is returned as it is; the library checks it.
+    """
+    if ago := _AGO.fullmatch(text):
+        span = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        with suppress(OverflowError):
+            return f"{datetime.now(UTC) - span:%Y-%m-%dT%H:%M:%SZ}"
+    if _DAY.fullmatch(text):
+        with suppress(ValueError, OverflowError):
+            return f"{date.fromisoformat(text) + timedelta(days=is_end)}T00:00:00Z"
+    return text
+
+
+def _period(text: str) -> str:
+    """Return an interval as the API writes it; an instant is one only for the API."""
+    start, slash, end = text.partition("/")
+    if slash:
+        return f"{moment(start)}/{moment(end, is_end=True)}"
+    if _AGO.fullmatch(text):
+        return f"{moment(text)}/.."
+    return f"{moment(text)}/{moment(text, is_end=True)}" if _DAY.fullmatch(text) else text
+
+
+def ends(period: str | None, name: str) -> tuple[str | None, str | None]:
+    """Return the start and the end of an interval, None where it is open, or end the command."""
+    if period is None:
+        return None, None
+    start, slash, end = period.partition("/")
+    if not slash:
+        raise typer.BadParameter(f"{name}: expected a day, 7d or START/END, not {period!r}")
+    return (None if start in {"", ".."} else start), (None if end in {"", ".."} else end)
+
+
 def time_option(text: str, *names: str) -> Any:
-    """Make the option of a filter by time."""
-    return option("TIME", text, *names)
+    """Make the option of a time."""
+    return typer.Option(*names, metavar="TIME", help=text, callback=_each(moment))
 
 
-def words_option(text: str, words: type[OpenEnum]) -> Any:
-    """Make the option of a filter by state or status; it may be repeated."""
-    known = [str(word) for word in words]
-    return typer.Option(metavar="WORD", case_sensitive=False, help=f"{text}: {', '.join(known)}. Repeatable.")
+def day_option(text: str) -> Any:
+    """Make the option of a day."""
+    return typer.Option(
+        metavar="DAY",
+        help=text,
+        callback=_each(lambda value: moment(value).partition("T")[0] if _AGO.fullmatch(value) else value),
+    )
+
+
+def period_option(text: str, *names: str) -> Any:
+    """Make the option of a filter by time: an interval."""
+    return typer.Option(*names, metavar="PERIOD", help=text, callback=_each(_period))
+
+
+def _each(change: Callable[[str], str]) -> Callable[[Any], Any]:
+    """Return a callback that changes each value of an option."""
+
+    def call(value: str | list[str] | None) -> str | list[str] | None:
+        return [change(each) for each in value] if isinstance(value, list) else value and change(value)
+
+    return call
+
+
+SortStyle = Literal["-FIELD", "FIELD DESC", "FIELD desc"]
+"""How an API writes that a field is sorted in descending order."""
+
+
+def sort_option(text: str, style: SortStyle, *names: str) -> Any:
+    """Make the option of an order; of whichever API, both ``-FIELD`` and ``FIELD desc`` reverse it."""
+
+    def write(value: str) -> str:
+        field, _, word = value.strip().removeprefix("-").partition(" ")
+        is_reversed = value.strip().startswith("-") or word.strip().lower() == "desc"
+        if style == "-FIELD":
+            return f"-{field}" if is_reversed else field
+        ascending = f"{field} asc" if style == "FIELD desc" else field
+        return f"{field}{style.removeprefix('FIELD')}" if is_reversed else ascending
+
+    return typer.Option("--sort", *names, metavar="FIELD", callback=_each(write), help=text)
+
+
+def state_option(text: str, states: type[OpenEnum]) -> Any:
+    """Make the option of a filter by state, which some APIs call status; it may be repeated."""
+    known = ", ".join(str(word) for word in states)
+    return typer.Option(
+        "--state", "--status", metavar="STATE", case_sensitive=False, help=f"{text}: {known}. Repeatable."
+    )
 
 
 def parse_filters(values: Sequence[str] | None) -> dict[str, object]:
@@ -52,10 +138,18 @@ Filters = Annotated[
     list[str] | None,
     option("NAME=VALUE", "Any other filter of the API: product=...  Repeatable.", "--filter"),
 ]
-INTERVAL = "An instant, or START/END with .. for an open end: 2026-01-01T00:00:00Z/.."
+INTERVAL = (
+    "A day (2026-01-31), 7d (h, d or w ago until now), or START/END, where .. is open. Days are in UTC."
+)
+HERE = Path()
 Name = Annotated[str | None, option("NAME", "With exactly this name.")]
 NameContains = Annotated[str | None, option("TEXT", "With this text in the name.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most N.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="N", help="At most N; 0 for all. By default a table has 100, and other formats all."
+    ),
+]
 _page_size = typer.Option(min=1, metavar="N", help="Fetch so many with each request.")
 PageSize = Annotated[int, _page_size]
 AnyPageSize = Annotated[int | None, _page_size]  # by default what the API chooses
@@ -67,8 +161,12 @@ CollectionId = Annotated[str | None, option("ID", "Host in this collection inste
 CreateConfiguration = Annotated[
     bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
 ]
-SortBy = Annotated[
-    list[str] | None, option("FIELD", "Sort by this field; 'FIELD DESC' reverses. Repeatable.")
+_SORT = "Sort by this field; -FIELD reverses."
+Sort = Annotated[str | None, sort_option(_SORT, "-FIELD")]
+Ordering = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "-FIELD", "--ordering")]
+SortBy = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "FIELD DESC", "--sort-by")]
+SortItems = Annotated[
+    str | None, sort_option("acquired or published; -acquired: the last ones first.", "FIELD desc")
 ]
 Timeout = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once.")
@@ -77,7 +175,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.
 Folder = Annotated[
     Path,
     typer.Option(
-        "--to", "--directory", metavar="DIR", file_okay=False, help="The folder for the files; it is made."
+        "--to",
+        "--directory",
+        metavar="DIR",
+        file_okay=False,
+        show_default=False,
+        help="The folder for the files, which is made if need be. [default: this one]",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]

@@ -39,6 +39,7 @@ from planet_async.cli.input import (
     uuid_of,
 )
 from planet_async.cli.options import (
+    HERE,
     INTERVAL,
     SOURCE,
     CollectionId,
@@ -58,22 +59,23 @@ from planet_async.cli.options import (
     UserId,
     Yes,
     option,
-    time_option,
-    words_option,
+    period_option,
+    state_option,
 )
 from planet_async.cli.output import (
-    Json,
+    TABLE,
+    Format,
+    Formats,
     ProgressDisplay,
+    TableBlocks,
     View,
     about,
     clean,
     one_line,
+    print_document,
     print_error,
-    print_json,
     print_table,
     stdout,
-    table,
-    wants_json,
 )
 from planet_async.cli.runner import (
     Results,
@@ -107,7 +109,7 @@ def _files(order: Order) -> RenderableType | None:
         (result.name.removeprefix(f"{order.id}/"), result.delivery, result.expires_at)
         for result in order.results
     ]
-    return table(("file", "delivery", "link expires (UTC)"), rows) if rows else None
+    return TableBlocks(("file", "delivery", "link expires (UTC)")).render(rows)[0] if rows else None
 
 
 VIEW = View[Order](
@@ -147,7 +149,7 @@ def create(
     hosting: Host = None,
     collection_id: CollectionId = None,
     create_configuration: CreateConfiguration = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Place orders from JSON requests.
 
@@ -166,7 +168,7 @@ def create(
         VIEW,
         also={"hosting": host} if host else {},
         listing="orders list --name {}",
-        json=json,
+        form=form,
     )
 
 
@@ -205,7 +207,7 @@ def request(
 
     [dim]planet-async orders request --item-type PSScene --bundle visual 20221221_084022_18_2414[/]
 
-    [dim]planet-async data search PSScene --geometry field.geojson | planet-async orders request
+    [dim]planet-async data search PSScene --geometry field.geojson --json | planet-async orders request
     --bundle analytic_udm2 - | planet-async orders run - --to data[/]
     """
     found = read_items(items, item_type)
@@ -241,22 +243,26 @@ def request(
         print_request(OrderRequest, {"name": name if name and len(orders) == 1 else title, **order})
 
 
-def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
+def get(context: typer.Context, order_id: OrderId, form: Format = TABLE) -> None:
     """Show an order.
 
-    [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .state[/]
+    [dim]planet-async orders get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --json | jq .state[/]
     """
-    show_one(context, lambda planet: planet.orders.get(order_id), VIEW, json=json)
+    show_one(context, lambda planet: planet.orders.get(order_id), VIEW, form=form)
 
 
 def list_(
     context: typer.Context,
     *,
-    state: Annotated[list[OrderState] | None, words_option("State", OrderState)] = None,
+    state: Annotated[list[OrderState] | None, state_option("In this state", OrderState)] = None,
     name: Name = None,
     name_contains: NameContains = None,
-    created_on: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
-    last_modified: Annotated[str | None, time_option("Changed then; as --created-on.")] = None,
+    created_on: Annotated[
+        str | None, period_option(f"Created then. {INTERVAL}", "--created", "--created-on")
+    ] = None,
+    last_modified: Annotated[
+        str | None, period_option("Changed then; as --created.", "--updated", "--last-modified")
+    ] = None,
     source_type: Annotated[
         list[str] | None, option("TYPE", "scenes, basemaps or all (the default). Repeatable.")
     ] = None,
@@ -266,13 +272,13 @@ def list_(
     sort_by: SortBy = None,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List orders, newest first. As JSON: one order a line.
+    """List orders, newest first.
 
     [dim]planet-async orders list --state queued --state running --limit 20[/]
 
-    [dim]planet-async orders list --name-contains farm | jq -r .id[/]
+    [dim]planet-async orders list --created 7d --name-contains farm --format ids[/]
     """
     show_list(
         context,
@@ -291,13 +297,13 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def stats(context: typer.Context, json: Json = False) -> None:
+def stats(context: typer.Context, form: Format = TABLE) -> None:
     """Count the queued and running orders, yours and those of your organization."""
-    show_one(context, lambda planet: planet.orders.stats(), _print_stats, json=json)
+    show_one(context, lambda planet: planet.orders.stats(), _print_stats, form=form)
 
 
 def _print_stats(stats: OrderStats) -> None:
@@ -315,7 +321,7 @@ def cancel(
         bool, typer.Option("--all", help="Cancel every queued order of the account.")
     ] = False,
     yes: Yes = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Cancel queued orders; running ones cannot be cancelled.
 
@@ -328,8 +334,8 @@ def cancel(
             result = await planet.orders.cancel_all()
         else:
             result = await planet.orders.cancel_many(order_ids)
-        if wants_json(json):
-            print_json(_document(result))
+        if form != TABLE:
+            print_document(_document(result), form)
         else:
             stdout().print(_counts(result), highlight=False)
         for failure in result.failures:
@@ -348,18 +354,18 @@ def _counts(result: BulkResult) -> str:
 
 def _document(result: BulkResult) -> dict[str, object]:
     failures = [
-        {"order_id": failure.id, "reason": failure.reason, "message": failure.message}
+        {"id": failure.id, "reason": failure.reason, "message": failure.message}
         for failure in result.failures
     ]
     return {"succeeded": result.succeeded, "failures": failures}
 
 
-def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, json: Json = False) -> None:
+def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, form: Formats = TABLE) -> None:
     """Wait until orders are finished; exit code 1 if one failed, was cancelled or takes too long.
 
     [dim]planet-async orders wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 3600[/]
     """
-    results = OrderResults(json)
+    results = OrderResults(form)
 
     def add(outcome: Outcome[Order]) -> str | None:
         results.add(outcome.id, outcome.value, error=outcome.error)
@@ -379,7 +385,7 @@ def run(
     context: typer.Context,
     requests: Requests,
     *,
-    to: Folder,
+    to: Folder = HERE,
     ledger: Annotated[
         Path | None,
         typer.Option(
@@ -388,7 +394,7 @@ def run(
     ] = None,
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Place orders, wait for them, and download each as soon as it is finished.
 
@@ -401,7 +407,7 @@ def run(
     found = read_requests(requests, OrderRequest)
 
     async def work(planet: Planet) -> bool:
-        results = OrderResults(json)
+        results = OrderResults(form)
         with ProgressDisplay() as display:
             progress = JobProgress(display, found)
 
@@ -432,10 +438,10 @@ def download(
     context: typer.Context,
     order_ids: OrderIds,
     *,
-    to: Folder,
+    to: Folder = HERE,
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Download the files of finished orders, and verify them; a warning names those without a checksum.
 
@@ -445,7 +451,7 @@ def download(
     """
 
     async def work(planet: Planet) -> bool:
-        results = OrderResults(json)
+        results = OrderResults(form)
 
         async def fetch(order_id: str) -> None:
             order: Order | None = None
@@ -482,8 +488,8 @@ _FAILED = frozenset({OrderState.FAILED, OrderState.CANCELLED})
 class OrderResults(Results):
     """The results of orders: their state, their files, or the error."""
 
-    def __init__(self, json: bool) -> None:
-        super().__init__(("id", "state", "files", "name"), json=json)
+    def __init__(self, form: str) -> None:
+        super().__init__(("id", "state", "files", "name"), form)
         self.ids: set[str] = set()
 
     def add(

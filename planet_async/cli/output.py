@@ -1,8 +1,10 @@
 """Output of the commands: JSON for programs, tables for people, and progress."""
 
 import csv
+import errno
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -31,6 +33,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
+from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -39,37 +42,99 @@ from planet_async.models.base import OpenEnum
 
 T = TypeVar("T")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, on a terminal too.")]
+TABLE, JSON, JSONL, CSV, GEOJSON, IDS = "table", "json", "jsonl", "csv", "geojson", "ids"
+_MEANINGS = {
+    TABLE: "table, for people",
+    JSON: "json, one document (--json for short)",
+    JSONL: "jsonl, a line for each",
+    CSV: "csv (--csv for short)",
+    GEOJSON: "geojson, a FeatureCollection",
+    IDS: "ids only",
+}
+SHORT_FORMATS: Mapping[str, str] = {"--json": JSON, "--csv": CSV}
+"""Options that are short for ``--format``, where a command has that format."""
 
 
-def wants_json(asked: bool) -> bool:
-    """Return whether to print JSON: where it was asked for, and where no person reads the output."""
-    return asked or not sys.stdout.isatty()
+def _format_option(*formats: str) -> Any:
+    def check(value: str) -> str:
+        if value not in formats:
+            raise typer.BadParameter(f"expected {', '.join(formats[:-1])} or {formats[-1]}, not {value!r}")
+        return value
+
+    def complete(incomplete: str) -> list[str]:
+        return [form for form in formats if form.startswith(incomplete)]
+
+    text = "; ".join(_MEANINGS[form] for form in formats)
+    return typer.Option(
+        "--format", metavar="FORMAT", callback=check, autocompletion=complete, help=f"{text}."
+    )
+
+
+Format = Annotated[str, _format_option(TABLE, JSON, JSONL)]
+"""The format of one record or document."""
+Formats = Annotated[str, _format_option(TABLE, JSON, JSONL, CSV, IDS)]
+"""The format of several records."""
+GeoFormats = Annotated[str, _format_option(TABLE, JSON, JSONL, CSV, GEOJSON, IDS)]
+"""The format of several records that have a geometry."""
+
+
+def print_document(document: object, form: str) -> None:
+    """Print the only JSON document of a command, as it was asked for with `Format`."""
+    if form == JSONL:
+        print_json_line(document)
+    else:
+        print_json(document)
 
 
 def print_json(document: object) -> None:
-    """Print the only JSON document of a command: indented on a terminal."""
+    """Print a JSON document: indented on a terminal."""
     print_json_line(document, indent=2 if sys.stdout.isatty() else None)
 
 
 def print_json_line(document: object, *, indent: int | None = None) -> None:
     """Print one of many JSON documents, each on its line."""
     # ASCII only, which every encoding of standard output can hold.
-    sys.stdout.write(json.dumps(document, indent=indent) + "\n")
-    sys.stdout.flush()
+    _write(json.dumps(document, indent=indent) + "\n")
 
 
 def print_csv(cells: Iterable[object]) -> None:
     """Print one row of CSV; a terminal gets nothing that could control it."""
+    cells = map(_plain, cells)
     if sys.stdout.isatty():
-        cells = ("" if value is None else clean(value) for value in cells)
+        cells = map(clean, cells)
     csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
     sys.stdout.flush()
 
 
+def _plain(value: object) -> str:
+    """Return a value as CSV has it: numbers and times as programs read them."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case Iterable() if not isinstance(value, str | Text):
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+class _Stdout(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise an OSError, as `sys.stdout` does; Rich would raise SystemExit in the event loop."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def stdout() -> Console:
     """Return the console for tables; it obeys NO_COLOR."""
-    return Console()
+    return _Stdout()
 
 
 def stderr() -> Console:
@@ -172,14 +237,22 @@ class View(Generic[T]):
     facts: Shown[T] = field(factory=dict)
     below: Callable[[T], RenderableType | None] = lambda _: None
     line: Sequence[str] = ("id", "status", "name")
+    geometry: Callable[[T], object] = lambda _: None
 
-    def print_table(self, records: Sequence[T]) -> None:
+    def row(self, record: T) -> list[object]:
+        """Return the values of the columns."""
+        return [_value(record, show) for show in self.columns.values()]
+
+    def print_table(self, records: Iterable[T]) -> None:
         """Print the records, or that there are none."""
-        if records:
-            rows = [[_value(record, show) for show in self.columns.values()] for record in records]
-            print_table(list(self.columns), rows)
-        else:
-            stdout().print(f"no {self.name}", style="dim")
+        self.print(records, TABLE)
+
+    def print(self, records: Iterable[T], form: str) -> None:
+        """Print the records in a format."""
+        output = Output(form, list(self.columns), self.name)
+        for record in records:
+            output.add(getattr(record, "raw", {}), self.row(record), self.geometry(record))
+        output.close()
 
     def print_panel(self, record: T) -> None:
         """Print all that is known of one record."""
@@ -197,38 +270,156 @@ def _value(record: T, show: str | Callable[[T], object]) -> object:
     return getattr(record, show) if isinstance(show, str) else show(record)
 
 
+class Output:
+    """What a command prints in the format asked for: JSON, CSV and ids as they come, tables in blocks.
+
+    JSON gets its last bracket from `close`: what was cut off is no document.
+    """
+
+    def __init__(self, form: str, columns: Sequence[str], name: str = "results") -> None:
+        self.form: str = form
+        self.count: int = 0
+        self._columns = columns
+        self._name = name
+        self._table = TableBlocks(columns)
+        self._rows: list[Sequence[object]] = []
+        self._start, self._end = _BRACKETS.get(form, ("", ""))
+
+    def add(self, document: Mapping[str, Any], row: Sequence[object], geometry: object = None) -> None:
+        """Add a record: as JSON, and as the values of the columns."""
+        self.count += 1
+        match self.form:
+            case "table":
+                self._rows.append(row)
+            case "csv":
+                if self.count == 1:
+                    self._print_csv_header()
+                print_csv(row)
+            case "ids":
+                if (id_ := document.get("id", document.get("report_id", row[0]))) is not None:
+                    _write(f"{clean(id_)}\n")
+            case "jsonl":
+                print_json_line(document)
+            case _:
+                shown = _feature(document, geometry) if self.form == GEOJSON else document
+                _write((self._start if self.count == 1 else ",\n") + json.dumps(shown))
+
+    def flush(self) -> None:
+        """Print the rows of a table that were added since."""
+        if self._rows:
+            self._table.print(self._rows)
+            self._rows = []
+
+    def close(self) -> None:
+        """Print what is left, and the end."""
+        self.flush()
+        if self.form == TABLE and not self.count:
+            stdout().print(f"no {self._name}", style="dim")
+        elif self.form == CSV and not self.count:
+            self._print_csv_header()
+        elif self._end:
+            _write(("" if self.count else self._start) + self._end)
+        self._table.print_missing()
+
+    def _print_csv_header(self) -> None:
+        print_csv(title.partition(" (")[0].replace(" ", "_") for title in self._columns)
+
+
+_BRACKETS = {
+    JSON: ("[", "]\n"),
+    GEOJSON: ('{"type": "FeatureCollection", "features": [', "]}\n"),
+}
+
+
+def _feature(document: Mapping[str, Any], geometry: object) -> Mapping[str, Any]:
+    """Return a record as a GeoJSON feature, which those of some APIs are."""
+    if document.get("type") == "Feature":
+        return document
+    properties = {name: value for name, value in document.items() if value != geometry}
+    return {"type": "Feature", "id": document.get("id"), "geometry": geometry, "properties": properties}
+
+
+_KEPT = 2  # the first columns, which have an id and a state, are never left out
 _NARROWEST = 10  # the letters that the last column keeps
+_GAP = 2
+
+
+class TableBlocks:
+    """A table without lines, whose first rows decide how wide the columns are, and which have room.
+
+    Ids and words stay whole. On a narrow terminal the columns between the second and the last are left out,
+    then the last one, which wraps at its words. In a pipe, all columns are there.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._shown: list[int] = []
+        self._widths = [cell_len(title) for title in columns]
+
+    def print(self, rows: Sequence[Sequence[object]]) -> None:
+        """Print more rows, and before the first the titles."""
+        console = stdout()
+        made, needed = self.render(
+            rows, console.width if console.is_terminal or "COLUMNS" in os.environ else None
+        )
+        console.width = max(console.width, needed)
+        with console.capture() as captured:
+            console.print(made)
+        _write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+    def render(self, rows: Sequence[Sequence[object]], room: int | None = None) -> tuple[RenderableType, int]:
+        """Return the rows, and the letters that they need; without `room`, every column in full."""
+        cells = [[cell(value) for value in row] for row in rows]
+        for row in cells:
+            self._widths = [max(width, each.cell_len) for width, each in zip(self._widths, row, strict=True)]
+        is_first, last = not self._shown, len(self._widths) - 1
+        if is_first:
+            self._shown = _fitting(self._widths, room)
+        made = Table(
+            box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=is_first
+        )
+        needed = _GAP * (len(self._shown) - 1)
+        for index in self._shown:
+            wraps = index == last and room is not None
+            width = min(self._widths[index], _NARROWEST) if wraps else self._widths[index]
+            needed += width
+            made.add_column(
+                self._columns[index],
+                no_wrap=not wraps,
+                min_width=width,
+                overflow="ellipsis",
+                justify="right" if rows and all(type(row[index]) in {int, float} for row in rows) else "left",
+            )
+        for row in cells:
+            made.add_row(*(row[index] for index in self._shown))
+        return made, needed
+
+    def print_missing(self) -> None:
+        """Say which columns had no room."""
+        missing = [title for index, title in enumerate(self._columns) if index not in self._shown]
+        if self._shown and missing:
+            print_note(f"not shown for want of room: {', '.join(missing)}")
+
+
+def _fitting(widths: Sequence[int], room: int | None) -> list[int]:
+    """Return the columns for which there is room; None is any room."""
+    shown, last = list(range(len(widths))), len(widths) - 1
+
+    def needed() -> int:
+        return sum(min(widths[each], _NARROWEST) if each == last else widths[each] for each in shown) + (
+            _GAP * (len(shown) - 1)
+        )
+
+    while room is not None and len(shown) > _KEPT and needed() > room:
+        del shown[-2 if len(shown) > _KEPT + 1 and shown[-1] == last else -1]
+    return shown
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table without lines; ids and words stay whole, and the last column wraps.
-
-    On a terminal that is too narrow for all columns, lines run over its edge: nothing is left out.
-    """
-    made, console = table(columns, rows), stdout()
-    needed = sum(column.min_width or 0 for column in made.columns) + 2 * (len(columns) - 1)
-    console.width = max(console.width, needed)
-    console.print(made)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Make the table that `print_table` prints; columns of numbers are aligned to the right."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    cells = [[cell(value) for value in row] for row in rows]
-    for index, title in enumerate(columns):
-        width = max([cell_len(title), *(row[index].cell_len for row in cells)])
-        is_last = index == len(columns) - 1
-        numbers = all(type(row[index]) in {int, float} for row in rows)
-        made.add_column(
-            title,
-            no_wrap=not is_last,
-            min_width=min(width, _NARROWEST) if is_last else width,
-            overflow="fold",
-            justify="right" if rows and numbers else "left",
-        )
-    for row in cells:
-        made.add_row(*row)
-    return made
+    """Print a whole table."""
+    made = TableBlocks(columns)
+    made.print(rows)
+    made.print_missing()
 
 
 def print_panel(title: str, facts: Mapping[str, object], below: RenderableType | None = None) -> None:
@@ -250,6 +441,14 @@ def print_error(problem: Exception | str) -> None:
     """Write one line to standard error."""
     with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
         sys.stderr.write(f"planet-async: {one_line(problem)}\n")
+
+
+def print_note(text: str) -> None:
+    """Write one line about the output, below it: dim on a terminal."""
+    if sys.stderr.isatty():
+        stderr().print(Text(clean(text), "dim"), soft_wrap=True)
+    else:
+        print_error(text)
 
 
 def about(subject: str, problem: Exception | str) -> str:
@@ -287,6 +486,33 @@ def in_command(text: str) -> str:
 
 
 # --- Progress
+
+
+class ListingStatus:
+    """The count of a list that arrives, on a terminal: until its first rows are shown there."""
+
+    def __init__(self) -> None:
+        console = stderr()
+        self._spinner = Spinner("dots", "Listing")
+        self._live = Live(self._spinner, console=console, transient=True, redirect_stdout=False)
+        self._is_shown = console.is_terminal and not console.is_dumb_terminal
+
+    def __enter__(self) -> Self:
+        if self._is_shown:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+            self._live.stop()
+
+    def update(self, count: int) -> None:
+        """Show how many have come."""
+        self._spinner.update(text=f"Listing: {count:,}")
+        if sys.stdout.isatty():
+            self._live.stop()
 
 
 _BAR_FROM = 1_000_000  # bytes: smaller files would only flicker

@@ -6,8 +6,18 @@ import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
 from planet_async.cli.input import read_ids
-from planet_async.cli.options import Filters, Limit, PageSize, option, parse_filters
-from planet_async.cli.output import Json, View, measure, print_table
+from planet_async.cli.options import (
+    INTERVAL,
+    Filters,
+    Limit,
+    PageSize,
+    Sort,
+    ends,
+    option,
+    parse_filters,
+    period_option,
+)
+from planet_async.cli.output import TABLE, Format, Formats, View, measure, print_table
 from planet_async.cli.runner import confirm, named, show_list, show_one
 
 
@@ -79,7 +89,8 @@ Areas = Annotated[
     ),
 ]
 Collection = Annotated[str | None, option("REF", "All features of this collection.", "--collection-id")]
-Sort = Annotated[str | None, option("FIELD", "Sort by this field; -FIELD reverses.")]
+State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...", "--state", "--status")]
+Created = Annotated[str | None, period_option(f"Created then. {INTERVAL}")]
 _QUESTION = "A reservation spends quota, and cannot be undone. Reserve?"
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
 ReservationId = Annotated[int, typer.Argument(metavar="ID", help="The id of a reservation.")]
@@ -97,9 +108,9 @@ def products(
     ] = None,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the products of the organization, with what is used of their quota. As JSON: one a line.
+    """List the products of the organization, with what is used of their quota.
 
     [dim]planet-async quota products --supports-reservation[/]
     """
@@ -108,7 +119,7 @@ def products(
         lambda planet: planet.quota.products(supports_reservation=supports_reservation, page_size=page_size),
         PRODUCTS,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -118,7 +129,7 @@ def estimate(
     product_id: Product,
     aoi_ref: Areas = None,
     collection_id: Collection = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Show what a reservation would cost.
 
@@ -131,7 +142,7 @@ def estimate(
         context,
         lambda planet: planet.quota.estimate(product_id, aoi_ref or None, collection=collection_id),
         _print_estimate,
-        json=json,
+        form=form,
     )
 
 
@@ -148,7 +159,7 @@ def reserve(
     aoi_ref: Areas = None,
     collection_id: Collection = None,
     yes: AgreedTo = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Reserve quota for areas. That spends it, and cannot be undone; `quota estimate` says how much.
 
@@ -159,7 +170,7 @@ def reserve(
         context,
         lambda planet: planet.quota.reserve(product_id, aoi_ref or None, collection=collection_id),
         _print_reserved,
-        json=json,
+        form=form,
     )
 
 
@@ -175,7 +186,7 @@ def reserve_bulk(
     aoi_ref: Areas = None,
     collection_id: Collection = None,
     yes: AgreedTo = False,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Start a job that reserves quota for many areas. That spends it, and cannot be undone.
 
@@ -186,70 +197,80 @@ def reserve_bulk(
         context,
         lambda planet: planet.quota.reserve_bulk(product_id, aoi_ref or None, collection=collection_id),
         JOBS,
-        json=json,
+        form=form,
     )
+
+
+def _filters(others: list[str] | None, created: str | None, **state: str | None) -> dict[str, object]:
+    start, end = ends(created, "--created")
+    named = {**state, "created_at__gte": start, "created_at__lt": end}
+    return {**{name: value for name, value in named.items() if value is not None}, **parse_filters(others)}
 
 
 def list_(
     context: typer.Context,
     *,
+    state: State = None,
+    created: Created = None,
     sort: Sort = None,
     filters: Filters = None,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the reservations of the organization. As JSON: one a line.
+    """List the reservations of the organization.
 
-    [dim]planet-async quota list --sort -created_at --filter state=reserved[/]
+    [dim]planet-async quota list --state reserved --created 30d --sort -created_at[/]
     """
-    others = parse_filters(filters)
+    others = _filters(filters, created, state=state)
     show_list(
         context,
         lambda planet: planet.quota.list(filters=others, sort=sort, page_size=page_size),
         RESERVATIONS,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def get(context: typer.Context, reservation_id: ReservationId, json: Json = False) -> None:
+def get(context: typer.Context, reservation_id: ReservationId, form: Format = TABLE) -> None:
     """Show a reservation.
 
     [dim]planet-async quota get 100[/]
     """
-    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS, json=json)
+    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS, form=form)
 
 
 def jobs(
     context: typer.Context,
     *,
+    state: State = None,
+    created: Created = None,
     sort: Sort = None,
     filters: Filters = None,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the jobs that reserve quota. As JSON: one a line.
+    """List the jobs that reserve quota.
 
-    [dim]planet-async quota jobs --filter status=pending[/]
+    [dim]planet-async quota jobs --state pending[/]
     """
-    others = parse_filters(filters)
+    others = _filters(filters, created, status=state)
     show_list(
         context,
         lambda planet: planet.quota.jobs(filters=others, sort=sort, page_size=page_size),
         JOBS,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def get_job(context: typer.Context, job_id: JobId, json: Json = False) -> None:
+def get_job(context: typer.Context, job_id: JobId, form: Format = TABLE) -> None:
     """Show a job. One that is completed may have reserved only a part of its areas.
 
     [dim]planet-async quota get-job 8016[/]
     """
-    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, json=json)
+    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, form=form)
 
 
 COMMANDS = named(products, estimate, reserve, reserve_bulk, list_, get, jobs, get_job)

@@ -6,8 +6,8 @@ import typer
 
 from planet_async import Report
 from planet_async.cli.input import id_argument
-from planet_async.cli.options import AnyPageSize, Folder, Limit, Overwrite, option
-from planet_async.cli.output import Json, View
+from planet_async.cli.options import HERE, AnyPageSize, Folder, Limit, Overwrite, day_option, option
+from planet_async.cli.output import TABLE, Format, Formats, View
 from planet_async.cli.runner import download_files, named, show_list, show_one
 
 VIEW = View[Report](
@@ -45,15 +45,17 @@ def list_(
     plan_id: Annotated[int | None, typer.Option(min=1, metavar="ID", help="Of this plan.")] = None,
     report_type: Annotated[str | None, option("TYPE", "detailed, summary, ...")] = None,
     cadence: Annotated[str | None, option("CADENCE", "daily or monthly.")] = None,
-    start: Annotated[str | None, option("DAY", "From this GMT day on, such as 2026-05-01.")] = None,
-    end: Annotated[str | None, option("DAY", "Up to this GMT day, inclusive.")] = None,
+    start: Annotated[
+        str | None, day_option("From this day on, in UTC: 2026-05-01, or 7d for a week ago.")
+    ] = None,
+    end: Annotated[str | None, day_option("Up to this day, inclusive.")] = None,
     after: Annotated[str | None, option("ID", "Start after the report with this id.")] = None,
     offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List usage reports; the key must be an administrator's. As JSON: one report a line.
+    """List usage reports; the key must be an administrator's.
 
     [dim]planet-async reports list --report-type detailed --start 2026-05-01[/]
     """
@@ -72,20 +74,24 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def get(context: typer.Context, report_id: ReportId, json: Json = False) -> None:
+def get(context: typer.Context, report_id: ReportId, form: Format = TABLE) -> None:
     """Show a report.
 
-    [dim]planet-async reports get 739389001 | jq .num_rows[/]
+    [dim]planet-async reports get 739389001 --json | jq .num_rows[/]
     """
-    show_one(context, lambda planet: planet.reports.get(report_id), VIEW, json=json)
+    show_one(context, lambda planet: planet.reports.get(report_id), VIEW, form=form)
 
 
 def download(
-    context: typer.Context, report_id: ReportId, to: Folder, overwrite: Overwrite = False, json: Json = False
+    context: typer.Context,
+    report_id: ReportId,
+    to: Folder = HERE,
+    overwrite: Overwrite = False,
+    form: Format = TABLE,
 ) -> None:
     """Download all parts of a report.
 
@@ -93,11 +99,11 @@ def download(
     """
     download_files(
         context,
-        {"report_id": report_id},
+        report_id,
         lambda planet, progress: planet.reports.download(
             report_id, to, overwrite=overwrite, progress=progress
         ),
-        json=json,
+        form=form,
     )
 
 

@@ -17,22 +17,25 @@ from planet_async import Config, Outcome, Paginator, Planet, PlanetError, Progre
 from planet_async.auth.login import credentials_of_command
 from planet_async.cli.input import InputRequest, read_requests
 from planet_async.cli.output import (
+    JSON,
+    JSONL,
+    TABLE,
+    ListingStatus,
+    Output,
     ProgressDisplay,
     View,
     about,
     clean,
     log_lines,
     one_line,
+    print_document,
     print_error,
-    print_json,
-    print_json_line,
-    print_table,
-    stderr,
+    print_note,
     stdout,
-    wants_json,
 )
 from planet_async.cli.process import FAILED, reporting, run_async
 from planet_async.models.base import Resource
+from planet_async.paging import Page
 
 
 @frozen
@@ -98,14 +101,14 @@ def show_one(
     get: Callable[[Planet], Awaitable[R]],
     show: View[R] | Callable[[R], None],
     *,
-    json: bool,
+    form: str,
 ) -> None:
     """Print one thing: its JSON document, or for a person a panel, or what `show` prints."""
 
     async def work(planet: Planet) -> bool:
         found = await get(planet)
-        if wants_json(json):
-            print_json(found.raw)
+        if form != TABLE:
+            print_document(found.raw, form)
         elif isinstance(show, View):
             show.print_panel(found)
         else:
@@ -131,44 +134,53 @@ def show_list(
     view: View[R],
     *,
     limit: int | None,
-    json: bool,
+    form: str,
 ) -> None:
-    """Print a list: a JSON document a line, as they come, or a table for a person.
+    """Print a list as it comes, page by page; a table has a hundred rows where no `limit` is passed.
 
-    Where it is interrupted, the table shows what was listed by then.
+    Where it is interrupted, a table has what was listed by then.
     """
 
     async def work(planet: Planet) -> bool:
         listed = list_(planet)
         found = await listed if isinstance(listed, Awaitable) else listed
-        if not wants_json(json):
-            await _print_table(found, view, limit)
-        elif limit is not None:
-            for thing in await found.collect(limit):
-                print_json_line(thing.raw)
-        else:
-            async for thing in found:
-                print_json_line(thing.raw)
+        output = Output(form, list(view.columns), view.name)
+        is_default = limit is None and form == TABLE
+        most = _MOST_SHOWN if is_default else limit or None
+        # One more than are shown says whether there are more.
+        pages = found.pages(_MOST_SHOWN + 1 if is_default else most)
+        if await _print_pages(pages, view, output, most) and is_default:
+            print_note(f"the first {_MOST_SHOWN} {view.name} are shown; --limit 0 shows all")
+        elif output.count and sys.stderr.isatty() and not (form in {JSON, JSONL} and sys.stdout.isatty()):
+            print_note(f"{output.count:,} {view.name}")
         return True
 
     with_planet(context, work)
 
 
-async def _print_table(found: Paginator[R], view: View[R], limit: int | None) -> None:
-    things: list[R] = []
-    is_whole = False
-    try:
-        with stderr().status("Listing") as status:
-            if limit is not None:
-                things = await found.collect(limit)
-            else:
-                async for thing in found:
-                    things.append(thing)
-                    status.update(f"Listing: {len(things):,}")
-        is_whole = True
-    finally:
-        if things or is_whole:
-            view.print_table(things)
+_MOST_SHOWN = 100
+
+
+async def _print_pages(
+    pages: AsyncIterator[Page[R]], view: View[R], output: Output, most: int | None
+) -> bool:
+    """Print at most so many records; return whether there are more."""
+    has_more = False
+    with ListingStatus() as status:
+        try:
+            async for page in pages:
+                for record in page:
+                    if has_more := output.count == most:
+                        break
+                    output.add(record.raw, view.row(record), view.geometry(record))
+                status.update(output.count)
+                output.flush()
+                if has_more:
+                    break
+        finally:
+            output.flush()
+    output.close()
+    return has_more
 
 
 def hosting_of(
@@ -194,7 +206,7 @@ def create_each(
     *,
     also: Mapping[str, Any] | None = None,
     listing: str,
-    json: bool,
+    form: str,
 ) -> None:
     """Create something for each request.
 
@@ -213,7 +225,7 @@ def create_each(
         view,
         name=lambda request: request.where,
         interrupted=interrupted,
-        json=json,
+        form=form,
     )
 
 
@@ -227,7 +239,7 @@ def act_on_each(
     interrupted: Callable[[T], str] | None = None,
     at_once: int = _AT_ONCE,
     title: str | None = None,
-    json: bool,
+    form: str,
 ) -> None:
     """Act on each thing and print the record that comes of it; one failure does not stop the others.
 
@@ -235,7 +247,7 @@ def act_on_each(
     """
 
     async def work(planet: Planet) -> bool:
-        failed = 0
+        failed, output = 0, Output(form, list(view.columns))
 
         async def act_on(thing: T) -> None:
             nonlocal failed
@@ -249,16 +261,18 @@ def act_on_each(
                     print_error(f"{name(thing)}: {interrupted(thing)}")
                 raise
             else:
-                if wants_json(json):
-                    print_json_line(found.raw)
-                else:
+                if form == TABLE:
                     view.print_line(found)
+                else:
+                    output.add(found.raw, view.row(found))
             if step is not None:
                 step.advance()
 
         with ProgressDisplay() if title else nullcontext() as display:
             step = display.step(title, len(things)) if display and title else None
             await for_each(things, act_on, at_once=at_once)
+        if form != TABLE:
+            output.close()
         return not failed
 
     with_planet(context, work)
@@ -302,20 +316,20 @@ def wait_for_each(
 
 def download_files(
     context: typer.Context,
-    of: Mapping[str, object],
+    id_: str,
     download: Callable[[Planet, Callable[[Progress], None]], Awaitable[Sequence[Path]]],
     *,
-    json: bool,
+    form: str,
 ) -> None:
-    """Download the files of one thing and print their paths: as JSON, with what they are `of`."""
+    """Download the files of one thing and print their paths: as JSON, with its id."""
 
     async def work(planet: Planet) -> bool:
         with ProgressDisplay() as display:
             downloading = display.step("Downloading", 1)
             paths = await download(planet, display.receive)
             downloading.advance(display.received)
-        if wants_json(json):
-            print_json({**of, "paths": [str(path) for path in paths]})
+        if form != TABLE:
+            print_document({"id": id_, "paths": [str(path) for path in paths]}, form)
         else:
             for path in paths:
                 stdout().print(Text(clean(path)), soft_wrap=True)
@@ -325,39 +339,34 @@ def download_files(
 
 
 class Results:
-    """Results of many requests: a line of JSON for each as it comes, or a table at the end."""
+    """Results of many requests: as JSON or CSV as they come, or a table at the end."""
 
-    def __init__(self, columns: Sequence[str], *, json: bool) -> None:
-        self._columns = columns
-        self._json = wants_json(json)
-        self._rows: list[Sequence[object]] = []
+    def __init__(self, columns: Sequence[str], form: str) -> None:
+        self._output = Output(form, columns)
         self._problems: list[str] = []
 
     def add_row(self, document: Mapping[str, Any], row: Sequence[object], problem: str | None) -> None:
         """Add the next result; `problem` says why it is no success."""
-        if self._json:
-            print_json_line(document)
-        self._rows.append(row)
+        self._output.add(document, row)
         if problem is not None:
             self._problems.append(problem)
 
     def add_outcome(self, outcome: Outcome[Any], is_good: Callable[[Any], bool]) -> str | None:
-        """Add the end of a wait for something with a status and a name; return the status."""
+        """Add the end of a wait for something with a status and a name; return the state."""
         found, error = outcome.value, outcome.error
-        status, name = (found.status, found.name) if found else (None, None)
+        state, name = (found.status, found.name) if found else (None, None)
         problem = None
         if error is not None:
             problem = about(outcome.id, error)
         elif not is_good(found):
-            problem = f"{outcome.id} is {status}"
-        document = {"id": outcome.id, "name": name, "status": status, "error": error and one_line(error)}
-        self.add_row(document, (outcome.id, status or "?", name), problem)
-        return status
+            problem = f"{outcome.id} is {state}"
+        document = {"id": outcome.id, "name": name, "state": state, "error": error and one_line(error)}
+        self.add_row(document, (outcome.id, state or "?", name), problem)
+        return state
 
     def finish(self) -> bool:
         """Print the table and the problems; return whether all went well."""
-        if not self._json:
-            print_table(self._columns, self._rows)
+        self._output.close()
         for problem in self._problems:
             print_error(problem)
         return not self._problems

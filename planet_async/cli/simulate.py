@@ -9,7 +9,7 @@ from attrs import frozen
 
 from planet_async import InvalidRequest, PlanetError, Request, Response, Transport
 from planet_async.cli.options import option
-from planet_async.cli.output import Json, print_json, stdout, wants_json
+from planet_async.cli.output import TABLE, Format, print_json_line, stdout
 from planet_async.cli.process import reporting, run_async
 from planet_async.http import origin
 
@@ -31,7 +31,7 @@ def simulate(
         float, typer.Option(min=0, metavar="SECONDS", help="How long orders are queued.")
     ] = 5.0,
     run_seconds: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long orders run.")] = 30.0,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Serve a simulated Planet until Ctrl-C; it accepts any API key, and nothing reaches the real one.
 
@@ -62,8 +62,8 @@ def simulate(
         return True
 
     def print_address(url: str) -> None:
-        if wants_json(json):
-            print_json({"base_url": url, "storage_url": simulator.storage_url})
+        if form != TABLE:
+            print_json_line({"base_url": url, "storage_url": simulator.storage_url})
         else:
             stdout().print(
                 f"A simulated Planet is at [bold]{url}[/]. In another terminal:\n\n"

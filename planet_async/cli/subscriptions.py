@@ -40,20 +40,24 @@ from planet_async.cli.options import (
     Yes,
     geometry_option,
     option,
+    period_option,
+    state_option,
     time_option,
     words,
-    words_option,
 )
 from planet_async.cli.output import (
-    Json,
+    CSV,
+    TABLE,
+    Format,
+    Formats,
     View,
     print_csv,
+    print_document,
     print_json,
     print_table,
     state_text,
     stdout,
     type_of,
-    wants_json,
 )
 from planet_async.cli.process import reporting
 from planet_async.cli.runner import (
@@ -143,8 +147,8 @@ _subscription_id = uuid_of("subscription")
 SubscriptionId = Annotated[str, id_argument("a subscription", _subscription_id)]
 SubscriptionIds = Annotated[list[str], ids_argument("subscriptions", _subscription_id)]
 Area = Annotated[str, geometry_option]
-StartTime = Annotated[str, option("TIME", "The beginning: 2026-01-01T00:00:00Z.")]
-EndTime = Annotated[str | None, option("TIME", "The end; without it, it goes on for ever.")]
+StartTime = Annotated[str, time_option("The beginning: 2026-01-01, 2026-01-01T12:00:00Z, or 7d ago.")]
+EndTime = Annotated[str | None, time_option("The end; without it, it goes on for ever.")]
 AnyIds = Annotated[list[str] | None, ids_argument("subscriptions", _subscription_id)]
 All = Annotated[bool, typer.Option("--all", help="All of yours, in one request.")]
 Bulk = Annotated[
@@ -152,7 +156,7 @@ Bulk = Annotated[
 ]
 
 
-def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+def create(context: typer.Context, requests: Requests, form: Formats = TABLE) -> None:
     """Create subscriptions from JSON requests.
 
     All requests are checked before the first subscription is created.
@@ -166,11 +170,11 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         lambda planet, body: planet.subscriptions.create(body),
         VIEW,
         listing="subscriptions list --name {}",
-        json=json,
+        form=form,
     )
 
 
-def create_bulk(context: typer.Context, requests: Requests, json: Json = False) -> None:
+def create_bulk(context: typer.Context, requests: Requests, form: Formats = TABLE) -> None:
     """Create a subscription for each feature of a collection, with one request; list those made so far.
 
     The geometry of its source is a reference to the collection: pl:features/my/fields. Beta at Planet.
@@ -178,7 +182,7 @@ def create_bulk(context: typer.Context, requests: Requests, json: Json = False) 
     [dim]planet-async subscriptions create-bulk fields.json[/]
     """
     found = [request.body for request in read_requests(requests, SubscriptionRequest)]
-    show_list(context, lambda planet: planet.subscriptions.create_bulk(found), VIEW, limit=None, json=json)
+    show_list(context, lambda planet: planet.subscriptions.create_bulk(found), VIEW, limit=None, form=form)
 
 
 def request(
@@ -198,7 +202,7 @@ def request(
     """Print the request for a subscription, for `subscriptions create`. Nothing is sent.
 
     [dim]planet-async subscriptions request-catalog --item-types PSScene --asset-types ortho_visual
-    --geometry field.geojson --start-time 2026-01-01T00:00:00Z | planet-async subscriptions request
+    --geometry field.geojson --start-time 2026-01-01 | planet-async subscriptions request
     --name field-7 --source - --hosting sentinel_hub[/]
     """
     chosen = read_objects(tools)
@@ -235,7 +239,7 @@ def request_catalog(
     """Print the source of a subscription to scenes, for `subscriptions request`. Nothing is sent.
 
     [dim]planet-async subscriptions request-catalog --item-types PSScene --asset-types ortho_visual
-    --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
+    --geometry field.geojson --start-time 2026-01-01[/]
     """
     print_source(
         "catalog",
@@ -264,7 +268,7 @@ def request_source(
     Nothing is sent.
 
     [dim]planet-async subscriptions request-source --source-id SWC-AMSR2-C_V1.0_100
-    --geometry field.geojson --start-time 2026-01-01T00:00:00Z[/]
+    --geometry field.geojson --start-time 2026-01-01[/]
     """
     print_source(
         None,
@@ -287,27 +291,27 @@ def print_source(type_: str | None, **parameters: object) -> None:
         print_json(source)
 
 
-def get(context: typer.Context, subscription_id: SubscriptionId, json: Json = False) -> None:
+def get(context: typer.Context, subscription_id: SubscriptionId, form: Format = TABLE) -> None:
     """Show a subscription.
 
-    [dim]planet-async subscriptions get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
+    [dim]planet-async subscriptions get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --json | jq .status[/]
     """
-    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), VIEW, json=json)
+    show_one(context, lambda planet: planet.subscriptions.get(subscription_id), VIEW, form=form)
 
 
 def list_(
     context: typer.Context,
     *,
     status: Annotated[
-        list[SubscriptionStatus] | None, words_option("With this status", SubscriptionStatus)
+        list[SubscriptionStatus] | None, state_option("In this state", SubscriptionStatus)
     ] = None,
     name: Name = None,
     name_contains: NameContains = None,
     source_type: Annotated[str | None, option("TYPE", "To this: catalog, soil_water_content, ...")] = None,
-    created: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
-    updated: Annotated[str | None, time_option("Updated then; as --created.")] = None,
-    start_time: Annotated[str | None, time_option("Starting then; as --created.")] = None,
-    end_time: Annotated[str | None, time_option("Ending then; as --created.")] = None,
+    created: Annotated[str | None, period_option(f"Created then. {INTERVAL}")] = None,
+    updated: Annotated[str | None, period_option("Updated then; as --created.")] = None,
+    start_time: Annotated[str | None, period_option("Starting then; as --created.")] = None,
+    end_time: Annotated[str | None, period_option("Ending then; as --created.")] = None,
     hosting: Hosting = None,
     geom_ref: Annotated[str | None, option("REF", "For this feature or collection: pl:features/...")] = None,
     destination_ref: DestinationRef = None,
@@ -315,13 +319,13 @@ def list_(
     sort_by: SortBy = None,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List subscriptions, newest first. As JSON: one a line.
+    """List subscriptions, newest first.
 
-    [dim]planet-async subscriptions list --status running --status suspended --limit 20[/]
+    [dim]planet-async subscriptions list --state running --state suspended --limit 20[/]
 
-    [dim]planet-async subscriptions list --name-contains field | jq -r .id[/]
+    [dim]planet-async subscriptions list --created 7d --name-contains field --format ids[/]
     """
     show_list(
         context,
@@ -343,7 +347,7 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
@@ -357,7 +361,7 @@ def update(
             help="The whole new version: a JSON file, JSON, or - for standard input.",
         ),
     ],
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Replace a subscription by a new version; what the new version leaves out is removed.
 
@@ -370,12 +374,12 @@ def update(
         context,
         lambda planet: planet.subscriptions.update(subscription_id, request.body),
         VIEW,
-        json=json,
+        form=form,
     )
 
 
 def patch(
-    context: typer.Context, subscription_id: SubscriptionId, file: ChangesFile, json: Json = False
+    context: typer.Context, subscription_id: SubscriptionId, file: ChangesFile, form: Format = TABLE
 ) -> None:
     """Change some fields of a subscription, and keep the others.
 
@@ -386,17 +390,17 @@ def patch(
         context,
         lambda planet: planet.subscriptions.patch(subscription_id, changes.body),
         VIEW,
-        json=json,
+        form=form,
     )
 
 
-def cancel(context: typer.Context, subscription_ids: SubscriptionIds, json: Json = False) -> None:
+def cancel(context: typer.Context, subscription_ids: SubscriptionIds, form: Formats = TABLE) -> None:
     """Cancel subscriptions for good.
 
     [dim]planet-async subscriptions cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
     act_on_each(
-        context, subscription_ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, json=json
+        context, subscription_ids, lambda planet, id_: planet.subscriptions.cancel(id_), VIEW, form=form
     )
 
 
@@ -404,22 +408,24 @@ def wait(
     context: typer.Context,
     subscription_ids: SubscriptionIds,
     *,
-    status: Annotated[str, option("WORD", "Wait for this status: completed, running, ...")] = "completed",
+    state: Annotated[
+        str, option("STATE", "Wait for this state: completed, running, ...", "--state", "--status")
+    ] = "completed",
     timeout: Timeout = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """Wait until subscriptions have a status; exit code 1 if one never will, or takes too long.
+    """Wait until subscriptions are in a state; exit code 1 if one never will, or takes too long.
 
     [dim]planet-async subscriptions wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 86400[/]
     """
-    found = Results(("id", "status", "name"), json=json)
+    found = Results(("id", "state", "name"), form)
     wait_for_each(
         context,
         "subscriptions",
         subscription_ids,
-        lambda planet: planet.subscriptions.wait_many(subscription_ids, status, timeout=timeout),
+        lambda planet: planet.subscriptions.wait_many(subscription_ids, state, timeout=timeout),
         results=found,
-        add=lambda outcome: found.add_outcome(outcome, lambda each: each.status == status),
+        add=lambda outcome: found.add_outcome(outcome, lambda each: each.status == state),
     )
 
 
@@ -431,7 +437,7 @@ def suspend(
     bulk: Bulk = False,
     details: Annotated[str | None, option("TEXT", "Why they are suspended.")] = None,
     yes: Yes = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Suspend subscriptions until they are reactivated.
 
@@ -445,7 +451,7 @@ def suspend(
         all_=lambda planet: planet.subscriptions.suspend_all(details=details),
         many=lambda planet, ids: planet.subscriptions.suspend_many(ids, details=details),
         one=lambda planet, id_: planet.subscriptions.suspend(id_, details=details),
-        json=json,
+        form=form,
     )
 
 
@@ -456,7 +462,7 @@ def reactivate(
     everything: All = False,
     bulk: Bulk = False,
     yes: Yes = False,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
     """Reactivate suspended subscriptions.
 
@@ -470,7 +476,7 @@ def reactivate(
         all_=lambda planet: planet.subscriptions.reactivate_all(),
         many=lambda planet, ids: planet.subscriptions.reactivate_many(ids),
         one=lambda planet, id_: planet.subscriptions.reactivate(id_),
-        json=json,
+        form=form,
     )
 
 
@@ -482,17 +488,17 @@ def _change(
     all_: Callable[[Planet], Awaitable[object]],
     many: Callable[[Planet, list[str]], Awaitable[object]],
     one: Callable[[Planet, str], Awaitable[Subscription]],
-    json: bool,
+    form: str,
 ) -> None:
     """Act on all subscriptions, or with --bulk on many in one request, which the API acts on later."""
     if ids is not None and not bulk:
-        act_on_each(context, ids, one, VIEW, json=json)
+        act_on_each(context, ids, one, VIEW, form=form)
         return
 
     async def work(planet: Planet) -> bool:
         await (all_(planet) if ids is None else many(planet, ids))
-        if wants_json(json):
-            print_json({"accepted": "all" if ids is None else ids})
+        if form != TABLE:
+            print_document({"accepted": "all" if ids is None else ids}, form)
         else:
             what = "all" if ids is None else f"{len(ids):,}"
             stdout().print(f"accepted for {what}; `subscriptions list` shows the effect", highlight=False)
@@ -505,25 +511,20 @@ def results(
     context: typer.Context,
     subscription_id: SubscriptionId,
     *,
-    status: Annotated[list[ResultStatus] | None, words_option("Status", ResultStatus)] = None,
-    created: Annotated[str | None, time_option(f"Created then. {INTERVAL}")] = None,
-    updated: Annotated[str | None, time_option("Updated then; as --created.")] = None,
-    completed: Annotated[str | None, time_option("Completed then; as --created.")] = None,
-    item_datetime: Annotated[str | None, time_option("Of an item of then; as --created.")] = None,
+    status: Annotated[list[ResultStatus] | None, state_option("In this state", ResultStatus)] = None,
+    created: Annotated[str | None, period_option(f"Created then. {INTERVAL}")] = None,
+    updated: Annotated[str | None, period_option("Updated then; as --created.")] = None,
+    completed: Annotated[str | None, period_option("Completed then; as --created.")] = None,
+    item_datetime: Annotated[str | None, period_option("Of an item of then; as --created.")] = None,
     user_id: UserId = None,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print the API's CSV, with the values of planetary variables.")
-    ] = False,
     limit: Limit = None,
     page_size: PageSize = 500,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List what a subscription has delivered, or will. As JSON: one result a line.
+    """List what a subscription has delivered, or will; as CSV with the values of planetary variables.
 
-    [dim]planet-async subscriptions results 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --status success --csv[/]
+    [dim]planet-async subscriptions results 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --state success --csv[/]
     """
-    if csv and json:
-        raise typer.BadParameter("pass --json or --csv, not both")
     filters: ResultFilters = {
         "status": status or None,
         "created": created,
@@ -532,9 +533,11 @@ def results(
         "item_datetime": item_datetime,
         "user_id": user_id,
     }
-    if csv:
+    if form == CSV:
         _print_csv(
-            context, lambda planet: planet.subscriptions.results_csv(subscription_id, **filters), limit
+            context,
+            lambda planet: planet.subscriptions.results_csv(subscription_id, **filters),
+            limit or None,
         )
     else:
         show_list(
@@ -542,7 +545,7 @@ def results(
             lambda planet: planet.subscriptions.results(subscription_id, page_size=page_size, **filters),
             RESULTS,
             limit=limit,
-            json=json,
+            form=form,
         )
 
 
@@ -572,17 +575,17 @@ def summary(
     subscription_id: Annotated[
         str | None, id_argument("a subscription whose results are counted instead", _subscription_id)
     ] = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Count subscriptions by status, or the results of one.
 
-    [dim]planet-async subscriptions summary | jq .subscriptions.running[/]
+    [dim]planet-async subscriptions summary --json | jq .subscriptions.running[/]
     """
     if subscription_id is None:
-        show_one(context, lambda planet: planet.subscriptions.summary(), _print_summary, json=json)
+        show_one(context, lambda planet: planet.subscriptions.summary(), _print_summary, form=form)
     else:
         id_ = subscription_id
-        show_one(context, lambda planet: planet.subscriptions.results_summary(id_), _print_summary, json=json)
+        show_one(context, lambda planet: planet.subscriptions.results_summary(id_), _print_summary, form=form)
 
 
 def _print_summary(found: SubscriptionsSummary | ResultsSummary) -> None:

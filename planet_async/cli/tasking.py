@@ -21,6 +21,7 @@ from planet_async import (
 )
 from planet_async.cli.input import id_argument, ids_argument, read_id, read_request, read_requests, uuid_of
 from planet_async.cli.options import (
+    INTERVAL,
     REQUESTS,
     AnyPageSize,
     ChangesFile,
@@ -28,26 +29,29 @@ from planet_async.cli.options import (
     Limit,
     Name,
     NameContains,
+    Ordering,
     Requests,
     Timeout,
+    ends,
     option,
     parse_filters,
-    time_option,
-    words_option,
+    period_option,
+    state_option,
 )
 from planet_async.cli.output import (
-    Json,
+    TABLE,
+    Format,
+    Formats,
+    GeoFormats,
     View,
     measure,
     percent,
+    print_document,
     print_error,
-    print_json,
-    print_json_line,
     print_panel,
     print_table,
     stderr,
     type_of,
-    wants_json,
 )
 from planet_async.cli.runner import (
     Results,
@@ -89,6 +93,7 @@ VIEW = View[TaskingOrder](
         "published": "capture_status_published_count",
         "cancellable": _cancellable,
     },
+    geometry=lambda order: order.raw.get("original_geometry") or order.raw.get("geometry"),
 )
 WINDOWS = View[ImagingWindow](
     "imaging windows",
@@ -115,10 +120,9 @@ CAPTURES = View[Capture](
 _order_id = uuid_of("order")
 OrderId = Annotated[str, id_argument("a tasking order", _order_id)]
 OrderIds = Annotated[list[str], ids_argument("tasking orders", _order_id)]
-Moment = Annotated[str | None, time_option("A time such as 2026-01-01T00:00:00Z.")]
 
 
-def create(context: typer.Context, requests: Requests, json: Json = False) -> None:
+def create(context: typer.Context, requests: Requests, form: Formats = TABLE) -> None:
     """Place tasking orders from JSON requests.
 
     All requests are checked before the first order is placed.
@@ -132,54 +136,52 @@ def create(context: typer.Context, requests: Requests, json: Json = False) -> No
         lambda planet, body: planet.tasking.create(body),
         VIEW,
         listing="tasking list --name {}",
-        json=json,
+        form=form,
     )
 
 
-def get(context: typer.Context, order_id: OrderId, json: Json = False) -> None:
+def get(context: typer.Context, order_id: OrderId, form: Format = TABLE) -> None:
     """Show a tasking order.
 
-    [dim]planet-async tasking get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 | jq .status[/]
+    [dim]planet-async tasking get 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --json | jq .status[/]
     """
-    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW, json=json)
+    show_one(context, lambda planet: planet.tasking.get(order_id), VIEW, form=form)
 
 
 def list_(
     context: typer.Context,
     *,
-    status: Annotated[list[TaskingStatus] | None, words_option("Status", TaskingStatus)] = None,
+    status: Annotated[list[TaskingStatus] | None, state_option("In this state", TaskingStatus)] = None,
     name: Name = None,
     name_contains: NameContains = None,
-    created_after: Moment = None,
-    created_before: Moment = None,
-    updated_after: Moment = None,
-    updated_before: Moment = None,
-    ordering: Annotated[
-        list[str] | None, option("FIELD", "Sort by this field; -FIELD reverses. Repeatable.")
-    ] = None,
+    created: Annotated[str | None, period_option(f"Created then. {INTERVAL}")] = None,
+    updated: Annotated[str | None, period_option("Updated then; as --created.")] = None,
+    ordering: Ordering = None,
     filters: Filters = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
     offset: Annotated[int | None, typer.Option(min=0, metavar="N", help="Skip the first N.")] = None,
-    json: Json = False,
+    form: GeoFormats = TABLE,
 ) -> None:
-    """List tasking orders, oldest first. As JSON: one order a line.
+    """List tasking orders, oldest first.
 
-    [dim]planet-async tasking list --status PENDING --status IN_PROGRESS --limit 20[/]
+    [dim]planet-async tasking list --state PENDING --state IN_PROGRESS --limit 20[/]
 
-    [dim]planet-async tasking list --name-contains harbour | jq -r .id[/]
+    [dim]planet-async tasking list --created 7d --name-contains harbour --format ids[/]
     """
     others = parse_filters(filters)
+    created_from, created_to = ends(created, "--created")
+    updated_from, updated_to = ends(updated, "--updated")
     show_list(
         context,
         lambda planet: planet.tasking.list(
             status__in=status or None,
             name=name,
             name__icontains=name_contains,
-            created_time__gt=created_after,
-            created_time__lt=created_before,
-            updated_time__gt=updated_after,
-            updated_time__lt=updated_before,
+            created_time__gte=created_from,
+            created_time__lt=created_to,
+            updated_time__gte=updated_from,
+            updated_time__lt=updated_to,
             ordering=ordering or None,
             filters=others,
             page_size=page_size,
@@ -187,35 +189,35 @@ def list_(
         ),
         VIEW,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 
-def update(context: typer.Context, order_id: OrderId, file: ChangesFile, json: Json = False) -> None:
+def update(context: typer.Context, order_id: OrderId, file: ChangesFile, form: Format = TABLE) -> None:
     """Change the name or the times of a tasking order.
 
     [dim]planet-async tasking update 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 changes.json[/]
     """
     changes = read_request(file, TaskingOrderChanges)
-    show_one(context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW, json=json)
+    show_one(context, lambda planet: planet.tasking.update(order_id, changes.body), VIEW, form=form)
 
 
-def cancel(context: typer.Context, order_ids: OrderIds, json: Json = False) -> None:
+def cancel(context: typer.Context, order_ids: OrderIds, form: Formats = TABLE) -> None:
     """Cancel tasking orders, where they still can be cancelled.
 
     [dim]planet-async tasking cancel 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
-    act_on_each(context, order_ids, lambda planet, id_: planet.tasking.cancel(id_), VIEW, json=json)
+    act_on_each(context, order_ids, lambda planet, id_: planet.tasking.cancel(id_), VIEW, form=form)
 
 
-def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, json: Json = False) -> None:
+def wait(context: typer.Context, order_ids: OrderIds, timeout: Timeout = None, form: Formats = TABLE) -> None:
     """Wait until tasking orders are finished; exit code 1 if one is not FULFILLED or takes too long.
 
-    That takes days. As JSON: a line for each order, as it finishes.
+    That takes days. As JSON and CSV, each order is printed as it finishes.
 
     [dim]planet-async tasking wait 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11 --timeout 86400[/]
     """
-    results = Results(("id", "status", "name"), json=json)
+    results = Results(("id", "state", "name"), form)
 
     def add(outcome: Outcome[TaskingOrder]) -> str | None:
         return results.add_outcome(outcome, lambda order: order.status is TaskingStatus.FULFILLED)
@@ -236,7 +238,7 @@ def pricing(
     preview: Annotated[
         list[str] | None, option("REQUEST.json", "Price orders without placing them. Repeatable.")
     ] = None,
-    json: Json = False,
+    form: Format = TABLE,
 ) -> None:
     """Show what an order costs, or would cost.
 
@@ -248,9 +250,9 @@ def pricing(
         raise typer.BadParameter("pass the id of an order, or --preview with requests")
     if order_id is not None:
         id_ = order_id
-        show_one(context, lambda planet: planet.tasking.pricing(id_), _print_price, json=json)
+        show_one(context, lambda planet: planet.tasking.pricing(id_), _print_price, form=form)
     else:
-        _preview(context, preview or [], json)
+        _preview(context, preview or [], form)
 
 
 def _print_price(pricing: Pricing) -> None:
@@ -266,14 +268,14 @@ def _print_price(pricing: Pricing) -> None:
     print_panel(f"order {pricing.order_id}", {**facts, "replaces": "; ".join(replaced)})
 
 
-def _preview(context: typer.Context, sources: list[str], json: bool) -> None:
+def _preview(context: typer.Context, sources: list[str], form: str) -> None:
     requests = read_requests(sources, PricingRequest)
     names = [request.where for request in requests]
 
     async def work(planet: Planet) -> bool:
         found = await planet.tasking.preview_pricing_many([request.body for request in requests])
-        if wants_json(json):
-            print_json(found.raw)
+        if form != TABLE:
+            print_document(found.raw, form)
         else:
             _print_preview(found, names)
         failures = [
@@ -303,25 +305,21 @@ def windows(
     context: typer.Context,
     request: Annotated[str, typer.Argument(metavar="REQUEST.json", help=REQUESTS)],
     timeout: Timeout = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """Search for the times in which a satellite can image a place. As JSON: one window a line.
+    """Search for the times in which a satellite can image a place.
 
     The request holds geometry, pl_number, product, ... The id of a window goes into an ASSURED order, as its
     imaging_window.
 
-    [dim]planet-async tasking windows harbour.json | jq -r .id[/]
+    [dim]planet-async tasking windows harbour.json --format ids[/]
     """
     found = read_request(request, ImagingWindowRequest)
 
     async def work(planet: Planet) -> bool:
         with stderr().status("Searching"):
             search = await planet.tasking.search_imaging_windows(found.body, timeout=timeout)
-        if not wants_json(json):
-            WINDOWS.print_table(search.imaging_windows)
-        else:
-            for window in search.imaging_windows:
-                print_json_line(window.raw)
+        WINDOWS.print(search.imaging_windows, form)
         return True
 
     with_planet(context, work)
@@ -338,9 +336,9 @@ def captures(
     filters: Filters = None,
     limit: Limit = None,
     page_size: AnyPageSize = None,
-    json: Json = False,
+    form: Formats = TABLE,
 ) -> None:
-    """List the images taken or to be taken, for an order or for all. As JSON: one a line.
+    """List the images taken or to be taken, for an order or for all.
 
     [dim]planet-async tasking captures --order-id 4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11[/]
     """
@@ -353,7 +351,7 @@ def captures(
         ),
         CAPTURES,
         limit=limit,
-        json=json,
+        form=form,
     )
 
 

@@ -1,22 +1,30 @@
 """`SharedDatabase`: a database as tasks use it, which waits for one that is being restarted."""
 
+import hmac
+import platform
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from secrets import token_hex
 from typing import TypeVar
 
 import anyio
+import platformdirs
 
 from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
+from planet_async.config import MACHINE
 from planet_async.databases.database import (
     Database,
     DatabaseBusy,
     DatabaseLost,
     DatabaseUnusable,
     Transaction,
+    prepare,
 )
+from planet_async.databases.postgres import PostgresDatabase
+from planet_async.databases.sqlite import SqliteDatabase
 from planet_async.errors import SharedStateError, SharedStateLost
 
 T = TypeVar("T")
@@ -39,7 +47,8 @@ class SharedDatabase:
     def __init__(self, open_database: Callable[[], Database], clock: Clock, *, in_thread: bool) -> None:
         self._open = open_database
         self._clock = clock
-        self._in_thread = in_thread
+        self.in_thread: bool = in_thread
+        self._salt = b""
         self._database: Database | None = None
         self._turn = anyio.Lock(fast_acquire=True)
 
@@ -61,7 +70,7 @@ class SharedDatabase:
             try:
                 async with self._turn:
                     with anyio.CancelScope(shield=True):
-                        if self._in_thread:
+                        if self.in_thread:
                             return await run_in_thread(self._act, act)
                         return self._act(act)
             except DatabaseBusy:
@@ -83,6 +92,12 @@ class SharedDatabase:
             pause = min(_LONGEST_PAUSE, 2 * pause or 0.1)
             await self._clock.sleep(pause)
 
+    async def keyed_hash(self, text: str) -> str:
+        """Return a hash of what must not be read in the database, by a key that only the database has."""
+        if not self._salt:
+            self._salt = bytes.fromhex(await self.transact(_salt))
+        return hmac.new(self._salt, text.encode(), "sha256").hexdigest()
+
     @asynccontextmanager
     async def lock(self, key: str, *, shared: bool = False) -> AsyncIterator[None]:
         """Hold a lock; others may hold it, too, where all do so as `shared`."""
@@ -102,7 +117,7 @@ class SharedDatabase:
             async with self._turn:
                 database, self._database = self._database, None
                 if database is not None:
-                    await run_in_thread(database.close) if self._in_thread else database.close()
+                    await run_in_thread(database.close) if self.in_thread else database.close()
 
     def _act(self, act: Callable[[Database], T]) -> T:
         if self._database is None:
@@ -112,6 +127,53 @@ class SharedDatabase:
     def __del__(self) -> None:
         if self._database is not None:
             self._database.close()
+
+
+_VERSION = 1
+_TABLES = (
+    "CREATE TABLE planet_async_limiters (key TEXT PRIMARY KEY, state TEXT NOT NULL, version BIGINT NOT NULL)",
+    (
+        "CREATE TABLE planet_async_creates (service TEXT, id TEXT, owner TEXT NOT NULL,"
+        " noted DOUBLE PRECISION NOT NULL, PRIMARY KEY (service, id))"
+    ),
+    "CREATE INDEX planet_async_creates_by_time ON planet_async_creates (noted)",
+)
+
+
+def shared_database(address: str, clock: Clock) -> SharedDatabase:
+    """Return the database of `Config.shared`."""
+    if address == MACHINE:
+        return SharedDatabase(_open_file, clock, in_thread=False)
+    return SharedDatabase(partial(_open_address, address), clock, in_thread=True)
+
+
+def _open_address(address: str) -> Database:
+    return _prepared(PostgresDatabase(address, lasting=False))
+
+
+def _open_file() -> Database:
+    folder = platformdirs.user_state_path("planet_async", appauthor=False)
+    # A home that several machines share, as in a cluster, has a file for each of them.
+    name = f"{platform.node() or 'machine'}.sqlite"
+    return _prepared(SqliteDatabase(folder / name, lasting=False, timeout=0))
+
+
+def _prepared(database: Database) -> Database:
+    try:
+        prepare(database, "shared", _VERSION, _TABLES)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _salt(work: Transaction) -> str:
+    """Return the key of the hashes, made by the first that needs it; its row is that of no limiter."""
+    work.execute(
+        "INSERT INTO planet_async_limiters VALUES ('salt', :salt, 0) ON CONFLICT (key) DO NOTHING",
+        salt=token_hex(32),
+    )
+    return str(work.execute("SELECT state FROM planet_async_limiters WHERE key = 'salt'")[0]["state"])
 
 
 def _try_lock(database: Database, *, key: str, shared: bool) -> bool:

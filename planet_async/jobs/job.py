@@ -15,6 +15,7 @@ A request that fails otherwise stays in its state, with the error noted.  A late
     FAILED with an order                report the error again: it is not ordered twice
 """
 
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext, suppress
@@ -28,6 +29,7 @@ import msgspec
 from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
+from planet_async._events import error_fields
 from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group, run_in_thread
 from planet_async.clock import Clock
 from planet_async.config import Schedule
@@ -66,6 +68,8 @@ _RECENT = 1_000.0  # seconds: an order noted longer ago cannot be taken for one 
 _CHECKED_AT_CALL = 10  # requests; one with a large area takes a millisecond or more
 _FORCED_AFTER = 20  # polls of the queue, after which an order is sent whatever they showed
 _MAX_UNANSWERED = 6  # polls of the queue in a row without a response
+
+logger: logging.Logger = logging.getLogger("planet_async.jobs")
 
 
 @frozen
@@ -198,6 +202,7 @@ class Job:
         except BaseException:
             self.release(order.id)  # the next job may be in this very process
             raise
+        _log_stage(entry, "ordered")
         await self._report(order)
         return None
 
@@ -256,6 +261,7 @@ class Job:
         else:
             entry.stage = Stage.FINISHED
             await self._save(entry)
+        _log_stage(entry, order.state)
         await self._report(order)
         try:
             async with self._downloading:
@@ -265,6 +271,7 @@ class Job:
                 raise
             files, entry.delivered_to = DownloadedFiles(), error.delivered_to
         await self.ledger.keep(entry, self.folder, files)
+        _log_stage(entry, "downloaded")
         return DownloadedOrder(order, tuple(files), files.unverified, entry.delivered_to)
 
     async def _save(self, entry: Entry) -> None:
@@ -274,6 +281,7 @@ class Job:
     async def _failed(self, entry: Entry, stage: Stage, error: PlanetError) -> Outcome[DownloadedOrder]:
         entry.stage, entry.error, entry.error_type = stage, str(error), type(error).__name__
         await self.ledger.save(entry)
+        logger.info("%s failed: %s", entry.name, error, extra={**_fields(entry), **error_fields(error)})
         return Outcome(entry.order_id or entry.name, error=error)
 
     async def _report(self, order: Order) -> None:
@@ -281,6 +289,14 @@ class Job:
             returned = self.on_update(order)
             if isawaitable(returned):
                 await returned
+
+
+def _fields(entry: Entry) -> dict[str, object]:
+    return {"order_name": entry.name, "order_id": entry.order_id, "order_state": entry.order_state}
+
+
+def _log_stage(entry: Entry, stage: str) -> None:
+    logger.debug("%s is %s: %s", entry.name, stage, entry.order_id, extra=_fields(entry))
 
 
 def _known_order(entry: Entry) -> Order:
@@ -349,6 +365,7 @@ class QueueGate:
             is_empty = before is not None and not before.queued_orders + before.running_orders
             if is_empty or self._unanswered >= _MAX_UNANSWERED:
                 raise refusal
+            logger.info("the queue of orders is full; the next one is sent when there is room")
             while True:
                 self._polls += 1
                 await self._clock.sleep(self._schedule.pause(self._polls))

@@ -7,15 +7,18 @@ import logging
 import random
 from math import inf
 
+from planet_async._events import RetryScheduled, attempt, error_fields, report, request_fields
 from planet_async.clock import Clock
 from planet_async.config import Config
 from planet_async.errors import DeadlineExceeded, PlanetError, TooManyRequests
 from planet_async.http import Request, Response, Transport, queued_for
 from planet_async.layers.rate_limit import SharedRateLimits
 
+_LONG_PAUSE = 5.0  # seconds, from which on a retry is a warning, as is the third one
+_MANY_FAILURES = 3
 _MOST_DOUBLINGS = 64  # of a pause: a float overflows at 1024, and attempts may be unlimited
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.retry")
 
 
 class Retry:
@@ -59,6 +62,7 @@ class Retry:
         first_failure = 0.0
         while True:
             queued_for.set("")
+            attempt.set(len(failures) + 1)
             try:
                 response = await self._inner.send(request)
             except PlanetError as error:
@@ -76,7 +80,7 @@ class Retry:
                 if pause is None:
                     _note_attempts(failures, now - first_failure)
                     raise
-                logger.info("trying again in %.1f s: %s", pause, error)
+                _report(request, error, pause)
                 queued_for.set("the next attempt")
                 await self._clock.sleep(pause)
             else:
@@ -103,6 +107,18 @@ class Retry:
             error.add_note("not sent again: too many requests to this service are failing")
             return None
         return pause
+
+
+def _report(request: Request, error: PlanetError, pause: float) -> None:
+    report(RetryScheduled(error, pause))
+    is_unusual = pause > _LONG_PAUSE or error.attempts >= _MANY_FAILURES
+    logger.log(
+        logging.WARNING if is_unusual else logging.INFO,
+        "trying again in %.1f s: %s",
+        pause,
+        error,
+        extra={**request_fields(request), **error_fields(error), "retry_in": pause},
+    )
 
 
 def worth_repeating(request: Request, error: PlanetError) -> bool:

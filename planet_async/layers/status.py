@@ -1,5 +1,6 @@
 """`RaiseForStatus`: below it there are statuses and unread bodies, above it results and errors."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from planet_async._events import Attempt, attempt, error_fields, observer, report, request_fields, status_of
 from planet_async.clock import Clock
 from planet_async.errors import (
     BodyTooLarge,
@@ -55,6 +57,9 @@ _HINTS = {
 }
 
 
+logger: logging.Logger = logging.getLogger("planet_async.http")
+
+
 class RaiseForStatus:
     """Raises refusals as errors, and reads every body that is not streamed.
 
@@ -71,10 +76,15 @@ class RaiseForStatus:
     async def send(self, request: Request) -> Response:
         began = self._clock.monotonic()
         try:
-            return await self._send(request)
+            response = await self._send(request)
         except PlanetError as error:
             error.elapsed = self._clock.monotonic() - began
+            _report(request, Attempt(attempt.get(), error.elapsed, status_of(error), error))
             raise
+        if observer.get() is not None or logger.isEnabledFor(logging.DEBUG):
+            seconds = self._clock.monotonic() - began
+            _report(request, Attempt(attempt.get(), seconds, response.status))
+        return response
 
     async def _send(self, request: Request) -> Response:
         response = await self._inner.send(request)
@@ -93,6 +103,23 @@ class RaiseForStatus:
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _report(request: Request, done: Attempt) -> None:
+    report(done)
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    fields = request_fields(request)
+    fields |= {"http_status": done.status} if done.error is None else error_fields(done.error)
+    logger.debug(
+        "%s: %s: %s in %.0f ms, attempt %d",
+        request.operation,
+        request,
+        done.status or type(done.error).__name__,
+        done.seconds * 1000,
+        done.number,
+        extra={**fields, "seconds": done.seconds},
+    )
 
 
 # Bodies

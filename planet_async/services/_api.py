@@ -11,6 +11,7 @@ from planet_async._loops import PerLoop
 from planet_async._version import __version__
 from planet_async.clock import Clock
 from planet_async.config import Config, Schedule
+from planet_async.databases.creates import SharedCreates
 from planet_async.downloads.remote_file import OpenFile
 from planet_async.errors import DownloadError, NotFound
 from planet_async.exactly_once import ExactlyOnce, ResourceKind
@@ -53,15 +54,23 @@ class Api:
     `clock.sleep` raises ClientClosed when the client is closed.
     """
 
-    def __init__(self, transport: Transport, config: Config, clock: Clock, waits: Waits) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        config: Config,
+        clock: Clock,
+        waits: Waits,
+        creates: PerLoop[SharedCreates] | None = None,
+    ) -> None:
         self.transport = transport
         self.config = config
         self.clock = clock
         self._waits = waits
+        self._creates = creates
 
     def over(self, transport: Transport) -> Self:
         """Return the same for another transport, around that of this one."""
-        return type(self)(transport, self.config, self.clock, self._waits)
+        return type(self)(transport, self.config, self.clock, self._waits, self._creates)
 
     def request(self, method: str, path: str, operation: str, **parts: Unpack[RequestParts]) -> Request:
         """Make a request to a path, or to an absolute URL; links to files follow the rule for redirects."""
@@ -147,7 +156,7 @@ class Api:
 
     def exactly_once(self, kind: ResourceKind[Thing]) -> ExactlyOnce[Thing]:
         """Return what creates one kind of thing."""
-        return ExactlyOnce(kind, self.config, self.clock)
+        return ExactlyOnce(kind, self.config, self.clock, self._creates)
 
 
 def _decoder(cls: type[T]) -> Callable[[Raw, Request], T]:

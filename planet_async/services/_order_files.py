@@ -41,7 +41,7 @@ _IGNORES_CASE = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
 _MANIFEST = "manifest.json"
 _MAX_NAMES_SHOWN = 3
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.downloads")
 
 
 async def download_order(

@@ -59,8 +59,7 @@ def as_transport(transport: AnyTransport, config: Config) -> Transport:
     client = None if isinstance(given, str) else given
     library = given if isinstance(given, str) else _library_of(type(given))
     if library is None:
-        methods = getattr(given, "send", None), getattr(given, "aclose", None)
-        if isinstance(given, type) or not all(map(callable, methods)):
+        if not is_transport(given):
             raise InvalidRequest(f"transport cannot be {type_name(given)}", hint=_HINT)
         return cast(Transport, given)
     if library not in _CLIENTS.values():
@@ -81,6 +80,12 @@ def as_transport(transport: AnyTransport, config: Config) -> Transport:
         f"transport {library!r} needs {missing or library}, which is not installed",
         hint=f'pip install "{package}"',
     )
+
+
+def is_transport(value: object) -> bool:
+    """Return whether a value has the methods of a `Transport`."""
+    methods = getattr(value, "send", None), getattr(value, "aclose", None)
+    return not isinstance(value, type) and all(map(callable, methods))
 
 
 def _library_of(cls: type) -> str | None:

@@ -20,6 +20,7 @@ import certifi
 from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
+from planet_async._events import Queued, report
 from planet_async._loops import PerLoop, Shutdown
 from planet_async._tasks import run_in_thread
 from planet_async.config import ClientCert, Config
@@ -200,7 +201,11 @@ class Gate:
         kind, places = ("downloads", self._downloads) if request.stream else ("requests", self._requests)
         if places.value == 0:
             queued_for.set(f"a connection: all {self._most[kind]} are held by {kind}")
-        await places.acquire()
+            began = anyio.current_time()
+            await places.acquire()
+            report(Queued("connection", anyio.current_time() - began))
+        else:
+            await places.acquire()
         queued_for.set("")
         return places.release
 

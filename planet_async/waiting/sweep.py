@@ -48,7 +48,7 @@ _LONGEST_SWEEP = 10.0  # of `longest`: until a list of changes that has not ende
 _RECONCILE_EVERY = 10.0  # of `longest`: from one reconciliation to the next, at least
 _SHARE = 10  # sweeps for each request of a reconciliation
 
-logger: logging.Logger = logging.getLogger("planet_async")
+logger: logging.Logger = logging.getLogger("planet_async.waiting")
 
 
 T = TypeVar("T", bound=Identified)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import typer
 from attrs import frozen
 
 from planet_async.cli import main
+from planet_async.cli.app import app
 
 
 class Terminal(io.StringIO):
@@ -37,6 +39,17 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+
+
+_COMMANDS: Any = typer.main.get_command(app)
+
+
+def has_formats(args: tuple[object, ...]) -> bool:
+    """Return whether the command that is called has the option --format."""
+    command = _COMMANDS
+    for word in args:
+        command = getattr(command, "commands", {}).get(word, command)
+    return any("--format" in parameter.opts for parameter in command.params)
 
 
 def run_in(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.commanded import Ran, Run, Terminal, run_in
+from cli.commanded import Ran, Run, Terminal, has_formats, run_in
 from planet_async import Config, Planet, Schedule
 from planet_async.cli.runner import Connection
 from planet_async.simulator import Limits, OrderPlan, Simulator
@@ -79,11 +79,22 @@ def base_url(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+def piped(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command as in a pipe."""
 
     def run(*args: object, stdin: str = "") -> Ran:
         return run_in(monkeypatch, args, io.StringIO(), io.StringIO(), stdin)
+
+    return run
+
+
+@pytest.fixture
+def run(piped: Run) -> Run:
+    """Run the command as a script does, which asks for JSON Lines where there is a choice."""
+
+    def run(*args: object, stdin: str = "") -> Ran:
+        has_choice = has_formats(args) and not {"--format", "--json", "--csv", "--help"} & {*args}
+        return piped(*args, *(("--format", "jsonl") if has_choice else ()), stdin=stdin)
 
     return run
 

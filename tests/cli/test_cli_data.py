@@ -77,7 +77,10 @@ def test_an_item_and_its_assets(run: Run, on_terminal: Run, item: Any) -> None:
     assert run("data", "get", "PSScene", item["id"]).json["id"] == item["id"]
     seen = on_terminal("data", "get", "PSScene", item["id"])
     assert "ortho_visual" in seen.out
-    assert run("data", "assets", "PSScene", item["id"]).json["ortho_visual"]["status"] == "inactive"
+    assets = {
+        each["type"]: each["status"] for each in run("data", "assets", "PSScene", item["id"]).json_lines
+    }
+    assert assets["ortho_visual"] == "inactive"
     chosen = (item["id"], "--item-type", "PSScene", "--asset", "ortho_visual")
     assert run("data", "activate", *chosen).json["type"] == "ortho_visual"
     assert run("data", "wait", *chosen).json["status"] == "active"

@@ -156,7 +156,7 @@ def test_no_ids_are_nothing_to_do(run: Run, simulator: Simulator) -> None:
         (("subscriptions", "update", "-", "-"), UNKNOWN, "can be read only once"),
         (("tasking", "update", UNKNOWN, "-"), '{"name": "a"}\n{"name": "b"}', "expected one request, got 2"),
         (("reports", "get", "../orders"), "", "is no report id"),
-        (("orders", "list", "--created-on", "2026-01-01"), "", "with its zone"),
+        (("orders", "list", "--created", "2026-01-01T00:00:00"), "", "with its zone"),
         (("orders", "list", "--created-on", "2026-13-01T00:00:00Z"), "", "2026-13-01"),
         (("subscriptions", "results", UNKNOWN, "--created", "yesterday"), "", "yesterday"),
         (("orders", "list", "--state", "runing"), "", "runing"),

@@ -59,7 +59,7 @@ def test_a_job_goes_on(
 
 @pytest.mark.usefixtures("job")
 def test_show_as_json(run: Run, ledger: Path) -> None:
-    """Piped, each entry is a line of JSON, with its request and its files."""
+    """As JSON Lines, each entry is a line, with its request and its files."""
     ran = run("ledger", "show", ledger)
     assert (ran.code, ran.err) == (0, "")
     entries = {entry["name"]: entry for entry in ran.json_lines}
@@ -90,7 +90,7 @@ def test_one_format_at_a_time(run: Run, ledger: Path) -> None:
     ledger.touch()
     ran = run("ledger", "show", ledger, "--json", "--csv")
     assert (ran.code, ran.out) == (2, "")
-    assert "not both" in " ".join(ran.err.split())
+    assert "passed more than once" in " ".join(ran.err.split())
 
 
 @pytest.mark.usefixtures("job")

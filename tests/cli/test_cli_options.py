@@ -35,7 +35,7 @@ ALL = [pytest.param(*each, id=" ".join((*each[0], each[2].opts[0]))) for each in
 def test_the_walk_finds_the_options() -> None:
     """The other tests are about something."""
     names = {each[2].opts[0] for each in options()}
-    assert {"--base-url", "--state", "--to", "--csv", "--storage-port", "--filter", "--json"} <= names
+    assert {"--base-url", "--state", "--to", "--format", "--storage-port", "--filter"} <= names
     assert len(ALL) > 100
 
 
@@ -92,7 +92,7 @@ def test_every_filter_of_a_list_is_an_option(
     declared: type, path: tuple[str, ...], named: dict[str, str] | None
 ) -> None:
     """By its own name or that of `named`, or where the API has dozens, by `--filter NAME=VALUE`."""
-    names = {option.opts[0] for words, _, option in options() if words == path}
+    names = {name for words, _, option in options() if words == path for name in option.opts}
     wanted = declared.__annotations__ if named is not None else ["filter"]
     found = {(named or {}).get(name, name).replace("__", "-").replace("_", "-") for name in wanted}
     assert {f"--{name}" for name in found} <= names

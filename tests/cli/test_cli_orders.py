@@ -278,7 +278,7 @@ def test_large_files_have_bars(
     """A person sees how far each large file has come, by bytes."""
     # The live display draws when it is told to, so that the test does not depend on how fast a machine is.
     monkeypatch.setattr("planet_async.cli.output.Live", _Eager)
-    order_id = json.loads(on_terminal("orders", "create", request_file(), "--json").out)["id"]
+    order_id = json.loads(on_terminal("orders", "create", request_file(), "--format", "jsonl").out)["id"]
     ran = on_terminal("orders", "download", order_id, "--to", tmp_path)
     assert ran.code == 0
     assert "20221221_084022_18_2414_ortho_visual.tif" in ran.err
@@ -291,7 +291,7 @@ def test_cancel(run: Run, on_terminal: Run, request_file: RequestFile, simulator
     ran = run("orders", "cancel", waiting, done)
     assert ran.code == 1
     assert ran.json["succeeded"] == 1
-    assert [(each["order_id"], each["reason"]) for each in ran.json["failures"]] == [(done, "already_final")]
+    assert [(each["id"], each["reason"]) for each in ran.json["failures"]] == [(done, "already_final")]
     assert f"planet-async: {done} is not cancelled: Order not in a cancellable state" in ran.err
     assert simulator.orders[waiting].state == "cancelled"
     again = run("orders", "create", request_file("waits")).json["id"]

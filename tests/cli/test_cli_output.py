@@ -49,7 +49,7 @@ def test_results_go_to_the_pipe(
     request_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`orders run > results` on a terminal: the progress is on the terminal, the JSON only in the pipe."""
-    args = ("orders", "run", request_file("farm"), "--to", tmp_path / "data")
+    args = ("orders", "run", request_file("farm"), "--to", tmp_path / "data", "--format", "jsonl")
     ran = run_in(monkeypatch, args, io.StringIO(), Terminal(), "")
     assert (ran.code, ran.json["state"]) == (0, "success")
     assert "Downloading" in ran.err
@@ -142,17 +142,39 @@ def test_hints_name_the_options_of_the_command(
     assert "Pass --overwrite to replace it" in ran.err
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80, 200])
-def test_tables_stay_whole(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids and words are never broken, and nothing vanishes; on a narrow terminal lines run over its edge."""
+ROW = ("4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11", "completed", 1234567, "a name of several words and_a_long_one")
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles", "last"),
+    [(40, "id state", None), (60, "id state name", "several"), (80, "id state number name", "several")],
+)
+def test_narrow_tables_keep_ids_and_states(
+    columns: int, titles: str, last: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns without room are left out whole and named below; ids, states and words are never broken."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    rows = [("4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11", "completed", 1234567, "a name of several words")]
-    terminal = Terminal()
+    terminal, below = Terminal(), Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    print_table(("id", "status", "number", "name"), rows)
-    shown = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).split())
-    for word in ("id status number name", rows[0][0], "completed", "1,234,567", "several"):
-        assert word in shown
+    monkeypatch.setattr(sys, "stderr", below)
+    print_table(("id", "state", "number", "name"), [ROW])
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    assert " ".join(shown.splitlines()[0].split()) == titles
+    assert {*ROW[:2], last} - {None} <= {*shown.split()}
+    for title in ("number", "name"):
+        assert (title in titles) != (title in below.getvalue())
+
+
+def test_a_table_in_a_pipe_has_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each record with all columns, whatever the terminal, so that `grep` and `less -S` work."""
+    monkeypatch.delenv("COLUMNS")
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", pipe)
+    print_table(("id", "state", "number", "name"), [(*ROW[:3], "words " * 40)])
+    title, row = pipe.getvalue().splitlines()
+    assert title.split() == ["id", "state", "number", "name"]
+    assert row.startswith(f"{ROW[0]}  completed  1,234,567  words words ")
+    assert row.count("words") == 40
 
 
 def _strings(node: ast.AST) -> str:

@@ -108,7 +108,7 @@ def test_basemaps(run: Run, on_terminal: Run, tmp_path: Path) -> None:
     assert all(each["id"] in on_terminal("basemaps", "quads", name, *BOX).out for each in found)
     assert run("basemaps", "contributions", name, found[0]["id"]).code == 0
     ran = run("basemaps", "download", name, *BOX, "--to", tmp_path)
-    assert (ran.code, ran.json["mosaic"], len(ran.json["paths"])) == (0, name, len(found))
+    assert (ran.code, ran.json["id"], len(ran.json["paths"])) == (0, name, len(found))
     assert all(Path(path).is_file() for path in ran.json["paths"])
     assert run("basemaps", "download", name, *BOX, "--to", tmp_path).json == ran.json
     assert "secret-key" not in json.dumps(found)

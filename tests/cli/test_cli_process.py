@@ -20,7 +20,8 @@ from planet_async.simulator import Fault, Simulator
 from planet_async.simulator.http import ServerResponse
 
 PATIENCE = 60  # seconds, for a machine that is busy
-COMMAND = [sys.executable, "-m", "planet_async.cli"]
+COMMAND = [sys.executable, "-m", "planet_async"]
+SIMULATE = ("simulate", "--port", 0, "--storage-port", 0, "--json")
 RequestFile = Callable[..., Path]
 
 
@@ -188,13 +189,12 @@ def test_ctrl_c_while_the_command_is_loaded(tmp_path: Path) -> None:
 def test_simulate(request_file: RequestFile) -> None:
     """`simulate` says where it is, serves the command, and ends cleanly on SIGTERM, SIGHUP and Ctrl-C."""
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        with started(
-            "simulate", "--port", 0, "--storage-port", 0, "--queue-seconds", 0, "--run-seconds", 0
-        ) as server:
+        with started(*SIMULATE, "--queue-seconds", 0, "--run-seconds", 0) as server:
             assert server.stdout is not None
             served = json.loads(server.stdout.readline())
             if ending is signal.SIGTERM:
-                run = [*COMMAND, "--base-url", served["base_url"], "orders", "create", str(request_file())]
+                place = ["orders", "create", str(request_file()), "--format", "jsonl"]
+                run = [*COMMAND, "--base-url", served["base_url"], *place]
                 ran = subprocess.run(
                     run,
                     capture_output=True,
@@ -228,7 +228,7 @@ def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile)
         notified = [{"notifications": {"webhook": {"url": url, "per_order": True}}} for url in urls]
         plan = ("--queue-seconds", 0, "--run-seconds", 0)
         try:
-            with started("simulate", "--port", 0, "--storage-port", 0, *plan) as server:
+            with started(*SIMULATE, *plan) as server:
                 assert server.stdout is not None
                 url = json.loads(server.stdout.readline())["base_url"]
                 ids = [create(url, request_file(**fields)) for fields in notified]
@@ -241,7 +241,7 @@ def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile)
 
 
 def create(url: str, file: Path, key: str = "any") -> str:
-    command = [*COMMAND, "--base-url", url, "orders", "create", str(file)]
+    command = [*COMMAND, "--base-url", url, "orders", "create", str(file), "--format", "jsonl"]
     environment = {**os.environ, "PL_API_KEY": key}
     ran = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE, check=True)
     return str(json.loads(ran.stdout)["id"])
@@ -273,7 +273,7 @@ def test_simulate_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_simulate_in_the_background_of_a_script() -> None:
     """There Ctrl-C is ignored, and `kill` ends it all the same."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a fixture sets it back
-    with started("simulate", "--port", 0, "--storage-port", 0) as server:
+    with started(*SIMULATE) as server:
         assert server.stdout is not None
         assert json.loads(server.stdout.readline())
         server.send_signal(signal.SIGINT)

@@ -74,7 +74,7 @@ def test_download(run: Run, on_terminal: Run, tmp_path: Path) -> None:
     """`download` fetches all parts and prints their paths; a file that differs needs --overwrite."""
     report_id = run("reports", "list", "--limit", 1).json["report_id"]
     ran = run("reports", "download", report_id, "--to", tmp_path / "usage")
-    assert (ran.code, ran.err, ran.json["report_id"]) == (0, "", report_id)
+    assert (ran.code, ran.err, ran.json["id"]) == (0, "", report_id)
     paths = [Path(path) for path in ran.json["paths"]]
     assert [len(path.read_text().splitlines()) for path in paths] == [21, 6]
     again = run("reports", "download", report_id, "--to", tmp_path / "usage")
@@ -122,8 +122,8 @@ def test_help(run: Run) -> None:
     """Every command has an example in its help; a missing argument is wrong usage, exit code 2."""
     for command in ("list", "get", "download"):
         assert f"planet-async reports {command} " in run("reports", command, "--help").out
-    assert run("reports", "download", "7").code == 2
-    assert run("reports", "list", "--limit", "0").code == 2
+    assert run("reports", "download").code == 2
+    assert run("reports", "list", "--limit", "-1").code == 2
 
 
 def test_the_key_is_never_shown(on_terminal: Run) -> None:

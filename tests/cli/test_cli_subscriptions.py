@@ -180,12 +180,12 @@ def test_suspend_reactivate_cancel(run: Run, on_terminal: Run, write: Write) -> 
 
 
 def test_wait(run: Run, on_terminal: Run, write: Write) -> None:
-    """`wait` prints the status of each; exit code 1 where one will never have the status, or not in time."""
+    """`wait` prints the state of each; exit code 1 where one will never be in it, or not in time."""
     made = run("subscriptions", "create", write("done"), write("field")).json_lines
     ids = {each["name"]: each["id"] for each in made}
     ran = run("subscriptions", "wait", ids["done"])
     assert (ran.code, ran.err) == (0, "")
-    assert ran.json == {"id": ids["done"], "name": "done", "status": "completed", "error": None}
+    assert ran.json == {"id": ids["done"], "name": "done", "state": "completed", "error": None}
     assert run("subscriptions", "wait", ids["field"], "--status", "running").code == 0
     late = run("subscriptions", "wait", ids["field"], "--timeout", "0")
     assert (late.code, "after 0 s" in late.json["error"]) == (1, True)
@@ -313,4 +313,4 @@ def test_help(run: Run) -> None:
     for command in ("create", "get", "list", "update", "patch", "cancel", "suspend", "reactivate", "results"):
         assert f"planet-async subscriptions {command} " in run("subscriptions", command, "--help").out
     assert run("subscriptions", "update", UNKNOWN).code == 2
-    assert run("subscriptions", "list", "--limit", "0").code == 2
+    assert run("subscriptions", "list", "--limit", "-1").code == 2

@@ -11,7 +11,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from planet_async import ApiKey, Config, Planet
 from planet_async.errors import ConnectionLost
-from transports.on_loopback import HangUp, Received, Stream, planet, serving
+from planet_async.layers.tracing import Tracing
+from transports.on_loopback import OK, HangUp, Received, Stream, planet, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -55,3 +56,22 @@ async def test_each_attempt_has_a_span(spans: InMemorySpanExporter) -> None:
                 await client.request("GET", "/x")
         assert len(server.requests) == 2
     assert [span.status.status_code for span in spans.get_finished_spans()] == [StatusCode.ERROR] * 2
+
+
+async def test_the_spans_of_requests_are_nested_in_those_of_calls(spans: InMemorySpanExporter) -> None:
+    """`Tracing` has a span for the call, and the instrumentation of HTTPX one inside for each attempt."""
+    responses = [b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", OK]
+
+    async def fail_once(_: Received, stream: Stream) -> None:
+        await stream.send(responses.pop(0))
+
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    async with serving(fail_once) as server:
+        config = Config(base_url=server.url, rates={}, first_backoff=0.001)
+        async with Planet(config, api_key="any", layers=[Tracing(provider)]) as client:
+            await client.request("GET", "/x")
+    *inner, outer = spans.get_finished_spans()
+    assert outer.name == "x.request"
+    assert outer.context is not None
+    assert [span.parent and span.parent.span_id for span in inner] == [outer.context.span_id] * 2
