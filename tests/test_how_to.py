@@ -1,4 +1,4 @@
-"""The pages about notebooks and web backends tell the truth: what they show runs, against a simulated Planet."""
+"""What the pages about notebooks and web backends show runs, against a simulated Planet."""
 
 import ast
 import inspect
@@ -16,12 +16,12 @@ from planet_async.simulator.server import serve
 
 NOTEBOOKS = ROOT / "docs/how-to/notebooks-and-frames.md"
 BACKENDS = ROOT / "docs/how-to/web-backends.md"
-REQUEST = {
-    "name": "field 7",
-    "products": [
-        {"item_ids": ["20221221_084022_18_2414"], "item_type": "PSScene", "product_bundle": "analytic_udm2"}
-    ],
+PRODUCT = {
+    "item_ids": ["20221221_084022_18_2414"],
+    "item_type": "PSScene",
+    "product_bundle": "analytic_udm2",
 }
+REQUEST = {"name": "field 7", "products": [PRODUCT]}
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +48,8 @@ async def test_the_cells_run(page: Path) -> None:
 
 def test_the_application_runs(tmp_path: Path) -> None:
     """Orders are placed, listed and watched; errors of Planet's API become errors of the application."""
-    for name, text in re.findall(
-        r'^```python title="(.*?)"\n(.*?)^```', BACKENDS.read_text(), re.DOTALL | re.MULTILINE
-    ):
+    files = re.findall(r'^```python title="(.*?)"\n(.*?)^```', BACKENDS.read_text(), re.DOTALL | re.MULTILINE)
+    for name, text in files:
         (tmp_path / name).write_text(text)
         names = runpy.run_path(str(tmp_path / name))
         if name != "app.py":
@@ -63,7 +62,5 @@ def test_the_application_runs(tmp_path: Path) -> None:
             assert '"state":"success"' in events.replace(" ", "")
             assert "token=" not in events
             assert client.post("/orders", json={"name": "x"}).status_code == 422
-            wrong = client.post(
-                "/orders", json={**REQUEST, "products": [{**REQUEST["products"][0], "item_type": "x"}]}
-            )
-            assert wrong.status_code == 502
+            wrong = {**PRODUCT, "item_type": "x"}
+            assert client.post("/orders", json={"name": "x", "products": [wrong]}).status_code == 502
