@@ -34,8 +34,8 @@ class ProgressBar:
             self._kind = kind
             self.callback = self._show
         self._bar: _Bar | None = None
-        self._received: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
+        self._files: dict[str, tuple[int, int]] = {}  # what was received of each, and its size
+        self._received = self._size = 0  # of all files: to add them up each time would block the event loop
 
     def __enter__(self) -> ProgressCallback | None:
         return self.callback
@@ -48,9 +48,12 @@ class ProgressBar:
 
     def _show(self, progress: Progress) -> None:
         self._bar = self._bar or self._kind()
-        self._received[progress.name] = progress.received
-        self._sizes[progress.name] = progress.received if progress.size is None else progress.size
-        self._bar.show(sum(self._received.values()), sum(self._sizes.values()))
+        received, size = self._files.get(progress.name, (0, 0))
+        now = (progress.received, progress.received if progress.size is None else progress.size)
+        self._files[progress.name] = now
+        self._received += now[0] - received
+        self._size += now[1] - size
+        self._bar.show(self._received, self._size)
 
 
 def _kind_of_bar() -> Callable[[], _Bar] | None:
