@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
@@ -206,13 +206,14 @@ def _start(producer: _Producer[T]) -> Callable[[], None]:
     return partial(trio.lowlevel.current_trio_token().run_sync_soon, producer.scope.cancel)
 
 
-async def run_in_thread(act: Callable[..., T], *arguments: object) -> T:
+async def run_in_thread(act: Callable[..., T], *arguments: object, executor: Executor | None = None) -> T:
     """Run in a thread; return, or be cancelled, only when it has ended.
 
     anyio does so for its own cancellation.  That of asyncio (`task.cancel()`, `asyncio.timeout`, and the end
     of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
     The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
-    second Ctrl-C.  asyncio has as many of them as CPUs and four, at most 32; further calls wait.
+    second Ctrl-C.  asyncio has as many of them as CPUs and four, at most 32; further calls wait.  What waits
+    for a network has threads of its own, an `executor`, so that others do not wait for it.
 
     Raises:
         PlanetError: the system has no thread left.
@@ -220,7 +221,7 @@ async def run_in_thread(act: Callable[..., T], *arguments: object) -> T:
     call = partial(act, *arguments)
     try:
         if on_asyncio():
-            return await _in_thread_of_loop(call)
+            return await _in_thread_of_loop(call, executor)
         return await anyio.to_thread.run_sync(call)
     except RuntimeError as error:
         if "start new thread" not in str(error):
@@ -228,7 +229,7 @@ async def run_in_thread(act: Callable[..., T], *arguments: object) -> T:
         raise PlanetError("the system allows no more threads", hint="Do less at a time.") from error
 
 
-async def _in_thread_of_loop(call: Callable[[], T]) -> T:
+async def _in_thread_of_loop(call: Callable[[], T], executor: Executor | None) -> T:
     begun = Future[None]()
     results: list[T] = []
 
@@ -241,7 +242,7 @@ async def _in_thread_of_loop(call: Callable[[], T]) -> T:
     await limiter.acquire_on_behalf_of(borrower)
     try:
         context = contextvars.copy_context()
-        working = asyncio.get_running_loop().run_in_executor(None, context.run, work)
+        working = asyncio.get_running_loop().run_in_executor(executor, context.run, work)
         with anyio.CancelScope(shield=True):
             try:
                 await asyncio.shield(working)

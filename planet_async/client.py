@@ -1,10 +1,13 @@
 """`Planet`: the client, which owns the stack of layers and holds the services."""
 
+import logging
+import os
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsIndex
 from uuid import UUID
@@ -18,7 +21,7 @@ from planet_async.auth.credentials import ApiKey, Auth, Credentials
 from planet_async.clock import Clock, SystemClock
 from planet_async.config import MACHINE, Config, Options
 from planet_async.databases.creates import SharedCreates
-from planet_async.databases.shared import SharedDatabase, shared_database
+from planet_async.databases.shared import SharedDatabase, file_of_machine, shared_database
 from planet_async.errors import InvalidRequest, PlanetError, type_name
 from planet_async.http import Response, Transport, link_target, without_query
 from planet_async.layers.closing import ClientClock, CloseGuard
@@ -39,6 +42,8 @@ from planet_async.services.reports import Reports
 from planet_async.services.subscriptions import Subscriptions
 from planet_async.services.tasking import Tasking
 from planet_async.transports import AnyTransport, as_transport, is_transport
+
+logger: logging.Logger = logging.getLogger("planet_async.client")
 
 _API_OF_PATH = {"compute": "orders", "account": "quota"}
 
@@ -127,7 +132,8 @@ class Planet:
         transport: What sends the requests: "httpx", "httpx2" or "aiohttp" (faster, asyncio only); or an HTTP
             client of yours, an `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession`, to which
             `proxy`, `ca_file`, `client_cert` and `trust_env` of the config do not apply, and which is not
-            closed; or any other `Transport`.
+            closed; or any other `Transport`, also one around `planet_async.transports.httpx.HttpxTransport`
+            or `planet_async.transports.aiohttp.AiohttpTransport`.
         clock: The clock, such as a `planet_async.testing.FakeClock` in tests.
         layers: Transports of yours around this client's, the outermost first: functions or classes that take
             a `Transport` and return another one around it, such as `planet_async.layers.tracing.Tracing()`.
@@ -266,7 +272,22 @@ def _database(
     is_network = type(network).__module__.startswith("planet_async.transports.")
     if address is None or not isinstance(clock, SystemClock) or (address == MACHINE and not is_network):
         return None
+    if address == MACHINE and not _can_write(file_of_machine().parent):
+        logger.warning(
+            "rates are kept by each event loop alone, since %s cannot be written to; Config(shared=None) "
+            "says that this is meant",
+            file_of_machine().parent,
+        )
+        return None
     return PerLoop(lambda: shared_database(address, pauses))
+
+
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _creates(database: PerLoop[SharedDatabase]) -> PerLoop[SharedCreates]:

@@ -6,13 +6,16 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from planet_async import ApiKey, Config, Planet
 from planet_async.simulator import OrderPlan, Simulator
 from planet_async.testing import FakeClock
+
+if TYPE_CHECKING:
+    from s3 import S3
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -37,6 +40,26 @@ async def planet(simulator: Simulator, clock: FakeClock) -> AsyncIterator[Planet
     async with Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
         yield planet
     assert simulator.open_responses == 0, "a response was left open"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator["S3"]:
+    from s3 import S3  # noqa: PLC0415 - moto takes a second to import
+
+    server = S3()
+    with server.serving():
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: "S3", monkeypatch: pytest.MonkeyPatch) -> "S3":
+    """A server with one bucket, which is empty, and the environment of its users."""
+    from s3 import ENVIRONMENT  # noqa: PLC0415 - as above
+
+    s3_server.new_bucket()
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_server.url}.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ from planet_async.cli import (
     tasking,
 )
 from planet_async.cli.demo import demo
+from planet_async.cli.logs import Logs
 from planet_async.cli.output import SHORT_FORMATS
 from planet_async.cli.runner import Command, Connection, named
 
@@ -78,7 +79,8 @@ def _refuse_repeated(command: _Command | _Group, context: Any, args: list[str]) 
         return
     _, _, order = command.make_parser(context).parse_args([*args])
     for parameter, count in Counter(order).items():
-        if count > 1 and parameter.param_type_name == "option" and not parameter.multiple:
+        may_repeat = getattr(parameter, "count", False) or parameter.multiple
+        if count > 1 and parameter.param_type_name == "option" and not may_repeat:
             raise typer.BadParameter(f"{parameter.opts[0]} is passed more than once", ctx=context)
 
 
@@ -163,6 +165,12 @@ def _check(parameter: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
+def _check_log_format(value: str) -> str:
+    if value not in {"text", "json"}:
+        raise typer.BadParameter(f"expected text or json, not {value!r}")
+    return value
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -203,6 +211,30 @@ def options(
             help="Use the login of this profile in ~/.planet, which `auth login` has saved.",
         ),
     ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            metavar="",
+            show_default=False,
+            help="Show what is tried again and what is queued; -vv shows each request.",
+        ),
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show errors only: no progress, and nothing of the logs.")
+    ] = False,
+    log_format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            callback=_check_log_format,
+            autocompletion=lambda: ["text", "json"],
+            help="What logs and errors are written as: text or json, a document on each line. "
+            "With json there is no progress.",
+        ),
+    ] = "text",
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -215,7 +247,10 @@ def options(
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
     """
-    context.obj = Connection(base_url, proxy, ca_file, auth_profile)
+    if verbose and quiet:
+        raise typer.BadParameter("pass -v or -q, not both")
+    logs = Logs(verbose, quiet, log_format == "json")
+    context.obj = Connection(base_url, proxy, ca_file, auth_profile, logs)
 
 
 _command_line = typer.main.get_command(app)

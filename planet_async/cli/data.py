@@ -34,10 +34,9 @@ from planet_async import (
 from planet_async.cli.catalog import Items, TypeOfItems, complete_item_type
 from planet_async.cli.input import read_documents, read_geometry, read_items, read_object
 from planet_async.cli.options import (
-    HERE,
     SOURCE,
     AnyPageSize,
-    Folder,
+    Destination,
     Geometry,
     JsonFilter,
     Limit,
@@ -55,7 +54,6 @@ from planet_async.cli.output import (
     Format,
     Formats,
     GeoFormats,
-    ProgressDisplay,
     View,
     about,
     measure,
@@ -73,6 +71,7 @@ from planet_async.cli.runner import (
     act_on_each,
     for_each,
     named,
+    progress_display,
     run_only,
     show_list,
     show_one,
@@ -452,7 +451,7 @@ def download(
     *,
     asset_types: ChosenAssets,
     item_type: TypeOfItems = None,
-    to: Folder = HERE,
+    to: Destination = ".",
     overwrite: Overwrite = False,
     timeout: Timeout = _LIMIT,
     form: Formats = TABLE,
@@ -475,19 +474,20 @@ def download(
 
         async def fetch(item: tuple[str, str]) -> None:
             type_, id_ = item
-            paths: Sequence[Path] = ()
+            paths: Sequence[Path | str] = ()
             problem: str | None = None
             try:
-                paths = await planet.data.download(
+                files = await planet.data.download(
                     item, types, to, overwrite=overwrite, progress=display.receive, timeout=timeout
                 )
+                paths = (*files, *files.urls)
             except PlanetError as error:
                 problem = one_line(error)
             document = {"id": id_, "item_type": type_, "paths": [*map(str, paths)], "error": problem}
             results.add_row(document, (id_, type_, len(paths)), problem and about(id_, problem))
             downloading.advance(display.received)
 
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", len(found))
             await for_each(found, fetch, at_once=_ACTIVATED_AT_ONCE)
         return results.finish()

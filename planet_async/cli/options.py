@@ -10,7 +10,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from planet_async.downloads.destination import is_url, object_store
+from planet_async.errors import InvalidRequest
 from planet_async.models.base import OpenEnum
+
+
+def _destination(text: str) -> str:
+    """Return a folder or the address of an object store, or end the command where it cannot be either."""
+    try:
+        if is_url(text):
+            object_store(text)
+        elif Path(text).is_file():
+            raise typer.BadParameter(f"{text} is a file")
+    except InvalidRequest as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
 
 
 def option(metavar: str, text: str, *names: str, complete: Callable[[str], list[str]] | None = None) -> Any:
@@ -181,6 +195,16 @@ Folder = Annotated[
         file_okay=False,
         show_default=False,
         help="The folder for the files, which is made if need be. [default: this one]",
+    ),
+]
+Destination = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="DIR",
+        parser=_destination,
+        show_default=False,
+        help="The folder for the files, here by default; or s3://bucket/prefix, gs://... or az://...",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist and differ.")]

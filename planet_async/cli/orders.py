@@ -39,13 +39,12 @@ from planet_async.cli.input import (
     uuid_of,
 )
 from planet_async.cli.options import (
-    HERE,
     INTERVAL,
     SOURCE,
     CollectionId,
     CreateConfiguration,
+    Destination,
     DestinationRef,
-    Folder,
     Host,
     Hosting,
     Limit,
@@ -74,6 +73,7 @@ from planet_async.cli.output import (
     one_line,
     print_document,
     print_error,
+    print_note,
     print_table,
     stdout,
 )
@@ -84,6 +84,7 @@ from planet_async.cli.runner import (
     for_each,
     hosting_of,
     named,
+    progress_display,
     show_list,
     show_one,
     wait_for_each,
@@ -385,7 +386,7 @@ def run(
     context: typer.Context,
     requests: Requests,
     *,
-    to: Folder = HERE,
+    to: Destination = ".",
     ledger: Annotated[
         Path | None,
         typer.Option(
@@ -408,12 +409,12 @@ def run(
 
     async def work(planet: Planet) -> bool:
         results = OrderResults(form)
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             progress = JobProgress(display, found)
 
             def update(order: Order) -> None:
                 if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
-                    print_error(f"order {order.id} is placed: {clean(order.name)}")
+                    print_note(f"order {order.id} is placed: {order.name}")
                 progress.update(order)
 
             outcomes = planet.orders.run(
@@ -438,7 +439,7 @@ def download(
     context: typer.Context,
     order_ids: OrderIds,
     *,
-    to: Folder = HERE,
+    to: Destination = ".",
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
     form: Formats = TABLE,
@@ -466,14 +467,16 @@ def download(
                 )
                 for path, original in files.renamed.items():
                     print_error(f"{original!r} is kept as {path}")
-                results.add(order_id, order, DownloadedOrder(order, (*files,), files.unverified))
+                results.add(
+                    order_id, order, DownloadedOrder(order, (*files,), files.unverified, urls=(*files.urls,))
+                )
             except PlanetError as error:
                 results.add(order_id, order, error=error, has_files=True)
             finally:
                 display.forget(order_id)
             downloading.advance(display.received)
 
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", len(order_ids))
             await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()
@@ -513,7 +516,7 @@ class OrderResults(Results):
             document |= {"file": request.file, "line": request.line}
         shown: object = None
         if downloaded or has_files:
-            paths = downloaded.paths if downloaded else ()
+            paths = (*downloaded.paths, *downloaded.urls) if downloaded else ()
             shown, document["paths"] = len(paths), [str(path) for path in paths]
         if downloaded and downloaded.delivered_to:
             shown = document["delivered_to"] = downloaded.delivered_to
@@ -535,7 +538,7 @@ class OrderResults(Results):
 _MOST_NAMED = 5
 
 
-def _unverified(paths: Sequence[Path]) -> str:
+def _unverified(paths: Sequence[Path | str]) -> str:
     """Return a warning that names some of the files which could not be verified."""
     names = ", ".join(map(str, paths[:_MOST_NAMED]))
     more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
@@ -591,7 +594,7 @@ class JobProgress:
 
 @contextmanager
 def _saying_how_to_resume(
-    progress: JobProgress, results: OrderResults, to: Path, ledger: Path | None
+    progress: JobProgress, results: OrderResults, to: str, ledger: Path | None
 ) -> Iterator[None]:
     """If the job is interrupted, print the orders that continue without it."""
     try:
@@ -602,7 +605,7 @@ def _saying_how_to_resume(
         elif left := [id_ for id_ in progress.orders if id_ not in results.ids]:
             print_error(
                 "the orders placed go on; fetch them later with:"
-                f" planet-async orders download {' '.join(left)} --to {shlex.quote(str(to))}"
+                f" planet-async orders download {' '.join(left)} --to {shlex.quote(to)}"
             )
         raise
 

@@ -7,10 +7,9 @@ import logging
 import os
 import re
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Annotated, Any, Generic, Self, TypeVar
@@ -437,18 +436,39 @@ def print_panel(title: str, facts: Mapping[str, object], below: RenderableType |
 # --- Errors
 
 
+MESSAGES: logging.Logger = logging.getLogger("planet_async.cli")
+"""What the command says on standard error, while a `MessageHandler` shows it with the logs."""
+
+
+class MessageHandler(logging.Handler):
+    """A handler of all that the library logs, which also shows what the command says."""
+
+
 def print_error(problem: Exception | str) -> None:
     """Write one line to standard error."""
-    with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
-        sys.stderr.write(f"planet-async: {one_line(problem)}\n")
+    _say(logging.ERROR, one_line(problem))
 
 
 def print_note(text: str) -> None:
     """Write one line about the output, below it: dim on a terminal."""
-    if sys.stderr.isatty():
-        stderr().print(Text(clean(text), "dim"), soft_wrap=True)
+    _say(logging.INFO, one_line(text))
+
+
+def _say(level: int, line: str) -> None:
+    package = logging.getLogger("planet_async")
+    if any(isinstance(handler, MessageHandler) for handler in package.handlers):
+        MESSAGES.log(level, "%s", line)
     else:
-        print_error(text)
+        write_message(level, line)
+
+
+def write_message(level: int, line: str) -> None:
+    """Write a line of the command itself to standard error, as text."""
+    with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+        if level == logging.INFO and sys.stderr.isatty():
+            stderr().print(Text(line, "dim"), soft_wrap=True)
+        else:
+            sys.stderr.write(f"planet-async: {line}\n")
 
 
 def about(subject: str, problem: Exception | str) -> str:
@@ -491,11 +511,11 @@ def in_command(text: str) -> str:
 class ListingStatus:
     """The count of a list that arrives, on a terminal: until its first rows are shown there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hide: bool = False) -> None:
         console = stderr()
         self._spinner = Spinner("dots", "Listing")
         self._live = Live(self._spinner, console=console, transient=True, redirect_stdout=False)
-        self._is_shown = console.is_terminal and not console.is_dumb_terminal
+        self._is_shown = console.is_terminal and not (hide or console.is_dumb_terminal)
 
     def __enter__(self) -> Self:
         if self._is_shown:
@@ -522,10 +542,11 @@ _MOST_BARS = 8
 class ProgressDisplay:
     """The steps of a job with their bars, and the bars of the larger files that are being downloaded.
 
-    It counts `files` and `bytes` also where standard error is no terminal, so that nothing is shown.
+    It counts `files` and `bytes` also where nothing is shown: where standard error is no terminal, or with
+    `hide`.
     """
 
-    def __init__(self, *, keep: bool = False) -> None:
+    def __init__(self, *, keep: bool = False, hide: bool = False) -> None:
         console = stderr()
         self.bytes: int = 0
         self.files: int = 0
@@ -555,7 +576,7 @@ class ProgressDisplay:
             transient=not keep,
             redirect_stdout=sys.stdout.isatty(),
         )
-        self.is_shown: bool = console.is_terminal and not console.is_dumb_terminal
+        self.is_shown: bool = console.is_terminal and not (hide or console.is_dumb_terminal)
 
     def __enter__(self) -> Self:
         if self.is_shown:
@@ -613,50 +634,3 @@ class Step:
         self._bars.advance(self._bar)
         if note is not None:
             self._bars.update(self._bar, note=note)
-
-
-# --- What the library logs
-
-
-_SECONDS = 1.0  # between two lines: a hundred requests that all fail need only one
-_SECONDS_PIPED = 10.0
-_PATIENCE_PIPED = 5.0  # a short failure that was overcome is not worth a line in the log of a script
-
-
-@contextmanager
-def log_lines() -> Iterator[None]:
-    """Show what the library logs, such as attempts that failed, on standard error."""
-    logger, lines = logging.getLogger("planet_async"), LogLines()
-    level = logger.level
-    logger.addHandler(lines)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(lines)
-        logger.setLevel(level)
-
-
-class LogLines(logging.Handler):
-    """Writes a log record on one line, at most one a second; where it is piped, one in ten seconds."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self._on_terminal = sys.stderr.isatty()
-        self._next = 0.0 if self._on_terminal else time.time() + _PATIENCE_PIPED
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, unless the last one was only just written."""
-        if record.created < self._next:
-            return
-        self._next = record.created + (_SECONDS if self._on_terminal else _SECONDS_PIPED)
-        message = clean(in_command(record.getMessage()))
-        line = f"planet-async: {message}\n"
-        if self._on_terminal:
-            console = stderr()
-            with console.capture() as captured:
-                console.print(Text(message, "dim"), no_wrap=True, overflow="ellipsis")
-            line = captured.get()
-        with suppress(OSError):
-            # Not by the console, which would write across the bars of a job: sys.stderr puts it above them.
-            sys.stderr.write(line)

@@ -16,6 +16,7 @@ from rich.text import Text
 from planet_async import Config, Outcome, Paginator, Planet, PlanetError, Progress, UnknownKeyWarning
 from planet_async.auth.login import credentials_of_command
 from planet_async.cli.input import InputRequest, read_requests
+from planet_async.cli.logs import Logs
 from planet_async.cli.output import (
     JSON,
     JSONL,
@@ -26,7 +27,6 @@ from planet_async.cli.output import (
     View,
     about,
     clean,
-    log_lines,
     one_line,
     print_document,
     print_error,
@@ -40,12 +40,13 @@ from planet_async.paging import Page
 
 @frozen
 class Connection:
-    """How a command reaches the API: the global options, which are fields of `Config`."""
+    """The global options: how a command reaches the API (fields of `Config`), and what it shows of logs."""
 
     base_url: str | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     auth_profile: str | None = None
+    logs: Logs = field(factory=Logs)
 
 
 def open_planet(connection: Connection) -> Planet:
@@ -63,9 +64,14 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
         async with open_planet(context.obj) as planet:
             return await work(planet)
 
-    with reporting(), log_lines(), _warning_lines():
+    with context.obj.logs.shown(), reporting(), _warning_lines():
         if not run_async(do):
             raise typer.Exit(FAILED)
+
+
+def progress_display(context: typer.Context) -> ProgressDisplay:
+    """Return a display of progress, which is hidden where the global options say so."""
+    return ProgressDisplay(hide=not context.obj.logs.has_progress)
 
 
 @contextmanager
@@ -149,7 +155,8 @@ def show_list(
         most = _MOST_SHOWN if is_default else limit or None
         # One more than are shown says whether there are more.
         pages = found.pages(_MOST_SHOWN + 1 if is_default else most)
-        if await _print_pages(pages, view, output, most) and is_default:
+        status = ListingStatus(hide=not context.obj.logs.has_progress)
+        if await _print_pages(pages, view, output, most, status) and is_default:
             print_note(f"the first {_MOST_SHOWN} {view.name} are shown; --limit 0 shows all")
         elif output.count and sys.stderr.isatty() and not (form in {JSON, JSONL} and sys.stdout.isatty()):
             print_note(f"{output.count:,} {view.name}")
@@ -162,11 +169,11 @@ _MOST_SHOWN = 100
 
 
 async def _print_pages(
-    pages: AsyncIterator[Page[R]], view: View[R], output: Output, most: int | None
+    pages: AsyncIterator[Page[R]], view: View[R], output: Output, most: int | None, status: ListingStatus
 ) -> bool:
     """Print at most so many records; return whether there are more."""
     has_more = False
-    with ListingStatus() as status:
+    with status:
         try:
             async for page in pages:
                 for record in page:
@@ -268,7 +275,7 @@ def act_on_each(
             if step is not None:
                 step.advance()
 
-        with ProgressDisplay() if title else nullcontext() as display:
+        with progress_display(context) if title else nullcontext() as display:
             step = display.step(title, len(things)) if display and title else None
             await for_each(things, act_on, at_once=at_once)
         if form != TABLE:
@@ -305,7 +312,7 @@ def wait_for_each(
     """Wait for things, and print the results when all have ended; `add` adds one, and returns its state."""
 
     async def work(planet: Planet) -> bool:
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             waiting = display.step(f"Waiting for {things}", len(ids))
             async for outcome in wait(planet):
                 waiting.advance(state=add(outcome) or "error")
@@ -324,7 +331,7 @@ def download_files(
     """Download the files of one thing and print their paths: as JSON, with its id."""
 
     async def work(planet: Planet) -> bool:
-        with ProgressDisplay() as display:
+        with progress_display(context) as display:
             downloading = display.step("Downloading", 1)
             paths = await download(planet, display.receive)
             downloading.advance(display.received)

@@ -3,9 +3,11 @@
 import hmac
 import platform
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
 
@@ -143,7 +145,7 @@ _TABLES = (
 def shared_database(address: str, clock: Clock) -> SharedDatabase:
     """Return the database of `Config.shared`."""
     if address == MACHINE:
-        return SharedDatabase(_open_file, clock, in_thread=False)
+        return SharedDatabase(lambda: open_file(file_of_machine()), clock, in_thread=False)
     return SharedDatabase(partial(_open_address, address), clock, in_thread=True)
 
 
@@ -151,16 +153,21 @@ def _open_address(address: str) -> Database:
     return _prepared(PostgresDatabase(address, lasting=False))
 
 
-def _open_file() -> Database:
+def file_of_machine() -> Path:
+    """Return the file that programs of this user share; in a home that machines share, each has its own."""
     folder = platformdirs.user_state_path("planet_async", appauthor=False)
-    # A home that several machines share, as in a cluster, has a file for each of them.
-    name = f"{platform.node() or 'machine'}.sqlite"
-    return _prepared(SqliteDatabase(folder / name, lasting=False, timeout=0))
+    return folder / f"{platform.node() or 'machine'}.sqlite"
+
+
+def open_file(path: Path, seconds: Callable[[], float] = time.monotonic) -> Database:
+    """Open the file with what is shared, and make its tables where they are missing."""
+    return _prepared(SqliteDatabase(path, lasting=False, timeout=0, seconds=seconds))
 
 
 def _prepared(database: Database) -> Database:
     try:
-        prepare(database, "shared", _VERSION, _TABLES)
+        salt = f"INSERT INTO planet_async_limiters VALUES ('salt', '{token_hex(32)}', 0)"  # noqa: S608 - our own
+        prepare(database, "shared", _VERSION, [*_TABLES, salt])
     except BaseException:
         database.close()
         raise
@@ -168,11 +175,7 @@ def _prepared(database: Database) -> Database:
 
 
 def _salt(work: Transaction) -> str:
-    """Return the key of the hashes, made by the first that needs it; its row is that of no limiter."""
-    work.execute(
-        "INSERT INTO planet_async_limiters VALUES ('salt', :salt, 0) ON CONFLICT (key) DO NOTHING",
-        salt=token_hex(32),
-    )
+    """Return the key of the hashes; its row is that of no limiter."""
     return str(work.execute("SELECT state FROM planet_async_limiters WHERE key = 'salt'")[0]["state"])
 
 

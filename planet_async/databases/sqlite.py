@@ -21,15 +21,22 @@ _PLACES = {"now": "seconds()", "number": "INTEGER PRIMARY KEY", "unlocked": "", 
 class SqliteDatabase:
     """A SQLite database, and a folder of lock files next to it.
 
-    Its clock is the monotonic one, which all processes of a machine read alike, and which is never set.
-
     Args:
         path: The file; it is made, and so is its folder.
         lasting: Whether what was committed outlasts a power failure.
         timeout: How many seconds to wait, blocking, while another process writes.
+        seconds: Its clock; by default the monotonic one, which all processes of a machine read alike, and
+            which is never set.
     """
 
-    def __init__(self, path: Path, *, lasting: bool, timeout: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lasting: bool,
+        timeout: float,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._locks_folder = path.with_name(f"{path.name}-locks")
         self._locks: dict[str, _FileLock] = {}
@@ -38,7 +45,7 @@ class SqliteDatabase:
             self._connection = connect(path, timeout=timeout)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'OFF'}")
-            self._connection.create_function("seconds", 0, time.monotonic)
+            self._connection.create_function("seconds", 0, seconds)
         except (OSError, sqlite3.Error) as error:
             raise _translated(error, path) from error
 

@@ -1,22 +1,14 @@
-"""`download`: from a file of the service to a file on disk that is complete and right."""
+"""`download`: from a file of the service to one at its destination that is complete and right."""
 
-import os
 import re
 from functools import partial
-from pathlib import Path
 
 from attrs import define
 
 from planet_async.clock import Clock
-from planet_async.downloads.part_file import PartFile, have_same_content
-from planet_async.downloads.remote_file import (
-    OpenFile,
-    ProgressCallback,
-    RemoteFile,
-    checksum,
-    safe_path,
-    strong_etag,
-)
+from planet_async.downloads.destination import Destination, Place_co
+from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, strong_etag
 from planet_async.downloads.segments import fetch_segments
 from planet_async.downloads.transfer import Transfer
 from planet_async.downloads.writer import write_chunks
@@ -24,9 +16,7 @@ from planet_async.errors import (
     BodyTooLarge,
     ChecksumMismatch,
     ConnectionLost,
-    DownloadError,
     StatusError,
-    UnsafeName,
 )
 from planet_async.http import Request, Response, Transport
 
@@ -38,7 +28,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", re.ASCII
 async def download(
     transport: Transport,
     file: RemoteFile,
-    folder: Path,
+    destination: Destination[Place_co],
     *,
     clock: Clock,
     max_attempts: int,
@@ -47,118 +37,67 @@ async def download(
     at_once: int = 1,
     durable: bool = False,
     progress: ProgressCallback | None = None,
-) -> Path:
-    """Fetch one file into the folder and return its path; one that is there and right is kept.
+) -> Place_co:
+    """Fetch one file to the destination and return its path or URL; one that is there and right is kept.
 
     Right is what has the checksum; without a checksum, what has the size and the ETag of the server's file,
     if that is an MD5, or else its content.  `overwrite` replaces what is not.
 
-    While a file arrives it is named `NAME.part`.  A broken connection is resumed from there, now or by a
-    later call, until `max_attempts` in a row have brought no new byte; an expired link is renewed; a file
-    that arrives with the wrong checksum is fetched once more, unless `max_attempts` is 1.  Where another
-    process is fetching the same file, this waits for it.  A large file is fetched by up to `ranges` range
-    requests concurrently.  `at_once` is how many files the caller fetches concurrently: they share the memory
-    for what is written.  What is `durable` outlasts a power failure, once its folder is synchronized, too.
+    A broken connection is resumed, until `max_attempts` in a row have brought no new byte; in a folder, what
+    has arrived is also continued by a later call.  An expired link is renewed; a file that arrives with the
+    wrong checksum is fetched once more, unless `max_attempts` is 1.  Where another process is fetching the
+    same file into the same folder, this waits for it.  A large file is fetched into a folder by up to
+    `ranges` range requests concurrently.  `at_once` is how many files the caller fetches concurrently: they
+    share the memory for what is written.  What is `durable` outlasts a power failure, once the destination is
+    asked to `keep` it, too.
 
     Raises:
-        UnsafeName: The name leads out of the folder.
+        UnsafeName: The name leads out of the destination.
         ChecksumMismatch: The file arrived twice with the wrong checksum.
         TransportError: The connection stays broken.
         StatusError: The server refuses.
-        DownloadError: The disk refuses, or another file of that name is in the way.
+        DownloadError: It cannot be written, or another file of that name is in the way.
     """
-    path = safe_path(folder, file.name)
-    part = PartFile(path, file.checksum)
-    whole = _Download(
-        transport, file, part, clock, max_attempts, at_once, progress, folder, overwrite, durable
-    )
+    part = destination.file(file, overwrite=overwrite, durable=durable, at_once=at_once)
+    whole = _Download(transport, file, part, clock, max_attempts, at_once, progress)
     try:
         if await whole.claim():
-            await fetch_segments(whole, ranges)
+            if isinstance(part, PartFile):
+                await fetch_segments(whole, part, ranges)
             await whole.complete()
     finally:
-        part.close()
-    return path
+        await part.aclose()
+    return destination.place(destination.name(file.name))
 
 
 @define
 class _Download(Transfer):
     """A file that is fetched by one request at a time."""
 
-    folder: Path
-    overwrite: bool
-    durable: bool
     etag: str = ""  # of the version that the part is from
 
     async def claim(self) -> bool:
         """Return True when the part belongs to this call, False where the file is there and right."""
-        while not await self.on_disk(self._is_there):
-            if not await self.on_disk(self._claim):
-                await self.clock.sleep(_POLL_SECONDS)
-            elif await self.on_disk(self._is_there):  # another process has finished it between the two
-                await self.on_disk(self.part.discard)
-            else:
-                return True
-        return False
-
-    def _is_there(self) -> bool:
-        path, size, checksum = self.part.target, self.file.size, self.file.checksum
-        if not path.exists():
-            return False
-        if path.is_file():
-            if checksum is None:
-                return False  # compared with what the server sends
-            if size in {None, path.stat().st_size} and checksum.matches(path):
-                return True
-            if self.overwrite:
-                return False
-        raise self._in_the_way()
-
-    def _in_the_way(self) -> DownloadError:
-        path = self.part.target
-        if path.is_dir():
-            return DownloadError(
-                f"{path} exists and is a folder", hint="Use another folder for the download."
-            )
-        return DownloadError(
-            f"{path} exists and is not the file to download",
-            hint="Pass overwrite=True to replace it, or use another folder.",
-        )
-
-    def _claim(self) -> bool:
-        path, folder = self.part.target, self.folder
-        between = path.parents[: len(path.parts) - len(folder.parts) - 1]
-        if any(parent.is_symlink() for parent in between):
-            inside = Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
-            if not inside:
-                raise UnsafeName(f"{path} is not inside {folder}: a link leads out of it")
-        return self.part.claim()
+        while (is_ours := await self.on_disk(self.part.claim)) is None:
+            await self.clock.sleep(_POLL_SECONDS)
+        return is_ours
 
     async def complete(self) -> None:
         """Return when all of the file is there, right, and has its name."""
-        await self.on_disk(self.part.begin)
+        part = self.part
+        await self.on_disk(part.begin)
         try:
             problem, hint = await self._arrive(), ""
         except _KeptError:
-            await self.on_disk(self.part.discard)
+            await self.on_disk(part.discard)
             return
         if problem and self.max_attempts > 1:
-            await self.on_disk(self.part.restart)
+            await self.on_disk(part.restart)
             problem, hint = await self._arrive(), "It arrived like that twice."
         if problem:
-            await self.on_disk(self.part.discard)
+            await self.on_disk(part.discard)
             raise ChecksumMismatch(problem, request=self.file.request, hint=hint)
-        await self.on_disk(self._accept)
-
-    def _accept(self) -> None:
-        target, part = self.part.target, self.part
-        if target.is_file() and have_same_content(target, part.path):
-            part.discard()
-        elif self.overwrite or not target.exists():
-            part.accept(durable=self.durable)
-        else:
-            part.discard()
-            raise self._in_the_way()
+        await self.on_disk(part.accept)
 
     async def _arrive(self) -> str:
         """Fetch what is missing, however often the connection breaks; return what is wrong with the file."""
@@ -192,25 +131,14 @@ class _Download(Transfer):
             if start != part.size:
                 raise ConnectionLost("the response is another part of the file", request=request)
             self.etag = etag or (self.etag if start else "")
-            if not start and self.file.checksum is None and await self.on_disk(self._is_current, whole):
+            unknown = not start and self.file.checksum is None
+            if unknown and await self.on_disk(part.is_current, whole, self.etag):
                 raise _KeptError
             await self._write(response, whole)
             if whole is not None and part.size < (whole if size is None else min(whole, size)):
                 raise ConnectionLost("the response ended early", request=request)
         finally:
             await response.aclose()
-
-    def _is_current(self, size: int | None) -> bool:
-        """Return whether the file that is there is the server's, as far as size and ETag show."""
-        path = self.part.target
-        if not path.is_file():
-            return False
-        if size is not None and size != path.stat().st_size:
-            if self.overwrite:
-                return False
-            raise self._in_the_way()
-        md5 = checksum("md5", self.etag.strip('"'))
-        return md5 is not None and md5.matches(path)
 
     async def _send(self, request: Request) -> Response | None:
         """Ask for what is missing; None where the server says that there is no more."""
@@ -237,6 +165,7 @@ class _Download(Transfer):
             partial(self.translated, self.part.write),
             partial(self.report, size),
             at_once=self.at_once,
+            executor=self.part.executor,
             limit=None if limit is None else limit - self.part.size,
         )
         if self.file.size is None and limit is not None and self.part.size > limit:

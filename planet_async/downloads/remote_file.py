@@ -5,8 +5,8 @@ import os
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Protocol
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -29,6 +29,8 @@ _ESCAPED = re.compile(rf"{_UNPRINTABLE.pattern}|%")
 _ON_WINDOWS = os.name == "nt"
 _NUMBERED = [f"{name}{number}" for name in ("com", "lpt") for number in "123456789¹²³"]
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_NUMBERED})
+
+P = TypeVar("P", bound=PurePath)
 
 
 @frozen
@@ -61,10 +63,15 @@ class RemoteFile:
     @property
     def checksum(self) -> "Checksum | None":
         """The strongest of the digests that can be compared."""
+        return next(iter(self.checksums), None)
+
+    @property
+    def checksums(self) -> list["Checksum"]:
+        """The digests that can be compared, the strongest first."""
         plain = {re.sub("[^a-z0-9]", "", name.lower()): digest for name, digest in self.digests.items()}
         plain.setdefault("crc32", plain.get("crc", ""))
         found = (checksum(algorithm, plain.get(algorithm, "")) for algorithm in _HEX_DIGITS)
-        return next((one for one in found if one is not None), None)
+        return [one for one in found if one is not None]
 
 
 class Hasher(Protocol):
@@ -130,7 +137,7 @@ class OpenFile:
         return self._response.chunks()
 
 
-def safe_path(folder: Path, name: str) -> Path:
+def safe_path(folder: P, name: str) -> P:
     """Return the path below the folder for a file name of the server.
 
     A control character, a backslash, and a ``%`` in a name with one of those are percent-encoded, so that

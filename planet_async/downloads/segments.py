@@ -8,6 +8,7 @@ import anyio
 from attrs import define, field
 
 from planet_async._tasks import cancelled_externally, open_task_group
+from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import strong_etag
 from planet_async.downloads.transfer import Transfer
 from planet_async.downloads.writer import write_chunks
@@ -20,7 +21,7 @@ _NOTE = 42  # bytes: two places, a space and the end of the line
 _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 206, 416
 
 
-async def fetch_segments(whole: Transfer, ranges: int) -> None:
+async def fetch_segments(whole: Transfer, part: PartFile, ranges: int) -> None:
     """Fill the part by at most `ranges` requests at a time, where the file is large and can be verified.
 
     Else, and where the server does not serve ranges of one version of the file, it is left for one request to
@@ -32,7 +33,7 @@ async def fetch_segments(whole: Transfer, ranges: int) -> None:
     size = whole.file.size
     if size is None or whole.file.checksum is None:
         return
-    segments = await whole.on_disk(split, whole.part.path, size, ranges)
+    segments = await whole.on_disk(split, part.path, size, ranges)
     if not segments:
         return
     missing = [segment for segment in segments if segment.at < segment.stop]
@@ -41,7 +42,7 @@ async def fetch_segments(whole: Transfer, ranges: int) -> None:
     await filling.fill(missing)
     if filling.failure is not None:
         raise filling.failure
-    await whole.on_disk(join, whole.part.path, not filling.refused)
+    await whole.on_disk(join, part.path, not filling.refused)
 
 
 @define

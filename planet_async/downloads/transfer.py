@@ -8,7 +8,7 @@ from attrs import define, field
 
 from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
-from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.destination import DestinationFile
 from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile
 from planet_async.errors import DownloadError, StatusError, TransportError, TransportTimeout
 from planet_async.http import Request, Transport
@@ -28,7 +28,7 @@ class Transfer:
 
     transport: Transport
     file: RemoteFile
-    part: PartFile
+    part: DestinationFile
     clock: Clock
     max_attempts: int
     at_once: int
@@ -73,7 +73,7 @@ class Transfer:
 
     async def on_disk(self, act: Callable[..., T], *arguments: object) -> T:
         """Do it in a thread; see `translated`."""
-        return await run_in_thread(self.translated, act, *arguments)
+        return await run_in_thread(self.translated, act, *arguments, executor=self.part.executor)
 
     def translated(self, act: Callable[..., T], *arguments: object) -> T:
         """Do what reads or writes a file; raise an OSError as a DownloadError."""
@@ -86,7 +86,7 @@ class Transfer:
             elif self.part.size:
                 hint = "Download it again: it continues with what has arrived, if that is still there."
             raise DownloadError(
-                f"cannot write {self.part.target}: {error.strerror or error}",
+                f"cannot write {self.part.place}: {error.strerror or error}",
                 request=self.file.request,
                 hint=hint,
             ) from error

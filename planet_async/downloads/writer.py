@@ -1,6 +1,7 @@
 """`write_chunks`: write what arrives in a thread, in large batches, while the next batch arrives."""
 
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
 
 import anyio
 from attrs import define, field
@@ -17,6 +18,7 @@ async def write_chunks(
     on_bytes: Callable[[int], None],
     *,
     at_once: int = 1,
+    executor: Executor | None = None,
     limit: int | None = None,
 ) -> None:
     """Pass all chunks to `write`, in order and in batches, in a thread; read the next batch concurrently.
@@ -29,13 +31,14 @@ async def write_chunks(
         write: Called in a thread, one call at a time, and never again after it has failed.
         on_bytes: Called with the size of each chunk, as it arrives.
         at_once: How many files are written so concurrently; the more, the smaller the batches.
+        executor: The threads to write in; None: those of the event loop.
         limit: After more bytes than this, reading stops.
 
     Raises:
         Exception: The first error of `chunks`, `write` or `on_bytes`, as it is.
         PlanetError: The system has no thread left, or another task cancelled the one that writes.
     """
-    writer = _Writer(write)
+    writer = _Writer(write, executor)
     reader = _Reader(chunks, on_bytes, writer.pending, max(_MIN_BATCH, _BATCH // at_once), limit)
     try:
         while not reader.ended and writer.error is None:
@@ -88,6 +91,7 @@ class _Reader:
 @define(eq=False, repr=False)
 class _Writer:
     write: Callable[[bytes], None]
+    executor: Executor | None
     pending: list[bytes] = field(factory=list)  # emptied in the thread: none is lost if that never starts
     error: Exception | None = None
 
@@ -97,7 +101,7 @@ class _Writer:
             return
         with anyio.CancelScope(shield=True):
             try:
-                await run_in_thread(self._write_batch)
+                await run_in_thread(self._write_batch, executor=self.executor)
             except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
                 self.error = error
         if self.error is not None and reading is not None:

@@ -30,9 +30,10 @@ from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
 from planet_async._events import error_fields
-from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group, run_in_thread
+from planet_async._tasks import Send, TaskGroup, cancelled_externally, open_task_group
 from planet_async.clock import Clock
 from planet_async.config import Schedule
+from planet_async.downloads.destination import Destination
 from planet_async.errors import (
     Conflict,
     InvalidRequest,
@@ -42,7 +43,7 @@ from planet_async.errors import (
     StatusError,
     type_name,
 )
-from planet_async.jobs.ledger import Entry, Ledger, Stage, are_there
+from planet_async.jobs.ledger import Entry, Ledger, Stage
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
@@ -93,7 +94,7 @@ class Job:
 
     requests: AsyncGenerator[CheckedRequest]
     ledger: Ledger
-    folder: Path
+    to: Destination[Path | str]
     queue: "QueueGate"
     clock: Clock
     create: Callable[[bytes], Awaitable[Order]]
@@ -124,6 +125,7 @@ class Job:
 
     async def run(self, send: Send[Outcome[DownloadedOrder]]) -> None:
         """Send the outcome of each request when it is done; raise last what reading the requests raised."""
+        await self.to.check()
         async with self.ledger, aclosing(self.requests):
             self.claim(await self.ledger.ids(seconds=_RECENT))
             async with open_task_group() as group:
@@ -175,13 +177,13 @@ class Job:
             return Outcome(
                 order.id, error=PlanetError(message, hint="An earlier job with this ledger met it.")
             )
-        if not await run_in_thread(are_there, entry.files, self.folder):
+        if not await self.to.are_there({file.path: file.size for file in entry.files}):
             entry.files = ()
             return None
         await self._report(order)
-        paths = tuple(self.folder / file.path for file in entry.files)
-        unverified = tuple(self.folder / file.path for file in entry.files if file.unverified)
-        return Outcome(order.id, DownloadedOrder(order, paths, unverified, entry.delivered_to))
+        files = DownloadedFiles(self.to.place(file.path) for file in entry.files)
+        files.unverified = tuple(self.to.place(file.path) for file in entry.files if file.unverified)
+        return Outcome(order.id, _downloaded(order, files, entry.delivered_to))
 
     async def _place(self, entry: Entry, body: bytes) -> Outcome[DownloadedOrder] | None:
         """Make sure that there is one order for the entry; return the outcome where there is none."""
@@ -270,9 +272,9 @@ class Job:
             if not error.delivered_to:
                 raise
             files, entry.delivered_to = DownloadedFiles(), error.delivered_to
-        await self.ledger.keep(entry, self.folder, files)
+        await self.ledger.keep(entry, self.to, files)
         _log_stage(entry, "downloaded")
-        return DownloadedOrder(order, tuple(files), files.unverified, entry.delivered_to)
+        return _downloaded(order, files, entry.delivered_to)
 
     async def _save(self, entry: Entry) -> None:
         entry.error = entry.error_type = None
@@ -289,6 +291,10 @@ class Job:
             returned = self.on_update(order)
             if isawaitable(returned):
                 await returned
+
+
+def _downloaded(order: Order, files: DownloadedFiles, delivered_to: str) -> DownloadedOrder:
+    return DownloadedOrder(order, (*files,), files.unverified, delivered_to, (*files.urls,))
 
 
 def _fields(entry: Entry) -> dict[str, object]:

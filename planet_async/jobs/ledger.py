@@ -5,7 +5,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,7 +16,8 @@ from attrs import astuple, define, field, frozen
 
 from planet_async._tasks import run_in_thread
 from planet_async.clock import Clock
-from planet_async.errors import DownloadError, LedgerError
+from planet_async.downloads.destination import Destination
+from planet_async.errors import LedgerError
 from planet_async.models.orders import DownloadedFiles
 from planet_async.redaction import redacted
 
@@ -125,7 +126,7 @@ class Ledger:
     async def save(self, entry: Entry) -> None:
         """Return when the entry will outlast a crash."""
 
-    async def keep(self, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
+    async def keep(self, entry: Entry, to: Destination[Path | str], files: DownloadedFiles) -> None:
         """Save the entry as downloaded, with the files of its order."""
 
     async def ids(self, *, name: str | None = None, seconds: float | None = None) -> list[str]:
@@ -178,20 +179,14 @@ class FileLedger(Ledger):
         with anyio.CancelScope(shield=True):
             await self._do(lambda file: file.save(entry))
 
-    async def keep(self, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
+    async def keep(self, entry: Entry, to: Destination[Path | str], files: DownloadedFiles) -> None:
         """Save the entry as downloaded, with the size and the checksum of each file, when all will last.
 
         Raises:
             DownloadError: A file has been taken away since it was downloaded.
         """
         with anyio.CancelScope(shield=True):
-            try:
-                entry.files = await run_in_thread(_synchronized, folder, files)
-            except OSError as error:
-                raise DownloadError(
-                    f"a file of the order was removed, or is not safe on the disk: {error}",
-                    hint="Move files when the job has ended; start it again for this one.",
-                ) from error
+            entry.files = await kept_files(to, files)
         entry.stage = Stage.DOWNLOADED
         await self.save(entry)
 
@@ -325,42 +320,19 @@ def read_entries(path: Path) -> Iterator[tuple[Entry, Any]]:
                 yield _entry(row), msgspec.json.decode(row["request"])
 
 
-def _synchronized(folder: Path, files: DownloadedFiles) -> tuple[KeptFile, ...]:
-    """Describe the files, when they and their names will outlast a power failure."""
-    parents = {parent for path in files for parent in path.parents if parent.is_relative_to(folder)}
-    for file in files:
-        _synchronize(file)
-    for changed in (*parents, folder.parent):
-        with suppress(OSError):  # some file systems synchronize no folders, and some folders cannot be read
-            _synchronize(changed)
+async def kept_files(to: Destination[Path | str], files: DownloadedFiles) -> tuple[KeptFile, ...]:
+    """Describe the files, when they will outlast a power failure.
+
+    Raises:
+        DownloadError: One has been taken away since it was downloaded.
+    """
+    places = {to.relative(place): place for place in (*files, *files.urls)}
+    sizes = await to.keep(places)
     unverified = {*files.unverified}
     return tuple(
-        KeptFile(
-            path.relative_to(folder).as_posix(),
-            path.stat().st_size,
-            files.checksums.get(path, ""),
-            path in unverified,
-        )
-        for path in files
+        KeptFile(name, sizes[name], files.checksums.get(place, ""), place in unverified)
+        for name, place in places.items()
     )
-
-
-def _synchronize(path: Path) -> None:
-    if os.name == "nt":
-        return  # there, neither a folder nor what is open for reading only can be synchronized
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def are_there(files: Sequence[KeptFile], folder: Path) -> bool:
-    """Return whether all of the files are there, with the size noted."""
-    try:
-        return all((folder / file.path).stat().st_size == file.size for file in files)
-    except OSError:
-        return False
 
 
 class _DamagedError(Exception):

@@ -241,30 +241,37 @@ def _each(cls: type[T], items: object, where: str) -> tuple[T, ...]:
 class DownloadedFiles(list[Path]):
     """The paths of the files of an order, or of the assets of an item.
 
-    `checksums` has what the file of a path was compared with, like ``"sha256:..."``.  `unverified` are the
-    files for which Planet has no checksum that can be compared.  `renamed` has the name, by path, of
-    each file that is kept under another one: no file can have it, or no terminal can print it.
+    Files that went to an object store have no paths, but `urls`, like ``"s3://bucket/prefix/name"``.
+
+    `checksums` has what the file of a path, or of a URL, was compared with, like ``"sha256:..."``.
+    `unverified` are the files for which Planet has no checksum that can be compared.  `renamed` has the name,
+    by path or URL, of each file that is kept under another one: no file can have it, or no terminal can print
+    it.
     """
 
-    def __init__(self, paths: Iterable[Path] = ()) -> None:
-        super().__init__(paths)
-        self.checksums: dict[Path, str] = {}
-        self.unverified: tuple[Path, ...] = ()
-        self.renamed: dict[Path, str] = {}
+    def __init__(self, paths: Iterable[Path | str] = ()) -> None:
+        paths = [*paths]
+        super().__init__(path for path in paths if isinstance(path, Path))
+        self.urls: list[str] = [url for url in paths if isinstance(url, str)]
+        self.checksums: dict[Path | str, str] = {}
+        self.unverified: tuple[Path | str, ...] = ()
+        self.renamed: dict[Path | str, str] = {}
 
 
 @frozen
 class DownloadedOrder(Record):
     """A finished order and where its files are.
 
-    `paths` is empty for an order that was delivered to a cloud or is hosted: `delivered_to` says where.
-    `unverified` are those of the files for which the manifest has no checksum that can be compared.
+    `paths` are those below a folder, `urls` those of objects in an object store.  Both are empty for an order
+    that was delivered to a cloud or is hosted: `delivered_to` says where.  `unverified` are those of the
+    files for which the manifest has no checksum that can be compared.
     """
 
     order: Order
     paths: tuple[Path, ...]
-    unverified: tuple[Path, ...] = ()
+    unverified: tuple[Path | str, ...] = ()
     delivered_to: str = ""
+    urls: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
@@ -275,8 +282,8 @@ class DownloadedOrder(Record):
         """
         found = decode(_DownloadedOrder, to_json(value))
         order = decode(Order, to_json(found.order), where="$.order", listed=True)
-        paths, unverified = (tuple(map(Path, each)) for each in (found.paths, found.unverified))
-        return cls(order, paths, unverified, found.delivered_to)
+        unverified = tuple(each if each in found.urls else Path(each) for each in found.unverified)
+        return cls(order, tuple(map(Path, found.paths)), unverified, found.delivered_to, found.urls)
 
 
 @frozen
@@ -285,3 +292,4 @@ class _DownloadedOrder(Record):
     paths: tuple[str, ...]
     unverified: tuple[str, ...] = ()
     delivered_to: str = ""
+    urls: tuple[str, ...] = ()

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
 
 import anyio
 
 from planet_async._tasks import fetch_all
+from planet_async.downloads.destination import Destination
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.downloads.transfer import LINK_REFUSED
 from planet_async.errors import AssetNotDownloadable, StatusError
@@ -27,17 +28,17 @@ async def download_assets(
     assets: Sequence[Asset],
     activated: Activated,
     renewed: Activated,
-    folder: Path,
+    to: Destination[Path | str],
     *,
     overwrite: bool,
     concurrency: int,
     progress: ProgressCallback | None,
 ) -> DownloadedFiles:
     """Wait for each asset and fetch it, with a new link where the one it has is refused."""
-    downloaded = DownloadedFiles()
+    checksums: dict[Path | str, str | None] = {}
     limit = anyio.Semaphore(concurrency)
     at_once = min(concurrency, len(assets))
-    served = ServedFiles(api, folder, overwrite=overwrite, at_once=at_once, progress=progress)
+    served = ServedFiles(api, to, overwrite=overwrite, at_once=at_once, progress=progress)
 
     async def fetch(asset: Asset) -> None:
         asset = await activated(asset)
@@ -68,15 +69,14 @@ async def download_assets(
 
         digests = {"md5": asset.md5_digest} if asset.md5_digest else {}
         file = RemoteFile(name, request, None, digests, renew)
-        path = await served.fetch(file, response, f"{asset.item_id}_{asset.type}_{name}")
-        downloaded.append(path)
-        if file.checksum is not None:
-            downloaded.checksums[path] = str(file.checksum)
+        place = await served.fetch(file, response, f"{asset.item_id}_{asset.type}_{name}")
+        checksums[place] = str(file.checksum) if file.checksum else None
 
     # All are activated at once, however few are fetched at a time.
     await fetch_all([partial(fetch, asset) for asset in assets], max(1, len(assets)))
-    downloaded.sort()
-    downloaded.unverified = tuple(sorted(set(downloaded) - downloaded.checksums.keys()))
+    downloaded = DownloadedFiles(sorted(checksums, key=PurePath))
+    downloaded.checksums = {place: checksum for place, checksum in checksums.items() if checksum}
+    downloaded.unverified = tuple(sorted(checksums.keys() - downloaded.checksums.keys(), key=PurePath))
     return downloaded
 
 

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 import anyio
 from attrs import evolve
 
-from planet_async._tasks import fetch_all, run_in_thread
+from planet_async._tasks import fetch_all
+from planet_async.downloads.destination import Destination
 from planet_async.downloads.download import download
-from planet_async.downloads.part_file import PART_ENDS
-from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
+from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.errors import (
     BodyTooLarge,
     DecodeError,
@@ -37,7 +37,6 @@ from planet_async.models.orders import (
 )
 from planet_async.services._api import Api
 
-_IGNORES_CASE = sys.platform in {"win32", "darwin"}  # "A" and "a" are one file
 _MANIFEST = "manifest.json"
 _MAX_NAMES_SHOWN = 3
 
@@ -48,7 +47,7 @@ async def download_order(
     api: Api,
     order: Order,
     get: Callable[[str], Awaitable[Order]],
-    folder: Path,
+    to: Destination[Path | str],
     *,
     overwrite: bool,
     concurrency: int,
@@ -66,28 +65,29 @@ async def download_order(
     fetch = partial(
         download,
         api.transport,
-        folder=folder,
+        destination=to,
         clock=api.clock,
         max_attempts=api.config.max_attempts,
         durable=durable,
         progress=progress,
     )
-    downloaded = DownloadedFiles()
+    done: dict[str, RemoteFile] = {}
     expected: Mapping[str, ManifestFile] = {}
     manifest = next((result for result in results if _in_manifest(order.id, result.name) == _MANIFEST), None)
     if manifest is not None:
         # A manifest has no checksum to compare: it is fetched again, over that of an earlier call.
         file = evolve(links.file(manifest, expected), most=api.config.max_body_bytes)
-        downloaded.append(await fetch(file=file, overwrite=True))
-        expected = await _expected_files(downloaded[0], order.id, api.config.max_body_bytes)
+        await fetch(file=file, overwrite=True)
+        done[to.name(file.name)] = file
+        expected = await _expected_files(to, to.name(file.name), order.id, api.config.max_body_bytes)
         results = [result for result in results if result is not manifest]
-    files, errors = _by_path(folder, [links.file(result, expected) for result in results])
+    files, errors = _by_name(to, [links.file(result, expected) for result in results])
     errors += _missing_files(order, expected)
     if require_checksums:
         errors += [_unverifiable(file) for file, *_ in files.values() if file.checksum is None]
-        files = {path: same for path, same in files.items() if same[0].checksum is not None}
+        files = {name: same for name, same in files.items() if same[0].checksum is not None}
 
-    async def fetch_one(path: Path, file: RemoteFile, *others: RemoteFile) -> None:
+    async def fetch_one(name: str, file: RemoteFile, *others: RemoteFile) -> None:
         at_once = min(concurrency, len(files))
         await fetch(file=file, overwrite=overwrite, ranges=ranges, at_once=at_once)
         for other in others:
@@ -95,45 +95,60 @@ async def download_order(
                 await fetch(file=other, overwrite=False)
             except DownloadError as error:
                 raise _collision(other, file) from error
-        downloaded.append(path)
-        if file.checksum is not None:
-            downloaded.checksums[path] = str(file.checksum)
-        if path != folder / file.name:
-            logger.warning("%r of order %s is kept as %s", file.name, order.id, path)
-            downloaded.renamed[path] = file.name
+        done[name] = file
+        if _is_renamed(name, file):
+            logger.warning("%r of order %s is kept as %s", file.name, order.id, to.place(name))
 
-    await fetch_all([partial(fetch_one, path, *same) for path, same in files.items()], concurrency, errors)
-    downloaded.sort()
-    downloaded.unverified = tuple(sorted(files.keys() - downloaded.checksums.keys()))
+    await fetch_all([partial(fetch_one, name, *same) for name, same in files.items()], concurrency, errors)
+    return _downloaded_files(to, done, unverified={*files} - {name for name in done if done[name].checksum})
+
+
+def _downloaded_files(
+    to: Destination[Path | str], files: Mapping[str, RemoteFile], *, unverified: set[str]
+) -> DownloadedFiles:
+    """Return where the files are, by the names that they are kept under."""
+    places = {name: to.place(name) for name in sorted(files, key=PurePosixPath)}
+    downloaded = DownloadedFiles(places.values())
+    for name, place in places.items():
+        file = files[name]
+        if file.checksum is not None:
+            downloaded.checksums[place] = str(file.checksum)
+        if _is_renamed(name, file):
+            downloaded.renamed[place] = file.name
+    downloaded.unverified = tuple(place for name, place in places.items() if name in unverified)
     return downloaded
 
 
-def _by_path(
-    folder: Path, files: Iterable[RemoteFile]
-) -> tuple[dict[Path, list[RemoteFile]], list[PlanetError]]:
-    """Return the files by their path, and errors for those that would be written over others.
+def _is_renamed(name: str, file: RemoteFile) -> bool:
+    return PurePosixPath(name) != PurePosixPath(file.name)
 
-    There are several of a path where one is listed more than once, and no checksum says that it is the same.
+
+def _by_name(
+    to: Destination[Path | str], files: Iterable[RemoteFile]
+) -> tuple[dict[str, list[RemoteFile]], list[PlanetError]]:
+    """Return the files by the name that they are kept under, and errors for those written over others.
+
+    There are several of a name where one is listed more than once, and no checksum says that it is the same.
     """
-    by_path: dict[Path, list[RemoteFile]] = {}
+    by_name: dict[str, list[RemoteFile]] = {}
     errors: list[PlanetError] = []
     taken: dict[str, RemoteFile] = {}
     for file in files:
         try:
-            path = safe_path(folder, file.name)
+            name = to.name(file.name)
         except UnsafeName as error:
             errors.append(error)
             continue
-        names = [f"{path}{end}".casefold() if _IGNORES_CASE else f"{path}{end}" for end in ("", *PART_ENDS)]
-        other = next((taken[name] for name in names if name in taken), None)
+        names = to.names(name)
+        other = next((taken[each] for each in names if each in taken), None)
         if other is None:
-            by_path[path] = [file]
+            by_name[name] = [file]
             taken.update(dict.fromkeys(names, file))
-        elif path not in by_path or file.checksum != other.checksum:
+        elif name not in by_name or file.checksum != other.checksum:
             errors.append(_collision(file, other))
         elif file.checksum is None and file.request.url != other.request.url:
-            by_path[path].append(file)
-    return by_path, errors
+            by_name[name].append(file)
+    return by_name, errors
 
 
 def _collision(file: RemoteFile, other: RemoteFile) -> DownloadError:
@@ -243,18 +258,13 @@ def _link(api: Api, result: OrderResult) -> Request:
     return api.file_request("/compute/ops/download/", result.location or "", "orders.download")
 
 
-async def _expected_files(path: Path, order_id: str, most: int) -> dict[str, ManifestFile]:
-    try:
-        body = await run_in_thread(_read, path, most)
-    except OSError as error:
-        raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
+async def _expected_files(
+    to: Destination[Path | str], name: str, order_id: str, most: int
+) -> dict[str, ManifestFile]:
+    body, place = await to.read(name, most), to.place(name)
     if body is None:
-        raise BodyTooLarge(f"{path} is longer than {most:,} bytes", hint="Raise Config(max_body_bytes=...).")
+        raise BodyTooLarge(f"{place} is longer than {most:,} bytes", hint="Raise Config(max_body_bytes=...).")
     try:
         return {_in_manifest(order_id, file.path): file for file in decode(Manifest, body).files}
     except DecodeError as error:
-        raise DecodeError(f"{path} is not the manifest of an order: {error}") from error
-
-
-def _read(path: Path, most: int) -> bytes | None:
-    return path.read_bytes() if path.stat().st_size <= most else None
+        raise DecodeError(f"{place} is not the manifest of an order: {error}") from error

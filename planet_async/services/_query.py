@@ -15,6 +15,8 @@ from uuid import UUID
 
 import msgspec
 
+from planet_async.downloads.destination import Destination, is_url, object_store
+from planet_async.downloads.part_file import Folder
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.models.encode import rfc3339
 from planet_async.models.geometry import to_geojson
@@ -103,6 +105,20 @@ def path(name: str, value: object) -> Path:
     except (TypeError, ValueError):  # a UnicodeEncodeError is one
         pass
     raise InvalidRequest(f"{name} must be the path of a file or folder, not {shown(value)}")
+
+
+def folder(name: str, value: object) -> Folder:
+    """Return the folder of that path."""
+    if is_url(value):
+        raise InvalidRequest(
+            f"{name} must be a folder: these files cannot be sent to an object store; nothing was sent"
+        )
+    return Folder(path(name, value))
+
+
+def destination(name: str, value: object) -> Destination[Path | str]:
+    """Return the folder of that path, or the object store of that URL; neither is touched."""
+    return object_store(value) if is_url(value) else Folder(path(name, value))
 
 
 def whole(name: str, value: object, *, least: int = 1) -> int:

@@ -2,9 +2,11 @@
 
 from email.message import Message
 from pathlib import Path
+from typing import Generic
 
 from attrs import evolve
 
+from planet_async.downloads.destination import Destination, Place_co
 from planet_async.downloads.download import download
 from planet_async.downloads.part_file import PART_ENDS
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, safe_path
@@ -15,20 +17,26 @@ from planet_async.services._api import Api
 _LONGEST_NAME = 200  # bytes: file systems take 255, and `.part` needs room
 
 
-class ServedFiles:
-    """Downloads files into a folder under the names that came with their responses."""
+class ServedFiles(Generic[Place_co]):
+    """Downloads files to a destination under the names that came with their responses."""
 
     def __init__(
-        self, api: Api, folder: Path, *, overwrite: bool, at_once: int, progress: ProgressCallback | None
+        self,
+        api: Api,
+        to: Destination[Place_co],
+        *,
+        overwrite: bool,
+        at_once: int,
+        progress: ProgressCallback | None,
     ) -> None:
         self._api = api
-        self._folder = folder
+        self._to = to
         self._overwrite = overwrite
         self._at_once = at_once
         self._progress = progress
         self._taken: set[str] = set()
 
-    async def fetch(self, file: RemoteFile, response: Response, otherwise: str) -> Path:
+    async def fetch(self, file: RemoteFile, response: Response, otherwise: str) -> Place_co:
         """Download the file of a response.
 
         It is named `otherwise` where another one has its name: the server may name several alike, or one like
@@ -39,7 +47,7 @@ class ServedFiles:
         return await download(
             _OpenedFirst(self._api.transport, response),
             evolve(file, name=name, size=OpenFile(name, response).size),
-            self._folder,
+            self._to,
             clock=self._api.clock,
             max_attempts=self._api.config.max_attempts,
             overwrite=self._overwrite,

@@ -28,10 +28,10 @@ from planet_async.services._query import (
     checked_id,
     either,
     filter_params,
+    folder,
     is_uuid,
     many,
     params,
-    path,
     path_part,
     shown,
     text,
@@ -211,11 +211,11 @@ class Basemaps:
         Raises:
             DownloadError: a file cannot be fetched or written, or may not be downloaded.
         """
-        folder, concurrency, bar = path("to", to), whole("concurrency", concurrency), ProgressBar(progress)
+        where, concurrency, bar = folder("to", to), whole("concurrency", concurrency), ProgressBar(progress)
         found = await _collected(quads)
         paths: dict[Path, Quad] = {}
         for quad in found:
-            paths.setdefault(_path_of(quad, folder), quad)
+            paths.setdefault(_path_of(quad, where.path), quad)
 
         async def fetch(target: Path, quad: Quad) -> None:
             if not overwrite and await run_in_thread(target.is_file):
@@ -223,8 +223,8 @@ class Basemaps:
             request = self._download_request(quad)
             await download(
                 self._api.transport,
-                RemoteFile(str(target.relative_to(folder)), request),
-                folder,
+                RemoteFile(str(target.relative_to(where.path)), request),
+                where,
                 clock=self._api.clock,
                 max_attempts=self._api.config.max_attempts,
                 overwrite=overwrite,
@@ -234,7 +234,7 @@ class Basemaps:
 
         with bar:
             await fetch_all([partial(fetch, target, quad) for target, quad in paths.items()], concurrency)
-        return [_path_of(quad, folder) for quad in found]
+        return [_path_of(quad, where.path) for quad in found]
 
     async def _get(
         self,

@@ -63,12 +63,12 @@ from planet_async.services._asset_files import (
 )
 from planet_async.services._query import (
     Params,
+    destination,
     many,
     one_of,
     optional_text,
     optional_whole,
     params,
-    path,
     seconds,
     shown,
     text,
@@ -317,8 +317,8 @@ class Data:
             ChecksumMismatch: a file arrived twice with other bytes than its MD5 says.
             DownloadError: a file cannot be written, or another one is in the way.
         """
-        folder, concurrency, timeout = (
-            path("to", to),
+        where, concurrency, timeout = (
+            destination("to", to),
             whole("concurrency", concurrency),
             seconds("timeout", timeout),
         )
@@ -335,13 +335,14 @@ class Data:
                     hint=f"There are {', '.join(found) or 'none'}.",
                 )
             check_permission(found[type_])
+        await where.check()
         with bar as on_progress:
             return await download_assets(
                 self._api,
                 [found[type_] for type_ in dict.fromkeys(types)],
                 partial(self._activated, timeout=timeout),
                 partial(self._renewed, timeout=timeout),
-                folder,
+                where,
                 overwrite=overwrite,
                 concurrency=concurrency,
                 progress=on_progress,

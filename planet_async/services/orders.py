@@ -40,6 +40,7 @@ from planet_async.services._query import (
     any_id,
     checked_id,
     checked_ids,
+    destination,
     filter_params,
     joined,
     params,
@@ -318,8 +319,9 @@ class Orders:
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
-        folder, bar = path("to", to), ProgressBar(progress)
+        where, bar = destination("to", to), ProgressBar(progress)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
+        await where.check()
         if not isinstance(order, Order):
             order = await self.get(order)
         with bar as on_progress:
@@ -327,7 +329,7 @@ class Orders:
                 self._api,
                 order,
                 self.get,
-                folder,
+                where,
                 overwrite=overwrite,
                 concurrency=concurrency,
                 ranges=ranges,
@@ -393,11 +395,11 @@ class Orders:
         Raises:
             LedgerError: the ledger is in use, or cannot be used.
         """
-        clock, folder, bar = self._api.clock, path("to", to), ProgressBar(progress)
+        clock, where, bar = self._api.clock, destination("to", to), ProgressBar(progress)
         job = Job(
             checked_requests(requests),
             Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
-            folder,
+            where,
             QueueGate(self.stats, clock, self._api.config.schedule),
             clock,
             create=self._place,
@@ -409,7 +411,7 @@ class Orders:
                 download_order,
                 self._api,
                 get=self.get,
-                folder=folder,
+                to=where,
                 overwrite=overwrite,
                 concurrency=4,
                 require_checksums=require_checksums,

@@ -25,7 +25,7 @@ from planet_async.models.reports import Report
 from planet_async.paging import REPORTS_PAGES, Paginator
 from planet_async.services._api import Api
 from planet_async.services._csv import CsvRows
-from planet_async.services._query import filter_params, optional_whole, params, path, shown, whole
+from planet_async.services._query import filter_params, folder, optional_whole, params, shown, whole
 from planet_async.services._served_files import ServedFiles, served_name
 from planet_async.services.filters import ReportFilters
 
@@ -124,14 +124,14 @@ class Reports:
         Raises:
             DownloadError: a part cannot be fetched or written, or the report has nothing to download (yet).
         """
-        concurrency, folder, bar = whole("concurrency", concurrency), path("to", to), ProgressBar(progress)
+        concurrency, where, bar = whole("concurrency", concurrency), folder("to", to), ProgressBar(progress)
         report = await self._with_contents(report)
         if not report.contents and report.num_rows != 0:
             self._part_request(report, 0)  # which says why there is none
         requests = [self._part_request(report, part) for part in range(len(report.contents))]
         paths: dict[int, Path] = {}
         at_once = min(concurrency, len(requests))
-        served = ServedFiles(self._api, folder, overwrite=overwrite, at_once=at_once, progress=bar.callback)
+        served = ServedFiles(self._api, where, overwrite=overwrite, at_once=at_once, progress=bar.callback)
 
         async def fetch(part: int, request: Request) -> None:
             response = await self._api.send(request)

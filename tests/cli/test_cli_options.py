@@ -42,11 +42,15 @@ def test_the_walk_finds_the_options() -> None:
 @pytest.mark.parametrize(("path", "command", "option"), ALL)
 def test_a_repeated_option_is_never_dropped(path: tuple[str, ...], command: Any, option: Any) -> None:
     """Both values are taken, or it is wrong usage; the last one never wins without a word."""
-    one, two = (["1"], ["2"]) if not option.is_flag else ([], [])
+    one, two = ([], []) if option.is_flag or option.count else (["1"], ["2"])
     args = [option.opts[0], *one, (option.secondary_opts or option.opts)[-1], *two]
     if option.multiple:
         values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
         assert values[option.name] == ["1", "2"]
+        return
+    if option.count:
+        values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
+        assert values[option.name] == 2
         return
     with pytest.raises(typer.BadParameter, match="passed more than once"):
         command.make_context(" ".join(path), args)

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cli.commanded import Run
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
+
+if TYPE_CHECKING:
+    from s3 import S3
 
 UNKNOWN = "4bbbb3a8-3a4b-4c2f-8f0e-0c6f5a1f8d11"
 RequestFile = Callable[..., Path]
@@ -201,6 +204,23 @@ def test_download(run: Run, request_file: RequestFile, tmp_path: Path, simulator
     assert tif.read_bytes() == b"mine"
     assert run("orders", "download", order_id, "--to", tmp_path, "--overwrite").code == 0
     assert tif.stat().st_size == 4096
+
+
+def test_to_an_object_store(run: Run, request_file: RequestFile, s3: "S3") -> None:
+    """`run` and `download` take its address, and print those of the objects; a wrong one is wrong usage."""
+    ran = run("orders", "run", request_file(), "--to", f"s3://{s3.bucket}/data")
+    assert ran.code == 0
+    paths = ran.json["paths"]
+    assert {path.removeprefix(f"s3://{s3.bucket}/") for path in paths} == s3.objects().keys()
+    ran = run("orders", "download", ran.json["id"], "--to", f"s3://{s3.bucket}/data")
+    assert (ran.code, ran.json["paths"]) == (0, paths)
+    ran = run("orders", "run", request_file(), "--to", "s3://key:sesame@bucket")
+    assert ran.code == 2
+    assert "s3://bucket/prefix" in ran.err
+    assert "sesame" not in ran.err
+    ran = run("orders", "run", request_file(), "--to", "s3://no-such-bucket")
+    assert ran.code == 1
+    assert "there is no such bucket" in ran.err
 
 
 def test_download_tells_what_it_cannot(run: Run, request_file: RequestFile, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 import planet_async
 from cli.commanded import Run, Terminal, run_in
 from planet_async import Config, Planet, PlanetError
-from planet_async.cli.output import LogLines, one_line, print_table
+from planet_async.cli.logs import LogLines
+from planet_async.cli.output import one_line, print_table
 from planet_async.simulator import Fault, Simulator
 
 
@@ -119,7 +120,7 @@ def test_a_create_that_gets_no_response_is_not_silent(
         return Planet(config)
 
     monkeypatch.setattr("planet_async.cli.runner.open_planet", open_planet)
-    monkeypatch.setattr("planet_async.cli.output._PATIENCE_PIPED", 0.0)
+    monkeypatch.setattr("planet_async.cli.logs._PATIENCE_PIPED", 0.0)
     simulator.faults.add(Fault(status=500))
     ran = run("orders", "create", request_file())
     assert (ran.code, ran.out) == (1, "")

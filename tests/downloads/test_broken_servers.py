@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from planet_async.downloads.download import download
+from planet_async.downloads.part_file import Folder
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.errors import (
     BodyTooLarge,
@@ -82,7 +83,7 @@ async def fetched(
 ) -> bytes:
     request = Request("GET", "https://storage/file", stream=True)
     file = RemoteFile("file", request, *known, most=most)
-    path = await download(server, file, folder, clock=FakeClock(), max_attempts=5)
+    path = await download(server, file, Folder(folder), clock=FakeClock(), max_attempts=5)
     assert [one.name for one in folder.iterdir()] == ["file"]
     return path.read_bytes()
 
@@ -209,7 +210,7 @@ async def test_another_part_is_not_renamed_to_the_file(what: str, tmp_path: Path
     network = FakeTransport(lambda _: Response(200, {}, TidiedUp([CONTENT])))
     file = RemoteFile("file", Request("GET", "https://storage/file", stream=True), len(CONTENT), SHA256)
     with pytest.raises(DownloadError, match=r"cannot write .*Download it again"):
-        await download(network, file, tmp_path, clock=FakeClock(), max_attempts=5)
+        await download(network, file, Folder(tmp_path), clock=FakeClock(), max_attempts=5)
     assert not (tmp_path / "file").exists()
 
 

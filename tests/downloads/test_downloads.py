@@ -536,7 +536,7 @@ async def test_names_that_differ_in_case_only(tmp_path: Path, monkeypatch: pytes
     """Where the file system takes them for one file, the second is an error."""
     _, planet = described(("a", b"first"), ("A", b"second"))
     assert len(await planet.orders.download(ORDER_ID, tmp_path / "1")) == 2
-    monkeypatch.setattr("planet_async.services._order_files._IGNORES_CASE", True)
+    monkeypatch.setattr("planet_async.downloads.part_file._IGNORES_CASE", True)
     with pytest.raises(DownloadError, match="cannot both"):
         await planet.orders.download(ORDER_ID, tmp_path / "2", overwrite=True)
 

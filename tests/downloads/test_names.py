@@ -67,7 +67,8 @@ async def test_control_characters_are_escaped(
     _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
     with caplog.at_level(logging.WARNING):
         paths = await planet.orders.download(ORDER_ID, tmp_path)
-    [(path, original)] = paths.renamed.items()
+    [(renamed, original)] = paths.renamed.items()
+    path = Path(renamed)
     assert path in paths
     assert path.read_bytes() == b"right"
     assert path.name.isprintable()

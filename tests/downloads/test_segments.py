@@ -24,6 +24,7 @@ from planet_async import (
     SceneProduct,
 )
 from planet_async.downloads.download import download
+from planet_async.downloads.part_file import Folder
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.downloads.segments import join, split
 from planet_async.http import Request, Response
@@ -542,7 +543,7 @@ class _Body(AsyncIterator[bytes]):
 async def stored(storage: Storage, content: bytes, folder: Path) -> None:
     digests = {"sha256": hashlib.sha256(content).hexdigest()}
     file = RemoteFile("f", Request("GET", "https://storage/f", stream=True), len(content), digests)
-    path = await download(storage, file, folder, clock=FakeClock(), max_attempts=5, ranges=4)
+    path = await download(storage, file, Folder(folder), clock=FakeClock(), max_attempts=5, ranges=4)
     assert path.read_bytes() == content
 
 

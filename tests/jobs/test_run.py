@@ -38,6 +38,7 @@ from planet_async import (
     exactly_once,
 )
 from planet_async.cli.demo import verify_order
+from planet_async.downloads.part_file import Folder
 from planet_async.jobs.job import CheckedRequest, Job, QueueGate
 from planet_async.jobs.ledger import Entry, FileLedger, Ledger, Stage, read_entries
 from planet_async.models.orders import DownloadedFiles, OrderCounts, OrderStats
@@ -162,11 +163,11 @@ async def test_a_file_removed_too_soon_fails_its_own_order_only(
     """Another program moves files as they appear: the next job downloads them again."""
     keep, taken = FileLedger.keep, list[Path]()
 
-    async def taken_before(ledger: FileLedger, entry: Entry, folder: Path, files: DownloadedFiles) -> None:
+    async def taken_before(ledger: FileLedger, entry: Entry, to: Any, files: DownloadedFiles) -> None:
         if not taken:
             taken.append(files[0])
             files[0].unlink()
-        await keep(ledger, entry, folder, files)
+        await keep(ledger, entry, to, files)
 
     monkeypatch.setattr(FileLedger, "keep", taken_before)
     outcomes = await service.run(fields(3))
@@ -591,7 +592,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
     job = Job(
         requests(),
         Ledger(),
-        tmp_path,
+        Folder(tmp_path),
         QueueGate(stats, clock, Config().schedule),
         clock,
         create=create,

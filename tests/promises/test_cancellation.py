@@ -25,7 +25,7 @@ from planet_async import ApiKey, BulkResult, ClientClosed, Config, Planet, Plane
 from planet_async._tasks import on_asyncio
 from planet_async.config import DOCUMENTED_RATES
 from planet_async.downloads.download import download
-from planet_async.downloads.part_file import PartFile
+from planet_async.downloads.part_file import Folder, PartFile
 from planet_async.downloads.remote_file import RemoteFile
 from planet_async.http import Request, Response, Transport
 from planet_async.layers.rate_limit import RateLimit
@@ -365,7 +365,7 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     monkeypatch.setattr(PartFile, step, slow)
     network = FakeTransport(lambda _: reply(body=b"content"))
     file = RemoteFile("a", Request("GET", "https://storage.example/a"))
-    task = asyncio.ensure_future(download(network, file, tmp_path, clock=FakeClock(), max_attempts=5))
+    task = asyncio.ensure_future(download(network, file, Folder(tmp_path), clock=FakeClock(), max_attempts=5))
     assert await asyncio.to_thread(begun.wait, 10)
     task.cancel()
     await settle()
@@ -373,9 +373,9 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     go_on.set()
     with suppress(asyncio.CancelledError):
         await task
-    other = PartFile(tmp_path / "a", None)
+    other = PartFile(tmp_path, file, overwrite=False, durable=False)
     assert other.claim(), "the part is still locked"
-    other.close()
+    await other.aclose()
 
 
 @pytest.mark.parametrize("kind", DOCUMENTED_RATES)

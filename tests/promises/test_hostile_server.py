@@ -14,6 +14,7 @@ import pytest
 from spine import API, get
 
 from planet_async import ApiKey, BodyTooLarge, Config, DecodeError, Order, PagingError, Planet
+from planet_async.downloads.part_file import Folder
 from planet_async.errors import (
     ConnectionLost,
     DownloadError,
@@ -129,11 +130,10 @@ async def test_a_redirect_with_an_endless_body_is_left() -> None:
 
 async def test_a_manifest_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     """It is a file by then, and is read whole as an answer is."""
-    path = tmp_path / "manifest.json"
-    path.write_bytes(b'{"files": []}')
-    assert await _expected_files(path, ID, 13) == {}
+    (tmp_path / "manifest.json").write_bytes(b'{"files": []}')
+    assert await _expected_files(Folder(tmp_path), "manifest.json", ID, 13) == {}
     with pytest.raises(BodyTooLarge, match="max_body_bytes"):
-        await _expected_files(path, ID, 12)
+        await _expected_files(Folder(tmp_path), "manifest.json", ID, 12)
 
 
 @pytest.mark.parametrize("status", [400, 503])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import anyio
 import pytest
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -75,3 +76,20 @@ async def test_the_spans_of_requests_are_nested_in_those_of_calls(spans: InMemor
     assert outer.name == "x.request"
     assert outer.context is not None
     assert [span.parent and span.parent.span_id for span in inner] == [outer.context.span_id] * 2
+
+
+async def test_waiting_for_a_connection_is_an_event(spans: InMemorySpanExporter) -> None:
+    """Where all connections are in use, the span says how long its request was queued for one."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    async with serving() as server:
+        config = Config(base_url=server.url, rates={}, max_connections=1)
+        async with (
+            Planet(config, api_key="any", layers=[Tracing(provider)]) as client,
+            anyio.create_task_group() as group,
+        ):
+            for _ in range(2):
+                group.start_soon(client.request, "GET", "/x")
+    events = [event for span in spans.get_finished_spans() for event in span.events]
+    (queued,) = (event for event in events if event.name == "planet_async.queued")
+    assert dict(queued.attributes or {})["planet_async.queue"] == "connection"

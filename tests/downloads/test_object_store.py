@@ -1,0 +1,267 @@
+"""Orders in an object store: uploaded while they arrive, and not to be seen before they are right."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from described import BASE, ORDER_ID, described, manifest
+
+from planet_async import (
+    ApiKey,
+    ChecksumMismatch,
+    ConnectionLost,
+    DownloadError,
+    InvalidRequest,
+    Planet,
+    Request,
+    Response,
+)
+from planet_async.testing import FakeClock, FakeTransport, reply
+
+if TYPE_CHECKING:
+    from s3 import S3
+
+pytestmark = pytest.mark.anyio
+
+MANIFEST, A, B = f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a.tif", f"{ORDER_ID}/b.tif"
+LISTED = manifest(**{"a.tif": b"right", "b.tif": b"b"})
+FILES = ((MANIFEST, LISTED), (A, b"right"), (B, b"b"))
+ONE_FILE = ((MANIFEST, manifest(**{"a.tif": b"right"})), (A, b"right"))
+LARGE = bytes(range(256)) * (20 << 12)  # 20 MiB: three parts
+
+
+class Body(AsyncIterator[bytes]):
+    """A body that ends in an error, if the last of its chunks is one."""
+
+    def __init__(self, chunks: Sequence[bytes | Exception]) -> None:
+        self._chunks = iter(chunks)
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            await anyio.lowlevel.checkpoint()
+            if isinstance(chunk, Exception):
+                raise chunk
+            return chunk
+        raise StopAsyncIteration
+
+
+def large_file(cuts: Sequence[int] = ()) -> tuple[FakeTransport, Planet]:
+    """Return a service with an order of one large file, whose connection breaks after so many bytes."""
+    breaks = iter(cuts)
+    listed = manifest(**{"a.tif": LARGE})
+    results = [{"name": name, "location": f"{BASE}{name}", "delivery": "success"} for name in (MANIFEST, A)]
+
+    def respond(request: Request) -> Response:
+        if not request.url.startswith(BASE):
+            return reply(json={"id": ORDER_ID, "state": "success", "_links": {"results": results}})
+        if request.url == BASE + MANIFEST:
+            return reply(body=listed)
+        start, cut = int(request.headers.get("range", "bytes=0-")[6:-1]), next(breaks, None)
+        end = len(LARGE) if cut is None else start + cut
+        chunks: list[bytes | Exception] = [
+            LARGE[at : min(at + 65_536, end)] for at in range(start, end, 65_536)
+        ]
+        if cut is not None:
+            chunks.append(ConnectionLost("cut"))
+        span = {"content-range": f"bytes {start}-{len(LARGE) - 1}/{len(LARGE)}"} if start else {}
+        return Response(206 if start else 200, span, Body(chunks))
+
+    network = FakeTransport(respond)
+    return network, Planet(credentials=ApiKey("any"), transport=network, clock=FakeClock())
+
+
+def requested(network: FakeTransport) -> list[str]:
+    """Return the names of the files that were requested."""
+    return [request.url.rpartition("/")[2] for request in network.requests if request.stream]
+
+
+async def test_files_become_objects(s3: "S3") -> None:
+    """All files of an order are there under their names, with the checksum that they were compared with."""
+    _, planet = described(*FILES)
+    url = f"s3://{s3.bucket}/pre/fix"
+    files = await planet.orders.download(ORDER_ID, f"{url}/")
+    assert s3.objects() == {f"pre/fix/{name}": content for name, content in FILES}
+    assert (files, files.urls) == ([], [f"{url}/{name}" for name in (A, B, MANIFEST)])
+    assert not files.unverified
+    digest = f"md5:{hashlib.md5(b'right').hexdigest()}"
+    assert files.checksums[f"{url}/{A}"] == digest
+    assert s3.metadata(f"pre/fix/{A}") == {"planetchecksum": digest}
+    assert s3.uploads() == []
+
+
+async def test_objects_that_are_right_are_kept(s3: "S3") -> None:
+    """By the checksum stored with them, or an MD5 of the store: they are not requested, nor written again."""
+    s3.put(B, b"b")  # by another program
+    network, planet = described(*FILES)
+    await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert requested(network) == ["manifest.json", "a.tif"]
+    s3.seen.clear()
+    network, planet = described(*FILES)
+    files = await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert len(files.urls) == 3
+    assert requested(network) == ["manifest.json"]
+    assert not [key for method, key in s3.seen if method == "PUT" and not key.endswith("/.planet-async")]
+
+
+async def test_another_object_in_the_way(s3: "S3") -> None:
+    """It is kept, and an error says so; `overwrite` replaces it."""
+    s3.put(A, b"wrong")
+    _, planet = described(*ONE_FILE)
+    with pytest.raises(DownloadError, match=rf"{A} exists and is not the file .*overwrite=True"):
+        await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert s3.objects()[A] == b"wrong"
+    await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}", overwrite=True)
+    assert s3.objects()[A] == b"right"
+
+
+async def test_objects_without_a_checksum_are_compared_by_content(s3: "S3") -> None:
+    """What no manifest lists is kept where it is the same, and an error where it is not."""
+    planets = [described((A, content))[1] for content in (b"right", b"right", b"other")]
+    for planet in planets[:2]:
+        files = await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+        assert files.unverified == (f"s3://{s3.bucket}/{A}",)
+    assert [key for method, key in s3.seen if method == "PUT"].count(f"/{s3.bucket}/{A}") == 1
+    with pytest.raises(DownloadError, match="exists and is not the file"):
+        await planets[2].orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert s3.objects() == {A: b"right"}
+
+
+async def test_a_large_file_whose_connection_breaks(s3: "S3") -> None:
+    """It is uploaded in parts as it arrives, and continued by a range where it was cut."""
+    network, planet = large_file(cuts=[9 * 1_000_000, 700])
+    await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    ranges = [request.headers.get("range") for request in network.requests[2:]]
+    assert ranges == [None, "bytes=9000000-", "bytes=9000700-"]
+    assert s3.objects()[A] == LARGE
+    parts = [key for method, key in s3.seen if method == "PUT" and key == f"/{s3.bucket}/{A}"]
+    assert len(parts) == 3
+
+
+async def test_a_file_that_is_wrong_is_not_to_be_seen(s3: "S3") -> None:
+    """It is fetched twice, then its upload is aborted."""
+    listed = json.dumps({"files": [{"path": "a.tif", "size": len(LARGE), "digests": {"md5": "0" * 32}}]})
+    network, planet = described((MANIFEST, listed.encode()), (A, LARGE))
+    with pytest.raises(ChecksumMismatch, match="like that twice"):
+        await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert requested(network).count("a.tif") == 2
+    assert s3.objects().keys() == {MANIFEST}
+    assert s3.uploads() == []
+
+
+async def test_a_download_that_ends_early_leaves_nothing(s3: "S3") -> None:
+    """Cancelled, or given up: no object, and no upload that is still open."""
+    _, planet = large_file()
+    with anyio.CancelScope() as scope:
+        await planet.orders.download(
+            ORDER_ID,
+            f"s3://{s3.bucket}",
+            progress=lambda progress: scope.cancel() if progress.received > len(LARGE) // 2 else None,
+        )
+    assert scope.cancelled_caught
+    _, planet = large_file(cuts=[len(LARGE) // 2, 0])
+    with pytest.raises(ConnectionLost):
+        await planet.with_options(max_attempts=1).orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert s3.objects().keys() == {MANIFEST}
+    assert s3.uploads() == []
+
+
+async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
+    """The rights are taken away, or the credentials expire: an error says so, and nothing is to be seen."""
+    s3.refuses = lambda request: request.args.get("partNumber") == "2" and "a.tif" in request.path
+    _, planet = large_file()
+    with pytest.raises(DownloadError, match=rf"cannot write s3://{s3.bucket}/{A}: access is denied"):
+        await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert s3.objects().keys() == {MANIFEST}
+    assert s3.uploads() == []
+
+
+async def test_names_that_an_object_can_have(s3: "S3") -> None:
+    """They are kept as they are, apart from what no file could have; the result says so."""
+    names = [f"{ORDER_ID}/{name}" for name in ("ä ~*#%41?.tif", "tab\t.tif")]
+    _, planet = described(*((name, b"x") for name in names))
+    files = await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}/100%")
+    assert s3.objects().keys() == {f"100%/{names[0]}", f"100%/{ORDER_ID}/tab%09.tif"}
+    assert files.renamed == {f"s3://{s3.bucket}/100%/{ORDER_ID}/tab%09.tif": names[1]}
+
+
+SECRET = "wJalrXUtnFEMI"
+WRONG = {
+    f"s3://key:{SECRET}@bucket/prefix": "must be like s3://bucket/prefix",
+    f"s3://key:{SECRET}/x@bucket": "must be like s3://bucket/prefix",
+    f"az://container/prefix?sig={SECRET}": "must not hold any",
+    "s3://": "must be like",
+    "s3:/bucket": "must be like",
+    "s3://bucket/a/../b": "must be like",
+    "s3://bucket//a": "must be like",
+    "ftp://bucket/a": "must be like",
+    "az://container": r"cannot use az://container: .*Account must be specified",
+}
+
+
+@pytest.mark.parametrize("to", WRONG)
+async def test_addresses_that_are_wrong(to: str, s3: "S3") -> None:
+    """They are refused before anything is sent, and a credential in them is not shown."""
+    network, planet = described(*ONE_FILE)
+    with pytest.raises(InvalidRequest, match=WRONG[to]) as caught:
+        await planet.orders.download(ORDER_ID, to)
+    with pytest.raises(InvalidRequest):
+        planet.orders.run([], to)
+    assert SECRET not in str(caught.value) + repr(caught.value)
+    assert (network.requests, s3.seen) == ([], [])
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://example.com"])
+async def test_endpoints_that_are_wrong(endpoint: str, s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint is an address, and of plain HTTP only where that is meant."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    network, planet = described(*ONE_FILE)
+    with pytest.raises(InvalidRequest, match="AWS_ENDPOINT_URL"):
+        await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+    assert network.requests == []
+
+
+async def test_buckets_that_cannot_be_used(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is missing or forbids, a store that does not respond: known before Planet is asked."""
+    network, planet = described(*ONE_FILE)
+
+    async def error(to: str) -> str:
+        with pytest.raises(DownloadError) as caught:
+            await planet.orders.download(ORDER_ID, to)
+        with pytest.raises(DownloadError) as of_run:
+            async for _ in planet.orders.run([], to):
+                pass
+        text = str(caught.value)
+        assert text == str(of_run.value)
+        assert "secret-of-the-store" not in text
+        assert "\n" not in text
+        return text
+
+    assert "there is no such bucket" in await error("s3://no-such-bucket/prefix")
+    s3.refuses = lambda request: request.method == "POST"
+    assert f"cannot write to s3://{s3.bucket}/: access is denied" in await error(f"s3://{s3.bucket}")
+    s3.refuses = lambda request: request.method == "HEAD"
+    assert "s3:ListBucket" in await error(f"s3://{s3.bucket}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert "Check the credentials, the region and the endpoint" in await error(f"s3://{s3.bucket}")
+    assert network.requests == []
+
+
+async def test_without_obstore(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.setattr("planet_async.downloads.destination.find_spec", lambda _: None)
+    _, planet = described()
+    with pytest.raises(InvalidRequest, match=r"planet-async\[obstore\]"):
+        await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
+
+
+async def test_reports_and_quads_go_to_folders() -> None:
+    """Their methods refuse an object store, and make no folder of its name."""
+    network, planet = described()
+    for download in (planet.reports.download("1", "s3://b"), planet.basemaps.download([], "s3://b")):
+        with pytest.raises(InvalidRequest, match="to must be a folder"):
+            await download
+    assert network.requests == []
