@@ -69,6 +69,7 @@ def reader(planet: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
         monkeypatch.setenv(name, "any")
     monkeypatch.setenv("PL_BASE_URL", planet)
     monkeypatch.setenv("WEBHOOK_TOKEN", "ngWJy2OiIOuDyN59cl4zSt0b_c0T2XLefW8XiiWgfOs")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     # Nobody waits here: orders are finished when they are placed, and the simulator has no rate limits.
