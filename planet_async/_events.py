@@ -1,6 +1,6 @@
 """What happens to a call between its start and its end, for the layer that traces it, and for logs.
 
-A layer outside of `Retry` sees a call, and not its attempts.  So the layers within `report` them, to the
+A layer outside of `Retry` sees a call, and not its attempts.  So the layers within pass them to the
 `observer` that an outer layer has set for the call: a context variable, as `queued_for` is, since a call is
 made in one task, and no layer has to know who observes.
 """
@@ -55,12 +55,6 @@ observer: ContextVar[Callable[[Event], None] | None] = ContextVar("planet_async.
 
 attempt: ContextVar[int] = ContextVar("planet_async.attempt", default=1)
 """The number of the attempt that this task's request is; set by `Retry`."""
-
-
-def report(event: Event) -> None:
-    """Pass an event to the observer, if there is one."""
-    if (observe := observer.get()) is not None:
-        observe(event)
 
 
 # Logs

@@ -13,7 +13,7 @@ import msgspec
 from anyio.lowlevel import RunVar
 from attrs import astuple, define, has
 
-from planet_async._events import Queued, report, request_fields
+from planet_async._events import Queued, observer, request_fields
 from planet_async._loops import PerLoop
 from planet_async.auth.credentials import ApiKey, Credentials
 from planet_async.clock import Clock
@@ -164,8 +164,8 @@ class RateLimiter:
         async with self._head:
             turn = await self._wait(request, began)
         queued = self._clock.monotonic() - began
-        if queued >= _NOTICEABLE:
-            report(Queued("rate", queued))
+        if queued >= _NOTICEABLE and (observe := observer.get()) is not None:
+            observe(Queued("rate", queued))
         return turn
 
     async def _wait(self, request: Request, began: float) -> int:

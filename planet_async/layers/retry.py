@@ -7,7 +7,7 @@ import logging
 import random
 from math import inf
 
-from planet_async._events import RetryScheduled, attempt, error_fields, report, request_fields
+from planet_async._events import RetryScheduled, attempt, error_fields, observer, request_fields
 from planet_async.clock import Clock
 from planet_async.config import Config
 from planet_async.errors import DeadlineExceeded, PlanetError, TooManyRequests
@@ -110,7 +110,8 @@ class Retry:
 
 
 def _report(request: Request, error: PlanetError, pause: float) -> None:
-    report(RetryScheduled(error, pause))
+    if (observe := observer.get()) is not None:
+        observe(RetryScheduled(error, pause))
     is_unusual = pause > _LONG_PAUSE or error.attempts >= _MANY_FAILURES
     logger.log(
         logging.WARNING if is_unusual else logging.INFO,

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from planet_async._events import Attempt, attempt, error_fields, observer, report, request_fields, status_of
+from planet_async._events import Attempt, attempt, error_fields, observer, request_fields, status_of
 from planet_async.clock import Clock
 from planet_async.errors import (
     BodyTooLarge,
@@ -106,7 +106,8 @@ class RaiseForStatus:
 
 
 def _report(request: Request, done: Attempt) -> None:
-    report(done)
+    if (observe := observer.get()) is not None:
+        observe(done)
     if not logger.isEnabledFor(logging.DEBUG):
         return
     fields = request_fields(request)

@@ -20,7 +20,7 @@ import certifi
 from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
-from planet_async._events import Queued, report
+from planet_async._events import Queued, observer
 from planet_async._loops import PerLoop, Shutdown
 from planet_async._tasks import run_in_thread
 from planet_async.config import ClientCert, Config
@@ -203,7 +203,8 @@ class Gate:
             queued_for.set(f"a connection: all {self._most[kind]} are held by {kind}")
             began = anyio.current_time()
             await places.acquire()
-            report(Queued("connection", anyio.current_time() - began))
+            if (observe := observer.get()) is not None:
+                observe(Queued("connection", anyio.current_time() - began))
         else:
             await places.acquire()
         queued_for.set("")
