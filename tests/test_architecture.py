@@ -16,14 +16,14 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
     ("config", "redaction", "outcome", "_tasks", "_loops", "_events", "databases"),
-    ("models", "transports", "downloads", "testing"),
+    ("models", "transports", "downloads"),
     ("auth", "layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
-    ("services",),
+    ("services", "frames"),
     ("client",),
     ("__init__",),
-    ("simulator", "cli"),
+    ("simulator", "cli", "testing"),
     ("__main__",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
