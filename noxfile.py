@@ -8,7 +8,7 @@ import nox
 nox.options.sessions = ["tests", "lint", "types", "docs"]
 nox.options.error_on_missing_interpreters = True
 
-ALL = ".[cli,simulator,httpx2,aiohttp,http2,otel,shared,obstore,zstd]"
+ALL = ".[cli,simulator,httpx2,aiohttp,frames,http2,otel,shared,obstore,zstd]"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 

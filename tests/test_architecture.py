@@ -20,7 +20,7 @@ LEVELS = (  # a module imports those of the levels before its own, and of its ow
     ("auth", "layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
-    ("services",),
+    ("services", "frames"),
     ("client",),
     ("__init__",),
     ("simulator", "cli", "testing"),

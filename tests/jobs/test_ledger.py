@@ -145,7 +145,7 @@ async def disconnect(ledger: DatabaseLedger, seen_by: DatabaseLedger) -> None:
     """Return when the server has noticed that the connection of a ledger has ended."""
     await ledger._shared.aclose()
     key = f"owner-{ledger._me}"
-    while await seen_by._shared.call(lambda database: database.locked([key])):
+    while await seen_by._shared.call(lambda database: database.locked([key])):  # noqa: ASYNC110 - of a server
         await anyio.sleep(0.01)
 
 
