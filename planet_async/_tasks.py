@@ -109,18 +109,20 @@ def _unwrapped(error: BaseException) -> BaseException:
 class BackgroundIterator(AsyncIterator[T]):
     """The items of `produce(send)`, which runs in the background, one item ahead of the reader.
 
-    The task starts when the first item is requested.  An error of the producer is raised after the items that
-    came before it.  Only one task may wait for the next item.
+    The task starts when the first item is requested; before that, no event loop is needed.  An error of the
+    producer is raised after the items that came before it.  Only one task may wait for the next item.
     """
 
     def __init__(self, produce: Produce[T]) -> None:
-        self._producer = _Producer(produce)
+        self._produce = produce
+        self._producer: _Producer[T] | None = None
         self._cancel_soon: Callable[[], None] | None = None
         self._has_reader = False
 
     async def __anext__(self) -> T:
         producer = self._producer
-        if self._cancel_soon is None:
+        if producer is None:
+            producer = self._producer = _Producer(self._produce)
             self._cancel_soon = _start(producer)
         if self._has_reader:
             raise RuntimeError("another task waits for the next item: read it in one task")
@@ -143,13 +145,14 @@ class BackgroundIterator(AsyncIterator[T]):
 
     async def aclose(self) -> None:
         """Cancel the producer and wait until it has ended."""
-        if self._cancel_soon is not None:
+        if self._producer is not None:
             self._producer.scope.cancel()
             with anyio.CancelScope(shield=True):
                 await self._producer.ended.wait()
 
     def __del__(self) -> None:
-        if self._cancel_soon is not None and not self._producer.ended.is_set():
+        producer = self._producer
+        if producer is not None and self._cancel_soon is not None and not producer.ended.is_set():
             self._cancel_soon()
 
 

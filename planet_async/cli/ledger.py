@@ -23,7 +23,8 @@ from planet_async.cli.output import (
 )
 from planet_async.cli.process import reporting
 from planet_async.cli.runner import named
-from planet_async.jobs.ledger import Entry, read_entries
+from planet_async.jobs.entry import Entry
+from planet_async.jobs.ledger import read_entries
 
 VIEW = View[Entry](
     "requests",

@@ -89,7 +89,7 @@ Areas = Annotated[
     ),
 ]
 Collection = Annotated[str | None, option("REF", "All features of this collection.", "--collection-id")]
-State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...", "--state", "--status")]
+State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...")]
 Created = Annotated[str | None, period_option(f"Created then. {INTERVAL}")]
 _QUESTION = "A reservation spends quota, and cannot be undone. Reserve?"
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
@@ -102,9 +102,7 @@ def products(
     *,
     supports_reservation: Annotated[
         bool | None,
-        typer.Option(
-            "--supports-reservation/--no-reservation", help="Quota of which can be reserved, or not."
-        ),
+        typer.Option("--reservable/--not-reservable", help="Quota of which can be reserved, or not."),
     ] = None,
     limit: Limit = None,
     page_size: PageSize = 500,
@@ -112,7 +110,7 @@ def products(
 ) -> None:
     """List the products of the organization, with what is used of their quota.
 
-    [dim]planet-async quota products --supports-reservation[/]
+    [dim]planet-async quota products --reservable[/]
     """
     show_list(
         context,

@@ -28,6 +28,10 @@ class Transaction(Protocol):
 class Database(Protocol):
     """A connection to a database.  All methods block, and are called by one thread at a time.
 
+    Attributes:
+        lock_gap: For how many seconds a lock may seem free though its process is alive: one that has lost its
+            connection takes its locks again when it has another one.
+
     Raises:
         DatabaseUnusable: It can never be used like this.
         DatabaseLost: The connection is gone, and with it what had not been committed; the next call makes a
@@ -35,8 +39,17 @@ class Database(Protocol):
         DatabaseBusy: Another process is writing.
     """
 
-    def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run all statements of `work` in one transaction, and commit it, or nothing of it."""
+    lock_gap: float
+
+    def transact(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
+        """Run all statements of `work` in one transaction, and commit it, or nothing of it.
+
+        What is not `lasting` may be lost where the power of this machine fails.
+        """
+        ...
+
+    def read(self, statement: str, **parameters: Any) -> list[Row]:
+        """Run a SELECT, which waits for nobody who writes, and return its rows; see `Transaction.execute`."""
         ...
 
     def try_lock(self, key: str, *, shared: bool = False) -> bool:
@@ -84,14 +97,34 @@ class DatabaseBusy(Exception):
 _PARTS = "CREATE TABLE planet_async_parts (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
 
 
-def prepare(database: Database, part: str, version: int, statements: Sequence[str]) -> None:
-    """Make the tables of a part, where they are not there yet.
+def prepare(
+    database: Database,
+    part: str,
+    version: int,
+    statements: Sequence[str],
+    then: Callable[[Transaction], None] | None = None,
+) -> None:
+    """Make the tables of a part, where they are not there yet; `then` is called in the same transaction.
 
     Raises:
         DatabaseUnusable: They are of another version, or the user has no right to make them.
     """
+
+    def make(work: Transaction) -> None:
+        work.execute("{alone}")
+        if not database.has_table("planet_async_parts"):
+            work.execute(_PARTS)
+        if not work.execute("SELECT 1 FROM planet_async_parts WHERE part = :part", part=part):
+            for statement in statements:
+                work.execute(statement)
+            if then is not None:
+                then(work)
+            work.execute(
+                "INSERT INTO planet_async_parts VALUES (:part, :version)", part=part, version=version
+            )
+
     if not database.has_table("planet_async_parts") or _version(database, part) is None:
-        database.transact(lambda work: _make(database, work, part, version, statements))
+        database.transact(make)
     found = _version(database, part)
     if found != version:
         raise DatabaseUnusable(
@@ -100,18 +133,6 @@ def prepare(database: Database, part: str, version: int, statements: Sequence[st
         )
 
 
-def _make(database: Database, work: Transaction, part: str, version: int, statements: Sequence[str]) -> None:
-    work.execute("{alone}")
-    if not database.has_table("planet_async_parts"):
-        work.execute(_PARTS)
-    if not work.execute("SELECT 1 FROM planet_async_parts WHERE part = :part", part=part):
-        for statement in statements:
-            work.execute(statement)
-        work.execute("INSERT INTO planet_async_parts VALUES (:part, :version)", part=part, version=version)
-
-
 def _version(database: Database, part: str) -> int | None:
-    rows = database.transact(
-        lambda work: work.execute("SELECT version FROM planet_async_parts WHERE part = :part", part=part)
-    )
+    rows = database.read("SELECT version FROM planet_async_parts WHERE part = :part", part=part)
     return int(rows[0]["version"]) if rows else None

@@ -58,7 +58,7 @@ class ObjectStore:
         scheme, bucket, prefix = _parsed(url)
         self._scheme, self._bucket, self._prefix = scheme, bucket, prefix
         self._url = f"{scheme}://{bucket}/{prefix and f'{prefix}/'}"
-        self.executor = ThreadPoolExecutor(_THREADS, "planet_async-store")
+        self.executor: ThreadPoolExecutor = ThreadPoolExecutor(_THREADS, "planet_async-store")
         self.store: Store = _opened(scheme, bucket)
 
     async def check(self) -> None:
@@ -102,7 +102,7 @@ class ObjectStore:
             return None
         return bytes(self.call("read", name, found.bytes))
 
-    async def keep(self, names: Iterable[str]) -> Mapping[str, int]:
+    async def keep(self, names: Iterable[str], *, durable: bool) -> Mapping[str, int]:
         found = await self._heads(names)
         for name, head in found.items():
             if head is None:
@@ -174,7 +174,7 @@ class Upload:
         self._writer: obstore.WritableFile | None = None
         self._hasher: Hasher = hashlib.sha256()
         self.place: str = destination.place(self._name)
-        self.executor = destination.executor
+        self.executor: ThreadPoolExecutor = destination.executor
         self.size: int = 0
 
     def claim(self) -> bool:

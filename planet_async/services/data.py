@@ -301,7 +301,7 @@ class Data:
         Args:
             item: The item.
             asset_types: The types of the assets, or one.
-            to: The folder; it is made.
+            to: The folder, which is made, or the address of an object store, as of `orders.download`.
             overwrite: Replace files that are there and not right, instead of raising DownloadError.
             concurrency: How many files are fetched at a time.
             timeout: How long to wait for an asset to become active.
@@ -309,7 +309,8 @@ class Data:
                 with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files for which the API has no MD5.
+            The paths, a list; for an object store it is empty, and has `urls`.  Its `unverified` names the
+            files for which the API has no MD5.
 
         Raises:
             AssetNotDownloadable: an asset is not published, or the permission to download it is missing.

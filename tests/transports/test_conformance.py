@@ -46,6 +46,7 @@ async def test_a_transport_conforms(check: Check, name: str, anyio_backend: str)
     await check(MAKERS[name])
 
 
+@pytest.mark.no_cover
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", CLIENTS)
 async def test_a_transport_conforms_with_a_client_of_the_user(name: str, anyio_backend: str) -> None:
@@ -60,6 +61,7 @@ async def test_a_transport_conforms_with_a_client_of_the_user(name: str, anyio_b
                     await check(lambda config: HttpxTransport(client, config))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_transport_conforms_on_uvloop(name: str) -> None:
     """The faster loop changes nothing."""

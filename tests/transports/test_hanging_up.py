@@ -165,6 +165,7 @@ async def test_over_http1(network: str, step: str, ca_file: Path, *, by_reset: b
     await check(network, Hangs(step, by_reset=by_reset), ca_file, is_sent=True)
 
 
+@pytest.mark.no_cover
 @ENDS
 @pytest.mark.parametrize("step", [*BEFORE_TLS, *AFTER_TLS])
 async def test_over_http1_and_tls(
@@ -175,6 +176,7 @@ async def test_over_http1_and_tls(
     await check(network, server, ca_file, is_sent=step not in BEFORE_TLS)
 
 
+@pytest.mark.no_cover
 @ENDS
 @pytest.mark.parametrize("network", ["httpx", "httpx2"])
 @pytest.mark.parametrize("step", [*BEFORE_TLS, "connected", *HTTP2_STEPS])

@@ -93,6 +93,7 @@ async def test_the_proxy_of_the_config_is_used(network: str, scene: Scene) -> No
 NAMES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 
 
+@pytest.mark.no_cover
 @SCHEMES
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_proxy_of_the_environment_is_used(
