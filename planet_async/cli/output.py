@@ -481,6 +481,7 @@ _IN_COMMAND = {  # what the library says in Python, and how the command says it
     "Config(ca_file=...)": "--ca-file",
     ' or pass Planet(api_key="...")': "",
     "`orders.wait`, or ": "",
+    "`orders.run`": "`orders run`",
     " or something with __geo_interface__": "",
     "expected either aoi_refs or collection;": "expected --aoi-ref or --collection-id;",
 }
