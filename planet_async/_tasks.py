@@ -216,7 +216,8 @@ async def run_in_thread(act: Callable[..., T], *arguments: object, executor: Exe
     of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
     The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
     second Ctrl-C.  asyncio has as many of them as CPUs and four, at most 32; further calls wait.  What waits
-    for a network has threads of its own, an `executor`, so that others do not wait for it.
+    for a network has threads of its own, an `executor`: others do not wait for it, and a call that is
+    cancelled does not either; the thread is left to end by itself.
 
     Raises:
         PlanetError: the system has no thread left.
@@ -225,7 +226,7 @@ async def run_in_thread(act: Callable[..., T], *arguments: object, executor: Exe
     try:
         if on_asyncio():
             return await _in_thread_of_loop(call, executor)
-        return await anyio.to_thread.run_sync(call)
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=executor is not None)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
@@ -246,9 +247,9 @@ async def _in_thread_of_loop(call: Callable[[], T], executor: Executor | None) -
     try:
         context = contextvars.copy_context()
         working = asyncio.get_running_loop().run_in_executor(executor, context.run, work)
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=executor is None):
             try:
-                await asyncio.shield(working)
+                await (asyncio.shield(working) if executor is None else working)
             except asyncio.CancelledError:
                 while not (begun.cancel() or working.done()):
                     with suppress(asyncio.CancelledError):

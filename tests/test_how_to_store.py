@@ -39,4 +39,4 @@ async def test_the_examples_run(
     objects = {key for key in s3.objects() if key.startswith(f"2026/{order_id}/")}
     printed = set(re.findall(r"'s3://fields/(.*?)'", capsys.readouterr().out))
     assert printed == objects == s3.objects().keys()
-    assert [path.suffix for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert not list(tmp_path.rglob("*.tif"))

@@ -36,6 +36,7 @@ _PARTS_AT_ONCE = 4  # that are uploaded, where one file is downloaded, shared wh
 _BLOCK = 1 << 20
 _THREADS = 32
 _HEADS_AT_ONCE = 16
+_ABORT_SECONDS = 10.0  # then the upload is aborted without being waited for
 _CHECK_RETRIES = 2  # obstore's default is 10
 _URL = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]*)(?:/([^?#\x00-\x1f\x7f\\]*))?")
 _ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -236,7 +237,7 @@ class Upload:
 
     async def aclose(self) -> None:
         if self._writer is not None:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_ABORT_SECONDS, shield=True):
                 await run_in_thread(self.discard, executor=self.executor)
 
     def _opened(self) -> "obstore.WritableFile":

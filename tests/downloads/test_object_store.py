@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,13 @@ def large_file(cuts: Sequence[int] = ()) -> tuple[FakeTransport, Planet]:
 
     network = FakeTransport(respond)
     return network, Planet(credentials=ApiKey("any"), transport=network, clock=FakeClock())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds; a `FakeClock` would hold the time for a thread that waited."""
+    with anyio.fail_after(30):
+        while not holds():  # noqa: ASYNC110 - a thread of a server makes it true
+            await anyio.sleep(0.01)
 
 
 def requested(network: FakeTransport) -> list[str]:
@@ -184,6 +191,30 @@ async def test_a_download_that_ends_early_leaves_nothing(s3: "S3") -> None:
         await planet.with_options(max_attempts=1).orders.download(ORDER_ID, f"s3://{s3.bucket}")
     assert s3.objects().keys() == {MANIFEST}
     assert s3.uploads() == []
+
+
+async def test_a_store_that_does_not_respond_delays_no_cancellation(
+    s3: "S3", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends while a request to the store hangs; the upload is aborted when the store is back."""
+    monkeypatch.setattr("planet_async.downloads.object_store._ABORT_SECONDS", 0.1)
+    hanging, may_go = threading.Event(), threading.Event()
+
+    def hang(request: "ServerRequest") -> None:
+        if "partNumber" in request.args and "a.tif" in request.path:
+            hanging.set()
+            may_go.wait(30)
+
+    s3.before = hang
+    _, planet = large_file()
+    async with anyio.create_task_group() as group:
+        group.start_soon(planet.orders.download, ORDER_ID, f"s3://{s3.bucket}")
+        await until(hanging.is_set)
+        group.cancel_scope.cancel()
+    assert not may_go.is_set()
+    may_go.set()
+    await until(lambda: not s3.uploads())
+    assert s3.objects().keys() == {MANIFEST}
 
 
 async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
