@@ -42,7 +42,11 @@ REFERENCE: dict[str, tuple[str, tuple[str, ...]]] = {  # the title of a page, an
     "network": ("The network", ("http", "transports", "layers")),
     "errors": ("Errors", ("errors",)),
 }
-MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what is imported from these modules
+MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what `planet_async` does not export
+    "records": (
+        "What all records have",
+        tuple(f"models.base.{name}" for name in ("Record", "Resource", "RequestModel", "OpenEnum")),
+    ),
     "adapters": (
         "Adapters and layers",
         ("transports.httpx", "transports.aiohttp", "layers.tracing"),
@@ -141,7 +145,7 @@ def _reference() -> Iterator[tuple[str, str]]:
         ranked = (name for _, name in sorted(names[page], key=lambda each: each[0]))
         yield f"reference/python/{page}.md", f"# {title}\n\n{lead}{_documented(ranked)}"
     for page, (title, modules) in MODULES.items():
-        full = (f"{module}.{name}" for module in modules for name in _public_names(module))
+        full = (f"{module}.{name}".rstrip(".") for module in modules for name in _public_names(module))
         yield f"reference/python/{page}.md", f"# {title}\n\n{_documented(full, path=True)}"
 
 
@@ -170,6 +174,8 @@ def _page_of(module: str) -> tuple[str, int]:
 
 def _public_names(module: str) -> list[str]:
     path = PACKAGE / module.replace(".", "/")
+    if path.name[0].isupper():  # it is a class
+        return [""]
     tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":

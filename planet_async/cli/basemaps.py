@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from planet_async import Contribution, Mosaic, Paginator, Planet, Progress, Quad, Series
-from planet_async.cli.input import read_geometry
+from planet_async.cli.input import id_argument, read_geometry
 from planet_async.cli.options import (
     HERE,
     Folder,
@@ -60,8 +60,8 @@ QUADS = View[Quad](
 )
 CONTRIBUTIONS = View[Contribution]("scenes", columns={"id": "item_id", "type": "item_type", "link": "link"})
 
-MosaicName = Annotated[str, typer.Argument(metavar="MOSAIC", help="The name or the id of a mosaic.")]
-SeriesName = Annotated[str, typer.Argument(metavar="SERIES", help="The name or the id of a series.")]
+MosaicName = Annotated[str, id_argument("a mosaic, or its name", metavar="MOSAIC")]
+SeriesName = Annotated[str, id_argument("a series, or its name", metavar="SERIES")]
 Interval = Annotated[str | None, option("INTERVAL", "With this interval: '1 mon'.")]
 AcquiredAfter = Annotated[
     str | None,
@@ -169,7 +169,7 @@ _CORNERS = 4  # numbers of a box
 def contributions(
     context: typer.Context,
     mosaic: MosaicName,
-    quad: Annotated[str, typer.Argument(metavar="QUAD", help="The id of a quad, such as 455-1273.")],
+    quad: Annotated[str, id_argument("a quad, such as 455-1273", metavar="QUAD")],
     limit: Limit = None,
     form: Formats = TABLE,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from planet_async.downloads.part_file import Folder as FolderOfFiles
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import OpenEnum
 from planet_async.services._query import destination
@@ -19,11 +20,11 @@ from planet_async.services._query import destination
 def _destination(text: str) -> str:
     """Return a folder or the address of an object store, or end the command where it cannot be either."""
     try:
-        destination("--to", text)
+        found = destination("--to", text)
     except InvalidRequest as error:
         raise typer.BadParameter(str(error)) from None
-    if Path(text).is_file():
-        raise typer.BadParameter(f"{text} is a file")
+    if isinstance(found, FolderOfFiles):
+        _folder(Path(text))
     return text
 
 

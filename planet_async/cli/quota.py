@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
-from planet_async.cli.input import read_ids
+from planet_async.cli.input import id_argument, number_of, read_ids
 from planet_async.cli.options import (
     INTERVAL,
     Filters,
@@ -93,8 +93,8 @@ State = Annotated[str | None, option("STATE", "In this state: reserved, pending,
 Created = Annotated[str | None, period_option(f"Created then. {INTERVAL}")]
 _QUESTION = "A reservation spends quota, and cannot be undone. Reserve?"
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
-ReservationId = Annotated[int, typer.Argument(metavar="ID", help="The id of a reservation.")]
-JobId = Annotated[int, typer.Argument(metavar="ID", help="The id of a job.")]
+ReservationId = Annotated[str, id_argument("a reservation", number_of("reservation"))]
+JobId = Annotated[str, id_argument("a job", number_of("job"))]
 
 
 def products(
@@ -173,7 +173,7 @@ def reserve(
 
 
 def _print_reserved(reserved: ReservedQuota) -> None:
-    RESERVATIONS.print_table(reserved.quota_reservations)
+    RESERVATIONS.print(reserved.quota_reservations)
     print_table(("used", "left"), [(_amount(reserved.quota_used), _amount(reserved.quota_remaining))])
 
 
@@ -235,7 +235,7 @@ def get(context: typer.Context, reservation_id: ReservationId, form: Format = TA
 
     [dim]planet-async quota get 100[/]
     """
-    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS, form=form)
+    show_one(context, lambda planet: planet.quota.get(int(reservation_id)), RESERVATIONS, form=form)
 
 
 def jobs(
@@ -268,7 +268,7 @@ def get_job(context: typer.Context, job_id: JobId, form: Format = TABLE) -> None
 
     [dim]planet-async quota get-job 8016[/]
     """
-    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, form=form)
+    show_one(context, lambda planet: planet.quota.get_job(int(job_id)), JOBS, form=form)
 
 
 COMMANDS = named(products, estimate, reserve, reserve_bulk, list_, get, jobs, get_job)

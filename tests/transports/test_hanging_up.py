@@ -22,7 +22,7 @@ from planet_async import Config, Planet, PlanetError
 from planet_async.errors import ConnectionLost
 from transports.on_loopback import Stream, listening, planet, receive, server_context
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
 
 ORDER_ID = "7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11"
 BODY = json.dumps({"id": ORDER_ID, "name": "field 7", "state": "running"}).encode()

@@ -31,7 +31,7 @@ from transports.on_loopback import (
     transport,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
 
 USER, PASSWORD = "some one", "p@ss/w:rd?"
 IN_URL = "some%20one:p%40ss%2Fw%3Ard%3F"

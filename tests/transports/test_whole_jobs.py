@@ -13,7 +13,7 @@ from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 from transports.on_loopback import Received, Stream, planet, server_context, serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
 
 
 @pytest.fixture
