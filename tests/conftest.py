@@ -74,6 +74,7 @@ def no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PL_SHARED", "none")  # the tests of one account run in several processes
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # no test reaches a store by mistake
 
 
 @pytest.fixture(scope="session")
@@ -83,21 +84,40 @@ def samples() -> Path:
     return SAMPLES
 
 
+TRACER = pytest.StashKey[Any]()
+"""What coverage.py measures the main thread with."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure coverage in the calls of tests only: pytest itself, traced, takes twice as long."""
+    tracer = sys.gettrace()
+    if type(tracer).__module__ == "coverage":
+        item.config.stash[TRACER] = tracer
+        sys.settrace(None)
+    return (yield)
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Do not trace what is marked `no_cover`: by itself that has no effect in a process of pytest-xdist.
+    """Trace the call, but not what is marked `no_cover`, nor on trio what was traced on asyncio.
 
-    pytest-cov (7.1) measures twice there: when the one is paused, as of the mark, the other goes on.
+    By itself the mark has no effect in a process of pytest-xdist: pytest-cov (7.1) measures twice there, and
+    when the one is paused, the other goes on.
     """
-    tracer, of_threads = sys.gettrace(), threading.gettrace()
-    if item.get_closest_marker("no_cover") is None or type(tracer).__module__ != "coverage":
+    tracer = item.config.stash.get(TRACER, None)
+    if tracer is None:
         return (yield)
-    sys.settrace(None)
-    threading.settrace(None)
+    of_threads = threading.gettrace()
+    on_trio = isinstance(item, pytest.Function) and item.funcargs.get("anyio_backend") == "trio"
+    if item.get_closest_marker("no_cover") is None and not on_trio:
+        sys.settrace(tracer)
+    else:
+        threading.settrace(None)
     try:
         return (yield)
     finally:
-        sys.settrace(tracer)
+        sys.settrace(None)
         threading.settrace(of_threads)
 
 

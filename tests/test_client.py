@@ -473,6 +473,7 @@ async def test_whatever_fails_no_response_stays_open(kind: str, tmp_path: Path) 
             assert simulator.open_responses == 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.anyio
 async def test_cancelled_anywhere_no_response_stays_open(tmp_path: Path) -> None:
     """The main job, cancelled wherever it waits, once at each place: no response is ever left open."""

@@ -106,6 +106,7 @@ async def test_pages_are_fetched_side_by_side(concurrency: int, seconds: float) 
     assert sorted(server.offsets) == list(range(0, 125, 10))
 
 
+@pytest.mark.no_cover
 @both
 @given(
     count=st.integers(0, 60),

@@ -317,6 +317,7 @@ async def test_all_bodies_together_have_a_limit(app: WebhookEndpoint) -> None:
     assert await status_of(app, f"/{TOKEN}/orders") == 204
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["orders", "subscriptions"])
 @pytest.mark.parametrize("filling", [b"[],", b"{},"])
 async def test_a_body_of_many_small_parts_takes_little_memory(

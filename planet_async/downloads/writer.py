@@ -31,7 +31,8 @@ async def write_chunks(
         write: Called in a thread, one call at a time, and never again after it has failed.
         on_bytes: Called with the size of each chunk, as it arrives.
         at_once: How many files are written so concurrently; the more, the smaller the batches.
-        executor: The threads to write in; None: those of the event loop.
+        executor: The threads to write in, which are left at work where this is cancelled; None: those of the
+            event loop.
         limit: After more bytes than this, reading stops.
 
     Raises:
@@ -99,7 +100,7 @@ class _Writer:
         """Write what is pending, even while being cancelled; where that fails, cancel the reading."""
         if not self.pending:
             return
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=self.executor is None):
             try:
                 await run_in_thread(self._write_batch, executor=self.executor)
             except Exception as error:  # noqa: BLE001 - raised by `write_chunks`

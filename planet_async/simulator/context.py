@@ -140,6 +140,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+@lru_cache(maxsize=10_000)
 def parse(text: str) -> int:
     """Return the moment of an RFC 3339 time; ValueError for anything else."""
     if not _RFC3339.fullmatch(text):

@@ -147,7 +147,9 @@ class Query:
 
     def page(self, resources: Iterable[Resource], *, is_sorted: bool = False) -> tuple[list[Any], str | None]:
         """Return the resources of the page, and the marker of the next one, if there is one."""
-        found: Iterator[Any] = (each for each in resources if all(test(each) for test in self.tests))
+        found: Iterator[Any] = iter(resources)
+        for test in self.tests:
+            found = filter(test, found)
         if not is_sorted:
             found = iter(self.sorting.sort(found))
             if self.marker is not None:

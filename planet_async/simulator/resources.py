@@ -111,6 +111,8 @@ class Store(Generic[R]):
 
     def listed(self) -> Iterator[R]:
         """Yield those that lists have, the oldest first: lists may lag behind."""
+        if not self._context.list_delay:
+            return iter(self._created)
         return (each for each in self._created if self._context.is_listed(each.created))
 
     def by_creation(self, *, descending: bool = False, beyond: int | None = None) -> Iterator[R]:

@@ -112,6 +112,14 @@ class TaskingOrder(Resource):
     """One order: what was requested, and its statuses."""
 
     plan: TaskingPlan = field(repr=False)
+    _measured: tuple[Json, Json, float] | None = field(default=None, init=False, repr=False)
+
+    def _area(self) -> tuple[Json, float]:
+        """Return the area that is imaged, and its size; kept, since it took the longest of a list's time."""
+        geometry = self.body["geometry"]
+        if self._measured is None or self._measured[0] is not geometry:
+            self._measured = geometry, imaged_area(geometry), square_kilometres(geometry)
+        return self._measured[1:]
 
     def since(self, status: str) -> int | None:
         """Return when it gets that status, if it ever does."""
@@ -139,7 +147,7 @@ class TaskingOrder(Resource):
         taken = [capture["acquired_time"] for capture in captures if capture["acquired_time"] is not None]
         planned = [c["planned_acquisition_time"] for c in captures if c["status"] == "SCHEDULED"]
         published = sum(capture["status"] == "PUBLISHED" for capture in captures)
-        area = square_kilometres(self.body["geometry"])
+        imaged, area = self._area()
         changed, status = self.step
         return {
             **_DEFAULTS,
@@ -147,7 +155,7 @@ class TaskingOrder(Resource):
             "end_time": render(after(self.created, _ORDER_DAYS * _DAY)),
             **self.body,
             "id": self.id,
-            "geometry": imaged_area(self.body["geometry"]),
+            "geometry": imaged,
             "original_geometry": self.body["geometry"],
             "is_cancellable": self._is_cancellable(status),
             "cancellable_until": None,
@@ -190,7 +198,7 @@ class TaskingOrder(Resource):
                 "strip_id": f"s{self.number}_{number}" if acquired else None,
                 "item_ids": [f"{self.number}_{number}"] if published else [],
                 "item_types": ["SkySatCollect"] if published else [],
-                "captured_area": imaged_area(self.body["geometry"]) if acquired else None,
+                "captured_area": self._area()[0] if acquired else None,
                 "created_time": render(start),
                 "updated_time": render(max(start, changed)),
                 "planned_acquisition_time": render(planned),
@@ -252,8 +260,10 @@ class TaskingApi:
         )
 
     def list_orders(self, request: ServerRequest) -> ServerResponse:
-        name = request.param("name")  # to render an order takes longer than to compare a name
+        name = request.param("name")  # to render an order takes longer than to compare a name, or a time
         orders = [order for order in self.store.listed() if not name or order.name == name]
+        for test in (test for parameter, test in _tests(request) if parameter == "created_time"):
+            orders = [order for order in orders if test({"created_time": render(order.created)})]
         return self._page(request, ORDERS, orders, TaskingOrder.json)
 
     def create(self, request: ServerRequest) -> ServerResponse:
@@ -398,7 +408,7 @@ class TaskingApi:
         self, request: ServerRequest, path: str, things: Sequence[T], json: Callable[[T], Json]
     ) -> ServerResponse:
         """Return the requested part of a list, oldest first; filters are open, as Django's are."""
-        tests, order = list(_tests(request)), self._context.list_order
+        tests, order = [test for _, test in _tests(request)], self._context.list_order
         ordering = _OLDEST if order != "requested" else request.param("ordering") or _NEWEST  # default: [L]
         limit = min(_whole(request.param("limit")) or self._context.page_size, MAX_LIMIT)
         offset = _whole(request.param("offset"))
@@ -488,7 +498,8 @@ def _sortable(name: str, json: Json) -> tuple[bool, Any]:
     return False, parse(value) if name.endswith("_time") else value
 
 
-def _tests(request: ServerRequest) -> Iterator[Test]:
+def _tests(request: ServerRequest) -> Iterator[tuple[str, Test]]:
+    """Yield the tests of a rendered resource, each with the field that it reads."""
     for parameter, values in request.params.items():
         name, _, comparison = parameter.partition("__")
         if parameter not in {"limit", "offset", "ordering"}:
@@ -496,7 +507,7 @@ def _tests(request: ServerRequest) -> Iterator[Test]:
                 test = _test(name, comparison, values[-1])
             except ValueError as error:
                 raise Refused(json_response({parameter: [str(error)]}, 400)) from None
-            yield partial(_passes, name, test)
+            yield name, partial(_passes, name, test)
 
 
 def _passes(name: str, test: Test, json: Json) -> bool:

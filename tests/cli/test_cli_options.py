@@ -1,5 +1,6 @@
 """Every option of every command: repeated, it is either taken each time, or refused."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import typer
 
 from cli.commanded import Run
 from planet_async.cli.app import app
+from planet_async.cli.options import ALIASES
 from planet_async.services import filters
 from planet_async.simulator import Simulator
 
@@ -22,38 +24,40 @@ def commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield from commands(inside, *path, name)
 
 
-def options() -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+def find_options() -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     for path, command in commands(typer.main.get_command(app)):
         for parameter in command.get_params(typer.Context(command)):
             if parameter.param_type_name == "option":
                 yield path, command, parameter
 
 
-ALL = [pytest.param(*each, id=" ".join((*each[0], each[2].opts[0]))) for each in options()]
+@pytest.fixture(scope="module")
+def options() -> list[tuple[tuple[str, ...], Any, Any]]:
+    return [*find_options()]
 
 
-def test_the_walk_finds_the_options() -> None:
+def test_the_walk_finds_the_options(options: list[tuple[tuple[str, ...], Any, Any]]) -> None:
     """The other tests are about something."""
-    names = {each[2].opts[0] for each in options()}
+    names = {each[2].opts[0] for each in options}
     assert {"--base-url", "--state", "--to", "--format", "--storage-port", "--filter"} <= names
-    assert len(ALL) > 100
+    assert len(options) > 100
 
 
-@pytest.mark.parametrize(("path", "command", "option"), ALL)
-def test_a_repeated_option_is_never_dropped(path: tuple[str, ...], command: Any, option: Any) -> None:
+def test_a_repeated_option_is_never_dropped(options: list[tuple[tuple[str, ...], Any, Any]]) -> None:
     """Both values are taken, or it is wrong usage; the last one never wins without a word."""
+    for path, command, option in options:
+        check_repeated(" ".join(path), command, option)
+
+
+def check_repeated(path: str, command: Any, option: Any) -> None:
     one, two = ([], []) if option.is_flag or option.count else (["1"], ["2"])
     args = [option.opts[0], *one, (option.secondary_opts or option.opts)[-1], *two]
-    if option.multiple:
+    if option.multiple or option.count:
         values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
-        assert values[option.name] == ["1", "2"]
-        return
-    if option.count:
-        values, _, _ = command.make_parser(typer.Context(command)).parse_args(args)
-        assert values[option.name] == 2
+        assert values[option.name] == (["1", "2"] if option.multiple else 2), f"{path} {args}"
         return
     with pytest.raises(typer.BadParameter, match="passed more than once"):
-        command.make_context(" ".join(path), args)
+        command.make_context(path, args)
 
 
 def test_a_repeated_option_is_wrong_usage(run: Run) -> None:
@@ -93,13 +97,17 @@ def test_repeated_filters_are_all_sent(run: Run, request_file: RequestFile) -> N
     ],
 )
 def test_every_filter_of_a_list_is_an_option(
-    declared: type, path: tuple[str, ...], named: dict[str, str] | None
+    declared: type,
+    path: tuple[str, ...],
+    named: dict[str, str] | None,
+    options: list[tuple[tuple[str, ...], Any, Any]],
 ) -> None:
     """By its own name or that of `named`, or where the API has dozens, by `--filter NAME=VALUE`."""
-    names = {name for words, _, option in options() if words == path for name in option.opts}
+    names = {option.opts[0] for words, _, option in options if words == path}
     wanted = declared.__annotations__ if named is not None else ["filter"]
-    found = {(named or {}).get(name, name).replace("__", "-").replace("_", "-") for name in wanted}
-    assert {f"--{name}" for name in found} <= names
+    for name in wanted:
+        option = f"--{(named or {}).get(name, name).replace('__', '-').replace('_', '-')}"
+        assert ALIASES.get(option, (option,))[0] in names
 
 
 @pytest.mark.usefixtures("base_url")
@@ -117,3 +125,22 @@ def test_filters_by_name(run: Run, simulator: Simulator) -> None:
     twice = run("tasking", "list", "--filter", "pl_number=a", "--filter", "pl_number=b")
     assert twice.code == 2
     assert simulator.requests == requests
+
+
+def test_help_names_values_in_plain_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No type of Python, such as <list[str]>, and no name that is cut off, at 80 columns too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for path, command in commands(typer.main.get_command(app)):
+        text = run(*path, "--help").out
+        assert " ".join(("Usage: planet-async", *path)) in text
+        assert not re.search(r"<[a-z]|\w…|\bNone\b", text), path
+        for parameter in command.params:
+            assert parameter.param_type_name != "option" or parameter.is_flag or parameter.metavar is not None
+
+
+@pytest.mark.usefixtures("base_url")
+def test_the_names_of_the_api_are_understood(run: Run) -> None:
+    """Also with =, and everywhere but behind --."""
+    for args in (("--status=queued",), ("--created-on", "7d"), ("--sort-by=name DESC", "--json")):
+        assert run("orders", "list", *args).code == 0
+    assert run("orders", "list", "--", "--json").code == 2

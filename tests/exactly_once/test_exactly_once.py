@@ -412,6 +412,7 @@ async def test_lookups_hardly_add_to_the_load_of_a_failing_service(case: Case, a
     assert case.simulator.requests[case.api.lists] <= first_allowance + 30
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
 async def test_cancelled_during_a_lookup_everything_is_released(case: Case, fault: Fault) -> None:
     """At whichever step: the name is free for the next create, and each caller has one of its own."""

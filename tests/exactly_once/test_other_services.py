@@ -94,6 +94,7 @@ async def test_a_database_with_another_clock(api: Api, clock: FakeClock, lag: fl
         await created_once(case, "field 7")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("order", ["oldest", "shuffled"])
 @pytest.mark.parametrize("loss", [LOST, NEVER_CAME], ids=["after", "before"])
 async def test_lists_that_are_not_sorted(api: Api, clock: FakeClock, order: str, loss: Fault) -> None:
@@ -231,6 +232,7 @@ class Endless:
         pass
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("everything", [False, True], ids=["of the name", "of everything"])
 async def test_a_list_without_an_end(api: Api, clock: FakeClock, everything: bool) -> None:
     """It is left after a bound of pages, and nothing is sent again."""

@@ -458,6 +458,7 @@ async def test_a_placed_order_is_not_polled_at_once(service: Service) -> None:
     assert service.placed == names(fields(60))
 
 
+@pytest.mark.no_cover
 async def test_max_queued_bounds_the_unfinished_orders(clock: FakeClock, tmp_path: Path) -> None:
     """At any time; more are sent as others finish."""
     service: Service
@@ -479,6 +480,7 @@ async def test_max_queued_bounds_the_unfinished_orders(clock: FakeClock, tmp_pat
         await service.run(fields(1), concurrency=0)
 
 
+@pytest.mark.no_cover
 async def test_requests_are_read_as_they_can_be_placed(service: Service) -> None:
     """Of endless requests only those in progress are read; after a `break` none."""
     read = 0

@@ -96,6 +96,7 @@ async def test_a_bomb_is_stopped_at_the_limit() -> None:
     assert network.open_responses == 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 async def test_a_body_becomes_at_most_a_hundred_times_as_long(encoding: str) -> None:
     """Some KB that become 90 MB of JSON are an error before they fill the memory, whatever `max_body_bytes`.

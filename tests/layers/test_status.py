@@ -328,6 +328,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @given(st.one_of(st.binary(), JSON.map(msgspec.json.encode)))
 def test_no_body_breaks_the_error(body: bytes) -> None:
     """Whatever a server answers with, there is a message of some text, and fields with texts."""

@@ -271,6 +271,7 @@ def test_repr_is_short_and_shows_no_token() -> None:
     assert "token" not in repr(success.results)
 
 
+@pytest.mark.no_cover
 @calm
 @given(st.dictionaries(st.text(string.ascii_letters, min_size=1), json_values, max_size=5))
 def test_round_trip(extra: dict[str, Any]) -> None:
@@ -353,12 +354,13 @@ MILLIONS = b"[" + b"{}," * 2_000_000 + b"{}]"
         (MILLIONS, "got a list"),
         (b'{"id": "a", "state": %b}' % MILLIONS, "`$.state`: expected `str`, got `array`"),
         (b'{"id": "a", "name": %b}' % MILLIONS, "`$.state` is missing"),
-        (b"{" + b",".join(b'"%d":0' % n for n in range(1_000_000)) + b"}", "`$.id` is missing"),
+        (None, "`$.id` is missing"),  # made by the test: the others need no time
     ],
     ids=["a list", "a required field", "an optional field", "a million fields"],
 )
-def test_a_huge_useless_response_is_not_built(body: bytes, says: str) -> None:
+def test_a_huge_useless_response_is_not_built(body: bytes | None, says: str) -> None:
     """The error needs a copy or two of the body at most: nothing of it becomes an object."""
+    body = body or b"{" + b",".join(b'"%d":0' % n for n in range(1_000_000)) + b"}"
     tracemalloc.start()
     try:
         with pytest.raises(DecodeError) as caught:

@@ -388,6 +388,7 @@ def deeper(frames: int, act: Callable[[], object]) -> None:
         act()
 
 
+@pytest.mark.no_cover
 def test_what_was_read_can_be_used_deeper_in_the_stack() -> None:
     """What could just be decoded is compared, written and split up with fewer frames left: a PlanetError."""
     read = 0

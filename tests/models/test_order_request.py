@@ -564,6 +564,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.no_cover
 @calm
 @given(
     st.dictionaries(

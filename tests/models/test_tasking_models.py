@@ -167,6 +167,7 @@ def test_a_price_without_the_price() -> None:
         decode(Pricing, b'{"units": "SQKM"}')
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("cls", ANSWERS)
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6))
 @calm

@@ -318,7 +318,7 @@ async def test_who_cancels_a_task_inside_gets_an_error_or_all(
 
 GO_ON = {
     *("list", "list_captures", "results", "results_csv", "rows", "open"),
-    *("wait", "wait_many", "run", "download", "search"),
+    *("wait", "wait_many", "watch", "run", "download", "search"),
 }
 
 
@@ -378,6 +378,7 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     await other.aclose()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", DOCUMENTED_RATES)
 async def test_who_gives_up_in_line_takes_no_turn(kind: str) -> None:
     """Cancelled wherever it waits for its turn, a request delays none: the next goes when it would have."""
@@ -421,6 +422,7 @@ REACHED: Mapping[str, Call] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", REACHED)
 @pytest.mark.parametrize("transport", ["httpx", "httpx2", "aiohttp"])
 async def test_over_real_sockets_no_connection_stays_taken(
@@ -461,6 +463,7 @@ CALLBACKS: Mapping[str, Callable[[Scene, Callable[[object], None]], Awaitable[ob
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, KeyError])
 @pytest.mark.parametrize("name", CALLBACKS)
 async def test_what_a_callback_raises_comes_out_as_it_is(

@@ -79,6 +79,7 @@ async def test_a_gigabyte_is_read_up_to_the_limit() -> None:
     assert caught.value.may_have_acted
 
 
+@pytest.mark.no_cover
 async def test_a_flood_of_tiny_chunks_weighs_no_more() -> None:
     """A server may send the body in chunks of a few bytes, each of which is an object."""
     network = FakeTransport([reply(chunks=(b"%04x" % number for number in count()))])
@@ -276,6 +277,7 @@ async def test_the_same_page_by_ever_new_links_is_an_error(name: str, total: int
     assert len(network.requests) <= 5
 
 
+@pytest.mark.no_cover
 async def test_pages_of_known_items_are_as_good_as_empty() -> None:
     """Two pages that take turns would be read for ever, though no two neighbours are alike."""
     network = endless(lambda number: orders(number % 2), 10**15)

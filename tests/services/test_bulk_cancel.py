@@ -80,6 +80,7 @@ async def test_what_a_quarter_of_a_million_ids_weigh(clock: FakeClock) -> None:
     assert peak < 80e6
 
 
+@pytest.mark.no_cover
 async def test_every_id_is_in_one_group(planet: Planet, simulator: Simulator) -> None:
     """Cancelled, already final and not found are distinguished; an id counts once, however it is written."""
     queued, running = fill(simulator, 12_000), fill(simulator, 3_000, RUNNING)
@@ -140,6 +141,7 @@ async def test_a_part_refused_for_good_fails_its_own_ids_only(planet: Planet, si
     assert simulator.requests == {BULK: 3}
 
 
+@pytest.mark.no_cover
 async def test_a_part_without_a_response_is_looked_up(planet: Planet, simulator: Simulator) -> None:
     """It may have been acted on: what the list shows is cancelled, the others have failed."""
     ids = fill(simulator, 10_020)

@@ -443,6 +443,7 @@ async def test_one_request_answers_for_all_assets_of_an_item(clock: FakeClock) -
     assert max(late) <= 15
 
 
+@pytest.mark.no_cover
 async def test_downloads_of_forty_items_wait_together(clock: FakeClock, tmp_path: Path) -> None:
     """40 downloads of 5 assets each, which activate within 60 s: at most 200 requests for waiting."""
     number = iter(range(1000))

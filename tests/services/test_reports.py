@@ -227,6 +227,7 @@ def test_a_report_without_an_id_is_none() -> None:
         decode(Report, b'{"cadence": "daily"}')
 
 
+@pytest.mark.no_cover
 @given(
     st.fixed_dictionaries(
         {"report_id": st.text(min_size=1)},

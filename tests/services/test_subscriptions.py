@@ -634,6 +634,7 @@ def test_any_csv_in_any_pieces(table: list[list[str]], sizes: list[int], line_en
     assert rows == [dict(zip(header, row, strict=True)) for row in table]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
 @pytest.mark.parametrize("long", ["x" * 300_000, 'a "b", c\r\nd' * 20_000, '"' * 150_000, "ä\n" * 200_000])
 async def test_a_cell_of_any_length(long: str, end: str) -> None:

@@ -108,6 +108,7 @@ SELECTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", SELECTIONS)
 async def test_a_filter_selects_what_it_says_and_its_negation_the_rest(call: Caller, name: str) -> None:
     """Both are compared with what the items themselves say, over the scenes of a few weeks."""

@@ -224,6 +224,7 @@ async def test_two_windows_must_both_have_room(clock: FakeClock) -> None:
     assert (await call("GET", path)).status == 200
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("rates", "refused"), [(DOCUMENTED_RATES, 0), ({}, 360)], ids=["rates", "no rates"])
 async def test_our_client_keeps_to_two_windows(clock: FakeClock, rates: Rates, refused: int) -> None:
     """400 lists of tasking orders at the documented rates: none is refused; without them most are."""

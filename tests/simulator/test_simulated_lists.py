@@ -191,6 +191,7 @@ async def _walked(
     return found, list(simulator.orders.values())
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(populations(), st.integers(1, 7), st.sampled_from(SORTS))
 def test_pages_give_each_order_once_and_sorted(

@@ -205,6 +205,7 @@ def check(error: PlanetError, client: Client, method: str) -> None:
 BOTH = pytest.mark.parametrize("where", ["send", "body"])
 
 
+@pytest.mark.no_cover
 @BOTH
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -218,6 +219,7 @@ async def test_every_error_of_httpx_is_one_of_ours(library: ModuleType, method: 
         check(error, client, method)
 
 
+@pytest.mark.no_cover
 @BOTH
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)

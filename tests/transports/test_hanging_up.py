@@ -22,7 +22,7 @@ from planet_async import Config, Planet, PlanetError
 from planet_async.errors import ConnectionLost
 from transports.on_loopback import Stream, listening, planet, receive, server_context
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
 
 ORDER_ID = "7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11"
 BODY = json.dumps({"id": ORDER_ID, "name": "field 7", "state": "running"}).encode()
@@ -165,6 +165,7 @@ async def test_over_http1(network: str, step: str, ca_file: Path, *, by_reset: b
     await check(network, Hangs(step, by_reset=by_reset), ca_file, is_sent=True)
 
 
+@pytest.mark.no_cover
 @ENDS
 @pytest.mark.parametrize("step", [*BEFORE_TLS, *AFTER_TLS])
 async def test_over_http1_and_tls(
@@ -175,6 +176,7 @@ async def test_over_http1_and_tls(
     await check(network, server, ca_file, is_sent=step not in BEFORE_TLS)
 
 
+@pytest.mark.no_cover
 @ENDS
 @pytest.mark.parametrize("network", ["httpx", "httpx2"])
 @pytest.mark.parametrize("step", [*BEFORE_TLS, "connected", *HTTP2_STEPS])

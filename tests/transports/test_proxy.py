@@ -31,7 +31,7 @@ from transports.on_loopback import (
     transport,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
 
 USER, PASSWORD = "some one", "p@ss/w:rd?"
 IN_URL = "some%20one:p%40ss%2Fw%3Ard%3F"
@@ -93,6 +93,7 @@ async def test_the_proxy_of_the_config_is_used(network: str, scene: Scene) -> No
 NAMES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 
 
+@pytest.mark.no_cover
 @SCHEMES
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_proxy_of_the_environment_is_used(

@@ -224,6 +224,7 @@ async def test_a_page_that_fails_is_fetched_again() -> None:
     assert max((await account.delays(account.things)).values()) <= 100
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "operations", [("changed",), ("unfinished", "finished"), ("changed", "unfinished", "finished")]
 )
@@ -239,6 +240,7 @@ async def test_lists_without_an_end(operations: tuple[str, ...], shown: bytes) -
     assert account.lists <= 2_000
 
 
+@pytest.mark.no_cover
 async def test_failing_lists_fail_no_wait() -> None:
     """During an outage of the lists ids are polled; afterwards the lists report on all of them again."""
     clock = FakeClock()
@@ -283,6 +285,7 @@ async def test_a_timeout_of_zero_reads_the_lists_once() -> None:
     assert account.counts["poll"] <= 20
 
 
+@pytest.mark.no_cover
 async def test_many_outcomes_at_once_do_not_block_the_event_loop() -> None:
     """Nor is one of ten thousand lost where `anext` is cancelled."""
     account = Account(FakeClock(), spread(10_000, 1000, 100))
@@ -428,6 +431,7 @@ async def test_many_that_join_one_by_one_cost_a_poll_each() -> None:
     assert account.counts["poll"] <= 350 + 900 * 5 / 30
 
 
+@pytest.mark.no_cover
 async def test_a_reconciliation_does_not_repeat_a_search() -> None:
     """It does not search for ids that an earlier one has missed."""
     others = spread(1000, -1000, 900, "done")
@@ -606,6 +610,7 @@ async def test_a_wait_that_was_left_is_forgotten() -> None:
     assert account.counts["changed"] <= 2
 
 
+@pytest.mark.no_cover
 async def test_cancelling_the_leader_loses_no_other_wait() -> None:
     """The wait that does the work for others may be cancelled at its first, second, ... step."""
     clock = FakeClock()
