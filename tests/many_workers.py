@@ -44,7 +44,7 @@ def _work(url: str, address: str, folder: str) -> None:
             schedule=Schedule(first=0.1, longest=0.3),
             consistency_delay=0.5,
             first_backoff=0.05,
-            durable=False,
+            durable="://" in address,  # a file would wait for the disk of the machine
         )
         async with Planet(config, credentials=ApiKey("any")) as planet:
             async for outcome in planet.orders.work(folder, ledger=address):

@@ -28,7 +28,7 @@ def test_workers_that_are_killed(address: str, tmp_path: Path) -> None:
 
     `benchmarks/many_workers.py` does the same with 3,000 requests and 40 kills.
     """
-    kill_at_random(address, tmp_path / "data", orders=200, kills=8)
+    kill_at_random(address, tmp_path / "data", orders=120, kills=6)
 
 
 def test_a_database_that_is_restarted(postgres: str, postgres_server: Any, tmp_path: Path) -> None:
