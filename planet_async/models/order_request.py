@@ -12,6 +12,7 @@ from planet_async.models.base import (
     Named,
     RequestModel,
     items,
+    items_or_none,
     optional_geometry,
     optional_texts,
     texts,
@@ -20,7 +21,7 @@ from planet_async.models.base import (
 from planet_async.models.codec import Check, named, read_by
 from planet_async.models.delivery import Delivery, read_delivery
 from planet_async.models.json import kind
-from planet_async.models.tools import Clip, Tool, read_tool, tools_or_none
+from planet_async.models.tools import Clip, Tool, read_tool
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 _BASEMAP_KEYS = ("mosaic_name", "quad_ids", "geometry")
@@ -211,7 +212,7 @@ class OrderRequest(RequestModel):
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
     tools: tuple[Tool | Mapping[str, Any], ...] = field(
-        default=(), converter=tools_or_none, kw_only=True, metadata=read_by(read_tool)
+        default=(), converter=items_or_none, kw_only=True, metadata=read_by(read_tool)
     )
     delivery: Delivery | Mapping[str, Any] | None = field(
         default=None, repr=keys_only, kw_only=True, metadata=read_by(read_delivery)

@@ -15,6 +15,7 @@ from planet_async.models.base import (
     RequestModel,
     area,
     geometry,
+    items_or_none,
     moment,
     optional_moment,
     optional_texts,
@@ -33,7 +34,6 @@ from planet_async.models.tools import (
     Reproject,
     Tool,
     TopOfAtmosphereReflectance,
-    tools_or_none,
 )
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
@@ -307,7 +307,7 @@ class SubscriptionRequest(RequestModel):
     name: str
     source: Source | Mapping[str, Any] = field(metadata=read_by(_read_source))
     tools: tuple[Tool | Mapping[str, Any], ...] = field(
-        default=(), converter=tools_or_none, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_TOOLS))
+        default=(), converter=items_or_none, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_TOOLS))
     )
     delivery: Delivery | Mapping[str, Any] | None = field(
         default=None,
