@@ -1,11 +1,14 @@
 """The sessions of `python -m nox`; without `-s` it runs what CI runs."""
 
+import os
+from pathlib import Path
+
 import nox
 
-nox.options.sessions = ["tests", "lint", "types"]
+nox.options.sessions = ["tests", "lint", "types", "docs"]
 nox.options.error_on_missing_interpreters = True
 
-ALL = ".[cli,simulator,httpx2,aiohttp,http2,otel,shared,obstore,zstd]"
+ALL = ".[cli,simulator,httpx2,aiohttp,frames,http2,otel,shared,obstore,zstd]"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -47,6 +50,37 @@ def types(session: nox.Session) -> None:
     session.run("mypy", "--strict", examples)
     session.run("pyright", examples, "tests/typing_as_a_user.py")
     session.run("pyright", "--verifytypes", "planet_async", "--ignoreexternal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into build/site, warnings being errors, and open it in a browser, if there is one."""
+    session.install("-q", "-e", ".[cli,simulator]", *group("docs"))
+    environment = {"NO_MKDOCS_2_WARNING": "1", "SITE": "build/site"}
+    # Not --quiet: warnings that are not logged do not count as errors.
+    # Not --quiet: what is not logged is not counted.
+    session.run("mkdocs", "build", "--strict", "-f", "docs/mkdocs/mkdocs.yml", env=environment)
+    # Without the settings and fixtures of the other tests, which need packages that are not installed here.
+    alone = ["-c", os.devnull, "--rootdir", ".", "--noconftest", "-p", "no:cacheprovider"]
+    session.run("pytest", "-q", "-rs", *alone, "tests/test_site.py", env=environment)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, and use what is installed from each, without this checkout."""
+    session.install("-q", "build", "twine")
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    files = sorted(map(str, dist.iterdir()))
+    session.run("twine", "check", "--strict", *files)
+    for number, file in enumerate(files):
+        environment = str(dist.with_name(f"environment-{number}"))
+        session.run("python", "-m", "venv", "--clear", environment)
+        programs = Path(environment, "Scripts" if os.name == "nt" else "bin")
+        session.run(str(programs / "pip"), "install", "-q", f"{file}[cli,simulator]", external=True)
+        with session.chdir(environment):  # not where the package could be imported from the checkout
+            session.run(str(programs / "planet-async"), "--version", external=True)
+            session.run(str(programs / "planet-async"), "demo", "--orders", "5", external=True)
 
 
 @nox.session

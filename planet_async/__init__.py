@@ -69,6 +69,7 @@ from planet_async.http import Request as Request
 from planet_async.http import Response as Response
 from planet_async.http import Transport as Transport
 from planet_async.jobs.job import OrderRequestLike as OrderRequestLike
+from planet_async.models.base import Record as Record
 from planet_async.models.basemaps import Contribution as Contribution
 from planet_async.models.basemaps import Mosaic as Mosaic
 from planet_async.models.basemaps import Quad as Quad

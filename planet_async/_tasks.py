@@ -109,18 +109,20 @@ def _unwrapped(error: BaseException) -> BaseException:
 class BackgroundIterator(AsyncIterator[T]):
     """The items of `produce(send)`, which runs in the background, one item ahead of the reader.
 
-    The task starts when the first item is requested.  An error of the producer is raised after the items that
-    came before it.  Only one task may wait for the next item.
+    The task starts when the first item is requested; before that, no event loop is needed.  An error of the
+    producer is raised after the items that came before it.  Only one task may wait for the next item.
     """
 
     def __init__(self, produce: Produce[T]) -> None:
-        self._producer = _Producer(produce)
+        self._produce = produce
+        self._producer: _Producer[T] | None = None
         self._cancel_soon: Callable[[], None] | None = None
         self._has_reader = False
 
     async def __anext__(self) -> T:
         producer = self._producer
-        if self._cancel_soon is None:
+        if producer is None:
+            producer = self._producer = _Producer(self._produce)
             self._cancel_soon = _start(producer)
         if self._has_reader:
             raise RuntimeError("another task waits for the next item: read it in one task")
@@ -143,13 +145,14 @@ class BackgroundIterator(AsyncIterator[T]):
 
     async def aclose(self) -> None:
         """Cancel the producer and wait until it has ended."""
-        if self._cancel_soon is not None:
+        if self._producer is not None:
             self._producer.scope.cancel()
             with anyio.CancelScope(shield=True):
                 await self._producer.ended.wait()
 
     def __del__(self) -> None:
-        if self._cancel_soon is not None and not self._producer.ended.is_set():
+        producer = self._producer
+        if producer is not None and self._cancel_soon is not None and not producer.ended.is_set():
             self._cancel_soon()
 
 
@@ -213,7 +216,8 @@ async def run_in_thread(act: Callable[..., T], *arguments: object, executor: Exe
     of `asyncio.run`, as after Ctrl-C) would leave the thread at work on a file that the caller then closes.
     The threads are those of the event loop: those of anyio would keep the interpreter from exiting after a
     second Ctrl-C.  asyncio has as many of them as CPUs and four, at most 32; further calls wait.  What waits
-    for a network has threads of its own, an `executor`, so that others do not wait for it.
+    for a network has threads of its own, an `executor`: others do not wait for it, and a call that is
+    cancelled does not either; the thread is left to end by itself.
 
     Raises:
         PlanetError: the system has no thread left.
@@ -222,7 +226,7 @@ async def run_in_thread(act: Callable[..., T], *arguments: object, executor: Exe
     try:
         if on_asyncio():
             return await _in_thread_of_loop(call, executor)
-        return await anyio.to_thread.run_sync(call)
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=executor is not None)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
@@ -243,9 +247,9 @@ async def _in_thread_of_loop(call: Callable[[], T], executor: Executor | None) -
     try:
         context = contextvars.copy_context()
         working = asyncio.get_running_loop().run_in_executor(executor, context.run, work)
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=executor is None):
             try:
-                await asyncio.shield(working)
+                await (asyncio.shield(working) if executor is None else working)
             except asyncio.CancelledError:
                 while not (begun.cancel() or working.done()):
                     with suppress(asyncio.CancelledError):

@@ -258,6 +258,8 @@ class Config:
             use that database, on any machines (extra ``[shared]``); None, the clients of an event loop only.
             By default `PL_SHARED` of the environment, where "none" stands for None, or else "machine". Other
             clocks, and transports that are no network of this package, keep to the event loop.
+        durable: Whether what a job has reported, its files and its ledger, outlasts a power failure. False
+            spares waiting for the disk.
         schedule: How often to poll what takes minutes, such as orders.
         tasking_schedule: How often to poll tasking orders, which take days.
 
@@ -283,6 +285,7 @@ class Config:
     consistency_delay: float = field(default=30.0, validator=_positive)
     rates: Rates = field(default=DOCUMENTED_RATES, converter=_rates)
     shared: str | None = field(factory=_shared_of_env, validator=_check_shared, repr=_shown_shared)
+    durable: bool = field(default=True, validator=_boolean)
     schedule: Schedule = field(default=Schedule(), validator=_schedule)
     tasking_schedule: Schedule = field(
         default=Schedule(first=60.0, factor=1.5, longest=900.0), validator=_schedule

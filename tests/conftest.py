@@ -74,6 +74,7 @@ def no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PL_SHARED", "none")  # the tests of one account run in several processes
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # no test reaches a store by mistake
 
 
 @pytest.fixture(scope="session")

@@ -259,6 +259,7 @@ ORDERS: Mapping[str, Call] = {
     "orders.wait_many": lambda s: _outcomes(s.planet.orders.wait_many([s.order.id])),
     "orders.wait, for a new one": lambda s: _wait_for_new(s.planet.orders, ORDER),
     "orders.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.orders, ORDER),
+    "orders.watch": lambda s: _all(s.planet.orders.watch(s.order.id)),
     "orders.download": lambda s: s.planet.orders.download(s.order.id, s.to()),
     "orders.open": lambda s: _read(s.planet.orders.open(s.order.results[0])),
     "orders.run": lambda s: _outcomes(s.planet.orders.run([ORDER], s.to())),
@@ -286,6 +287,7 @@ SUBSCRIPTIONS: Mapping[str, Call] = {
     "subscriptions.wait_many": lambda s: _outcomes(
         s.planet.subscriptions.wait_many([s.subscription], "running")
     ),
+    "subscriptions.watch": lambda s: _first(s.planet.subscriptions.watch(s.subscription)),
     "subscriptions.cancel": lambda s: _kept(s.planet.subscriptions.cancel(s.subscription)),
 }
 TASKING: Mapping[str, Call] = {
@@ -300,6 +302,7 @@ TASKING: Mapping[str, Call] = {
     "tasking.wait_many": lambda s: _outcomes(s.planet.tasking.wait_many([s.tasking])),
     "tasking.wait, for a new one": lambda s: _wait_for_new(s.planet.tasking, SLOW_TASKING_ORDER),
     "tasking.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.tasking, SLOW_TASKING_ORDER),
+    "tasking.watch": lambda s: _all(s.planet.tasking.watch(s.tasking)),
     "tasking.pricing": lambda s: s.planet.tasking.pricing(s.tasking),
     "tasking.preview_pricing": lambda s: s.planet.tasking.preview_pricing(TASKING_ORDER),
     "tasking.preview_pricing_many": lambda s: s.planet.tasking.preview_pricing_many([TASKING_ORDER]),

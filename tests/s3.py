@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import boto3
@@ -26,6 +27,7 @@ class S3:
         self.refuses: Callable[[Request], bool] = lambda _: False  # with 403
         self.before: Callable[[Request], None] = lambda _: None
         self.bucket = ""
+        self._numbers = count()
         self._app = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -54,9 +56,9 @@ class S3:
             server.shutdown()
             server.server_close()
 
-    def new_bucket(self) -> None:
+    def new_bucket(self, name: str = "") -> None:
         """Begin with an empty bucket, and forget the requests and the faults."""
-        self.bucket = f"bucket-{int(self.bucket.rpartition('-')[2] or 0) + 1}"
+        self.bucket = name or f"bucket-{next(self._numbers)}"
         self._client.create_bucket(Bucket=self.bucket)
         self.refuses = lambda _: False
         self.before = lambda _: None

@@ -17,14 +17,14 @@ NETWORK = {"httpx", "httpx2", "httpcore", "aiohttp"}
 LEVELS = (  # a module imports those of the levels before its own, and of its own
     ("http", "errors", "clock", "_version"),
     ("config", "redaction", "outcome", "_tasks", "_loops", "_events", "databases"),
-    ("models", "transports", "downloads", "testing"),
+    ("models", "transports", "downloads"),
     ("auth", "layers", "jobs", "webhooks"),
     ("paging",),
     ("waiting", "exactly_once", "offset_paging"),
-    ("services",),
+    ("services", "frames"),
     ("client",),
     ("__init__",),
-    ("simulator", "cli"),
+    ("simulator", "cli", "testing"),
     ("__main__",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
@@ -86,6 +86,19 @@ def test_only_transports_import_a_network_library() -> None:
             assert not NETWORK & {_part(name) for name in _imports(path)}, _name(path)
 
 
+def test_one_module_imports_obstore_and_is_loaded_when_it_is_needed() -> None:
+    """Object stores are an extra: without it, all else works."""
+    users = {_name(path) for path in FILES if "obstore" in map(_part, _imports(path))}
+    assert users == {"downloads.object_store"}
+    loaded = [
+        node
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ImportFrom) and node.module == "planet_async.downloads.object_store"
+    ]
+    assert loaded == []
+
+
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp"])
 def test_a_network_loads_its_own_library_and_no_other(name: str) -> None:
     """Mocks and instrumentation are of one library: which one is used is never a surprise."""
@@ -138,8 +151,8 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "cli.tasking",
     "databases.postgres",
     "databases.sqlite",
-    "downloads.object_store",
     "downloads.segments",
+    "jobs.ledger_file",
     "services._asset_files",
     "services._bulk_cancel",
     "services._order_files",

@@ -55,6 +55,7 @@ from planet_async import (
     standard_stack,
     where,
 )
+from planet_async.frames import to_geodataframe, to_pandas, to_polars
 from planet_async.simulator import Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
 from planet_async.transports.aiohttp import AiohttpTransport
@@ -137,6 +138,21 @@ async def orders(planet: Planet, request: OrderRequest) -> None:
     assert_type(await planet.orders.stats(), OrderStats)
 
 
+async def records(planet: Planet, order: Order, item: Item) -> None:
+    assert_type(Order.from_dict(order.to_dict(signed_links=True)), Order)
+    assert_type(OrderRequest.from_dict({"name": "field 7", "products": []}), OrderRequest)
+    assert_type(order.to_json(), str)
+    async for seen in planet.orders.watch(order.id, timeout=60):
+        assert_type(seen, Order)
+    await to_pandas(planet.orders.list())
+    await to_pandas([order, item])
+    await to_pandas(planet.subscriptions.results_csv("1"))
+    await to_pandas(planet.reports.rows("1"))
+    await to_geodataframe(planet.data.search("PSScene"))
+    await to_polars([{"any": "mapping"}])
+    await to_polars(7)  # type: ignore[arg-type]
+
+
 async def lists(planet: Planet) -> None:
     listed = planet.orders.list(state=["queued", OrderState.RUNNING], name__contains="field", page_size=50)
     assert_type(listed, Paginator[Order])
@@ -185,6 +201,7 @@ async def downloads(planet: Planet, order: Order) -> None:
 
     assert_type(await planet.orders.download(order, to="data", progress=show), DownloadedFiles)
     assert_type(await planet.orders.download(order.id, Path("data"), overwrite=True), DownloadedFiles)
+    await planet.orders.download(order, to="data", progress=True)
     opening = planet.orders.open(order.results[0])
     assert_type(opening, AbstractAsyncContextManager[OpenFile])
     async with opening as file:

@@ -29,7 +29,7 @@ from planet_async.cli import (
 )
 from planet_async.cli.demo import demo
 from planet_async.cli.logs import Logs
-from planet_async.cli.output import SHORT_FORMATS
+from planet_async.cli.options import ALIASES
 from planet_async.cli.runner import Command, Connection, named
 
 
@@ -37,7 +37,7 @@ class _Command(TyperCommand):
     """A command that refuses options that are repeated, where only one value can be meant."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_metavar(super().get_params(ctx))
+        return _without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         args = _spelled_out(self, args)
@@ -49,28 +49,40 @@ class _Group(TyperGroup):
     """A group of such commands, with options of its own."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_metavar(super().get_params(ctx))
+        return _without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
-def _without_metavar(parameters: list[Any]) -> list[Any]:
-    """Return the parameters of a command; the help of flags does not say <bool>."""
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """Return the parameters of a command; the help of flags and arguments does not say <bool> or <str>."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = _no_type
     return parameters
 
 
+def _no_type(ctx: Any) -> None:
+    """Show an argument by its name only."""
+
+
 def _spelled_out(command: TyperCommand, args: list[str]) -> list[str]:
-    """Return the arguments with `--format json` for `--json`, where the command has formats."""
-    if not any("--format" in parameter.opts for parameter in command.params):
-        return args
+    """Return the arguments with the option itself for each of its `ALIASES`, if the command has that."""
+    options = {name for parameter in command.params for name in parameter.opts}
     end = args.index("--") if "--" in args else len(args)
-    words = [("--format", SHORT_FORMATS[word]) if word in SHORT_FORMATS else (word,) for word in args[:end]]
-    return [word for each in words for word in each] + args[end:]
+    words: list[str] = []
+    for word in args[:end]:
+        name, equals, value = word.partition("=")
+        option, *values = ALIASES.get(name, (name,))
+        if name in options or option not in options:
+            words.append(word)
+        else:
+            words += [f"{option}{equals}{value}", *values]
+    return words + args[end:]
 
 
 def _refuse_repeated(command: _Command | _Group, context: Any, args: list[str]) -> None:
@@ -242,10 +254,13 @@ def options(
 ) -> None:
     """Find, order, subscribe, task and download from Planet's APIs.
 
-    Prints tables, in a pipe too; programs ask for --json or another --format. Errors and progress go to
-    standard error.
+    Prints tables, in a pipe too; programs ask for --json, or for another --format.
+
+    Errors and progress go to standard error.
 
     Exit codes: 0 for success, 1 for a failure, 2 for wrong input.
+
+    Options may have the names of the API as well, such as --status and --created-on.
     """
     if verbose and quiet:
         raise typer.BadParameter("pass -v or -q, not both")

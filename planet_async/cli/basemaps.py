@@ -1,13 +1,14 @@
 """The commands `planet-async basemaps` and `planet-async basemaps series`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from planet_async import Contribution, Mosaic, Paginator, Planet, Progress, Quad, Series
-from planet_async.cli.input import read_geometry
+from planet_async.cli.input import id_argument, read_geometry
 from planet_async.cli.options import (
     HERE,
     Folder,
@@ -59,16 +60,14 @@ QUADS = View[Quad](
 )
 CONTRIBUTIONS = View[Contribution]("scenes", columns={"id": "item_id", "type": "item_type", "link": "link"})
 
-MosaicName = Annotated[str, typer.Argument(metavar="MOSAIC", help="The name or the id of a mosaic.")]
-SeriesName = Annotated[str, typer.Argument(metavar="SERIES", help="The name or the id of a series.")]
+MosaicName = Annotated[str, id_argument("a mosaic, or its name", metavar="MOSAIC")]
+SeriesName = Annotated[str, id_argument("a series, or its name", metavar="SERIES")]
 Interval = Annotated[str | None, option("INTERVAL", "With this interval: '1 mon'.")]
 AcquiredAfter = Annotated[
     str | None,
-    time_option("With images from after this time: 2026-01-31, 7d, ...", "--acquired-gt", "--acquired_gt"),
+    time_option("With images from after this time: 2026-01-31, 7d, ..."),
 ]
-AcquiredBefore = Annotated[
-    str | None, time_option("With images from before this time.", "--acquired-lt", "--acquired_lt")
-]
+AcquiredBefore = Annotated[str | None, time_option("With images from before this time.")]
 Box = Annotated[str | None, option("W,S,E,N", "The area: degrees of longitude and latitude.", "--bbox")]
 
 
@@ -124,7 +123,7 @@ def quads(
     *,
     bbox: Box = None,
     geometry: Geometry = None,
-    count: Annotated[bool, typer.Option("--count", "--summary", help="Only say how many there are.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     limit: Limit = None,
     form: GeoFormats = TABLE,
 ) -> None:
@@ -153,19 +152,24 @@ def quads(
 def _area(bbox: str | None, geometry: str | None) -> dict[str, Any]:
     if (bbox is None) == (geometry is None):
         raise typer.BadParameter("pass --bbox or --geometry")
-    try:
-        box = None if bbox is None else [float(number) for number in bbox.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"--bbox: expected four numbers such as 7,46.5,7.5,47, not {bbox!r}"
-        ) from None
+    box: list[float] | None = None
+    if bbox is not None:
+        with suppress(ValueError):
+            box = [float(number) for number in bbox.split(",")]
+        if box is None or len(box) != _CORNERS or box[0] >= box[2] or box[1] >= box[3]:
+            raise typer.BadParameter(
+                f"--bbox: expected west, south, east and north in degrees: 7,46.5,7.5,47, not {bbox!r}"
+            )
     return {"bbox": box, "geometry": read_geometry(geometry)}
+
+
+_CORNERS = 4  # numbers of a box
 
 
 def contributions(
     context: typer.Context,
     mosaic: MosaicName,
-    quad: Annotated[str, typer.Argument(metavar="QUAD", help="The id of a quad, such as 455-1273.")],
+    quad: Annotated[str, id_argument("a quad, such as 455-1273", metavar="QUAD")],
     limit: Limit = None,
     form: Formats = TABLE,
 ) -> None:

@@ -32,7 +32,7 @@ from planet_async import (
     where,
 )
 from planet_async.cli.catalog import Items, TypeOfItems, complete_item_type
-from planet_async.cli.input import read_documents, read_geometry, read_items, read_object
+from planet_async.cli.input import id_argument, read_documents, read_geometry, read_items, read_object
 from planet_async.cli.options import (
     SOURCE,
     AnyPageSize,
@@ -143,8 +143,8 @@ ItemTypes = Annotated[
 AnItemType = Annotated[
     str, typer.Argument(metavar="ITEM_TYPE", autocompletion=complete_item_type, help="PSScene, ...")
 ]
-ItemId = Annotated[str, typer.Argument(metavar="ITEM_ID", help="The id of an item.")]
-SearchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a search.")]
+ItemId = Annotated[str, id_argument("an item", metavar="ITEM_ID")]
+SearchId = Annotated[str, id_argument("a search")]
 Where = Annotated[
     list[str] | None,
     option(

@@ -34,7 +34,7 @@ from planet_async import (
     where,
 )
 from planet_async.cli.input import InputRequest, read_requests
-from planet_async.cli.options import option
+from planet_async.cli.options import folder_option
 from planet_async.cli.orders import JobProgress
 from planet_async.cli.output import (
     TABLE,
@@ -67,9 +67,7 @@ _VERIFIED_AT_ONCE = 2
 
 
 def demo(
-    to: Annotated[
-        Path | None, option("DIR", "Keep the files here, not in a temporary folder.", "--to")
-    ] = None,
+    to: Annotated[Path | None, folder_option("Keep the files here, not in a temporary folder.")] = None,
     orders: Annotated[
         int,
         typer.Option(
@@ -178,7 +176,7 @@ class Job:
 
     async def run(self, planet: Planet) -> None:
         """Find scenes; place and cancel some orders; place, download and verify the others; list all."""
-        with ProgressDisplay(keep=True) as display:
+        with ProgressDisplay(each_step=True) as display:
             await self._find_scenes(planet, display)
             if not self.scenes:
                 return
@@ -313,40 +311,40 @@ def audit(job: Job, simulator: "Simulator") -> list[Check]:
     ]
     return [
         Check(
-            "the search found scenes to order",
+            "scenes to order were found",
             bool(job.scenes),
             _first(job.errors) if not job.scenes else f"{len(job.scenes):,}",
         ),
         Check(
-            "every order was placed, once",
+            "each order was placed once",
             len(job.placed) == wanted and job.placed.keys() == states.keys(),
             _first(job.errors) or f"{wanted:,} wanted, {len(job.placed):,} placed, {len(states):,} there",
         ),
         Check(
-            "every order ended, and came with all its files",
+            "each order came with all its files",
             len(job.outcomes) == job.orders and not failures,
             _first(failures) or f"{len(job.outcomes):,} of {job.orders:,}",
         ),
         Check(
-            "the states are those of the simulator",
+            "the states are the simulator's",
             listed == states,
             ", ".join(f"{count:,} {state}" for state, count in sorted(Counter(listed.values()).items())),
         ),
         Check(
-            "every file, read again, has the sha256 of its manifest",
+            "each file has its manifest's SHA-256",
             not unverified
             and len(job.verified) == job.orders
             and verified + len(job.verified) == job.downloaded,
-            _first(unverified) or f"{verified:,}",
+            _first(unverified) or f"{verified:,} files, and {len(job.verified):,} manifests",
         ),
         Check("no part of a file is left", not partial, _first(partial) or "none"),
         Check(
-            "every file was fetched once",
+            "each file was fetched once",
             fetched == job.downloaded,
-            f"{fetched:,} requests to the storage for {job.downloaded:,} files",
+            f"{fetched:,} requests for {job.downloaded:,} files",
         ),
         Check(
-            "the bulk cancel cancelled these orders, and no others",
+            "only the chosen orders were cancelled",
             job.cancelled.succeeded == job.cancels and cancelled == job.to_cancel,
             f"{job.cancels:,} wanted, {job.cancelled.succeeded:,} reported, {len(cancelled):,} there",
         ),
@@ -357,6 +355,13 @@ def audit(job: Job, simulator: "Simulator") -> list[Check]:
 def _first(problems: Sequence[object]) -> str:
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
     return f"{problems[0]}{more}" if problems else ""
+
+
+_WHAT_NEXT = """\
+[bold green]Everything was checked, and is right.[/] What next:
+  planet-async simulate            such a Planet, for your own programs
+  planet-async orders run --help   the same job, for your requests and key
+  planet-async data search --help  how to find what to order"""
 
 
 @frozen
@@ -398,23 +403,26 @@ class _Report:
         return sum(each.bytes for each in self.job.verified)
 
     def print(self) -> None:
-        """Print the summary for a person: all of it fits on a terminal of 24 lines."""
+        """Print the summary for a person, which fits on a terminal of 80 columns and 24 lines."""
+        fetched, states = self.requests["storage.get"], self._states()
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="bold")
         facts.add_column(justify="right")
         facts.add_column(style="dim")
         where = f"in {self.folder}" if self.folder else "in a temporary folder, removed by now"
         for name, number, note in (
-            ("Orders", f"{len(self.job.listed):,}", states_text(dict(self._states().most_common()))),
+            ("Orders", f"{len(self.job.listed):,}", states_text(dict(states.most_common()))),
+            ("", "", "partial ones lack an item, which their requests allow" if states["partial"] else None),
             ("Files", f"{self.job.downloaded:,}", Text(f"{decimal(self._bytes())}, {where}")),
             (
                 "Requests",
                 f"{sum(self.requests.values()):,}",
-                Text(f"{self.requests['storage.get']:,} of them to the storage"),
+                f"{self.requests['orders.download']:,} for links to files, {fetched:,} for the files",
             ),
-            ("Seconds", f"{self.elapsed:.1f}", Text("without the rate limits of the real API")),
+            ("Seconds", f"{self.elapsed:.1f}", "without the rate limits of the real API"),
         ):
-            facts.add_row(name, number, note)
+            if note is not None:
+                facts.add_row(name, number, note)
         checks = Table.grid(padding=(0, 1))
         for check in self.checks:
             mark, style = (Text("✔", "green"), "dim") if check.good else (Text("✘", "bold red"), "red")
@@ -424,9 +432,4 @@ class _Report:
         if self.failed:
             console.print(f"{len(self.failed)} of {len(self.checks)} checks failed.", style="bold red")
         else:
-            console.print(
-                "[bold green]Everything was checked, and is right.[/] Orders are partial where the request"
-                " allows it.\nNext: `planet-async simulate` serves this Planet for your own program;"
-                " `planet-async orders run --help`.",
-                highlight=False,
-            )
+            console.print(_WHAT_NEXT, highlight=False)

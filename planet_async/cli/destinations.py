@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from planet_async import CloudDestination, DestinationRequest
-from planet_async.cli.input import read_object
+from planet_async.cli.input import id_argument, read_object
 from planet_async.cli.options import SOURCE, Limit, Requests, option
 from planet_async.cli.output import TABLE, Format, Formats, View
 from planet_async.cli.runner import create_each, named, run_only, show_list, show_one
@@ -37,9 +37,7 @@ VIEW = View[CloudDestination](
     line=("id", "type", "name"),
 )
 
-DestinationId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of a destination, or its reference pl:destinations/...")
-]
+DestinationId = Annotated[str, id_argument("a destination, or its reference pl:destinations/...")]
 
 
 def create(context: typer.Context, requests: Requests, form: Formats = TABLE) -> None:

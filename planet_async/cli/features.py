@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from planet_async import Feature, FeatureCollection, FeatureValidation, Planet
-from planet_async.cli.input import read_request, read_requests
+from planet_async.cli.input import id_argument, read_request, read_requests
 from planet_async.cli.options import REQUESTS, Limit, option, sort_option
 from planet_async.cli.output import (
     TABLE,
@@ -66,7 +66,7 @@ ITEMS = View[Feature](
 )
 
 Collection = Annotated[
-    str, typer.Argument(metavar="COLLECTION", help="The id of a collection, or its reference pl:features/...")
+    str, id_argument("a collection, or its reference pl:features/...", metavar="COLLECTION")
 ]
 FeatureId = Annotated[
     str | None,

@@ -158,14 +158,14 @@ def ids_argument(things: str, check: Callable[[str], str]) -> Any:
     return typer.Argument(metavar="ID", callback=read, help=help_)
 
 
-def id_argument(thing: str, check: Callable[[str], str]) -> Any:
+def id_argument(thing: str, check: Callable[[str], str] = str, *, metavar: str = "ID") -> Any:
     """Make the argument for one id: checked, None where none was passed."""
 
     def read(value: str | None) -> str | None:
         return read_id(value, check)
 
     help_ = f"The id of {thing}; - reads it from standard input."
-    return typer.Argument(metavar="ID", callback=read, help=help_)
+    return typer.Argument(metavar=metavar, callback=read, help=help_)
 
 
 def read_id(value: str | None, check: Callable[[str], str]) -> str | None:
@@ -182,6 +182,17 @@ def read_id(value: str | None, check: Callable[[str], str]) -> str | None:
 def uuid_of(what: str) -> Callable[[str], str]:
     """Return the check for ids of orders, subscriptions and the like."""
     return lambda value: checked_id(value, what).lower()
+
+
+def number_of(what: str) -> Callable[[str], str]:
+    """Return the check for ids that are numbers."""
+
+    def check(value: str) -> str:
+        if not (value.isascii() and value.isdigit()):
+            raise InvalidRequest(f"{value!r} is no {what} id: a number was expected; nothing was sent")
+        return value
+
+    return check
 
 
 def _requests_in(
@@ -308,9 +319,9 @@ def _identified_on_stdin() -> Iterator[tuple[Mapping[str, Any], str]]:
     for line, document in _documents(content, "standard input"):
         record = document if isinstance(document, dict) else {"id": document}
         found = record.get("id", record.get("report_id"))
-        if not isinstance(found, str):
+        if not isinstance(found, str | int):
             raise _wrong(f"standard input:{line}", "there is no id")
-        yield record, found
+        yield record, str(found)
 
 
 def _wrong(where: str, problem: str) -> InvalidRequest:

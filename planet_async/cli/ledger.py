@@ -23,7 +23,8 @@ from planet_async.cli.output import (
 )
 from planet_async.cli.process import reporting
 from planet_async.cli.runner import named
-from planet_async.jobs.ledger import Entry, read_entries
+from planet_async.jobs.entry import Entry
+from planet_async.jobs.ledger import read_entries
 
 VIEW = View[Entry](
     "requests",
@@ -75,7 +76,7 @@ def _print_csv(entries: Iterable[Entry]) -> None:
 
 
 def _print_table(entries: list[Entry]) -> None:
-    VIEW.print_table(entries)
+    VIEW.print(entries)
     stdout().print(states_text(Counter(entry.stage for entry in entries)))
     for entry in entries:
         if entry.error:  # not in the table, where a narrow column would make a tower of it

@@ -1,8 +1,9 @@
 """Options and arguments that several commands have."""
 
 import json
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,20 +11,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from planet_async.downloads.destination import is_url, object_store
+from planet_async.downloads.part_file import Folder as FolderOfFiles
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import OpenEnum
+from planet_async.services._query import destination
 
 
 def _destination(text: str) -> str:
     """Return a folder or the address of an object store, or end the command where it cannot be either."""
     try:
-        if is_url(text):
-            object_store(text)
-        elif Path(text).is_file():
-            raise typer.BadParameter(f"{text} is a file")
+        found = destination("--to", text)
     except InvalidRequest as error:
         raise typer.BadParameter(str(error)) from None
+    if isinstance(found, FolderOfFiles):
+        _folder(Path(text))
     return text
 
 
@@ -42,14 +43,12 @@ def words(text: str, name: str) -> list[str]:
 
 _AGO = re.compile(r"(\d{1,6})([hdw])")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_OPEN = ".."
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 def moment(text: str, *, is_end: bool = False) -> str:
-    """Return a time as the API writes it: of a day its beginning or end in UTC, of 7d so long ago.
-
-    Another text is returned as it is; the library checks it.
-    """
+    """Return a time as the API writes it: of a day its beginning or end in UTC, of 7d so long ago."""
     if ago := _AGO.fullmatch(text):
         span = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         with suppress(OverflowError):
@@ -57,17 +56,27 @@ def moment(text: str, *, is_end: bool = False) -> str:
     if _DAY.fullmatch(text):
         with suppress(ValueError, OverflowError):
             return f"{date.fromisoformat(text) + timedelta(days=is_end)}T00:00:00Z"
-    return text
+    with suppress(ValueError):
+        if datetime.fromisoformat(text).tzinfo is not None:
+            return text
+    raise typer.BadParameter(
+        f"expected a day (2026-01-31), 7d for a week ago, or a time with its zone (2026-01-31T12:00:00Z), "
+        f"not {text!r}"
+    )
 
 
 def _period(text: str) -> str:
     """Return an interval as the API writes it; an instant is one only for the API."""
     start, slash, end = text.partition("/")
-    if slash:
-        return f"{moment(start)}/{moment(end, is_end=True)}"
     if _AGO.fullmatch(text):
-        return f"{moment(text)}/.."
-    return f"{moment(text)}/{moment(text, is_end=True)}" if _DAY.fullmatch(text) else text
+        start, slash, end = text, "/", _OPEN
+    elif _DAY.fullmatch(text):
+        start, slash, end = text, "/", text
+    if not slash:
+        return moment(text)
+    first = start if start in {"", _OPEN} else moment(start)
+    last = end if end in {"", _OPEN} else moment(end, is_end=True)
+    return f"{first or _OPEN}/{last or _OPEN}"
 
 
 def ends(period: str | None, name: str) -> tuple[str | None, str | None]:
@@ -77,7 +86,7 @@ def ends(period: str | None, name: str) -> tuple[str | None, str | None]:
     start, slash, end = period.partition("/")
     if not slash:
         raise typer.BadParameter(f"{name}: expected a day, 7d or START/END, not {period!r}")
-    return (None if start in {"", ".."} else start), (None if end in {"", ".."} else end)
+    return (None if start == _OPEN else start), (None if end == _OPEN else end)
 
 
 def time_option(text: str, *names: str) -> Any:
@@ -112,7 +121,7 @@ SortStyle = Literal["-FIELD", "FIELD DESC", "FIELD desc"]
 """How an API writes that a field is sorted in descending order."""
 
 
-def sort_option(text: str, style: SortStyle, *names: str) -> Any:
+def sort_option(text: str, style: SortStyle) -> Any:
     """Make the option of an order; of whichever API, both ``-FIELD`` and ``FIELD desc`` reverse it."""
 
     def write(value: str) -> str:
@@ -123,15 +132,13 @@ def sort_option(text: str, style: SortStyle, *names: str) -> Any:
         ascending = f"{field} asc" if style == "FIELD desc" else field
         return f"{field}{style.removeprefix('FIELD')}" if is_reversed else ascending
 
-    return typer.Option("--sort", *names, metavar="FIELD", callback=_each(write), help=text)
+    return typer.Option("--sort", metavar="FIELD", callback=_each(write), help=text)
 
 
-def state_option(text: str, states: type[OpenEnum]) -> Any:
-    """Make the option of a filter by state, which some APIs call status; it may be repeated."""
+def state_option(text: str, states: type[OpenEnum], *, more: str = " Repeatable.") -> Any:
+    """Make the option of a filter by state."""
     known = ", ".join(str(word) for word in states)
-    return typer.Option(
-        "--state", "--status", metavar="STATE", case_sensitive=False, help=f"{text}: {known}. Repeatable."
-    )
+    return typer.Option("--state", metavar="STATE", case_sensitive=False, help=f"{text}: {known}.{more}")
 
 
 def parse_filters(values: Sequence[str] | None) -> dict[str, object]:
@@ -152,9 +159,24 @@ Filters = Annotated[
     list[str] | None,
     option("NAME=VALUE", "Any other filter of the API: product=...  Repeatable.", "--filter"),
 ]
-INTERVAL = (
-    "A day (2026-01-31), 7d (h, d or w ago until now), or START/END, where .. is open. Days are in UTC."
-)
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "--json": ("--format", "json"),
+    "--csv": ("--format", "csv"),
+    "--status": ("--state",),
+    "--created-on": ("--created",),
+    "--last-modified": ("--updated",),
+    "--sort-by": ("--sort",),
+    "--ordering": ("--sort",),
+    "--directory": ("--to",),
+    "--geom": ("--geometry",),
+    "--cloudconfig": ("--delivery",),
+    "--acquired_gt": ("--acquired-gt",),
+    "--acquired_lt": ("--acquired-lt",),
+    "--summary": ("--count",),
+    "--supports-reservation": ("--reservable",),
+}
+"""Options by the names that the APIs and Planet's own command have for them, and short ones."""
+INTERVAL = "2026-01-31 (in UTC), 7d (or h, w: until now), or START/END, where .. is open."
 HERE = Path()
 Name = Annotated[str | None, option("NAME", "With exactly this name.")]
 NameContains = Annotated[str | None, option("TEXT", "With this text in the name.")]
@@ -177,8 +199,8 @@ CreateConfiguration = Annotated[
 ]
 _SORT = "Sort by this field; -FIELD reverses."
 Sort = Annotated[str | None, sort_option(_SORT, "-FIELD")]
-Ordering = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "-FIELD", "--ordering")]
-SortBy = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "FIELD DESC", "--sort-by")]
+Ordering = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "-FIELD")]
+SortBy = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "FIELD DESC")]
 SortItems = Annotated[
     str | None, sort_option("acquired or published; -acquired: the last ones first.", "FIELD desc")
 ]
@@ -186,17 +208,25 @@ Timeout = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
-Folder = Annotated[
-    Path,
-    typer.Option(
-        "--to",
-        "--directory",
-        metavar="DIR",
-        file_okay=False,
-        show_default=False,
-        help="The folder for the files, which is made if need be. [default: this one]",
-    ),
-]
+
+
+def _folder(path: Path | None) -> Path | None:
+    """Return the folder, or end the command where no file can be put there."""
+    if path is not None:
+        parent = next(each for each in (path, *path.parents) if each.exists())
+        if not parent.is_dir():
+            raise typer.BadParameter(f"{parent} is a file")
+        if not os.access(parent, os.W_OK):
+            raise typer.BadParameter(f"{parent} cannot be written to")
+    return path
+
+
+def folder_option(text: str) -> Any:
+    """Make the option of a folder for files."""
+    return typer.Option("--to", metavar="DIR", callback=_folder, show_default=False, help=text)
+
+
+Folder = Annotated[Path, folder_option("The folder for the files, here by default; it is made.")]
 Destination = Annotated[
     str,
     typer.Option(
@@ -213,7 +243,6 @@ geometry_option: Any = option(
     "GEOJSON",
     "The area: a GeoJSON file, GeoJSON, - for standard input, or pl:features/...",
     "--geometry",
-    "--geom",
 )
 Geometry = Annotated[str | None, geometry_option]
 SOURCE = "A JSON file, JSON, or - for standard input."

@@ -194,9 +194,7 @@ def request(
     single_archive: Annotated[
         bool, typer.Option("--single-archive", help="One archive for the whole order.")
     ] = False,
-    delivery: Annotated[
-        str | None, option("JSON", f"To a cloud. {SOURCE}", "--delivery", "--cloudconfig")
-    ] = None,
+    delivery: Annotated[str | None, option("JSON", f"To a cloud. {SOURCE}")] = None,
     stac: Annotated[bool, typer.Option("--stac/--no-stac", help="With STAC metadata, or not.")] = False,
     hosting: Host = None,
     collection_id: CollectionId = None,
@@ -258,12 +256,8 @@ def list_(
     state: Annotated[list[OrderState] | None, state_option("In this state", OrderState)] = None,
     name: Name = None,
     name_contains: NameContains = None,
-    created_on: Annotated[
-        str | None, period_option(f"Created then. {INTERVAL}", "--created", "--created-on")
-    ] = None,
-    last_modified: Annotated[
-        str | None, period_option("Changed then; as --created.", "--updated", "--last-modified")
-    ] = None,
+    created_on: Annotated[str | None, period_option(f"Created then. {INTERVAL}", "--created")] = None,
+    last_modified: Annotated[str | None, period_option("Changed then; as --created.", "--updated")] = None,
     source_type: Annotated[
         list[str] | None, option("TYPE", "scenes, basemaps or all (the default). Repeatable.")
     ] = None,
@@ -530,7 +524,7 @@ class OrderResults(Results):
             problem = f"order {order.id} is {state}: {hints}"
         if problem is not None and request is not None:
             problem = about(request.where, problem)
-        self.add_row(document, (id_ or "-", state or "?", shown, name), problem)
+        self.add_row(document, (id_, state, shown, name), problem)
         if id_ is not None:
             self.ids.add(id_)
 

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -42,16 +43,6 @@ from planet_async.models.base import OpenEnum
 T = TypeVar("T")
 
 TABLE, JSON, JSONL, CSV, GEOJSON, IDS = "table", "json", "jsonl", "csv", "geojson", "ids"
-_MEANINGS = {
-    TABLE: "table, for people",
-    JSON: "json, one document (--json for short)",
-    JSONL: "jsonl, a line for each",
-    CSV: "csv (--csv for short)",
-    GEOJSON: "geojson, a FeatureCollection",
-    IDS: "ids only",
-}
-SHORT_FORMATS: Mapping[str, str] = {"--json": JSON, "--csv": CSV}
-"""Options that are short for ``--format``, where a command has that format."""
 
 
 def _format_option(*formats: str) -> Any:
@@ -63,10 +54,9 @@ def _format_option(*formats: str) -> Any:
     def complete(incomplete: str) -> list[str]:
         return [form for form in formats if form.startswith(incomplete)]
 
-    text = "; ".join(_MEANINGS[form] for form in formats)
-    return typer.Option(
-        "--format", metavar="FORMAT", callback=check, autocompletion=complete, help=f"{text}."
-    )
+    short = "--json and --csv for short" if CSV in formats else "--json for short"
+    text = f"{', '.join(formats[:-1])} or {formats[-1]}; {short}."
+    return typer.Option("--format", metavar="FORMAT", callback=check, autocompletion=complete, help=text)
 
 
 Format = Annotated[str, _format_option(TABLE, JSON, JSONL)]
@@ -242,11 +232,7 @@ class View(Generic[T]):
         """Return the values of the columns."""
         return [_value(record, show) for show in self.columns.values()]
 
-    def print_table(self, records: Iterable[T]) -> None:
-        """Print the records, or that there are none."""
-        self.print(records, TABLE)
-
-    def print(self, records: Iterable[T], form: str) -> None:
+    def print(self, records: Iterable[T], form: str = TABLE) -> None:
         """Print the records in a format."""
         output = Output(form, list(self.columns), self.name)
         for record in records:
@@ -334,7 +320,7 @@ def _feature(document: Mapping[str, Any], geometry: object) -> Mapping[str, Any]
     """Return a record as a GeoJSON feature, which those of some APIs are."""
     if document.get("type") == "Feature":
         return document
-    properties = {name: value for name, value in document.items() if value != geometry}
+    properties = {name: value for name, value in document.items() if geometry is None or value != geometry}
     return {"type": "Feature", "id": document.get("id"), "geometry": geometry, "properties": properties}
 
 
@@ -368,7 +354,7 @@ class TableBlocks:
 
     def render(self, rows: Sequence[Sequence[object]], room: int | None = None) -> tuple[RenderableType, int]:
         """Return the rows, and the letters that they need; without `room`, every column in full."""
-        cells = [[cell(value) for value in row] for row in rows]
+        cells = [[_shown(value, index) for index, value in enumerate(row)] for row in rows]
         for row in cells:
             self._widths = [max(width, each.cell_len) for width, each in zip(self._widths, row, strict=True)]
         is_first, last = not self._shown, len(self._widths) - 1
@@ -397,7 +383,11 @@ class TableBlocks:
         """Say which columns had no room."""
         missing = [title for index, title in enumerate(self._columns) if index not in self._shown]
         if self._shown and missing:
-            print_note(f"not shown for want of room: {', '.join(missing)}")
+            print_note(f"left out, since there is no room for them: {', '.join(missing)}")
+
+
+def _shown(value: object, index: int) -> Text:
+    return cell("-" if value is None and index < _KEPT else value)
 
 
 def _fitting(widths: Sequence[int], room: int | None) -> list[int]:
@@ -491,8 +481,9 @@ _IN_COMMAND = {  # what the library says in Python, and how the command says it
     "Config(ca_file=...)": "--ca-file",
     ' or pass Planet(api_key="...")': "",
     "`orders.wait`, or ": "",
+    "`orders.run`": "`orders run`",
     " or something with __geo_interface__": "",
-    "expected aoi_refs or a collection;": "expected --aoi-ref or --collection-id;",
+    "expected either aoi_refs or collection;": "expected --aoi-ref or --collection-id;",
 }
 _PYTHON = re.compile(r"\bawait |\w\((\)|\.\.\.|\w+=|\w+\.\w+\))|\w=(True|\.\.\.)|\bUTC\)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -537,17 +528,21 @@ class ListingStatus:
 
 _BAR_FROM = 1_000_000  # bytes: smaller files would only flicker
 _MOST_BARS = 8
+_SECONDS_PIPED = 10.0
 
 
 class ProgressDisplay:
     """The steps of a job with their bars, and the bars of the larger files that are being downloaded.
 
-    It counts `files` and `bytes` also where nothing is shown: where standard error is no terminal, or with
-    `hide`.
+    Where standard error is no terminal, there is a line instead, at most every ten seconds; with
+    `each_step`, also when a step has ended.
     """
 
-    def __init__(self, *, keep: bool = False, hide: bool = False) -> None:
+    def __init__(self, *, hide: bool = False, each_step: bool = False) -> None:
         console = stderr()
+        self.each_step: bool = each_step
+        self._is_piped = not console.is_terminal
+        self._next_line = time.monotonic() + _SECONDS_PIPED
         self.bytes: int = 0
         self.files: int = 0
         self._received: dict[str, int] = {}
@@ -573,7 +568,7 @@ class ProgressDisplay:
         self._live = Live(
             Group(self._steps, self._files),
             console=console,
-            transient=not keep,
+            transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
         self.is_shown: bool = console.is_terminal and not (hide or console.is_dumb_terminal)
@@ -591,7 +586,13 @@ class ProgressDisplay:
 
     def step(self, title: str, total: int) -> "Step":
         """Add a step of the job, with so many things to do."""
-        return Step(self._steps, self._steps.add_task(title, total=total, note=""))
+        return Step(self, self._steps, title, total)
+
+    def say(self, text: str, *, at_once: bool = False) -> None:
+        """Write how far things are, where that is not shown by bars."""
+        if self._is_piped and (at_once or time.monotonic() >= self._next_line):
+            self._next_line = time.monotonic() + _SECONDS_PIPED
+            print_note(text)
 
     def receive(self, file: FileProgress) -> None:
         """Count the bytes of a file; the `progress` callback of a download."""
@@ -599,6 +600,7 @@ class ProgressDisplay:
         self.files += before is None
         self.bytes += file.received - (before or 0)
         self._received[file.name] = file.received
+        self.say(f"Downloading: {self.received}")
         if (bar := self._bars.get(file.name)) is not None:
             self._files.update(bar, completed=file.received)
             if file.received == file.size:
@@ -621,16 +623,27 @@ class ProgressDisplay:
 class Step:
     """One bar of a `ProgressDisplay`, with a note behind it: how many things ended in which state, if any."""
 
-    def __init__(self, bars: Progress, bar: TaskID) -> None:
+    def __init__(self, display: ProgressDisplay, bars: Progress, title: str, total: int) -> None:
+        self._display = display
         self._bars = bars
-        self._bar = bar
+        self._bar = bars.add_task(title, total=total, note="")
+        self._title = title
+        self._total = total
+        self._done = 0
+        self._note = ""
         self._states: Counter[str] = Counter()
 
     def advance(self, note: str | None = None, *, state: str | None = None) -> None:
         """Count one more thing as done, or as ended in a state."""
+        self._done += 1
         if state is not None:
             self._states[state] += 1
             note = states_text(self._states).markup
-        self._bars.advance(self._bar)
         if note is not None:
-            self._bars.update(self._bar, note=note)
+            self._note = note
+        self._bars.update(self._bar, completed=self._done, note=self._note)
+        words = f", {Text.from_markup(self._note).plain}" if self._note else ""
+        self._display.say(
+            f"{self._title}: {self._done:,} of {self._total:,}{words}",
+            at_once=self._display.each_step and self._done == self._total,
+        )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from planet_async import Amount, QuotaEstimate, QuotaJob, QuotaProduct, Reservation, ReservedQuota
-from planet_async.cli.input import read_ids
+from planet_async.cli.input import id_argument, number_of, read_ids
 from planet_async.cli.options import (
     INTERVAL,
     Filters,
@@ -89,12 +89,12 @@ Areas = Annotated[
     ),
 ]
 Collection = Annotated[str | None, option("REF", "All features of this collection.", "--collection-id")]
-State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...", "--state", "--status")]
+State = Annotated[str | None, option("STATE", "In this state: reserved, pending, ...")]
 Created = Annotated[str | None, period_option(f"Created then. {INTERVAL}")]
 _QUESTION = "A reservation spends quota, and cannot be undone. Reserve?"
 AgreedTo = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before quota is spent.")]
-ReservationId = Annotated[int, typer.Argument(metavar="ID", help="The id of a reservation.")]
-JobId = Annotated[int, typer.Argument(metavar="ID", help="The id of a job.")]
+ReservationId = Annotated[str, id_argument("a reservation", number_of("reservation"))]
+JobId = Annotated[str, id_argument("a job", number_of("job"))]
 
 
 def products(
@@ -102,9 +102,7 @@ def products(
     *,
     supports_reservation: Annotated[
         bool | None,
-        typer.Option(
-            "--supports-reservation/--no-reservation", help="Quota of which can be reserved, or not."
-        ),
+        typer.Option("--reservable/--not-reservable", help="Quota of which can be reserved, or not."),
     ] = None,
     limit: Limit = None,
     page_size: PageSize = 500,
@@ -112,7 +110,7 @@ def products(
 ) -> None:
     """List the products of the organization, with what is used of their quota.
 
-    [dim]planet-async quota products --supports-reservation[/]
+    [dim]planet-async quota products --reservable[/]
     """
     show_list(
         context,
@@ -175,7 +173,7 @@ def reserve(
 
 
 def _print_reserved(reserved: ReservedQuota) -> None:
-    RESERVATIONS.print_table(reserved.quota_reservations)
+    RESERVATIONS.print(reserved.quota_reservations)
     print_table(("used", "left"), [(_amount(reserved.quota_used), _amount(reserved.quota_remaining))])
 
 
@@ -237,7 +235,7 @@ def get(context: typer.Context, reservation_id: ReservationId, form: Format = TA
 
     [dim]planet-async quota get 100[/]
     """
-    show_one(context, lambda planet: planet.quota.get(reservation_id), RESERVATIONS, form=form)
+    show_one(context, lambda planet: planet.quota.get(int(reservation_id)), RESERVATIONS, form=form)
 
 
 def jobs(
@@ -270,7 +268,7 @@ def get_job(context: typer.Context, job_id: JobId, form: Format = TABLE) -> None
 
     [dim]planet-async quota get-job 8016[/]
     """
-    show_one(context, lambda planet: planet.quota.get_job(job_id), JOBS, form=form)
+    show_one(context, lambda planet: planet.quota.get_job(int(job_id)), JOBS, form=form)
 
 
 COMMANDS = named(products, estimate, reserve, reserve_bulk, list_, get, jobs, get_job)

@@ -33,7 +33,7 @@ VIEW = View[Report](
         "parts": lambda report: len(report.contents),
     },
 )
-ReportId = Annotated[str, id_argument("a report", str)]
+ReportId = Annotated[str, id_argument("a report")]
 
 
 def list_(

@@ -409,8 +409,8 @@ def wait(
     subscription_ids: SubscriptionIds,
     *,
     state: Annotated[
-        str, option("STATE", "Wait for this state: completed, running, ...", "--state", "--status")
-    ] = "completed",
+        SubscriptionStatus, state_option("Wait for this state", SubscriptionStatus, more="")
+    ] = SubscriptionStatus.COMPLETED,
     timeout: Timeout = None,
     form: Formats = TABLE,
 ) -> None:

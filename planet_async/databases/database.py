@@ -1,6 +1,6 @@
 """`Database`: statements that SQLite and PostgreSQL both understand, and locks that end with a process."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +28,10 @@ class Transaction(Protocol):
 class Database(Protocol):
     """A connection to a database.  All methods block, and are called by one thread at a time.
 
+    Attributes:
+        lock_gap: For how many seconds a lock may seem free though its process is alive: one that has lost its
+            connection takes its locks again when it has another one.
+
     Raises:
         DatabaseUnusable: It can never be used like this.
         DatabaseLost: The connection is gone, and with it what had not been committed; the next call makes a
@@ -35,8 +39,17 @@ class Database(Protocol):
         DatabaseBusy: Another process is writing.
     """
 
-    def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run all statements of `work` in one transaction, and commit it, or nothing of it."""
+    lock_gap: float
+
+    def transact(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
+        """Run all statements of `work` in one transaction, and commit it, or nothing of it.
+
+        What is not `lasting` may be lost where the power of this machine fails.
+        """
+        ...
+
+    def read(self, statement: str, **parameters: Any) -> list[Row]:
+        """Run a SELECT, which waits for nobody who writes, and return its rows; see `Transaction.execute`."""
         ...
 
     def try_lock(self, key: str, *, shared: bool = False) -> bool:
@@ -79,39 +92,3 @@ class DatabaseLost(Exception):
 
 class DatabaseBusy(Exception):
     """Another process is writing."""
-
-
-_PARTS = "CREATE TABLE planet_async_parts (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
-
-
-def prepare(database: Database, part: str, version: int, statements: Sequence[str]) -> None:
-    """Make the tables of a part, where they are not there yet.
-
-    Raises:
-        DatabaseUnusable: They are of another version, or the user has no right to make them.
-    """
-    if not database.has_table("planet_async_parts") or _version(database, part) is None:
-        database.transact(lambda work: _make(database, work, part, version, statements))
-    found = _version(database, part)
-    if found != version:
-        raise DatabaseUnusable(
-            f"the tables of the database have version {found}, this planet_async uses {version}",
-            "Use the version of planet_async that made them, or another database.",
-        )
-
-
-def _make(database: Database, work: Transaction, part: str, version: int, statements: Sequence[str]) -> None:
-    work.execute("{alone}")
-    if not database.has_table("planet_async_parts"):
-        work.execute(_PARTS)
-    if not work.execute("SELECT 1 FROM planet_async_parts WHERE part = :part", part=part):
-        for statement in statements:
-            work.execute(statement)
-        work.execute("INSERT INTO planet_async_parts VALUES (:part, :version)", part=part, version=version)
-
-
-def _version(database: Database, part: str) -> int | None:
-    rows = database.transact(
-        lambda work: work.execute("SELECT version FROM planet_async_parts WHERE part = :part", part=part)
-    )
-    return int(rows[0]["version"]) if rows else None

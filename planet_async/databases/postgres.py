@@ -49,6 +49,8 @@ class PostgresDatabase:
         lasting: Whether what was committed outlasts a crash of the server.
     """
 
+    lock_gap = 5.0
+
     def __init__(self, address: str, *, lasting: bool) -> None:
         self._conninfo = _conninfo(address, lasting)
         self._connection: Connection[DictRow] | None = None
@@ -58,12 +60,15 @@ class PostgresDatabase:
         self._was_connected = False
         self._connected()
 
-    def transact(self, work: Callable[["PostgresDatabase"], T]) -> T:
+    def transact(self, work: Callable[["PostgresDatabase"], T], *, lasting: bool = True) -> T:
         return self._do(lambda: self._transact(work))
 
     def _transact(self, work: Callable[["PostgresDatabase"], T]) -> T:
         with self._connected().transaction():
             return work(self)
+
+    def read(self, statement: str, **parameters: Any) -> list[Row]:
+        return self._do(lambda: self.execute(statement, **parameters))
 
     def execute(self, statement: str, **parameters: Any) -> list[Row]:
         cursor = self._connected().execute(self._translated(statement), parameters)

@@ -29,6 +29,8 @@ class SqliteDatabase:
             which is never set.
     """
 
+    lock_gap = 0.0  # a lock of a file ends with its process only
+
     def __init__(
         self,
         path: Path,
@@ -38,6 +40,7 @@ class SqliteDatabase:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
+        self._lasting = self._synchronous = lasting
         self._locks_folder = path.with_name(f"{path.name}-locks")
         self._locks: dict[str, _FileLock] = {}
         try:
@@ -49,9 +52,13 @@ class SqliteDatabase:
         except (OSError, sqlite3.Error) as error:
             raise _translated(error, path) from error
 
-    def transact(self, work: Callable[["SqliteDatabase"], T]) -> T:
+    def transact(self, work: Callable[["SqliteDatabase"], T], *, lasting: bool = True) -> T:
         connection = self._connection
         try:
+            if self._lasting and self._synchronous is not lasting:
+                # In a write-ahead log, this is whether each commit is synchronized, or only those after it.
+                connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+                self._synchronous = lasting
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = work(self)
@@ -63,6 +70,12 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise _translated(error, self._path) from error
         return result
+
+    def read(self, statement: str, **parameters: Any) -> list[Row]:
+        try:
+            return self.execute(statement, **parameters)
+        except sqlite3.Error as error:
+            raise _translated(error, self._path) from error
 
     def execute(self, statement: str, **parameters: Any) -> list[Row]:
         found = self._connection.execute(statement.format_map(_PLACES), parameters).fetchall()
@@ -150,8 +163,15 @@ def _lock_file(path: Path, shared: bool) -> sqlite3.Connection | None:
 
 
 def _translated(error: Exception, path: Path) -> Exception:
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY:
+    # Errors of Python's module itself have no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if isinstance(error, sqlite3.OperationalError) and code & 0xFF in _BUSY:
         return DatabaseBusy(str(error))
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return DatabaseUnusable(
+            f"{os.fspath(path)} cannot be used: it is damaged: {error}",
+            "Restore a copy of it; without one, list what was created before you create it again.",
+        )
     reason = error.strerror or error if isinstance(error, OSError) else error
     return DatabaseUnusable(
         f"{os.fspath(path)} cannot be used: {reason}",

@@ -1,16 +1,12 @@
 """`Destination`: where downloaded files go: a folder, or the objects below a prefix of an object store."""
 
-import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from importlib.util import find_spec
-from pathlib import Path, PurePath
-from typing import Protocol, TypeGuard, TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from planet_async.downloads.remote_file import RemoteFile
-from planet_async.errors import InvalidRequest
 
-_URL = re.compile(r"(s3|gs|az):/|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 Place_co = TypeVar("Place_co", bound=Path | str, covariant=True)
 """What a file is known by when it is there: its path, or the URL of its object."""
 
@@ -114,8 +110,8 @@ class Destination(Protocol[Place_co]):
             DownloadError: It cannot be read.
         """
 
-    async def keep(self, names: Iterable[str]) -> Mapping[str, int]:
-        """Return the size of each file, when all will outlast a power failure.
+    async def keep(self, names: Iterable[str], *, durable: bool) -> Mapping[str, int]:
+        """Return the size of each file, when all will outlast a power failure, if `durable`.
 
         Raises:
             DownloadError: One is not there any more.
@@ -123,24 +119,3 @@ class Destination(Protocol[Place_co]):
 
     async def are_there(self, sizes: Mapping[str, int]) -> bool:
         """Return whether all of the files are there, with the size noted."""
-
-
-def is_url(value: object) -> TypeGuard[str | PurePath]:
-    """Return whether a destination is an address, right or wrong, and not a folder."""
-    return isinstance(value, str | PurePath) and _URL.match(str(value)) is not None
-
-
-def object_store(url: str | PurePath) -> Destination[str]:
-    """Return the object store of that address; nothing is sent to it yet.
-
-    Raises:
-        InvalidRequest: The address or the environment is wrong, or obstore is not installed.
-    """
-    if find_spec("obstore") is None:
-        raise InvalidRequest(
-            "object stores are used through obstore, which is not installed; nothing was sent",
-            hint='Install "planet-async[obstore]".',
-        )
-    from planet_async.downloads.object_store import ObjectStore  # noqa: PLC0415 - it needs obstore
-
-    return ObjectStore(str(url))

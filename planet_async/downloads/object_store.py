@@ -36,6 +36,7 @@ _PARTS_AT_ONCE = 4  # that are uploaded, where one file is downloaded, shared wh
 _BLOCK = 1 << 20
 _THREADS = 32
 _HEADS_AT_ONCE = 16
+_ABORT_SECONDS = 10.0  # then the upload is aborted without being waited for
 _CHECK_RETRIES = 2  # obstore's default is 10
 _URL = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]*)(?:/([^?#\x00-\x1f\x7f\\]*))?")
 _ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -58,7 +59,7 @@ class ObjectStore:
         scheme, bucket, prefix = _parsed(url)
         self._scheme, self._bucket, self._prefix = scheme, bucket, prefix
         self._url = f"{scheme}://{bucket}/{prefix and f'{prefix}/'}"
-        self.executor = ThreadPoolExecutor(_THREADS, "planet_async-store")
+        self.executor: ThreadPoolExecutor = ThreadPoolExecutor(_THREADS, "planet_async-store")
         self.store: Store = _opened(scheme, bucket)
 
     async def check(self) -> None:
@@ -102,7 +103,7 @@ class ObjectStore:
             return None
         return bytes(self.call("read", name, found.bytes))
 
-    async def keep(self, names: Iterable[str]) -> Mapping[str, int]:
+    async def keep(self, names: Iterable[str], *, durable: bool) -> Mapping[str, int]:
         found = await self._heads(names)
         for name, head in found.items():
             if head is None:
@@ -174,7 +175,7 @@ class Upload:
         self._writer: obstore.WritableFile | None = None
         self._hasher: Hasher = hashlib.sha256()
         self.place: str = destination.place(self._name)
-        self.executor = destination.executor
+        self.executor: ThreadPoolExecutor = destination.executor
         self.size: int = 0
 
     def claim(self) -> bool:
@@ -236,7 +237,7 @@ class Upload:
 
     async def aclose(self) -> None:
         if self._writer is not None:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_ABORT_SECONDS, shield=True):
                 await run_in_thread(self.discard, executor=self.executor)
 
     def _opened(self) -> "obstore.WritableFile":

@@ -58,27 +58,31 @@ class Folder:
         except OSError as error:
             raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
 
-    async def keep(self, names: Iterable[str]) -> Mapping[str, int]:
+    async def keep(self, names: Iterable[str], *, durable: bool) -> Mapping[str, int]:
         try:
-            return await run_in_thread(self._synchronized, [*names])
+            return await run_in_thread(self._kept, [*names], durable)
         except OSError as error:
             raise DownloadError(
                 f"a file of the order was removed, or is not safe on the disk: {error}",
                 hint="Move files when the job has ended; start it again for this one.",
             ) from error
 
-    def _synchronized(self, names: list[str]) -> Mapping[str, int]:
+    def _kept(self, names: list[str], durable: bool) -> Mapping[str, int]:
         paths = {name: self.path / name for name in names}
-        for path in paths.values():
+        if durable:
+            self._synchronize(paths.values())
+        return {name: path.stat().st_size for name, path in paths.items()}
+
+    def _synchronize(self, paths: Iterable[Path]) -> None:
+        for path in paths:
             _synchronize(path)
-        parents = {folder for path in paths.values() for folder in path.parents}
+        parents = {folder for path in paths for folder in path.parents}
         inside = {folder for folder in parents if folder.is_relative_to(self.path)}
         for folder in (*inside, self.path.parent):
             with suppress(
                 OSError
             ):  # some file systems synchronize no folders, and some folders cannot be read
                 _synchronize(folder)
-        return {name: path.stat().st_size for name, path in paths.items()}
 
     async def are_there(self, sizes: Mapping[str, int]) -> bool:
         return await run_in_thread(self._are_there, sizes)

@@ -1,4 +1,4 @@
-"""`Job`: many orders from request to files, placed, waited for and downloaded concurrently; see `Orders.run`.
+"""`Job`: many orders from request to files, placed, waited for and downloaded; see `Orders.run` and `work`.
 
 One request goes through these states, each noted in its entry of the ledger before the next step is taken:
 
@@ -6,13 +6,16 @@ One request goes through these states, each noted in its entry of the ledger bef
        ▲                          │   │                 │
        └────409, the queue is full┘   └─refused─▶ FAILED ◀─the order failed or was cancelled
 
-A request that fails otherwise stays in its state, with the error noted.  A later job goes on from there:
+A request that fails otherwise stays in its state, with the error noted.  Another job goes on from there, a
+later one, or one of those that share the ledger when the owner of the entry has died:
 
     INTENDED, FAILED without an order   send the request
     SENDING                             look for the order (`recover`): adopt it, or send the request
     ORDERED, FINISHED                   wait for the order and download it
     DOWNLOADED                          report it without a request, or download it where files are missing
     FAILED with an order                report the error again: it is not ordered twice
+
+An entry that another living job owns is set aside, until that job has ended it, or has died.
 """
 
 import logging
@@ -40,10 +43,12 @@ from planet_async.errors import (
     LedgerError,
     OrderNotDownloadable,
     PlanetError,
+    SharedStateError,
     StatusError,
     type_name,
 )
-from planet_async.jobs.ledger import Entry, Ledger, Stage
+from planet_async.jobs.entry import Entry, Stage
+from planet_async.jobs.ledger import Ledger, LedgerRequest, TakenOver
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
 from planet_async.models.orders import (
@@ -56,6 +61,7 @@ from planet_async.models.orders import (
     OrderStats,
 )
 from planet_async.outcome import Outcome
+from planet_async.redaction import REDACTED
 
 OrderRequestLike = OrderRequest | Mapping[str, Any]
 """A typed request, or a mapping in the words of the API."""
@@ -69,7 +75,9 @@ _RECENT = 1_000.0  # seconds: an order noted longer ago cannot be taken for one 
 _CHECKED_AT_CALL = 10  # requests; one with a large area takes a millisecond or more
 _FORCED_AFTER = 20  # polls of the queue, after which an order is sent whatever they showed
 _MAX_UNANSWERED = 6  # polls of the queue in a row without a response
-
+_ADDED_AT_ONCE = 1_000  # requests
+_ASKED_AT_ONCE = 500  # entries of other jobs
+_OTHERS_SCHEDULE = Schedule(first=1.0, factor=1.5, longest=10.0)  # of polls of what other jobs do
 logger: logging.Logger = logging.getLogger("planet_async.jobs")
 
 
@@ -86,13 +94,16 @@ class CheckedRequest:
 class Job:
     """One job.  It holds only what is in progress: a request is read when it can be placed.
 
+    Without `requests` it works on those that its ledger has.  Requests that are `whole` are in the ledger
+    before the first is sent, so that other jobs can take part.
+
     Of the service it uses: `create` places an order; `recover(body, seconds, others)` returns what a create
     of so many seconds ago has made, unless that is one of the `others`; `claim` notes the ids of orders that
     have an owner, and `release` undoes it; `wait(order_id, just_seen)` returns the finished order; `date`
     asks for the time by the service's clock.
     """
 
-    requests: AsyncGenerator[CheckedRequest]
+    requests: AsyncGenerator[CheckedRequest] | None
     ledger: Ledger
     to: Destination[Path | str]
     queue: "QueueGate"
@@ -101,15 +112,17 @@ class Job:
     recover: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
+    cancel: Callable[[str], Awaitable[object]]
     wait: Callable[[str, bool], Awaitable[Order]]
     download: Callable[[Order], Awaitable[DownloadedFiles]]
     date: Callable[[], Awaitable[datetime | None]]
     consistency_delay: float
     max_queued: int
     concurrency: int
+    whole: bool = False
     on_update: Callable[[Order], object] | None = None
     _service_clock: "ServiceClock" = field(init=False)
-    _listed_at: float = field(init=False)  # when an order of an earlier job must be in the lists
+    _others: "deque[_SetAside]" = field(factory=deque, init=False)
     _creating: anyio.Semaphore = field(init=False)
     _queued: anyio.Semaphore = field(init=False)
     _in_progress: anyio.Semaphore = field(init=False)
@@ -117,7 +130,6 @@ class Job:
 
     def __attrs_post_init__(self) -> None:
         self._service_clock = ServiceClock(self.date, self.clock)
-        self._listed_at = self.clock.monotonic() + self.consistency_delay
         self._creating = anyio.Semaphore(_CREATES)
         self._queued = anyio.Semaphore(self.max_queued)
         self._in_progress = anyio.Semaphore(self.max_queued + _UNDELIVERED)
@@ -126,57 +138,174 @@ class Job:
     async def run(self, send: Send[Outcome[DownloadedOrder]]) -> None:
         """Send the outcome of each request when it is done; raise last what reading the requests raised."""
         await self.to.check()
-        async with self.ledger, aclosing(self.requests):
+        async with self.ledger:
             self.claim(await self.ledger.ids(seconds=_RECENT))
-            async with open_task_group() as group:
-                error = await self._start_all(group, send)
-            if group.cancel_scope.cancel_called:
+            holding = anyio.CancelScope()
+            async with open_task_group() as holder:
+                holder.start_soon(self._hold, holding)
+                async with open_task_group() as group:
+                    error: Exception | None = None
+                    if self.requests is None:
+                        await self._start_entries(group, send)
+                    else:
+                        error = await self._start_requests(self.requests, group, send)
+                        await self._start_others(group, send)
+                if group.cancel_scope.cancel_called:
+                    raise cancelled_externally()
+                holding.cancel()
+            if holder.cancel_scope.cancel_called:
                 raise cancelled_externally()
         if error is not None:
             raise error
 
-    async def _start_all(self, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]) -> Exception | None:
+    async def _hold(self, scope: anyio.CancelScope) -> None:
+        with scope:
+            await self.ledger.hold()
+
+    async def _start_requests(
+        self,
+        requests: AsyncGenerator[CheckedRequest],
+        group: TaskGroup,
+        send: Send[Outcome[DownloadedOrder]],
+    ) -> Exception | None:
+        error: Exception | None = None
+        async with aclosing(requests), aclosing(self._listed(requests)) as listed:
+            while True:
+                await self._in_progress.acquire()
+                await self._creating.acquire()
+                try:
+                    request, place = await anext(listed)
+                except StopAsyncIteration:
+                    break
+                except Exception as raised:  # noqa: BLE001 - the caller's own, raised when what was begun is done
+                    error = raised
+                    break
+                group.start_soon(self._start_request, request, place, group, send)
+        self._creating.release()
+        self._in_progress.release()
+        return error
+
+    async def _listed(
+        self, requests: AsyncGenerator[CheckedRequest]
+    ) -> AsyncGenerator[tuple[CheckedRequest, LedgerRequest]]:
+        """Yield the requests, each with its place in the ledger; if they are whole, enter all first."""
+        if not self.whole:
+            async for request in requests:
+                yield request, self.ledger.request(request.name, request.body, request.error)
+            return
+        found, new = deque[tuple[CheckedRequest, LedgerRequest]](), list[LedgerRequest]()
+        async for request in requests:
+            await checkpoint()
+            place = self.ledger.request(request.name, request.body, request.error)
+            found.append((request, place))
+            new.append(place)
+            if len(new) >= _ADDED_AT_ONCE:
+                await self.ledger.add(new)
+                new.clear()
+        await self.ledger.add(new)
+        while found:
+            yield found.popleft()
+
+    async def _start_request(
+        self,
+        request: CheckedRequest,
+        place: LedgerRequest,
+        group: TaskGroup,
+        send: Send[Outcome[DownloadedOrder]],
+    ) -> None:
+        if request.error is not None:
+            await self.ledger.add([place])
+            await self._done(Outcome(request.name, error=request.error), send)
+            return
+        entry = await self.ledger.take(place)
+        if entry is None:
+            # The ledger has the request, too, but for its secrets.
+            self._set_aside(place.number, request.body if place.has_secrets else b"")
+            return
+        await self._start(entry, request.body, group, send)
+
+    def _set_aside(self, number: int, body: bytes) -> None:
+        self._others.append(_SetAside(number, body))
+        self._creating.release()
+        self._in_progress.release()
+
+    async def _start_others(self, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]) -> None:
+        """Go on with what other jobs had when its turn came, as they end it, or die."""
+        polls = 0
+        while True:
+            for _ in range(_CREATES):  # until each has been placed, or set aside
+                await self._creating.acquire()
+            for _ in range(_CREATES):
+                self._creating.release()
+            if not self._others:
+                return
+            polls += 1
+            for _ in range(0, len(self._others), _ASKED_AT_ONCE):
+                count = min(_ASKED_AT_ONCE, len(self._others))
+                asked = {one.number: one for one in (self._others.popleft() for _ in range(count))}
+                for entry, body in await self.ledger.take_again([*asked]):
+                    await self._in_progress.acquire()
+                    await self._creating.acquire()
+                    known = asked.pop(entry.number).body
+                    group.start_soon(self._start, entry, known or body, group, send)
+                    polls = 0
+                self._others.extend(asked.values())
+            if polls:
+                await self.clock.sleep(_OTHERS_SCHEDULE.pause(polls))
+
+    async def _start_entries(self, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]) -> None:
+        polls = 0
         while True:
             await self._in_progress.acquire()
             await self._creating.acquire()
-            try:
-                request = await anext(self.requests)
-            except StopAsyncIteration:
-                return None
-            except Exception as error:  # noqa: BLE001 - the caller's own, raised when what was begun is done
-                return error
-            group.start_soon(self._start, request, group, send)
+            if (taken := await self.ledger.take_next()) is not None:
+                polls = 0
+                group.start_soon(self._start, *taken, group, send)
+                continue
+            self._creating.release()
+            self._in_progress.release()
+            if not await self.ledger.others_work():
+                break
+            polls += 1
+            await self.clock.sleep(_OTHERS_SCHEDULE.pause(polls))
+        for entry in await self.ledger.unsendable():
+            await send(Outcome(entry.name, error=_unsendable()))
 
     async def _start(
-        self, request: CheckedRequest, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]
+        self, entry: Entry, body: bytes, group: TaskGroup, send: Send[Outcome[DownloadedOrder]]
     ) -> None:
-        entry = await self.ledger.take(request.name, request.body)
+        # When what its last owner sent in its last moment must be listed.
+        listed_at = self.clock.monotonic() + self.consistency_delay
         is_known = entry.order_id is not None
-        outcome = await self._earlier_outcome(entry, request.error) or await self._place(entry, request.body)
+        if entry.has_ended:
+            outcome = await self._earlier_outcome(entry)
+            if outcome is None and not await self.ledger.claim(entry):
+                self._set_aside(entry.number, b"")
+                return
+        else:
+            outcome = None
+        outcome = outcome or await self._place(entry, body, listed_at)
         if outcome is None:
             just_seen = not is_known and entry.order_state in {OrderState.QUEUED, OrderState.RUNNING}
             # In a task of its own, which does not hold the request.
             group.start_soon(self._finish, entry, send, just_seen)
+            self._creating.release()
         else:
-            await send(outcome)
-            self._in_progress.release()
+            await self._done(outcome, send)
+
+    async def _done(self, outcome: Outcome[DownloadedOrder], send: Send[Outcome[DownloadedOrder]]) -> None:
+        await send(outcome)
+        self._in_progress.release()
         self._creating.release()
 
-    async def _earlier_outcome(
-        self, entry: Entry, error: InvalidRequest | None
-    ) -> Outcome[DownloadedOrder] | None:
-        """Return the outcome of a request that cannot be ordered, or has ended in an earlier job."""
-        if error is not None:
-            return await self._failed(entry, Stage.FAILED, error)
-        if entry.order_id is None or entry.stage not in {Stage.FAILED, Stage.DOWNLOADED}:
-            return None
+    async def _earlier_outcome(self, entry: Entry) -> Outcome[DownloadedOrder] | None:
+        """Return the outcome of what has ended in another job; None where files are missing."""
         order = _known_order(entry)
-        if entry.stage is Stage.FAILED:
-            await self._report(order)
-            message = (entry.error or "").rstrip(".")
-            return Outcome(
-                order.id, error=PlanetError(message, hint="An earlier job with this ledger met it.")
-            )
+        if entry.order_id is None or entry.stage is Stage.FAILED:
+            if entry.order_id is not None:
+                await self._report(order)
+            error = PlanetError((entry.error or "").rstrip("."), hint="Another job with this ledger met it.")
+            return Outcome(entry.order_id or entry.name, error=error)
         if not await self.to.are_there({file.path: file.size for file in entry.files}):
             entry.files = ()
             return None
@@ -185,15 +314,16 @@ class Job:
         files.unverified = tuple(self.to.place(file.path) for file in entry.files if file.unverified)
         return Outcome(order.id, _downloaded(order, files, entry.delivered_to))
 
-    async def _place(self, entry: Entry, body: bytes) -> Outcome[DownloadedOrder] | None:
+    async def _place(self, entry: Entry, body: bytes, listed_at: float) -> Outcome[DownloadedOrder] | None:
         """Make sure that there is one order for the entry; return the outcome where there is none."""
         await self._queued.acquire()
         if entry.order_id is not None:
             await self._report(_known_order(entry))
             return None
         try:
-            order = await self._recover(entry, body) or await self._create(entry, body)
-        except LedgerError:
+            found = await self._recover(entry, body, listed_at)
+            order = found or await self._create(entry, body)
+        except _OF_THE_JOB:
             raise
         except PlanetError as error:
             self._queued.release()
@@ -201,18 +331,41 @@ class Job:
         entry.stage, entry.order_id, entry.order_state = Stage.ORDERED, order.id, order.state
         try:
             await self._save(entry)
+        except TakenOver as error:
+            self.release(order.id)
+            if found is None:
+                await self._withdraw(entry, order, error)
+            raise
         except BaseException:
             self.release(order.id)  # the next job may be in this very process
             raise
         _log_stage(entry, "ordered")
+        _log_stage(entry, "ordered")
         await self._report(order)
         return None
 
-    async def _recover(self, entry: Entry, body: bytes) -> Order | None:
+    async def _withdraw(self, entry: Entry, order: Order, error: TakenOver) -> None:
+        """Cancel an order that was placed when another job had its entry, unless that has adopted it."""
+        what = "may be that of the other job"
+        with anyio.CancelScope(shield=True):
+            until = self.clock.monotonic() + self.consistency_delay
+            while (other := await self.ledger.order_of(entry)) is None and self.clock.monotonic() < until:
+                await self.clock.sleep(1)
+            if other == order.id:
+                return
+            if other is not None:
+                try:
+                    await self.cancel(order.id)
+                    what = "was cancelled"
+                except PlanetError as problem:
+                    what = f"could not be cancelled: {problem.message}"
+        error.message += f"; the order {order.id}, which it had just placed, {what}"
+        logger.warning("%s", error)
+
+    async def _recover(self, entry: Entry, body: bytes, listed_at: float) -> Order | None:
         if entry.stage is not Stage.SENDING or entry.sent is None:
             return None
-        # What an earlier job sent in its last moment may not be listed yet.
-        await self.clock.sleep(self._listed_at - self.clock.monotonic())
+        await self.clock.sleep(listed_at - self.clock.monotonic())
         elapsed = self.clock.now().timestamp() - entry.sent
         margin, now = _CLOCK_MARGIN, await self._service_clock.ask()
         if now is not None and entry.sent_date is not None:
@@ -223,6 +376,9 @@ class Job:
         return await self.recover(body, seconds, await self.ledger.ids(name=entry.name))
 
     async def _create(self, entry: Entry, body: bytes) -> Order:
+        if REDACTED.encode() in body:
+            entry.stage = Stage.INTENDED
+            raise _unsendable()
         while True:
             seen = await self.queue.wait()
             entry.stage, entry.sent = Stage.SENDING, self.clock.now().timestamp()
@@ -245,7 +401,7 @@ class Job:
     async def _finish(self, entry: Entry, send: Send[Outcome[DownloadedOrder]], just_seen: bool) -> None:
         try:
             outcome = Outcome(entry.order_id or "", await self._wait_and_download(entry, just_seen))
-        except LedgerError:
+        except _OF_THE_JOB:
             raise
         except PlanetError as error:
             outcome = await self._failed(entry, entry.stage, error)
@@ -282,7 +438,7 @@ class Job:
 
     async def _failed(self, entry: Entry, stage: Stage, error: PlanetError) -> Outcome[DownloadedOrder]:
         entry.stage, entry.error, entry.error_type = stage, str(error), type(error).__name__
-        await self.ledger.save(entry)
+        await self.ledger.save(entry, release=True)
         logger.info("%s failed: %s", entry.name, error, extra={**_fields(entry), **error_fields(error)})
         return Outcome(entry.order_id or entry.name, error=error)
 
@@ -291,6 +447,26 @@ class Job:
             returned = self.on_update(order)
             if isawaitable(returned):
                 await returned
+
+
+# What ends the job, with its entries as they are: without the ledger an order could be placed twice.
+_OF_THE_JOB = (LedgerError, SharedStateError)
+
+
+@frozen
+class _SetAside:
+    """An entry that another job has, and its request where the ledger does not have all of it."""
+
+    number: int
+    body: bytes
+
+
+def _unsendable() -> InvalidRequest:
+    return InvalidRequest(
+        "the request holds secrets, which a ledger does not keep: it cannot be sent from there",
+        hint="Send it by `orders.run` with the request itself, or let it name a destination kept at Planet "
+        "(`destinations`).",
+    )
 
 
 def _downloaded(order: Order, files: DownloadedFiles, delivered_to: str) -> DownloadedOrder:

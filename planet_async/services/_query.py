@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from math import isfinite, isnan
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, SupportsIndex, TypeVar, get_type_hints
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 
-from planet_async.downloads.destination import Destination, is_url, object_store
+from planet_async.downloads.destination import Destination
 from planet_async.downloads.part_file import Folder
 from planet_async.errors import InvalidRequest, type_name
-from planet_async.models.encode import rfc3339
+from planet_async.models.codec import rfc3339
 from planet_async.models.geometry import to_geojson
 from planet_async.services.filters import TimeFilter
 
@@ -27,6 +28,7 @@ Params = tuple[tuple[str, str], ...]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _USER = re.compile(r"all|[0-9]+", re.ASCII)
+_ADDRESS = re.compile(r"(s3|gs|az):/|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _LONGEST_SHOWN = 100  # characters
 _LARGEST = 2**63 - 1
 _OPEN_END = ".."
@@ -109,7 +111,7 @@ def path(name: str, value: object) -> Path:
 
 def folder(name: str, value: object) -> Folder:
     """Return the folder of that path."""
-    if is_url(value):
+    if _is_store(value):
         raise InvalidRequest(
             f"{name} must be a folder: these files cannot be sent to an object store; nothing was sent"
         )
@@ -117,8 +119,26 @@ def folder(name: str, value: object) -> Folder:
 
 
 def destination(name: str, value: object) -> Destination[Path | str]:
-    """Return the folder of that path, or the object store of that URL; neither is touched."""
-    return object_store(value) if is_url(value) else Folder(path(name, value))
+    """Return the folder of that path, or the object store of that address; neither is touched.
+
+    Raises:
+        InvalidRequest: It is neither, the environment is wrong, or obstore is not installed.
+    """
+    if not _is_store(value):
+        return Folder(path(name, value))
+    if find_spec("obstore") is None:
+        raise InvalidRequest(
+            "object stores are used through obstore, which is not installed; nothing was sent",
+            hint='Install "planet-async[obstore]".',
+        )
+    from planet_async.downloads.object_store import ObjectStore  # noqa: PLC0415 - it needs obstore
+
+    return ObjectStore(str(value))
+
+
+def _is_store(value: object) -> bool:
+    """Return whether it is an address, right or wrong, and not a folder."""
+    return isinstance(value, str | PurePath) and _ADDRESS.match(str(value)) is not None
 
 
 def whole(name: str, value: object, *, least: int = 1) -> int:

@@ -13,11 +13,12 @@ from uuid import UUID
 
 from planet_async._tasks import fetch_all, run_in_thread
 from planet_async.downloads.download import download
+from planet_async.downloads.progress_bar import ProgressBar
 from planet_async.downloads.remote_file import ProgressCallback, RemoteFile, safe_path
 from planet_async.errors import DownloadError, InvalidRequest, NotFound, type_name
 from planet_async.http import Request, Response, SecretBytes, Transport
 from planet_async.models.basemaps import Contribution, Mosaic, Quad, QuadCount, Series
-from planet_async.models.encode import to_json
+from planet_async.models.codec import to_json
 from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.json import finite
 from planet_async.paging import MOSAICS_PAGES, QUADS_PAGES, SERIES_PAGES, Paginator
@@ -187,7 +188,7 @@ class Basemaps:
         *,
         overwrite: bool = False,
         concurrency: int = 4,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
     ) -> builtins.list[Path]:
         """Download quads below the folder `to`, and return the paths of their files, in order.
 
@@ -204,12 +205,13 @@ class Basemaps:
             to: The folder; it is made where it does not exist.
             overwrite: Request files that are there, too, and replace them.
             concurrency: How many files are fetched at a time.
-            progress: Called with a `Progress` as bytes arrive.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with a `Progress` as bytes arrive.
 
         Raises:
             DownloadError: a file cannot be fetched or written, or may not be downloaded.
         """
-        where, concurrency = folder("to", to), whole("concurrency", concurrency)
+        where, concurrency, bar = folder("to", to), whole("concurrency", concurrency), ProgressBar(progress)
         found = await _collected(quads)
         paths: dict[Path, Quad] = {}
         for quad in found:
@@ -227,10 +229,11 @@ class Basemaps:
                 max_attempts=self._api.config.max_attempts,
                 overwrite=overwrite,
                 at_once=min(concurrency, len(paths)),
-                progress=progress,
+                progress=bar.callback,
             )
 
-        await fetch_all([partial(fetch, target, quad) for target, quad in paths.items()], concurrency)
+        with bar:
+            await fetch_all([partial(fetch, target, quad) for target, quad in paths.items()], concurrency)
         return [_path_of(quad, where.path) for quad in found]
 
     async def _get(

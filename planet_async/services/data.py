@@ -16,6 +16,7 @@ from attrs import frozen
 from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator, Send, fetch_all
 from planet_async.config import Schedule
+from planet_async.downloads.progress_bar import ProgressBar
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import (
     AssetNotDownloadable,
@@ -30,7 +31,7 @@ from planet_async.errors import (
 )
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, link_target, origin
-from planet_async.models.codec import checked_body, decode_part
+from planet_async.models.codec import checked_body, decode_part, to_json, to_mapping
 from planet_async.models.data import (
     Asset,
     AssetStatus,
@@ -46,7 +47,6 @@ from planet_async.models.data import (
     item_part,
 )
 from planet_async.models.data_filter import AndFilter, Filter, GeometryFilter
-from planet_async.models.encode import to_json, to_mapping
 from planet_async.models.geometry import to_geojson
 from planet_async.models.json import parsed_object
 from planet_async.models.orders import DownloadedFiles
@@ -287,7 +287,7 @@ class Data:
         overwrite: bool = False,
         concurrency: int = 4,
         timeout: float | None = _LIMIT,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
     ) -> DownloadedFiles:
         """Activate assets of an item, wait for them, download them into the folder `to`; return their paths.
 
@@ -300,14 +300,16 @@ class Data:
         Args:
             item: The item.
             asset_types: The types of the assets, or one.
-            to: The folder; it is made.
+            to: The folder, which is made, or the address of an object store, as of `orders.download`.
             overwrite: Replace files that are there and not right, instead of raising DownloadError.
             concurrency: How many files are fetched at a time.
             timeout: How long to wait for an asset to become active.
-            progress: Called with the `Progress` of each file as it arrives.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files for which the API has no MD5.
+            The paths, a list; for an object store it is empty, and has `urls`.  Its `unverified` names the
+            files for which the API has no MD5.
 
         Raises:
             AssetNotDownloadable: an asset is not published, or the permission to download it is missing.
@@ -320,6 +322,7 @@ class Data:
             whole("concurrency", concurrency),
             seconds("timeout", timeout),
         )
+        bar = ProgressBar(progress)
         asset_types = [asset_types] if isinstance(asset_types, str) else asset_types
         types = [item_part("an asset type", type_) for type_ in many("asset types", asset_types)]
         if not types:
@@ -333,16 +336,17 @@ class Data:
                 )
             check_permission(found[type_])
         await where.check()
-        return await download_assets(
-            self._api,
-            [found[type_] for type_ in dict.fromkeys(types)],
-            partial(self._activated, timeout=timeout),
-            partial(self._renewed, timeout=timeout),
-            where,
-            overwrite=overwrite,
-            concurrency=concurrency,
-            progress=progress,
-        )
+        with bar as on_progress:
+            return await download_assets(
+                self._api,
+                [found[type_] for type_ in dict.fromkeys(types)],
+                partial(self._activated, timeout=timeout),
+                partial(self._renewed, timeout=timeout),
+                where,
+                overwrite=overwrite,
+                concurrency=concurrency,
+                progress=on_progress,
+            )
 
     def open(self, asset: Asset | Mapping[str, Any]) -> AbstractAsyncContextManager[OpenFile]:
         """Open the file of an active asset for reading, without a copy on disk; its MD5 is not compared.

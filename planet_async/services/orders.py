@@ -11,13 +11,14 @@ from typing import Any, Unpack
 from uuid import UUID
 
 from planet_async._loops import PerLoop
-from planet_async._tasks import BackgroundIterator
+from planet_async._tasks import BackgroundIterator, Send
+from planet_async.downloads.progress_bar import ProgressBar
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
 from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import http_date
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
-from planet_async.jobs.ledger import FileLedger, Ledger
+from planet_async.jobs.ledger import DatabaseLedger, Ledger, is_address
 from planet_async.models.bulk import BulkResult
 from planet_async.models.codec import checked_body
 from planet_async.models.order_request import OrderRequest
@@ -49,7 +50,7 @@ from planet_async.services._query import (
 )
 from planet_async.services.filters import OrderFilters
 from planet_async.waiting.sweep import ListQueries
-from planet_async.waiting.waiter import WaitForMany, wait_for
+from planet_async.waiting.waiter import WaitForMany, Watch, wait_for
 
 _ORDERS = "/compute/ops/orders/v2"
 _NEWEST_FIRST = "created_on DESC"
@@ -61,8 +62,8 @@ _FINAL = (OrderState.SUCCESS, OrderState.PARTIAL, OrderState.FAILED, OrderState.
 class Orders:
     """The orders of an account: `planet.orders`.
 
-    `create`, `get`, `list`, `cancel`, `cancel_many` and `cancel_all`; `wait`, `wait_many` and `poll_now`;
-    `stats`; `download` and `open` for the files; `run` for all of it, many orders at a time.
+    `create`, `get`, `list`, `cancel`, `cancel_many` and `cancel_all`; `wait`, `wait_many`, `watch` and
+    `poll_now`; `stats`; `download` and `open` for the files; `run` for all of it, many orders at a time.
 
     What holds for every method:
 
@@ -206,11 +207,32 @@ class Orders:
         id_, timeout = checked_id(order_id), seconds("timeout", timeout)
         deadline = self._api.clock.monotonic() + timeout if timeout else inf
         order = await wait_for(self._waits.here(), id_, _is_finished, timeout=timeout, on_update=on_update)
+        return await self._with_results(deadline, order)
+
+    async def _with_results(self, deadline: float, order: Order) -> Order:
         if not order.is_listed:
             return order
         with self._api.clock.move_on_after(deadline - self._api.clock.monotonic()):
-            return await self.get(id_)
-        raise WaitTimeout(f"{id_} is {order.state}, but could not be fetched within {timeout:g} s")
+            return await self.get(order.id)
+        raise WaitTimeout(f"{order.id} is {order.state}, but could not be fetched in time")
+
+    def watch(self, order_id: str | UUID, *, timeout: float | None = None) -> AsyncIterator[Order]:
+        """Yield an order as it is now, and again whenever it has changed, until it is finished.
+
+        All waits of a client share their requests, see `wait_many`: a thousand pages that watch orders cost
+        no more than one.  The last order is as `get` returns it; those before may have no `results`.
+        Leaving the loop early is safe.
+
+            async for order in planet.orders.watch(order_id):
+                print(order.state, order.last_message)
+
+        Raises:
+            WaitTimeout: it was not finished in time.
+        """
+        id_, timeout = checked_id(order_id), seconds("timeout", timeout)
+        deadline = self._api.clock.monotonic() + timeout if timeout else inf
+        last = partial(self._with_results, deadline)
+        return Watch(self._waits.here(), id_, _is_finished, timeout=timeout, last=last)
 
     async def _wait_for(self, order_id: str, just_seen: bool) -> Order:
         return await wait_for(self._waits.here(), checked_id(order_id), _is_finished, just_seen=just_seen)
@@ -265,7 +287,7 @@ class Orders:
         concurrency: int = 4,
         ranges: int = 1,
         require_checksums: bool = False,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
     ) -> DownloadedFiles:
         """Download all files of a finished order below the folder `to`, and return their paths.
 
@@ -273,45 +295,53 @@ class Orders:
         that is there and right is kept: by its checksum, or without one by its size and content.  All files
         are tried before the first error is raised: call again for what is missing.
 
+            files = await planet.orders.download(order, to="data")
+            files = await planet.orders.download(order, to="s3://bucket/prefix")  # files.urls
+
         Args:
             order: A finished order, or the id of one.
-            to: The folder; it is made.  Files go below it, in a folder with the id of the order.
+            to: The folder; it is made.  Files go below it, in a folder with the id of the order.  Or the
+                address of an object store, with the extra `[obstore]`: ``s3://bucket/prefix``, ``gs://...``
+                or ``az://container/prefix``.  Credentials come from the environment.
             overwrite: Replace files that are there and not right, instead of raising DownloadError.
             concurrency: How many files are fetched at a time.
             ranges: How many range requests fetch a file of 32 MiB or more concurrently, where each connection
-                is slow; within `Config.max_downloads`.
+                is slow; within `Config.max_downloads`.  Not with an object store.
             require_checksums: Raise DownloadError for a file of which the manifest has no checksum, instead
                 of naming it in `unverified`.
-            progress: Called with the `Progress` of each file as it arrives.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with the `Progress` of each file as it arrives.
 
         Returns:
-            The paths, a list.  Its `unverified` names the files that could not be compared, its `renamed`
-            those whose names no file can have.
+            The paths, a list; for an object store it is empty, and has `urls`.  Its `unverified` names the
+            files that could not be compared, its `renamed` those whose names no file can have.
 
         Raises:
             OrderNotDownloadable: The order failed, is unfinished, or was delivered to a cloud.
             ChecksumMismatch: A file arrived twice with other bytes than the manifest says.
             UnsafeName: A name leads out of the folder.
-            DownloadError: A file cannot be written, is in the way, or is listed by the manifest only.
+            DownloadError: A file cannot be written, is in the way, or is listed by the manifest only; or the
+                bucket is missing or forbids, which is found out first.
 
         See https://docs.planet.com/develop/apis/orders/reference/
         """
-        where = destination("to", to)
+        where, bar = destination("to", to), ProgressBar(progress)
         concurrency, ranges = whole("concurrency", concurrency), whole("ranges", ranges)
         await where.check()
         if not isinstance(order, Order):
             order = await self.get(order)
-        return await download_order(
-            self._api,
-            order,
-            self.get,
-            where,
-            overwrite=overwrite,
-            concurrency=concurrency,
-            ranges=ranges,
-            require_checksums=require_checksums,
-            progress=progress,
-        )
+        with bar as on_progress:
+            return await download_order(
+                self._api,
+                order,
+                self.get,
+                where,
+                overwrite=overwrite,
+                concurrency=concurrency,
+                ranges=ranges,
+                require_checksums=require_checksums,
+                progress=on_progress,
+            )
 
     def open(self, result: OrderResult) -> AbstractAsyncContextManager[OpenFile]:
         """Open one file of an order for reading, without a copy on disk; its checksum is not compared.
@@ -334,7 +364,7 @@ class Orders:
         require_checksums: bool = False,
         concurrency: int = 4,
         max_queued: int = 10_000,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
         on_update: Callable[[Order], object] | None = None,
     ) -> AsyncIterator[Outcome[DownloadedOrder]]:
         """Place orders, wait for them, and download each below `to`; yield them as they are done.
@@ -344,6 +374,11 @@ class Orders:
         and goes on.  What failed is reported again, what was refused, as for want of quota, is sent again;
         the order of what was downloaded before has only its id, name and state.
 
+        Several jobs may use one ledger at a time, of the same requests or of others: each request is worked
+        on by one of them, and each job yields the outcomes of all of its requests.  Where a job dies, the
+        others go on with what it had.  On machines without a common folder, use `work`: a file that is not in
+        `to` is downloaded again.
+
             async for outcome in planet.orders.run(requests, to="data", ledger="fields.ledger"):
                 print(outcome.id, outcome.error or outcome.unwrap().paths)
 
@@ -351,14 +386,18 @@ class Orders:
             requests: A sequence is checked whole before the first request is sent.  Another iterable, which
                 may be asynchronous and have no end, is read as orders can be placed, and what is wrong in it
                 becomes an outcome.
-            to: The folder; each order has its own in it.
-            ledger: A file that keeps what became of each request.  Secrets are not written to it.
+            to: The folder, or the address of an object store, as of `download`; each order has a folder of
+                its own in it.
+            ledger: What keeps what became of each request: a file, for the processes of a machine, or a
+                PostgreSQL database, for any number of machines: ``"postgresql://user@host/database"`` (extra
+                ``[shared]``).  Secrets of requests are not written to it.
             overwrite: Replace files of the same name that are not right.
             require_checksums: Make a file that cannot be verified an error.
             concurrency: How many orders are downloaded at a time.
             max_queued: How many orders are unfinished at a time.  Where the queue of the service is full
                 (409), the job waits until orders have left it.
-            progress: Called with a `Progress` as bytes arrive.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with a `Progress` as bytes arrive.
             on_update: Called with each order when it is placed or found in the ledger, and when it is
                 finished.
 
@@ -368,19 +407,104 @@ class Orders:
             hosted, is a success without paths, and says where it was `delivered_to`.
 
         Raises:
-            LedgerError: the ledger is in use, or cannot be used.
+            LedgerError: the ledger cannot be used, or another job has taken this one for dead.
+            DownloadError: the bucket is missing or forbids; nothing was ordered.
         """
-        clock, where = self._api.clock, destination("to", to)
-        job = Job(
-            checked_requests(requests),
-            Ledger() if ledger is None else FileLedger(path("ledger", ledger), clock),
+        bar = None if progress is None else ProgressBar(progress)
+        job = self._job(
+            to,
+            ledger,
+            overwrite=overwrite,
+            require_checksums=require_checksums,
+            concurrency=concurrency,
+            max_queued=max_queued,
+            progress=None if bar is None else bar.callback,
+            on_update=on_update,
+        )
+        job.requests = checked_requests(requests)
+        job.whole = ledger is not None and isinstance(requests, Sequence)
+        return _outcomes(job, bar)
+
+    def work(
+        self,
+        to: str | Path,
+        *,
+        ledger: str | Path,
+        overwrite: bool = False,
+        require_checksums: bool = False,
+        concurrency: int = 4,
+        max_queued: int = 10_000,
+        progress: ProgressCallback | bool | None = None,
+        on_update: Callable[[Order], object] | None = None,
+    ) -> AsyncIterator[Outcome[DownloadedOrder]]:
+        """Work on the requests that a ledger has, beside other jobs, until all are done; see `run`.
+
+        Any number of processes and machines may do so at a time, each with a folder of its own or the same.
+        What failed for good, such as an order that was refused, is left: `planet-async ledger retry` has it
+        sent again.  A request with secrets can only be sent by a `run` that has it.
+
+            async for outcome in planet.orders.work("data", ledger="postgresql://planet@db.example.com/jobs"):
+                print(outcome.id, outcome.error or outcome.unwrap().paths)
+
+        Args:
+            to: As in `run`, and so are the others.
+            ledger: A ledger that a `run` has filled, or is filling.
+            overwrite: As in `run`.
+            require_checksums: As in `run`.
+            concurrency: As in `run`.
+            max_queued: As in `run`.
+            progress: As in `run`.
+            on_update: As in `run`.
+
+        Yields:
+            One outcome for each request that this job has worked on, or that it cannot send.
+
+        Raises:
+            LedgerError: the ledger cannot be used, or another job has taken this one for dead.
+        """
+        bar = None if progress is None else ProgressBar(progress)
+        job = self._job(
+            to,
+            ledger,
+            overwrite=overwrite,
+            require_checksums=require_checksums,
+            concurrency=concurrency,
+            max_queued=max_queued,
+            progress=None if bar is None else bar.callback,
+            on_update=on_update,
+        )
+        return _outcomes(job, bar)
+
+    def _job(
+        self,
+        to: str | Path,
+        ledger: str | Path | None,
+        *,
+        overwrite: bool,
+        require_checksums: bool,
+        concurrency: int,
+        max_queued: int,
+        progress: ProgressCallback | None,
+        on_update: Callable[[Order], object] | None,
+    ) -> Job:
+        config, clock, where = self._api.config, self._api.clock, destination("to", to)
+        if ledger is not None and not is_address(ledger):
+            if isinstance(ledger, str) and "://" in ledger:  # it may hold a password, and is not shown
+                raise InvalidRequest(
+                    "ledger must be the path of a file, or an address like postgresql://host/database"
+                )
+            ledger = path("ledger", ledger)
+        return Job(
+            None,
+            Ledger() if ledger is None else DatabaseLedger(ledger, clock, durable=config.durable),
             where,
-            QueueGate(self.stats, clock, self._api.config.schedule),
+            QueueGate(self.stats, clock, config.schedule),
             clock,
             create=self._place,
             recover=self._creating.recover,
             claim=self._creating.claim_ids,
             release=self._creating.release,
+            cancel=self.cancel,
             wait=self._wait_for,
             download=partial(
                 download_order,
@@ -390,16 +514,26 @@ class Orders:
                 overwrite=overwrite,
                 concurrency=4,
                 require_checksums=require_checksums,
-                durable=ledger is not None,
+                durable=ledger is not None and config.durable,
                 progress=progress,
             ),
             date=self._service_date,
-            consistency_delay=self._api.config.consistency_delay,
+            consistency_delay=config.consistency_delay,
             max_queued=whole("max_queued", max_queued),
             concurrency=whole("concurrency", concurrency),
             on_update=on_update,
         )
+
+
+def _outcomes(job: Job, bar: ProgressBar | None) -> AsyncIterator[Outcome[DownloadedOrder]]:
+    if bar is None:
         return BackgroundIterator(job.run)
+
+    async def run(send: Send[Outcome[DownloadedOrder]]) -> None:
+        with bar:
+            await job.run(send)
+
+    return BackgroundIterator(run)
 
 
 def _is_finished(order: Order) -> bool:

@@ -16,6 +16,7 @@ from typing import Unpack
 from attrs import evolve
 
 from planet_async._tasks import fetch_all
+from planet_async.downloads.progress_bar import ProgressBar
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile
 from planet_async.errors import DownloadError, InvalidRequest
 from planet_async.http import Request, Response
@@ -105,7 +106,7 @@ class Reports:
         *,
         overwrite: bool = False,
         concurrency: int = 2,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback | bool | None = None,
     ) -> "builtins.list[Path]":
         """Download all parts of a report into the folder `to`, and return their paths, in order.
 
@@ -117,19 +118,20 @@ class Reports:
             to: The folder; it is made where it does not exist.
             overwrite: Replace files of the same name, instead of raising an error.
             concurrency: How many parts are fetched at a time.
-            progress: Called with a `Progress` as bytes arrive.
+            progress: True for a bar in a notebook (tqdm) or on a terminal (Rich); or a function, called
+                with a `Progress` as bytes arrive.
 
         Raises:
             DownloadError: a part cannot be fetched or written, or the report has nothing to download (yet).
         """
-        concurrency, where = whole("concurrency", concurrency), folder("to", to)
+        concurrency, where, bar = whole("concurrency", concurrency), folder("to", to), ProgressBar(progress)
         report = await self._with_contents(report)
         if not report.contents and report.num_rows != 0:
             self._part_request(report, 0)  # which says why there is none
         requests = [self._part_request(report, part) for part in range(len(report.contents))]
         paths: dict[int, Path] = {}
         at_once = min(concurrency, len(requests))
-        served = ServedFiles(self._api, where, overwrite=overwrite, at_once=at_once, progress=progress)
+        served = ServedFiles(self._api, where, overwrite=overwrite, at_once=at_once, progress=bar.callback)
 
         async def fetch(part: int, request: Request) -> None:
             response = await self._api.send(request)
@@ -140,7 +142,8 @@ class Reports:
             finally:
                 await response.aclose()
 
-        await fetch_all([partial(fetch, part, each) for part, each in enumerate(requests)], concurrency)
+        with bar:
+            await fetch_all([partial(fetch, part, each) for part, each in enumerate(requests)], concurrency)
         return [paths[part] for part in sorted(paths)]
 
     @asynccontextmanager

@@ -13,8 +13,7 @@ from planet_async.errors import Conflict, InvalidRequest, PagingError, PlanetErr
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, Response, SecretBytes, origin
 from planet_async.models.bulk import BulkResult
-from planet_async.models.codec import checked_body, decode
-from planet_async.models.encode import to_json, to_mapping
+from planet_async.models.codec import checked_body, decode, to_json, to_mapping
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
 from planet_async.models.subscriptions import (
     BulkReply,
@@ -45,7 +44,7 @@ from planet_async.services._query import (
 )
 from planet_async.services.filters import ResultFilters, SubscriptionFilters
 from planet_async.waiting.sweep import ListQueries
-from planet_async.waiting.waiter import WaitForMany, wait_for
+from planet_async.waiting.waiter import WaitForMany, Watch, wait_for
 
 _NEWEST_FIRST = "created DESC"
 _SUBSCRIPTIONS = "/subscriptions/v1"
@@ -60,7 +59,7 @@ _DONE: Mapping[str, Collection[SubscriptionStatus]] = {
 class Subscriptions:
     """The subscriptions of an account: `planet.subscriptions`.
 
-    `create`, `create_bulk`, `get`, `list`, `update`, `patch` and `cancel`; `wait`, `wait_many` and
+    `create`, `create_bulk`, `get`, `list`, `update`, `patch` and `cancel`; `wait`, `wait_many`, `watch` and
     `poll_now`; `suspend` and `reactivate`, for one, many or all; `results`, `results_csv` and
     `results_summary` for what one has delivered; `summary` counts.
 
@@ -278,6 +277,22 @@ class Subscriptions:
         waits = WaitForMany(self._waits.here(), ids, partial(_is_decided, wanted), timeout=timeout)
         return _WaitForStatus(waits, wanted)
 
+    def watch(
+        self, subscription_id: str | UUID, *, timeout: float | None = None
+    ) -> AsyncIterator[Subscription]:
+        """Yield a subscription as it is now, and again whenever it has changed, until it has ended or failed.
+
+        All waits of a client share their requests, see `wait_many`.  Leaving the loop early is safe.
+
+            async for subscription in planet.subscriptions.watch(subscription_id):
+                print(subscription.status)
+
+        Raises:
+            WaitTimeout: it had not ended in time.
+        """
+        id_, timeout = checked_id(subscription_id, "subscription"), seconds("timeout", timeout)
+        return Watch(self._waits.here(), id_, _has_ended, timeout=timeout)
+
     def poll_now(self, subscription_id: str | UUID) -> None:
         """Request a subscription at once if a wait needs it, as when a webhook reports that it has changed.
 
@@ -465,6 +480,10 @@ def _is_decided(wanted: SubscriptionStatus, subscription: Subscription) -> bool:
     if status is SubscriptionStatus.FAILED:
         return wanted is not SubscriptionStatus.CANCELLED
     return status is wanted or status.is_final
+
+
+def _has_ended(subscription: Subscription) -> bool:
+    return subscription.status.is_final or subscription.status is SubscriptionStatus.FAILED
 
 
 def _with_status(wanted: SubscriptionStatus, outcome: Outcome[Subscription]) -> Outcome[Subscription]:

@@ -23,8 +23,7 @@ from planet_async.errors import (
 )
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, Response, SecretBytes
-from planet_async.models.codec import NonEmpty, checked_body
-from planet_async.models.encode import to_json
+from planet_async.models.codec import NonEmpty, checked_body, to_json
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,
@@ -63,7 +62,7 @@ from planet_async.services._query import (
 from planet_async.services.filters import NO_FILTERS, CaptureFilters, TaskingFilters
 from planet_async.waiting.poller import Poller
 from planet_async.waiting.sweep import ListQueries
-from planet_async.waiting.waiter import WaitForMany, wait_for
+from planet_async.waiting.waiter import WaitForMany, Watch, wait_for
 
 _ORDERS = "/tasking/v2/orders"
 _CAPTURES = "/tasking/v2/captures"
@@ -78,8 +77,8 @@ _CANCELLED = frozenset({TaskingStatus.CANCELLED, TaskingStatus.PENDING_CANCELLAT
 class Tasking:
     """The tasking orders of an account: `planet.tasking`.
 
-    `create`, `create_bulk`, `get`, `get_bulk`, `list`, `update` and `cancel`; `wait`, `wait_many` and
-    `poll_now`; `pricing`, `preview_pricing` and `preview_pricing_many`; `search_imaging_windows` and
+    `create`, `create_bulk`, `get`, `get_bulk`, `list`, `update` and `cancel`; `wait`, `wait_many`, `watch`
+    and `poll_now`; `pricing`, `preview_pricing` and `preview_pricing_many`; `search_imaging_windows` and
     `get_imaging_window`; `list_captures` and `get_capture`.
 
     What holds for every method:
@@ -292,6 +291,20 @@ class Tasking:
         """
         timeout = seconds("timeout", timeout)
         return WaitForMany(self._waits.here(), checked_ids(order_ids), _is_finished, timeout=timeout)
+
+    def watch(self, order_id: str | UUID, *, timeout: float | None = None) -> AsyncIterator[TaskingOrder]:
+        """Yield an order as it is now, and again whenever it has changed, until it is finished.
+
+        All waits of a client share their requests, see `wait_many`.  Leaving the loop early is safe.
+
+            async for order in planet.tasking.watch(order_id):
+                print(order.status, order.next_planned_acquisition_time)
+
+        Raises:
+            WaitTimeout: it was not finished in time.
+        """
+        timeout = seconds("timeout", timeout)
+        return Watch(self._waits.here(), checked_id(order_id), _is_finished, timeout=timeout)
 
     def poll_now(self, order_id: str | UUID) -> None:
         """Request an order at once if a wait needs it.

@@ -4,17 +4,20 @@ import base64
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from planet_async.clock import Clock, SystemClock
-from planet_async.errors import ConnectError, ConnectionLost, PlanetError, TransportTimeout
+from planet_async.errors import ConnectError, ConnectionLost, InvalidRequest, PlanetError, TransportTimeout
 from planet_async.http import Request, Response, Transport, origin
 from planet_async.simulator.basemaps import BasemapsApi
 from planet_async.simulator.context import Context, ListOrder, after
@@ -68,6 +71,7 @@ class Simulator:
         assert simulator.orders[order.id].state == "queued"
 
     `requests` counts what arrived, by operation; `responses` what was sent, by operation and status.
+    `operations` are the names of all operations.
 
     What real services do otherwise than documented are options, too: names, clocks and lists here, the files
     of an order in `OrderPlan`, and single responses in `Fault`.
@@ -176,7 +180,9 @@ class Simulator:
             self._basemaps,
             QuotaApi(self._context, features_of=features.features_of, quota=quota),
         )
-        self._router = Router(route for api in apis for route in api.routes())
+        routes = [route for api in apis for route in api.routes()]
+        self._router = Router(routes)
+        self.operations: frozenset[str] = frozenset(route.operation for route in (*routes, _STORAGE))
         self._late: list[tuple[int, int, Handle]] = []  # when, a number, what to do
         self._lock = threading.Lock()
 
@@ -215,6 +221,16 @@ class Simulator:
     def move_clock(self, seconds: float) -> None:
         """Set the server's clock forward or, with less than 0, back; what is due at a time follows it."""
         self._context.move_clock(seconds)
+
+    def add_past_orders(self, requests: Sequence[Mapping[str, Any]], seconds_apart: float) -> None:
+        """Add orders as if they had been placed one after the other until now; no limit applies to them."""
+        self.move_clock(-seconds_apart * len(requests))
+        for request in requests:
+            body = msgspec.json.encode(request)
+            response = self._orders.create(ServerRequest("api", "POST", "", body=body))
+            if response.status != HTTPStatus.ACCEPTED:
+                raise InvalidRequest(f"the simulator does not take {request}")
+            self.move_clock(seconds_apart)
 
     def notifications(self) -> list[Request]:
         """Return the notifications of webhooks that have become due, each once, as Planet would send them.

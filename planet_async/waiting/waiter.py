@@ -1,6 +1,6 @@
 """Waiting for one id, or for many with no task for each."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from inspect import isawaitable
 from itertools import islice
 from math import inf
@@ -19,13 +19,12 @@ _AT_ONCE = 500  # ids; takes a millisecond or two: other tasks need the event lo
 _MOMENT = 1e-6  # seconds; sums of floats are not exact
 
 
-class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
-    """One outcome for each id, as they finish; an error of one stops no other.
+class _Waiting(Waiter[T]):
+    """A waiter that joins a poller.
 
-    Ids not finished in time end as a WaitTimeout; with a `timeout` of 0, those that one poll, or a list, has
-    shown unfinished, however long that takes.  All `ids` are read before the first request: some at once, the
-    others bit by bit.  Nothing runs while the caller holds an outcome, and this is no generator, so that
-    leaving the loop is always safe.  `just_seen`: none was finished a moment ago, which may save requests.
+    All `ids` are read before the first request: some at once, the others bit by bit.  With a `timeout` of 0,
+    those end that one poll, or a list, has shown unfinished, however long that takes.  `just_seen`: none was
+    finished a moment ago, which may save requests.
     """
 
     def __init__(
@@ -34,43 +33,19 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
         ids: Iterable[str],
         finished: Callable[[T], bool],
         *,
-        timeout: float | None = None,
-        on_update: Callable[[T], object] | None = None,
+        timeout: float | None,
+        wants_changes: bool,
         just_seen: bool = False,
     ) -> None:
         self._ids = iter(ids)
         first = islice(self._ids, _AT_ONCE)
-        super().__init__(first, finished, timeout=timeout, wants_changes=on_update is not None)
+        super().__init__(first, finished, timeout=timeout, wants_changes=wants_changes)
         self._poller = poller
         self._just_seen = just_seen
         self._deadline = poller.clock.monotonic() + timeout if timeout is not None and timeout > 0 else inf
-        self._on_update = on_update
         self._joining: Iterator[Sequence[str]] | None = None
-        self._yielded = 0
 
-    async def __anext__(self) -> Outcome[T]:
-        await self._join()
-        while not self.outcomes:
-            left = self._deadline - self._poller.clock.monotonic()
-            if not self.waiting:
-                self.leave()
-                raise StopAsyncIteration
-            if left <= _MOMENT:
-                self._time_out_some()
-                await anyio.lowlevel.checkpoint()
-            else:
-                with self._poller.clock.move_on_after(left):
-                    await self._poller.progress(self)
-            while self._on_update is not None and self.updates:
-                returned = self._on_update(self.updates.popleft())
-                if isawaitable(returned):
-                    await returned
-        self._yielded += 1
-        if not self._yielded % _AT_ONCE:  # a hundred thousand may have ended at once
-            await anyio.lowlevel.checkpoint()
-        return self.outcomes.popleft()
-
-    async def _join(self) -> None:
+    async def join(self) -> None:
         while more := self._more_ids():
             self.waiting.update(more)
             await anyio.lowlevel.checkpoint()
@@ -78,6 +53,19 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
         for ids in self._joining:
             self._poller.join(self, ids, just_seen=self._just_seen)
             await anyio.lowlevel.checkpoint()
+
+    async def progress(self) -> None:
+        """Return once there is something to take, where anything is left to wait for."""
+        left = self._deadline - self._poller.clock.monotonic()
+        if not self.waiting:
+            self.leave()
+            raise StopAsyncIteration
+        if left <= _MOMENT:
+            self._time_out_some()
+            await anyio.lowlevel.checkpoint()
+        else:
+            with self._poller.clock.move_on_after(left):
+                await self._poller.progress(self)
 
     def _more_ids(self) -> dict[str, None]:
         try:
@@ -96,6 +84,72 @@ class WaitForMany(Waiter[T], AsyncIterator[Outcome[T]]):
         self._poller.leave(self, ids)
         for id_ in ids:
             self.time_out(id_)
+
+
+class WaitForMany(_Waiting[T], AsyncIterator[Outcome[T]]):
+    """One outcome for each id, as they finish; an error of one stops no other.
+
+    Ids not finished in time end as a WaitTimeout.  Nothing runs while the caller holds an outcome, and this
+    is no generator, so that leaving the loop is always safe.
+    """
+
+    def __init__(
+        self,
+        poller: Poller[T],
+        ids: Iterable[str],
+        finished: Callable[[T], bool],
+        *,
+        timeout: float | None = None,
+        on_update: Callable[[T], object] | None = None,
+        just_seen: bool = False,
+    ) -> None:
+        wants_changes = on_update is not None
+        super().__init__(
+            poller, ids, finished, timeout=timeout, wants_changes=wants_changes, just_seen=just_seen
+        )
+        self._on_update = on_update
+        self._yielded = 0
+
+    async def __anext__(self) -> Outcome[T]:
+        await self.join()
+        while not self.outcomes:
+            await self.progress()
+            while self._on_update is not None and self.updates:
+                returned = self._on_update(self.updates.popleft())
+                if isawaitable(returned):
+                    await returned
+        self._yielded += 1
+        if not self._yielded % _AT_ONCE:  # a hundred thousand may have ended at once
+            await anyio.lowlevel.checkpoint()
+        return self.outcomes.popleft()
+
+
+class Watch(_Waiting[T], AsyncIterator[T]):
+    """What one id is now, and then each change of it, until it is finished; the last is what `last` returns.
+
+    An error ends it, and so does the timeout.  As with `WaitForMany`, leaving the loop is always safe.
+    """
+
+    def __init__(
+        self,
+        poller: Poller[T],
+        id_: str,
+        finished: Callable[[T], bool],
+        *,
+        timeout: float | None = None,
+        last: Callable[[T], Awaitable[T]] | None = None,
+    ) -> None:
+        super().__init__(poller, [id_], finished, timeout=timeout, wants_changes=True)
+        self._last = last
+
+    async def __anext__(self) -> T:
+        await self.join()
+        while not self.updates:
+            while self.outcomes:
+                self.outcomes.popleft().unwrap()  # raises its error
+            await self.progress()
+        found = self.updates.popleft()
+        return await self._last(found) if self._last is not None and self._finished(found) else found
 
 
 async def wait_for(

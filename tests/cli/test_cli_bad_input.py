@@ -246,6 +246,7 @@ def test_help_reads_well(run: Run, on_terminal: Run) -> None:
         assert f"planet-async orders {command} " in text
         assert "\n\n\n\n" not in text
     assert "--yes" in run("orders", "cancel", "--help").out
+    assert "Errors and progress go to standard error." in top
     assert run("orders").code == 2
 
 

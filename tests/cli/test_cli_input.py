@@ -163,6 +163,11 @@ def test_no_ids_are_nothing_to_do(run: Run, simulator: Simulator) -> None:
         (("tasking", "captures", "--order-id", "nope"), "", "'nope' is no order id"),
         (("subscriptions", "summary", "nope"), "", "'nope' is no subscription id"),
         (("tasking", "pricing", "nope"), "", "'nope' is no order id"),
+        (("orders", "download", UNKNOWN, "--to", f"{__file__}/data"), "", "is a file"),
+        (("basemaps", "quads", "m", "--bbox", "7,46,8"), "", "west, south, east and north"),
+        (("subscriptions", "wait", UNKNOWN, "--state", "runing"), "", "runing"),
+        (("quota", "estimate", "--product-id", "1"), "", "expected --aoi-ref or --collection-id"),
+        (("reports", "list", "--start", "soon"), "", "soon"),
     ],
 )
 def test_wrong_input_exits_with_2(

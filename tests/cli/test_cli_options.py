@@ -1,5 +1,6 @@
 """Every option of every command: repeated, it is either taken each time, or refused."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import typer
 
 from cli.commanded import Run
 from planet_async.cli.app import app
+from planet_async.cli.options import ALIASES
 from planet_async.services import filters
 from planet_async.simulator import Simulator
 
@@ -101,10 +103,11 @@ def test_every_filter_of_a_list_is_an_option(
     options: list[tuple[tuple[str, ...], Any, Any]],
 ) -> None:
     """By its own name or that of `named`, or where the API has dozens, by `--filter NAME=VALUE`."""
-    names = {name for words, _, option in options if words == path for name in option.opts}
+    names = {option.opts[0] for words, _, option in options if words == path}
     wanted = declared.__annotations__ if named is not None else ["filter"]
-    found = {(named or {}).get(name, name).replace("__", "-").replace("_", "-") for name in wanted}
-    assert {f"--{name}" for name in found} <= names
+    for name in wanted:
+        option = f"--{(named or {}).get(name, name).replace('__', '-').replace('_', '-')}"
+        assert ALIASES.get(option, (option,))[0] in names
 
 
 @pytest.mark.usefixtures("base_url")
@@ -122,3 +125,22 @@ def test_filters_by_name(run: Run, simulator: Simulator) -> None:
     twice = run("tasking", "list", "--filter", "pl_number=a", "--filter", "pl_number=b")
     assert twice.code == 2
     assert simulator.requests == requests
+
+
+def test_help_names_values_in_plain_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No type of Python, such as <list[str]>, and no name that is cut off, at 80 columns too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for path, command in commands(typer.main.get_command(app)):
+        text = run(*path, "--help").out
+        assert " ".join(("Usage: planet-async", *path)) in text
+        assert not re.search(r"<[a-z]|\w…|\bNone\b", text), path
+        for parameter in command.params:
+            assert parameter.param_type_name != "option" or parameter.is_flag or parameter.metavar is not None
+
+
+@pytest.mark.usefixtures("base_url")
+def test_the_names_of_the_api_are_understood(run: Run) -> None:
+    """Also with =, and everywhere but behind --."""
+    for args in (("--status=queued",), ("--created-on", "7d"), ("--sort-by=name DESC", "--json")):
+        assert run("orders", "list", *args).code == 0
+    assert run("orders", "list", "--", "--json").code == 2

@@ -57,6 +57,17 @@ def test_results_go_to_the_pipe(
     assert '"state"' not in ran.err
 
 
+@pytest.mark.usefixtures("base_url")
+def test_a_long_job_says_how_far_it_is(
+    run: Run, request_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pipe there is a line every few seconds, in place of bars."""
+    monkeypatch.setattr("planet_async.cli.output._SECONDS_PIPED", 0.0)
+    ran = run("orders", "run", request_file("farm"), "--to", tmp_path)
+    assert "planet-async: Waiting for orders: 1 of 1, 1 success\n" in ran.err
+    assert "planet-async: Downloading: 1 of 1, 3 files, " in ran.err
+
+
 def test_a_warning_is_one_line(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the library warns of is said as errors are, without a place in its code."""
 
@@ -208,4 +219,4 @@ def test_no_advice_is_in_python(advice: str) -> None:
     error = PlanetError("the request failed", hint=advice)
     text = one_line(error)
     assert text.startswith("the request failed.")
-    assert not re.search(r"\w\(|\w=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\.", text)
+    assert not re.search(r"\w\(|[a-z]=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\.", text)

@@ -77,7 +77,7 @@ def test_destinations(run: Run, on_terminal: Run) -> None:
     made = run("destinations", "create", "-", stdin=json.dumps(request))
     assert (made.code, made.json["name"]) == (0, "mine")
     id_ = made.json["id"]
-    assert run("destinations", "get", id_).json["parameters"]["bucket"] == "fields"
+    assert run("destinations", "get", "-", stdin=id_).json["parameters"]["bucket"] == "fields"
     assert id_ in on_terminal("destinations", "list").out
     seen = on_terminal("destinations", "get", id_)
     assert "bucket=fields" in seen.out
@@ -101,7 +101,7 @@ def test_basemaps(run: Run, on_terminal: Run, tmp_path: Path) -> None:
     """Mosaics are found by name, their quads by area; quads that are there are not downloaded again."""
     name = run("basemaps", "list", "--name-contains", "monthly", "--limit", 1).json["name"]
     assert run("basemaps", "list", "--name", name).json["name"] == name
-    assert run("basemaps", "get", name).json["interval"] == "1 mon"
+    assert run("basemaps", "get", "-", stdin=name).json["interval"] == "1 mon"
     assert "EPSG:3857" in on_terminal("basemaps", "get", name).out
     found = run("basemaps", "quads", name, *BOX).json_lines
     assert run("basemaps", "quads", name, *BOX, "--count").json == {"total_quads": len(found)}
@@ -146,6 +146,11 @@ def test_quota(
     assert refs[0] in on_terminal("quota", "reserve", *of, stdin="y\n").out
     [reservation] = run("quota", "list", "--filter", "state=reserved").json_lines
     assert run("quota", "get", reservation["id"]).json == reservation
+    assert run("quota", "get", "-", stdin=json.dumps(reservation)).json == reservation
+    assert (run("quota", "get", "x").code, run("quota", "get", "x").err.count("a number was expected")) == (
+        2,
+        1,
+    )
     assert str(reservation["id"]) in on_terminal("quota", "get", reservation["id"]).out
     job = run(
         "quota", "reserve-bulk", *of[:2], "--collection-id", f"pl:features/my/{collection}", "--yes"

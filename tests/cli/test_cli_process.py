@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from cli.commanded import Run, Terminal, run_in
+from planet_async import Config, Planet
+from planet_async.cli import runner
 from planet_async.simulator import Fault, Simulator
 from planet_async.simulator.http import ServerResponse
 
@@ -206,7 +208,44 @@ def test_simulate(request_file: RequestFile) -> None:
             server.send_signal(ending)
             assert server.wait(PATIENCE) == 0
             assert server.stderr is not None
-            assert server.stderr.read() == ""
+            log = [line.split() for line in server.stderr.read().splitlines()]
+            assert all((line[1], line[4]) == ("202", "orders.create") for line in log)
+
+
+def test_simulate_has_orders_and_faults(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are orders of all states, what should fail fails, one key is refused, and requests are logged."""
+    options = ("--orders", 30, "--seed", 7, "--fault", "operation=orders.stats,status=503,times=1")
+    monkeypatch.setattr(runner, "open_planet", lambda each: Planet(Config(base_url=each.base_url)))
+    monkeypatch.setenv("PL_API_KEY", "any")
+    with started(*SIMULATE, *options) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        url = json.loads(server.stdout.readline())["base_url"]
+        orders = run("--base-url", url, "orders", "list").json_lines
+        assert {order["state"] for order in orders} == {
+            *["queued", "running", "success", "partial", "failed"]
+        }
+        assert run("--base-url", url, "orders", "stats").code == 0  # tried again
+        monkeypatch.setenv("PL_API_KEY", "refused")
+        assert "401" in run("--base-url", url, "orders", "stats").err
+        server.send_signal(signal.SIGTERM)
+        log = [line.split() for line in server.stderr.read().splitlines()]
+    assert [(line[1], line[4]) for line in log] == [
+        ("200", "orders.list"),
+        ("503", "orders.stats"),
+        ("200", "orders.stats"),
+        ("401", "orders.stats"),
+    ]
+    product = {"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "visual"}
+    same = Simulator(seed=7)
+    same.add_past_orders([{"name": "a", "products": [product]}] * 30, 1.0)
+    assert {*same.orders} == {order["id"] for order in orders}
+
+
+@pytest.mark.parametrize("fault", ["operation=order.get,drop", "nonsense", "status=much", "probability=2"])
+def test_a_fault_that_cannot_be(fault: str, run: Run) -> None:
+    """It is wrong input, said before anything is served."""
+    assert run("simulate", "--fault", fault).code == 2
 
 
 def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile) -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,10 +21,14 @@ from planet_async import (
     Request,
     Response,
 )
+from planet_async.downloads.download import download
+from planet_async.downloads.object_store import ObjectStore
+from planet_async.downloads.remote_file import RemoteFile
 from planet_async.testing import FakeClock, FakeTransport, reply
 
 if TYPE_CHECKING:
     from s3 import S3
+    from werkzeug.wrappers import Request as ServerRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +36,7 @@ MANIFEST, A, B = f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a.tif", f"{ORDER_ID}/
 LISTED = manifest(**{"a.tif": b"right", "b.tif": b"b"})
 FILES = ((MANIFEST, LISTED), (A, b"right"), (B, b"b"))
 ONE_FILE = ((MANIFEST, manifest(**{"a.tif": b"right"})), (A, b"right"))
-LARGE = bytes(range(256)) * (20 << 12)  # 20 MiB: three parts
+LARGE = bytes(range(256)) * (17 << 12)  # 17 MiB: three parts
 
 
 class Body(AsyncIterator[bytes]):
@@ -73,6 +79,13 @@ def large_file(cuts: Sequence[int] = ()) -> tuple[FakeTransport, Planet]:
     return network, Planet(credentials=ApiKey("any"), transport=network, clock=FakeClock())
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds; a `FakeClock` would hold the time for a thread that waited."""
+    with anyio.fail_after(30):
+        while not holds():  # noqa: ASYNC110 - a thread of a server makes it true
+            await anyio.sleep(0.01)
+
+
 def requested(network: FakeTransport) -> list[str]:
     """Return the names of the files that were requested."""
     return [request.url.rpartition("/")[2] for request in network.requests if request.stream]
@@ -106,6 +119,18 @@ async def test_objects_that_are_right_are_kept(s3: "S3") -> None:
     assert not [key for method, key in s3.seen if method == "PUT" and not key.endswith("/.planet-async")]
 
 
+async def test_assets_become_objects(s3: "S3", planet: Planet) -> None:
+    """They are uploaded under the names of the server, and are not requested again."""
+    item = await planet.data.search("PSScene").first()
+    assert item is not None
+    for _ in range(2):
+        files = await planet.data.download(item, "ortho_udm2", f"s3://{s3.bucket}/assets")
+        [key] = s3.objects()
+        assert (files, files.urls) == ([], [f"s3://{s3.bucket}/{key}"])
+        assert files.checksums[files.urls[0]] == f"md5:{hashlib.md5(s3.objects()[key]).hexdigest()}"
+    assert s3.uploads() == []
+
+
 async def test_another_object_in_the_way(s3: "S3") -> None:
     """It is kept, and an error says so; `overwrite` replaces it."""
     s3.put(A, b"wrong")
@@ -127,6 +152,25 @@ async def test_objects_without_a_checksum_are_compared_by_content(s3: "S3") -> N
     with pytest.raises(DownloadError, match="exists and is not the file"):
         await planets[2].orders.download(ORDER_ID, f"s3://{s3.bucket}")
     assert s3.objects() == {A: b"right"}
+
+
+async def test_the_headers_of_a_server_show_whether_an_object_is_its_file(s3: "S3") -> None:
+    """By length and MD5 it is kept without its body being read; another length is an error before that."""
+    file = RemoteFile("a", Request("GET", "https://storage/a", stream=True))
+    to = ObjectStore(f"s3://{s3.bucket}")
+
+    async def fetch(content: bytes, body: list[bytes], *, overwrite: bool = False) -> None:
+        headers = {"content-length": str(len(content)), "etag": f'"{hashlib.md5(content).hexdigest()}"'}
+        network = FakeTransport([reply(headers=headers, chunks=body)])
+        await download(network, file, to, clock=FakeClock(), max_attempts=1, overwrite=overwrite)
+
+    await fetch(b"right", [b"right"])
+    await fetch(b"right", [b"not read"])
+    with pytest.raises(DownloadError, match="exists and is not the file"):
+        await fetch(b"longer", [b"not read"])
+    assert s3.objects() == {"a": b"right"}
+    await fetch(b"longer", [b"longer"], overwrite=True)
+    assert s3.objects() == {"a": b"longer"}
 
 
 async def test_a_large_file_whose_connection_breaks(s3: "S3") -> None:
@@ -168,6 +212,30 @@ async def test_a_download_that_ends_early_leaves_nothing(s3: "S3") -> None:
     assert s3.uploads() == []
 
 
+async def test_a_store_that_does_not_respond_delays_no_cancellation(
+    s3: "S3", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends while a request to the store hangs; the upload is aborted when the store is back."""
+    monkeypatch.setattr("planet_async.downloads.object_store._ABORT_SECONDS", 0.1)
+    hanging, may_go = threading.Event(), threading.Event()
+
+    def hang(request: "ServerRequest") -> None:
+        if "partNumber" in request.args and "a.tif" in request.path:
+            hanging.set()
+            may_go.wait(30)
+
+    s3.before = hang
+    _, planet = large_file()
+    async with anyio.create_task_group() as group:
+        group.start_soon(planet.orders.download, ORDER_ID, f"s3://{s3.bucket}")
+        await until(hanging.is_set)
+        group.cancel_scope.cancel()
+    assert not may_go.is_set()
+    may_go.set()
+    await until(lambda: not s3.uploads())
+    assert s3.objects().keys() == {MANIFEST}
+
+
 async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
     """The rights are taken away, or the credentials expire: an error says so, and nothing is to be seen."""
     s3.refuses = lambda request: request.args.get("partNumber") == "2" and "a.tif" in request.path
@@ -176,6 +244,62 @@ async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
         await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
     assert s3.objects().keys() == {MANIFEST}
     assert s3.uploads() == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_slow_store_bounds_what_is_in_memory(s3: "S3") -> None:
+    """While no part gets through, no more is read than four parts, the next one, and two batches."""
+    read: list[bytes] = []
+    at_release: list[int] = []
+    may_go = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        while len(read) < 60 and not at_release:
+            read.append(b"")
+            yield bytes(1 << 20)
+        may_go.set()
+        raise ConnectionLost("enough was read")
+
+    def hold(request: "ServerRequest") -> None:
+        if "partNumber" in request.args:
+            may_go.wait(1)
+            at_release.append(len(read))
+
+    s3.before = hold
+    network = FakeTransport([reply(chunks=body())])
+    file = RemoteFile("a", Request("GET", "https://storage/a", stream=True), 100 << 20)
+    to = ObjectStore(f"s3://{s3.bucket}")
+    with pytest.raises(ConnectionLost):
+        await download(network, file, to, clock=FakeClock(), max_attempts=1)
+    assert 16 < at_release[0] <= 4 * 8 + 8 + 2 * 2
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("scheme", ["az", "gs"])
+async def test_other_clouds(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Azure and Google are used likewise: parts, metadata, and nothing fetched that is there."""
+    from clouds import Cloud  # noqa: PLC0415 - werkzeug takes a moment to import
+
+    contents = ((MANIFEST, manifest(**{"a b.tif": LARGE})), (f"{ORDER_ID}/a b.tif", LARGE))
+    cloud = Cloud()
+    with cloud.serving():
+        account = {"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": True}
+        (tmp_path / "account.json").write_text(json.dumps({**account, "gcs_base_url": cloud.url}))
+        for name, value in {
+            "AZURE_STORAGE_ACCOUNT_NAME": "account",
+            "AZURE_STORAGE_ACCOUNT_KEY": "a2V5",
+            "AZURE_STORAGE_ENDPOINT": cloud.url,
+            "AZURE_ALLOW_HTTP": "true",
+            "GOOGLE_SERVICE_ACCOUNT": str(tmp_path / "account.json"),
+            "GOOGLE_ALLOW_HTTP": "true",
+        }.items():
+            monkeypatch.setenv(name, value)
+        for expected in (["manifest.json", "a%20b.tif"], ["manifest.json"]):
+            network, planet = described(*contents)
+            files = await planet.orders.download(ORDER_ID, f"{scheme}://fields/2026")
+            assert requested(network) == expected
+            assert files.urls[1] == f"{scheme}://fields/2026/{MANIFEST}"
+    assert cloud.objects == {f"/fields/2026/{name}": content for name, content in contents}
 
 
 async def test_names_that_an_object_can_have(s3: "S3") -> None:
@@ -252,7 +376,7 @@ async def test_buckets_that_cannot_be_used(s3: "S3", monkeypatch: pytest.MonkeyP
 
 async def test_without_obstore(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
-    monkeypatch.setattr("planet_async.downloads.destination.find_spec", lambda _: None)
+    monkeypatch.setattr("planet_async.services._query.find_spec", lambda _: None)
     _, planet = described()
     with pytest.raises(InvalidRequest, match=r"planet-async\[obstore\]"):
         await planet.orders.download(ORDER_ID, f"s3://{s3.bucket}")
@@ -261,7 +385,7 @@ async def test_without_obstore(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_reports_and_quads_go_to_folders() -> None:
     """Their methods refuse an object store, and make no folder of its name."""
     network, planet = described()
-    for download in (planet.reports.download("1", "s3://b"), planet.basemaps.download([], "s3://b")):
+    for call in (planet.reports.download("1", "s3://b"), planet.basemaps.download([], "s3://b")):
         with pytest.raises(InvalidRequest, match="to must be a folder"):
-            await download
+            await call
     assert network.requests == []

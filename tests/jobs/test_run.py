@@ -39,8 +39,9 @@ from planet_async import (
 )
 from planet_async.cli.demo import verify_order
 from planet_async.downloads.part_file import Folder
+from planet_async.jobs.entry import Entry, Stage
 from planet_async.jobs.job import CheckedRequest, Job, QueueGate
-from planet_async.jobs.ledger import Entry, FileLedger, Ledger, Stage, read_entries
+from planet_async.jobs.ledger import DatabaseLedger, Ledger, read_entries
 from planet_async.models.orders import DownloadedFiles, OrderCounts, OrderStats
 from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.testing import FakeClock, reply
@@ -161,15 +162,15 @@ async def test_a_file_removed_too_soon_fails_its_own_order_only(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another program moves files as they appear: the next job downloads them again."""
-    keep, taken = FileLedger.keep, list[Path]()
+    keep, taken = DatabaseLedger.keep, list[Path]()
 
-    async def taken_before(ledger: FileLedger, entry: Entry, to: Any, files: DownloadedFiles) -> None:
+    async def taken_before(ledger: DatabaseLedger, entry: Entry, to: Any, files: DownloadedFiles) -> None:
         if not taken:
             taken.append(files[0])
             files[0].unlink()
         await keep(ledger, entry, to, files)
 
-    monkeypatch.setattr(FileLedger, "keep", taken_before)
+    monkeypatch.setattr(DatabaseLedger, "keep", taken_before)
     outcomes = await service.run(fields(3))
     [error] = [outcome.error for outcome in outcomes.values() if outcome.error]
     assert isinstance(error, DownloadError)
@@ -311,14 +312,14 @@ async def test_killed_at_each_save(
 ) -> None:
     """A job killed at its n-th save, before or after it, can be continued: for each n."""
     requests = [*fields(1), *fields(1)]
-    save, left = FileLedger.save, 0
+    save, left = DatabaseLedger.save, 0
 
-    async def dying_save(ledger: FileLedger, entry: Entry) -> None:
+    async def dying_save(ledger: DatabaseLedger, entry: Entry, **options: bool) -> None:
         nonlocal left
         left -= 1
         if left < 0 and not after:
             raise RuntimeError("killed")
-        await save(ledger, entry)
+        await save(ledger, entry, **options)
         if left < 0:
             raise RuntimeError("killed")
 
@@ -328,7 +329,7 @@ async def test_killed_at_each_save(
         left = step
         service.same_process = same_process
         with monkeypatch.context() as patch:
-            patch.setattr(FileLedger, "save", dying_save)
+            patch.setattr(DatabaseLedger, "save", dying_save)
             try:
                 await service.run(requests)
             except RuntimeError:
@@ -521,20 +522,6 @@ async def test_an_error_of_the_requests_is_raised_last(service: Service) -> None
             await anext(job)
 
 
-async def test_a_ledger_in_use_is_refused(service: Service) -> None:
-    """Two jobs with one ledger: the second sends nothing; when the first ends, the ledger is free."""
-    async with service.client() as planet:
-        job = planet.orders.run(fields(3), service.folder, ledger=service.ledger)
-        async for _ in job:
-            break
-        with pytest.raises(LedgerError, match="in use by another job"):
-            await service.run(fields(5))
-        del job
-        outcomes = await service.run(fields(3))
-    assert all(outcome.error is None for outcome in outcomes.values())
-    assert service.placed == names(fields(3))
-
-
 async def test_a_ledger_that_cannot_be_written_ends_the_job(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -543,7 +530,7 @@ async def test_a_ledger_that_cannot_be_written_ends_the_job(
     async def full(*_: object) -> None:
         raise LedgerError("the disk is full")
 
-    monkeypatch.setattr(FileLedger, "save", full)
+    monkeypatch.setattr(DatabaseLedger, "save", full)
     with pytest.raises(LedgerError, match="the disk is full"):
         await service.run(fields(5))
     assert not service.simulator.requests
@@ -601,6 +588,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         recover=nothing,
         claim=lambda _: None,
         release=lambda _: None,
+        cancel=nothing,
         wait=wait,
         download=download,
         date=nothing,
@@ -711,7 +699,7 @@ async def test_what_the_ledger_calls_downloaded_outlasts_a_power_failure(
 ) -> None:
     """Each file before its renaming, and then each folder, is synchronized before the ledger is written."""
     events: list[tuple[str, Path]] = []
-    fsync, replace, keep = os.fsync, Path.replace, FileLedger.save
+    fsync, replace, keep = os.fsync, Path.replace, DatabaseLedger.save
 
     def noted_fsync(descriptor: int) -> None:
         events.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink()))
@@ -721,14 +709,14 @@ async def test_what_the_ledger_calls_downloaded_outlasts_a_power_failure(
         events.append(("name", target))
         return replace(path, target)
 
-    async def noted_save(ledger: FileLedger, entry: Entry) -> None:
+    async def noted_save(ledger: DatabaseLedger, entry: Entry, **options: bool) -> None:
         if entry.stage is Stage.DOWNLOADED:
             events.append(("note", service.folder))
-        await keep(ledger, entry)
+        await keep(ledger, entry, **options)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
-    monkeypatch.setattr(FileLedger, "save", noted_save)
+    monkeypatch.setattr(DatabaseLedger, "save", noted_save)
     [outcome] = (await service.run(fields(1))).values()
     for path in outcome.unwrap().paths:
         named = events.index(("name", path))

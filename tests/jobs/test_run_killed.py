@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from planet_async.cli.demo import verify_order
-from planet_async.jobs.ledger import Stage, read_entries
+from planet_async.jobs.entry import Stage
+from planet_async.jobs.ledger import read_entries
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 

@@ -318,7 +318,7 @@ async def test_who_cancels_a_task_inside_gets_an_error_or_all(
 
 GO_ON = {
     *("list", "list_captures", "results", "results_csv", "rows", "open"),
-    *("wait", "wait_many", "run", "download", "search"),
+    *("wait", "wait_many", "watch", "run", "download", "search"),
 }
 
 

@@ -175,6 +175,7 @@ async def make_every_call(
                 "orders.wait_many",
                 "tasking.wait",
                 "tasking.wait_many",
+                "tasking.watch",
             }:
                 continue  # they wait for the service to come back; what they call is called by others here
             try:
