@@ -30,7 +30,7 @@ from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.layers.redirect import FollowRedirects
 from planet_async.layers.retry import Retry
 from planet_async.layers.status import RaiseForStatus
-from planet_async.models.encode import to_json
+from planet_async.models.codec import to_json
 from planet_async.services._api import Api, Waits
 from planet_async.services.basemaps import Basemaps
 from planet_async.services.data import Data

@@ -36,6 +36,7 @@ from math import inf, isclose
 from typing import Any, Generic, TypeVar
 
 import anyio
+import msgspec
 from anyio.lowlevel import RunVar
 from attrs import define, field, frozen
 
@@ -54,7 +55,6 @@ from planet_async.errors import (
     UnsettledCreate,
 )
 from planet_async.http import origin, queued_for
-from planet_async.models.json import parsed_object
 from planet_async.outcome import Identified
 from planet_async.paging import Page
 from planet_async.redaction import REDACTED
@@ -217,7 +217,7 @@ class ExactlyOnce(Generic[T]):
             self._lock(name, shared=False),
         ):
             sent = self._clock.monotonic() - seconds_ago
-            lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, sent)
+            lost = UnconfirmedCreate[T](lock, msgspec.json.decode(body), sent, sent)
             try:
                 found = await self._look_up(lost)
             except ClientClosed as closed:
@@ -283,7 +283,9 @@ class ExactlyOnce(Generic[T]):
                         raise
                     now = self._clock.monotonic()
                     sent = sent if error.elapsed is None else now - error.elapsed
-                    lost = UnconfirmedCreate[T](lock, parsed_object(body), sent, now, error, error.attempts)
+                    lost = UnconfirmedCreate[T](
+                        lock, msgspec.json.decode(body), sent, now, error, error.attempts
+                    )
                     lock.unconfirmed.append(lost)
                     return lost
         late.may_have_acted = not queued_for.get()
@@ -538,7 +540,7 @@ class ExactlyOnce(Generic[T]):
 
 
 def _name_of(body: bytes) -> str:
-    return str(parsed_object(body).get("name", ""))
+    return str(msgspec.json.decode(body).get("name", ""))
 
 
 def is_ambiguous(error: PlanetError) -> bool:

@@ -19,8 +19,7 @@ import msgspec
 from planet_async._tasks import run_in_thread
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.models.base import Record, Resource
-from planet_async.models.codec import plain_types
-from planet_async.models.encode import to_json
+from planet_async.models.codec import plain_types, to_json
 from planet_async.models.geometry import unwrapped
 from planet_async.models.json import finite
 from planet_async.redaction import shareable

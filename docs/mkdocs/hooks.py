@@ -47,10 +47,12 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what `planet
         "What all records have",
         tuple(f"models.base.{name}" for name in ("Record", "Resource", "RequestModel", "OpenEnum")),
     ),
+    "frames": ("Data frames", ("frames",)),
     "adapters": (
         "Adapters and layers",
         ("transports.httpx", "transports.aiohttp", "layers.tracing"),
     ),
+    "frames": ("Data frames", ("frames",)),
     "testing": ("Testing", ("testing.fixtures", "testing")),
     "simulator": ("Simulator", ("simulator", "simulator.server")),
 }

@@ -76,7 +76,7 @@ def _print_csv(entries: Iterable[Entry]) -> None:
 
 
 def _print_table(entries: list[Entry]) -> None:
-    VIEW.print_table(entries)
+    VIEW.print(entries)
     stdout().print(states_text(Counter(entry.stage for entry in entries)))
     for entry in entries:
         if entry.error:  # not in the table, where a narrow column would make a tower of it

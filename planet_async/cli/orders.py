@@ -524,7 +524,7 @@ class OrderResults(Results):
             problem = f"order {order.id} is {state}: {hints}"
         if problem is not None and request is not None:
             problem = about(request.where, problem)
-        self.add_row(document, (id_ or "-", state or "?", shown, name), problem)
+        self.add_row(document, (id_, state, shown, name), problem)
         if id_ is not None:
             self.ids.add(id_)
 

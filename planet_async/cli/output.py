@@ -232,11 +232,7 @@ class View(Generic[T]):
         """Return the values of the columns."""
         return [_value(record, show) for show in self.columns.values()]
 
-    def print_table(self, records: Iterable[T]) -> None:
-        """Print the records, or that there are none."""
-        self.print(records, TABLE)
-
-    def print(self, records: Iterable[T], form: str) -> None:
+    def print(self, records: Iterable[T], form: str = TABLE) -> None:
         """Print the records in a format."""
         output = Output(form, list(self.columns), self.name)
         for record in records:
@@ -324,7 +320,7 @@ def _feature(document: Mapping[str, Any], geometry: object) -> Mapping[str, Any]
     """Return a record as a GeoJSON feature, which those of some APIs are."""
     if document.get("type") == "Feature":
         return document
-    properties = {name: value for name, value in document.items() if value != geometry}
+    properties = {name: value for name, value in document.items() if geometry is None or value != geometry}
     return {"type": "Feature", "id": document.get("id"), "geometry": geometry, "properties": properties}
 
 
@@ -358,7 +354,7 @@ class TableBlocks:
 
     def render(self, rows: Sequence[Sequence[object]], room: int | None = None) -> tuple[RenderableType, int]:
         """Return the rows, and the letters that they need; without `room`, every column in full."""
-        cells = [[cell(value) for value in row] for row in rows]
+        cells = [[_shown(value, index) for index, value in enumerate(row)] for row in rows]
         for row in cells:
             self._widths = [max(width, each.cell_len) for width, each in zip(self._widths, row, strict=True)]
         is_first, last = not self._shown, len(self._widths) - 1
@@ -387,7 +383,11 @@ class TableBlocks:
         """Say which columns had no room."""
         missing = [title for index, title in enumerate(self._columns) if index not in self._shown]
         if self._shown and missing:
-            print_note(f"not shown for want of room: {', '.join(missing)}")
+            print_note(f"left out, since there is no room for them: {', '.join(missing)}")
+
+
+def _shown(value: object, index: int) -> Text:
+    return cell("-" if value is None and index < _KEPT else value)
 
 
 def _fitting(widths: Sequence[int], room: int | None) -> list[int]:

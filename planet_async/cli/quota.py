@@ -173,7 +173,7 @@ def reserve(
 
 
 def _print_reserved(reserved: ReservedQuota) -> None:
-    RESERVATIONS.print_table(reserved.quota_reservations)
+    RESERVATIONS.print(reserved.quota_reservations)
     print_table(("used", "left"), [(_amount(reserved.quota_used), _amount(reserved.quota_remaining))])
 
 

@@ -368,7 +368,7 @@ class Results:
         elif not is_good(found):
             problem = f"{outcome.id} is {state}"
         document = {"id": outcome.id, "name": name, "state": state, "error": error and one_line(error)}
-        self.add_row(document, (outcome.id, state or "?", name), problem)
+        self.add_row(document, (outcome.id, state, name), problem)
         return state
 
     def finish(self) -> bool:

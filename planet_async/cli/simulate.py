@@ -115,7 +115,7 @@ def simulate(
 def _log(served: "Served") -> None:
     with suppress(OSError):  # the terminal may be gone
         sys.stderr.write(
-            f"{served.time:%H:%M:%S} {served.status:>7} {served.seconds * 1000:6.0f} ms "
+            f"{served.time.astimezone():%H:%M:%S} {served.status:>7} {served.seconds * 1000:6.0f} ms "
             f"{served.operation:<20} {served.method} {clean(served.path)}\n"
         )
 

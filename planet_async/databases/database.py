@@ -1,6 +1,6 @@
 """`Database`: statements that SQLite and PostgreSQL both understand, and locks that end with a process."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -92,47 +92,3 @@ class DatabaseLost(Exception):
 
 class DatabaseBusy(Exception):
     """Another process is writing."""
-
-
-_PARTS = "CREATE TABLE planet_async_parts (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
-
-
-def prepare(
-    database: Database,
-    part: str,
-    version: int,
-    statements: Sequence[str],
-    then: Callable[[Transaction], None] | None = None,
-) -> None:
-    """Make the tables of a part, where they are not there yet; `then` is called in the same transaction.
-
-    Raises:
-        DatabaseUnusable: They are of another version, or the user has no right to make them.
-    """
-
-    def make(work: Transaction) -> None:
-        work.execute("{alone}")
-        if not database.has_table("planet_async_parts"):
-            work.execute(_PARTS)
-        if not work.execute("SELECT 1 FROM planet_async_parts WHERE part = :part", part=part):
-            for statement in statements:
-                work.execute(statement)
-            if then is not None:
-                then(work)
-            work.execute(
-                "INSERT INTO planet_async_parts VALUES (:part, :version)", part=part, version=version
-            )
-
-    if not database.has_table("planet_async_parts") or _version(database, part) is None:
-        database.transact(make)
-    found = _version(database, part)
-    if found != version:
-        raise DatabaseUnusable(
-            f"the tables of the database have version {found}, this planet_async uses {version}",
-            "Use the version of planet_async that made them, or another database.",
-        )
-
-
-def _version(database: Database, part: str) -> int | None:
-    rows = database.read("SELECT version FROM planet_async_parts WHERE part = :part", part=part)
-    return int(rows[0]["version"]) if rows else None

@@ -4,7 +4,7 @@ import hmac
 import platform
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from planet_async.databases.database import (
     DatabaseLost,
     DatabaseUnusable,
     Transaction,
-    prepare,
 )
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.sqlite import SqliteDatabase
@@ -131,6 +130,7 @@ class SharedDatabase:
             self._database.close()
 
 
+_PARTS = "CREATE TABLE planet_async_parts (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
 _VERSION = 1
 _TABLES = (
     "CREATE TABLE planet_async_limiters (key TEXT PRIMARY KEY, state TEXT NOT NULL, version BIGINT NOT NULL)",
@@ -162,6 +162,47 @@ def file_of_machine() -> Path:
 def open_file(path: Path, seconds: Callable[[], float] = time.monotonic) -> Database:
     """Open the file with what is shared, and make its tables where they are missing."""
     return _prepared(SqliteDatabase(path, lasting=False, timeout=0, seconds=seconds))
+
+
+def prepare(
+    database: Database,
+    part: str,
+    version: int,
+    statements: Sequence[str],
+    then: Callable[[Transaction], None] | None = None,
+) -> None:
+    """Make the tables of a part, where they are not there yet; `then` is called in the same transaction.
+
+    Raises:
+        DatabaseUnusable: They are of another version, or the user has no right to make them.
+    """
+
+    def make(work: Transaction) -> None:
+        work.execute("{alone}")
+        if not database.has_table("planet_async_parts"):
+            work.execute(_PARTS)
+        if not work.execute("SELECT 1 FROM planet_async_parts WHERE part = :part", part=part):
+            for statement in statements:
+                work.execute(statement)
+            if then is not None:
+                then(work)
+            work.execute(
+                "INSERT INTO planet_async_parts VALUES (:part, :version)", part=part, version=version
+            )
+
+    if not database.has_table("planet_async_parts") or _version(database, part) is None:
+        database.transact(make)
+    found = _version(database, part)
+    if found != version:
+        raise DatabaseUnusable(
+            f"the tables of the database have version {found}, this planet_async uses {version}",
+            "Use the version of planet_async that made them, or another database.",
+        )
+
+
+def _version(database: Database, part: str) -> int | None:
+    rows = database.read("SELECT version FROM planet_async_parts WHERE part = :part", part=part)
+    return int(rows[0]["version"]) if rows else None
 
 
 def _prepared(database: Database) -> Database:

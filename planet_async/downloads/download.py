@@ -10,8 +10,7 @@ from planet_async.downloads.destination import Destination, Place_co
 from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback, RemoteFile, strong_etag
 from planet_async.downloads.segments import fetch_segments
-from planet_async.downloads.transfer import Transfer
-from planet_async.downloads.writer import write_chunks
+from planet_async.downloads.transfer import Transfer, write_chunks
 from planet_async.errors import (
     BodyTooLarge,
     ChecksumMismatch,

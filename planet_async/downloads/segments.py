@@ -10,8 +10,7 @@ from attrs import define, field
 from planet_async._tasks import cancelled_externally, open_task_group
 from planet_async.downloads.part_file import PartFile
 from planet_async.downloads.remote_file import strong_etag
-from planet_async.downloads.transfer import Transfer
-from planet_async.downloads.writer import write_chunks
+from planet_async.downloads.transfer import Transfer, write_chunks
 from planet_async.errors import ConnectionLost, StatusError
 from planet_async.http import Request, Response
 

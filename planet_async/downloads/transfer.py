@@ -1,12 +1,14 @@
-"""`Transfer`: one file on its way, and what is done about cut connections, old links and full disks."""
+"""One file on its way: `Transfer` goes on after cut connections, `write_chunks` writes what arrives."""
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
 from typing import TypeVar
 
+import anyio
 from attrs import define, field
 
-from planet_async._tasks import run_in_thread
+from planet_async._tasks import cancelled_externally, open_task_group, run_in_thread
 from planet_async.clock import Clock
 from planet_async.downloads.destination import DestinationFile
 from planet_async.downloads.remote_file import Progress, ProgressCallback, RemoteFile
@@ -18,6 +20,9 @@ _LONGEST_PAUSE = 30.0
 _LEAST_BYTES = 1000  # of a request that ended in a timeout, to count as progress
 LINK_REFUSED = frozenset({401, 403, 404, 410})
 """The statuses of a link that has expired."""
+
+_BATCH = 2 << 20  # bytes of a batch where one file is downloaded, shared where there are several
+_MIN_BATCH = 1 << 17  # bytes; smaller ones cost more in switching to a thread than in writing
 
 T = TypeVar("T")
 
@@ -90,3 +95,112 @@ class Transfer:
                 request=self.file.request,
                 hint=hint,
             ) from error
+
+
+async def write_chunks(
+    chunks: AsyncIterator[bytes],
+    write: Callable[[bytes], None],
+    on_bytes: Callable[[int], None],
+    *,
+    at_once: int = 1,
+    executor: Executor | None = None,
+    limit: int | None = None,
+) -> None:
+    """Pass all chunks to `write`, in order and in batches, in a thread; read the next batch concurrently.
+
+    However this ends, also when it is cancelled, no thread is left at work, and every byte reported to
+    `on_bytes` has been written, unless `write` failed.
+
+    Args:
+        chunks: The body; it is read one chunk further than `limit` bytes at most.
+        write: Called in a thread, one call at a time, and never again after it has failed.
+        on_bytes: Called with the size of each chunk, as it arrives.
+        at_once: How many files are written so concurrently; the more, the smaller the batches.
+        executor: The threads to write in, which are left at work where this is cancelled; None: those of the
+            event loop.
+        limit: After more bytes than this, reading stops.
+
+    Raises:
+        Exception: The first error of `chunks`, `write` or `on_bytes`, as it is.
+        PlanetError: The system has no thread left, or another task cancelled the one that writes.
+    """
+    writer = _Writer(write, executor)
+    reader = _Reader(chunks, on_bytes, writer.pending, max(_MIN_BATCH, _BATCH // at_once), limit)
+    try:
+        while not reader.ended and writer.error is None:
+            # Both catch their errors: the group would wrap them.
+            async with open_task_group() as group:
+                if writer.pending:
+                    group.start_soon(writer.write_pending, group.cancel_scope)
+                await reader.read_batch()
+            if group.cancel_scope.cancel_called and writer.error is None:
+                writer.error = cancelled_externally()
+    finally:
+        await writer.write_pending()
+    error = writer.error or reader.error
+    if error is not None:
+        writer.error = reader.error = None
+        try:
+            raise error
+        finally:
+            error = None  # its traceback refers to this frame, and so to the batches
+
+
+@define(eq=False, repr=False)
+class _Reader:
+    chunks: AsyncIterator[bytes]
+    on_bytes: Callable[[int], None]
+    pending: list[bytes]
+    batch: int
+    limit: int | None
+    received: int = 0
+    ended: bool = False
+    error: Exception | None = None
+
+    async def read_batch(self) -> None:
+        """Add chunks to what is pending, until they are a batch, or the end."""
+        enough = self.received + self.batch
+        try:
+            async for chunk in self.chunks:
+                self.pending.append(chunk)
+                self.received += len(chunk)
+                self.on_bytes(len(chunk))
+                if self.limit is not None and self.received > self.limit:
+                    break
+                if self.received >= enough:
+                    return
+        except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
+            self.error = error
+        self.ended = True
+
+
+@define(eq=False, repr=False)
+class _Writer:
+    write: Callable[[bytes], None]
+    executor: Executor | None
+    pending: list[bytes] = field(factory=list)  # emptied in the thread: none is lost if that never starts
+    error: Exception | None = None
+
+    async def write_pending(self, reading: anyio.CancelScope | None = None) -> None:
+        """Write what is pending, even while being cancelled; where that fails, cancel the reading."""
+        if not self.pending:
+            return
+        with anyio.CancelScope(shield=self.executor is None):
+            try:
+                await run_in_thread(self._write_batch, executor=self.executor)
+            except Exception as error:  # noqa: BLE001 - raised by `write_chunks`
+                self.error = error
+        if self.error is not None and reading is not None:
+            reading.cancel()
+
+    def _write_batch(self) -> None:
+        if self.error is not None:
+            return
+        batch = self.pending[:]
+        del self.pending[: len(batch)]
+        data = b"".join(batch)
+        batch.clear()  # frees the memory of the chunks before the slow part
+        try:
+            self.write(data)
+        except Exception as error:  # noqa: BLE001 - kept even if no task waits for this thread any more
+            self.error = error

@@ -31,10 +31,9 @@ from planet_async.databases.database import (
     DatabaseUnusable,
     Row,
     Transaction,
-    prepare,
 )
 from planet_async.databases.postgres import PostgresDatabase
-from planet_async.databases.shared import SharedDatabase
+from planet_async.databases.shared import SharedDatabase, prepare
 from planet_async.downloads.destination import Destination
 from planet_async.errors import InvalidRequest, LedgerError, SharedStateError
 from planet_async.jobs.entry import (

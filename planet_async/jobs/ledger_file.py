@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from planet_async.databases.database import Row, Transaction, prepare
+from planet_async.databases.database import Row, Transaction
+from planet_async.databases.shared import prepare
 from planet_async.databases.sqlite import SqliteDatabase, connect
 from planet_async.errors import LedgerError
 from planet_async.jobs.entry import (

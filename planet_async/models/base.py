@@ -8,8 +8,18 @@ from typing import Any, ClassVar, Self, TypeVar, get_origin
 import attrs
 
 from planet_async.errors import DecodeError, InvalidRequest, PlanetError
-from planet_async.models.codec import Check, FromJson, Unfit, decode, from_mapping, named, plain_types
-from planet_async.models.encode import rfc3339, to_json, to_mapping
+from planet_async.models.codec import (
+    Check,
+    FromJson,
+    Unfit,
+    decode,
+    from_mapping,
+    named,
+    plain_types,
+    rfc3339,
+    to_json,
+    to_mapping,
+)
 from planet_async.models.geometry import AREAS, GEOMETRIES, to_geojson
 from planet_async.models.html import table
 from planet_async.models.json import kind, parsed_object

@@ -12,8 +12,7 @@ from attrs import field, frozen
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import RequestModel, items, texts, unfit
 from planet_async.models.base import geometry as converted_geometry
-from planet_async.models.codec import Check, drop_nulls, read_by
-from planet_async.models.encode import rfc3339
+from planet_async.models.codec import Check, drop_nulls, read_by, rfc3339
 from planet_async.models.geometry import GEOMETRIES
 from planet_async.models.json import finite, kind
 

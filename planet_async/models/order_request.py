@@ -20,7 +20,7 @@ from planet_async.models.base import (
 from planet_async.models.codec import Check, named, read_by
 from planet_async.models.delivery import Delivery, read_delivery
 from planet_async.models.json import kind
-from planet_async.models.tools import Clip, Tool, read_tool, tools_or_none
+from planet_async.models.tools import Clip, Tool, read_tool
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 
 _BASEMAP_KEYS = ("mosaic_name", "quad_ids", "geometry")
@@ -43,6 +43,11 @@ def _comma_list(value: str | Iterable[str]) -> str:
     if isinstance(found, tuple) and all(isinstance(text, str) for text in found):
         return ",".join(found)
     return unfit(f": expected a text or a list of texts, got {kind(value)}")  # type: ignore[no-any-return]
+
+
+def tools_or_none(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
+    """Return the tools of a request; None means that there are none."""
+    return () if value is None else items(value)
 
 
 @frozen

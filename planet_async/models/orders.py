@@ -13,9 +13,8 @@ from attrs import field, frozen
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import Deliverable, OpenEnum, Record, Resource
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
-from planet_async.models.codec import NonEmpty, Timestamp, decode, decode_part
+from planet_async.models.codec import NonEmpty, Timestamp, decode, decode_part, to_json
 from planet_async.models.delivery import DELIVERIES
-from planet_async.models.encode import to_json
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from planet_async.models.base import (
 from planet_async.models.codec import Check, drop_nulls, named, read_by, typed
 from planet_async.models.data_filter import Filter, read_filter
 from planet_async.models.delivery import DELIVERIES, Delivery
-from planet_async.models.order_request import Hosting, SentinelHub
+from planet_async.models.order_request import Hosting, SentinelHub, tools_or_none
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import (
     BandMath,
@@ -33,7 +33,6 @@ from planet_async.models.tools import (
     Reproject,
     Tool,
     TopOfAtmosphereReflectance,
-    tools_or_none,
 )
 from planet_async.redaction import SECRET_URL, keys_only, url_without_secrets
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
 
-from planet_async.models.base import Named, area, items
+from planet_async.models.base import Named, area
 from planet_async.models.codec import Check, named
 from planet_async.models.json import kind
 
@@ -26,11 +26,6 @@ class Tool(Named):
 
 def _optional_area(value: object) -> Mapping[str, Any] | None:
     return None if value is None else area(value)
-
-
-def tools_or_none(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
-    """Return the tools of a request; None means that there are none."""
-    return () if value is None else items(value)
 
 
 def _positive(name: str, value: float | None) -> Iterable[tuple[str, str]]:

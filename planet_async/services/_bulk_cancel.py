@@ -16,8 +16,7 @@ from planet_async._tasks import fetch_all
 from planet_async.errors import NotFound, PlanetError
 from planet_async.http import Request, Response, http_date
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import BulkCancelReply, Order, OrderState
 from planet_async.outcome import chunks
 from planet_async.paging import Paginator

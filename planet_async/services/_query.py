@@ -19,7 +19,7 @@ import msgspec
 from planet_async.downloads.destination import Destination
 from planet_async.downloads.part_file import Folder
 from planet_async.errors import InvalidRequest, type_name
-from planet_async.models.encode import rfc3339
+from planet_async.models.codec import rfc3339
 from planet_async.models.geometry import to_geojson
 from planet_async.services.filters import TimeFilter
 

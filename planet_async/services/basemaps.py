@@ -18,7 +18,7 @@ from planet_async.downloads.remote_file import ProgressCallback, RemoteFile, saf
 from planet_async.errors import DownloadError, InvalidRequest, NotFound, type_name
 from planet_async.http import Request, Response, SecretBytes, Transport
 from planet_async.models.basemaps import Contribution, Mosaic, Quad, QuadCount, Series
-from planet_async.models.encode import to_json
+from planet_async.models.codec import to_json
 from planet_async.models.geometry import AREAS, to_geojson
 from planet_async.models.json import finite
 from planet_async.paging import MOSAICS_PAGES, QUADS_PAGES, SERIES_PAGES, Paginator

@@ -31,7 +31,7 @@ from planet_async.errors import (
 )
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, link_target, origin
-from planet_async.models.codec import checked_body, decode_part
+from planet_async.models.codec import checked_body, decode_part, to_json, to_mapping
 from planet_async.models.data import (
     Asset,
     AssetStatus,
@@ -47,7 +47,6 @@ from planet_async.models.data import (
     item_part,
 )
 from planet_async.models.data_filter import AndFilter, Filter, GeometryFilter
-from planet_async.models.encode import to_json, to_mapping
 from planet_async.models.geometry import to_geojson
 from planet_async.models.json import parsed_object
 from planet_async.models.orders import DownloadedFiles

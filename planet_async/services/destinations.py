@@ -10,7 +10,7 @@ import msgspec
 
 from planet_async.errors import InvalidRequest, NotFound
 from planet_async.exactly_once import ResourceKind
-from planet_async.models.codec import checked_body
+from planet_async.models.codec import checked_body, to_json, to_mapping
 from planet_async.models.destinations import (
     REFERENCE,
     CloudDestination,
@@ -18,7 +18,6 @@ from planet_async.models.destinations import (
     name_of,
     name_problem,
 )
-from planet_async.models.encode import to_json, to_mapping
 from planet_async.paging import DESTINATIONS_PAGES, Paginator
 from planet_async.redaction import refuse_redacted
 from planet_async.services._api import Api

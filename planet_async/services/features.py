@@ -8,8 +8,7 @@ from typing import Any, Unpack
 
 from planet_async.errors import BadRequest, DecodeError, InvalidRequest, PlanetError, UnsettledCreate
 from planet_async.exactly_once import ResourceKind, is_ambiguous
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.features import (
     REFERENCE,
     Feature,

@@ -398,7 +398,7 @@ class Orders:
             LedgerError: the ledger cannot be used, or another job has taken this one for dead.
             DownloadError: the bucket is missing or forbids; nothing was ordered.
         """
-        bar = ProgressBar(progress)
+        bar = None if progress is None else ProgressBar(progress)
         job = self._job(
             to,
             ledger,
@@ -406,7 +406,7 @@ class Orders:
             require_checksums=require_checksums,
             concurrency=concurrency,
             max_queued=max_queued,
-            progress=bar.callback,
+            progress=None if bar is None else bar.callback,
             on_update=on_update,
         )
         job.requests = checked_requests(requests)
@@ -450,7 +450,7 @@ class Orders:
         Raises:
             LedgerError: the ledger cannot be used, or another job has taken this one for dead.
         """
-        bar = ProgressBar(progress)
+        bar = None if progress is None else ProgressBar(progress)
         job = self._job(
             to,
             ledger,
@@ -458,7 +458,7 @@ class Orders:
             require_checksums=require_checksums,
             concurrency=concurrency,
             max_queued=max_queued,
-            progress=bar.callback,
+            progress=None if bar is None else bar.callback,
             on_update=on_update,
         )
         return _outcomes(job, bar)
@@ -513,7 +513,10 @@ class Orders:
         )
 
 
-def _outcomes(job: Job, bar: ProgressBar) -> AsyncIterator[Outcome[DownloadedOrder]]:
+def _outcomes(job: Job, bar: ProgressBar | None) -> AsyncIterator[Outcome[DownloadedOrder]]:
+    if bar is None:
+        return BackgroundIterator(job.run)
+
     async def run(send: Send[Outcome[DownloadedOrder]]) -> None:
         with bar:
             await job.run(send)

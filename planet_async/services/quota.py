@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from planet_async.errors import ClientClosed, InvalidRequest, PlanetError, UnsettledCreate
 from planet_async.exactly_once import LOOKUP_TIMES, MARGIN, CreateRegistry, create_registry, is_ambiguous
 from planet_async.http import origin
-from planet_async.models.encode import to_json
+from planet_async.models.codec import to_json
 from planet_async.models.features import REFERENCE, Feature, FeatureCollection
 from planet_async.models.quota import (
     QuotaEstimate,

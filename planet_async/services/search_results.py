@@ -12,10 +12,9 @@ from attrs import evolve
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.http import Request
-from planet_async.models.codec import checked_body, decode
+from planet_async.models.codec import checked_body, decode, to_json
 from planet_async.models.data import Item, item_key
 from planet_async.models.delivery import Delivery
-from planet_async.models.encode import to_json
 from planet_async.models.order_request import Hosting, Metadata, Notifications, OrderRequest, SceneProduct
 from planet_async.models.tools import Tool
 from planet_async.paging import ITEM_PAGES, Paginator

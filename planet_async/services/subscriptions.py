@@ -13,8 +13,7 @@ from planet_async.errors import Conflict, InvalidRequest, PagingError, PlanetErr
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, Response, SecretBytes, origin
 from planet_async.models.bulk import BulkResult
-from planet_async.models.codec import checked_body, decode
-from planet_async.models.encode import to_json, to_mapping
+from planet_async.models.codec import checked_body, decode, to_json, to_mapping
 from planet_async.models.subscription_request import UPDATED, SubscriptionRequest
 from planet_async.models.subscriptions import (
     BulkReply,

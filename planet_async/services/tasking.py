@@ -23,8 +23,7 @@ from planet_async.errors import (
 )
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import Request, Response, SecretBytes
-from planet_async.models.codec import NonEmpty, checked_body
-from planet_async.models.encode import to_json
+from planet_async.models.codec import NonEmpty, checked_body, to_json
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,

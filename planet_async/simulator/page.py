@@ -20,7 +20,7 @@ _HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-    " connect-src 'self'",
+    " connect-src 'self'; img-src data:",
 }
 
 

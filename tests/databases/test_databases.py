@@ -8,8 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from planet_async.databases.database import Database, DatabaseLost, DatabaseUnusable, prepare
+from planet_async.databases.database import Database, DatabaseLost, DatabaseUnusable
 from planet_async.databases.postgres import PostgresDatabase
+from planet_async.databases.shared import prepare
 from planet_async.databases.sqlite import SqliteDatabase
 
 Open = Callable[[], Database]

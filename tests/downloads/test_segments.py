@@ -42,7 +42,7 @@ SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planet_async.downloads.segments._LEAST", LEAST)
-    monkeypatch.setattr("planet_async.downloads.writer._MIN_BATCH", 1 << 13)
+    monkeypatch.setattr("planet_async.downloads.transfer._MIN_BATCH", 1 << 13)
 
 
 class Counted:

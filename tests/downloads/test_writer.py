@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 from spine import settle
 
-from planet_async.downloads.writer import write_chunks
+from planet_async.downloads.transfer import write_chunks
 from planet_async.errors import ConnectionLost, PlanetError
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,8 @@ CHUNKS = [bytes([number]) * 1000 for number in range(100)]
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planet_async.downloads.writer._BATCH", 3000)
-    monkeypatch.setattr("planet_async.downloads.writer._MIN_BATCH", 1000)
+    monkeypatch.setattr("planet_async.downloads.transfer._BATCH", 3000)
+    monkeypatch.setattr("planet_async.downloads.transfer._MIN_BATCH", 1000)
 
 
 class Source(AsyncIterator[bytes]):

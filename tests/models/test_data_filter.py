@@ -30,8 +30,7 @@ from planet_async import (
     UpdateFilter,
     where,
 )
-from planet_async.models.codec import checked_body
-from planet_async.models.encode import to_mapping
+from planet_async.models.codec import checked_body, to_mapping
 
 FIELD = {"type": "Polygon", "coordinates": [[[7.0, 46.5], [7.1, 46.5], [7.1, 46.6], [7.0, 46.5]]]}
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from planet_async.errors import DecodeError
 from planet_async.http import Request
 from planet_async.models.bulk import BulkFailure, BulkResult
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.order_request import OrderRequest, SceneProduct
 from planet_async.models.orders import (
     BulkCancelReply,

@@ -17,8 +17,7 @@ from planet_async.http import Request, Response
 from planet_async.layers.compression import Gunzip, decompressed
 from planet_async.layers.status import RaiseForStatus
 from planet_async.models.base import Resource
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import BulkCancelReply, Manifest, ManifestFile, Order, OrderResult, OrderStats
 from planet_async.models.reports import Report
 from planet_async.models.subscriptions import (

@@ -14,8 +14,7 @@ from attrs.exceptions import FrozenInstanceError
 from planet_async import ApiKey, Planet
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.bulk import BulkFailure, BulkResult, FailureReason
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.orders import (
     BulkCancelReply,
     Manifest,

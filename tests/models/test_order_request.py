@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.base import RequestModel
-from planet_async.models.codec import checked_body
+from planet_async.models.codec import checked_body, to_mapping
 from planet_async.models.delivery import (
     DELIVERIES,
     AmazonS3,
@@ -25,7 +25,6 @@ from planet_async.models.delivery import (
     PlanetFolders,
     S3Compatible,
 )
-from planet_async.models.encode import to_mapping
 from planet_async.models.order_request import (
     BasemapProduct,
     Notifications,

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.models.subscriptions import (
     BulkReply,
     ResultsSummary,

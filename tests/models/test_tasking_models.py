@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from planet_async.errors import DecodeError, InvalidRequest
 from planet_async.models.base import RequestModel, Resource
-from planet_async.models.codec import checked_body, decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import checked_body, decode, to_json
 from planet_async.models.tasking import (
     BulkJob,
     BulkStatus,

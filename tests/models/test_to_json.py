@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from planet_async.errors import InvalidRequest
 from planet_async.models.bulk import BulkFailure, BulkResult
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json, to_mapping
+from planet_async.models.codec import decode, to_json, to_mapping
 from planet_async.models.orders import Order, OrderState
 from planet_async.models.tools import Merge
 

@@ -105,9 +105,8 @@ from planet_async import (
 )
 from planet_async.models.base import Resource
 from planet_async.models.basemaps import Contribution, Mosaic, Quad, Series
-from planet_async.models.codec import decode
+from planet_async.models.codec import decode, to_json
 from planet_async.models.destinations import CloudDestination, DestinationRequest
-from planet_async.models.encode import to_json
 from planet_async.models.features import Feature, FeatureCollection, FeatureProblem, FeatureValidation
 from planet_async.models.quota import (
     Amount,

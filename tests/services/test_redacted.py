@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from planet_async import InvalidRequest, Order, OrderRequest, Planet, TaskingOrderRequest
-from planet_async.models.codec import decode
-from planet_async.models.encode import to_json
+from planet_async.models.codec import decode, to_json
 from planet_async.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
