@@ -55,7 +55,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site into build/site, warnings being errors, and open it in a browser, if there is one."""
-    session.install("-q", "-e", ".[cli,simulator]", *group("docs"))
+    session.install("-q", "-e", ".[cli,simulator]", *group("docs"), *group("lint"))
     environment = {"NO_MKDOCS_2_WARNING": "1", "SITE": "build/site"}
     # Not --quiet: warnings that are not logged do not count as errors.
     # Not --quiet: what is not logged is not counted.

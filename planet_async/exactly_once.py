@@ -428,16 +428,23 @@ class ExactlyOnce(Generic[T]):
         The second finds what a service has renamed, and what a list that is not sorted has on a later page.
         """
         with self._clock.move_on_after(self._config.retry_for):
-            if self._shared is not None:
-                self.claim_ids(await self._shared.here().of_others(self._service))
-            lookup = await self._read(lost, self._kind.list_by_name(lost.name))
+            lookup = await self._without_others(await self._read(lost, self._kind.list_by_name(lost.name)))
             if everything and not (lookup.exact or lookup.candidates):
                 start, end = lookup.possible, None
                 if self._clock.monotonic() - lost.failed > _LONGEST_RECOVERY:
                     end = start + timedelta(seconds=_LONGEST_RECOVERY + 2 * REMEMBERED)
-                lookup = await self._read(lost, self._kind.list_created(start, end))
+                pages = self._kind.list_created(start, end)
+                lookup = await self._without_others(await self._read(lost, pages))
             return lookup
         raise PagingError(f"the list of {self._kind.noun}s was not read in {self._config.retry_for:g} s")
+
+    async def _without_others(self, lookup: Lookup[T]) -> Lookup[T]:
+        """Leave out what has its caller in another process now: it has none when that process has died."""
+        if self._shared is not None and (lookup.exact or lookup.candidates):
+            others = {*await self._shared.here().of_others(self._service)}
+            lookup.exact = [one for one in lookup.exact if one.id not in others]
+            lookup.candidates = [id_ for id_ in lookup.candidates if id_ not in others]
+        return lookup
 
     async def _read(self, lost: UnconfirmedCreate[T], pages: Pages[T]) -> Lookup[T]:
         lookup: Lookup[T] | None = None

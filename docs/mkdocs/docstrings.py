@@ -41,8 +41,11 @@ def _objects(parent: griffe.Module | griffe.Class) -> list[Any]:
 
 def _add_constructor(cls: griffe.Class) -> None:
     if not _ATTRS & {decorator.callable_path for decorator in cls.decorators}:
-        return  # its module may need an extra that is not installed
-    real = getattr(import_module(cls.module.path), cls.name, None)
+        return
+    try:
+        real = getattr(import_module(cls.module.path), cls.name, None)
+    except ModuleNotFoundError:
+        return  # an inner module, whose extra is not installed: what is exported needs none
     if not isinstance(real, type) or not attrs.has(real) or "__init__" in cls.members:
         return
     parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]

@@ -52,7 +52,6 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what `planet
         "Adapters and layers",
         ("transports.httpx", "transports.aiohttp", "layers.tracing"),
     ),
-    "frames": ("Data frames", ("frames",)),
     "testing": ("Testing", ("testing.fixtures", "testing")),
     "simulator": ("Simulator", ("simulator", "simulator.server")),
 }

@@ -39,7 +39,8 @@ class Database(Protocol):
         DatabaseBusy: Another process is writing.
     """
 
-    lock_gap: float
+    @property
+    def lock_gap(self) -> float: ...
 
     def transact(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Run all statements of `work` in one transaction, and commit it, or nothing of it.

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,6 +24,7 @@ _PLACES = {
     "alone": "SELECT pg_advisory_xact_lock(7302441), set_config('synchronous_commit', 'on', true)",
 }
 _LOST = ("08", "25P03", "40", "53300", "55P03", "57")  # how the codes of errors begin that may pass
+_ONE_CONNECTS_FOR, _ALL_CONNECT_FOR = 5.0, 30.0  # seconds until a process has a connection again
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 # A machine that has vanished is noticed, at both ends, after 10 + 3 * 5 seconds; and a process that was
 # stopped in the middle of a transaction keeps no row from the others.
@@ -49,8 +51,6 @@ class PostgresDatabase:
         lasting: Whether what was committed outlasts a crash of the server.
     """
 
-    lock_gap = 5.0
-
     def __init__(self, address: str, *, lasting: bool) -> None:
         self._conninfo = _conninfo(address, lasting)
         self._connection: Connection[DictRow] | None = None
@@ -58,7 +58,14 @@ class PostgresDatabase:
         self._times = Counter[str]()
         self._statements: dict[str, str] = {}
         self._was_connected = False
+        self._reconnected_at = -_ALL_CONNECT_FOR
         self._connected()
+
+    @property
+    def lock_gap(self) -> float:
+        # Where this connection was lost, those of others were, too: they all connect again.
+        is_recent = time.monotonic() < self._reconnected_at + _ALL_CONNECT_FOR
+        return _ALL_CONNECT_FOR if is_recent else _ONE_CONNECTS_FOR
 
     def transact(self, work: Callable[["PostgresDatabase"], T], *, lasting: bool = True) -> T:
         return self._do(lambda: self._transact(work))
@@ -140,7 +147,10 @@ class PostgresDatabase:
     def _connected(self) -> "Connection[DictRow]":
         if self._connection is not None and not self._connection.closed:
             return self._connection
+        is_first = not self._was_connected
         self._connection = connection = self._connect()
+        if not is_first:
+            self._reconnected_at = time.monotonic()
         for key, shared in self._held.items():
             for _ in range(self._times[key]):
                 # Where another process has taken an exclusive lock since, its owner finds that out by itself.
