@@ -14,6 +14,7 @@ from attrs.validators import optional
 
 from planet_async.errors import InvalidRequest
 from planet_async.http import without_query
+from planet_async.redaction import database_without_secrets
 
 
 def _must(be: str, holds: Callable[[Any], bool]) -> "Callable[[object, Attribute[Any], Any], None]":
@@ -150,7 +151,7 @@ def _check_shared(_: object, _attribute: "Attribute[str | None]", value: object)
 
 
 def _shown_shared(value: str | None) -> str:
-    return repr(value and without_query(value))
+    return repr(value if value is None or value == MACHINE else database_without_secrets(value))
 
 
 def _ca_file(value: object) -> Path | None:
