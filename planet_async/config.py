@@ -146,7 +146,8 @@ def _check_shared(_: object, _attribute: "Attribute[str | None]", value: object)
     is_address = isinstance(value, str) and value.startswith(("postgresql://", "postgres://"))
     if value is not None and value != MACHINE and not is_address:
         raise InvalidRequest(  # the value may hold a password, and is not shown
-            f'shared must be "{MACHINE}", an address like postgresql://host/database, or None'
+            f'shared must be "{MACHINE}", an address like postgresql://host/database, or None',
+            hint='By default it is PL_SHARED of the environment, where "none" stands for None.',
         )
 
 
