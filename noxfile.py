@@ -58,7 +58,6 @@ def docs(session: nox.Session) -> None:
     session.install("-q", "-e", ".[cli,simulator]", *group("docs"), *group("lint"))
     environment = {"NO_MKDOCS_2_WARNING": "1", "SITE": "build/site"}
     # Not --quiet: warnings that are not logged do not count as errors.
-    # Not --quiet: what is not logged is not counted.
     session.run("mkdocs", "build", "--strict", "-f", "docs/mkdocs/mkdocs.yml", env=environment)
     # Without the settings and fixtures of the other tests, which need packages that are not installed here.
     alone = ["-c", os.devnull, "--rootdir", ".", "--noconftest", "-p", "no:cacheprovider"]

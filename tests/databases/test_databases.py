@@ -130,6 +130,8 @@ def test_a_lost_connection_is_made_again(postgres: str, postgres_server: Any) ->
     ("address", "message"),
     [
         ("postgresql://someone:s3cret@[", "the address of the database cannot be read"),
+        ("postgresql://someone:s3@s3cret@127.0.0.1:1/x", "the address of the database cannot be read"),
+        ("postgresql://127.0.0.1:1/s3cret@127.0.0.1:1/x", "the address of the database cannot be read"),
         (
             "postgresql://someone:s3cret@localhost:notaport/x",
             "address of the database cannot be read|no conn",
