@@ -54,7 +54,7 @@ def _format_option(*formats: str) -> Any:
     def complete(incomplete: str) -> list[str]:
         return [form for form in formats if form.startswith(incomplete)]
 
-    short = "--json and --csv for short" if CSV in formats else "--json for short"
+    short = "--json, --csv and -q (ids) for short" if CSV in formats else "--json for short"
     text = f"{', '.join(formats[:-1])} or {formats[-1]}; {short}."
     return typer.Option("--format", metavar="FORMAT", callback=check, autocompletion=complete, help=text)
 

@@ -425,7 +425,7 @@ class Orders:
         progress: ProgressCallback | bool | None = None,
         on_update: Callable[[Order], object] | None = None,
     ) -> AsyncIterator[Outcome[DownloadedOrder]]:
-        """Work on the requests that a ledger has, beside other jobs, until all are done; see `run`.
+        """Work on the requests that a ledger has, together with other jobs, until all are done; see `run`.
 
         Any number of processes and machines may do so at a time, each with a folder of its own or the same.
         What failed for good, such as an order that was refused, is left: `planet-async ledger retry` has it
