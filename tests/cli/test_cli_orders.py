@@ -154,7 +154,7 @@ def test_wait_that_takes_too_long(run: Run, request_file: RequestFile) -> None:
 def test_the_files_of_an_order_are_shown_whole(
     piped: Run, on_terminal: Run, request_file: RequestFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Below what is known of the order: no name is cut off, on a narrow terminal too; a pipe has all columns."""
+    """Below what is known of the order: no name is cut off, where a terminal is narrow; a pipe has it all."""
     order_id = piped("orders", "create", request_file(), "-q").out.strip()
     monkeypatch.setenv("COLUMNS", "50")
     seen = on_terminal("orders", "get", order_id)
