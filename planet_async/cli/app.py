@@ -110,7 +110,7 @@ _GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "data": ("Find items, and download their assets.", data.COMMANDS),
     "data searches": ("Save searches, and run them.", data.SEARCH_COMMANDS),
     "orders": ("Order imagery and basemaps, wait for orders and download them.", orders.COMMANDS),
-    "ledger": ("Show the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
+    "ledger": ("Show and mend the ledger of a job, which `orders run --ledger` writes.", ledger.COMMANDS),
     "subscriptions": ("Subscribe to imagery and planetary variables.", subscriptions.COMMANDS),
     "features": ("Keep areas at Planet, to refer to them.", {}),
     "features collections": ("Create collections of features.", features.COLLECTION_COMMANDS),

@@ -217,7 +217,7 @@ class Job:
 
     async def _download_others(self, planet: Planet, display: ProgressDisplay) -> None:
         requests = _requests(self.scenes, self.orders)
-        progress = JobProgress(display, requests)
+        progress = JobProgress(display, requests, len(requests))
         bodies = [request.body for request in requests]
         async for outcome in planet.orders.run(
             bodies, self.folder, progress=display.receive, on_update=progress.update

@@ -13,6 +13,7 @@ import typer
 
 from planet_async.downloads.part_file import Folder as FolderOfFiles
 from planet_async.errors import InvalidRequest
+from planet_async.jobs.ledger import is_address
 from planet_async.models.base import OpenEnum
 from planet_async.services._query import destination
 
@@ -207,6 +208,48 @@ SortItems = Annotated[
 ]
 Timeout = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once.")
+]
+
+
+def _ledger(text: str) -> str:
+    """Return the path or the address of a ledger, or end the command where it can be neither."""
+    if is_address(text):
+        return text
+    if "://" in text:  # it may hold a password, and is not shown
+        raise typer.BadParameter("expected a file, or an address like postgresql://host/database")
+    if Path(text).is_dir():
+        raise typer.BadParameter(f"{text} is a directory")
+    return text
+
+
+def _present_ledger(text: str) -> str:
+    if not is_address(_ledger(text)) and not Path(text).exists():
+        raise typer.BadParameter(f"{text} does not exist")
+    return text
+
+
+_LEDGER = "a file, or postgresql://host/database (its password in PGPASSWORD, which `ps` does not show)"
+Ledger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="LEDGER",
+        parser=_ledger,
+        help=f"Record there what became of each order, and resume from it: {_LEDGER}.",
+    ),
+]
+FilledLedger = Annotated[
+    str,
+    typer.Option("--ledger", metavar="LEDGER", parser=_present_ledger, help=f"The ledger: {_LEDGER}."),
+]
+PresentLedger = Annotated[
+    str, typer.Argument(metavar="LEDGER", parser=_present_ledger, help=f"The ledger: {_LEDGER}.")
+]
+OtherLedger = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="LEDGER", parser=_ledger, help="Enter them into this other ledger; it may be new."
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from json import dumps
@@ -44,8 +44,10 @@ from planet_async.cli.options import (
     CreateConfiguration,
     Destination,
     DestinationRef,
+    FilledLedger,
     Host,
     Hosting,
+    Ledger,
     Limit,
     Name,
     NameContains,
@@ -75,6 +77,7 @@ from planet_async.cli.output import (
     print_table,
     stdout,
 )
+from planet_async.cli.process import reporting
 from planet_async.cli.runner import (
     Results,
     confirm_bulk,
@@ -88,6 +91,7 @@ from planet_async.cli.runner import (
     wait_for_each,
     with_planet,
 )
+from planet_async.jobs.ledger import count_unfinished
 from planet_async.outcome import chunks
 from planet_async.redaction import redacted
 
@@ -380,12 +384,7 @@ def run(
     requests: Requests,
     *,
     to: Destination = ".",
-    ledger: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", dir_okay=False, help="Record there what became of each order, and resume from it."
-        ),
-    ] = None,
+    ledger: Ledger = None,
     overwrite: Overwrite = False,
     require_checksums: RequireChecksums = False,
     form: Formats = TABLE,
@@ -394,32 +393,73 @@ def run(
 
     All requests are checked before the first order is placed. Files are verified; a warning names those
     without a checksum. An order that is delivered to a cloud or hosted is done when it is finished. With a
-    ledger, the same command resumes the job after any interruption: nothing is ordered twice.
+    ledger, the same command resumes the job after any interruption: nothing is ordered twice; and further
+    ones, here or on other machines, share it: see `orders work`.
 
     [dim]planet-async orders run farm.json coast.json --to data --ledger fields.ledger[/]
     """
     found = read_requests(requests, OrderRequest)
 
+    def run(planet: Planet, **options: Any) -> Outcomes:
+        return planet.orders.run([request.body for request in found], to, ledger=ledger, **options)
+
+    options = {"overwrite": overwrite, "require_checksums": require_checksums}
+    _do_job(context, run, form, to, is_kept=ledger is not None, requests=found, total=len(found), **options)
+
+
+def work(
+    context: typer.Context,
+    *,
+    ledger: FilledLedger,
+    to: Destination = ".",
+    overwrite: Overwrite = False,
+    require_checksums: RequireChecksums = False,
+    form: Formats = TABLE,
+) -> None:
+    """Work on the requests in a ledger, beside other processes and machines, until all are done.
+
+    `orders run --ledger` fills it, and may be running. Any number of workers may be started and killed:
+    nothing is ordered twice, and what a killed one had is done by the others. Set PL_SHARED to the address of
+    a database, so that they keep to the rates of the key together.
+
+    [dim]planet-async orders work --ledger postgresql://planet@db.example.com/jobs --to data[/]
+    """
+
+    def run(planet: Planet, **options: Any) -> Outcomes:
+        return planet.orders.work(to, ledger=ledger, **options)
+
+    with reporting():
+        total = count_unfinished(ledger)
+    options = {"overwrite": overwrite, "require_checksums": require_checksums}
+    _do_job(context, run, form, to, is_kept=True, requests=(), total=total, **options)
+
+
+Outcomes = AsyncIterator[Outcome[DownloadedOrder]]
+
+
+def _do_job(
+    context: typer.Context,
+    run: Callable[..., Outcomes],
+    form: str,
+    to: str,
+    *,
+    is_kept: bool,
+    requests: Sequence[InputRequest],
+    total: int,
+    **options: Any,
+) -> None:
     async def work(planet: Planet) -> bool:
         results = OrderResults(form)
         with progress_display(context) as display:
-            progress = JobProgress(display, found)
+            progress = JobProgress(display, requests, total)
 
             def update(order: Order) -> None:
                 if not display.is_shown and order.id not in progress.orders and not order.state.is_final:
                     print_note(f"order {order.id} is placed: {order.name}")
                 progress.update(order)
 
-            outcomes = planet.orders.run(
-                [request.body for request in found],
-                to,
-                ledger=ledger,
-                overwrite=overwrite,
-                require_checksums=require_checksums,
-                progress=display.receive,
-                on_update=update,
-            )
-            with _saying_how_to_resume(progress, results, to, ledger):
+            outcomes = run(planet, progress=display.receive, on_update=update, **options)
+            with _saying_how_to_resume(progress, results, to, is_kept=is_kept):
                 async for outcome in outcomes:
                     progress.end(outcome)
                     progress.add_to(results, outcome)
@@ -541,9 +581,9 @@ def _unverified(paths: Sequence[Path | str]) -> str:
 class JobProgress:
     """The bars of a job, the orders that it has placed, and the request of each."""
 
-    def __init__(self, display: ProgressDisplay, requests: Sequence[InputRequest]) -> None:
+    def __init__(self, display: ProgressDisplay, requests: Sequence[InputRequest], total: int) -> None:
         self.orders: dict[str, Order] = {}
-        self.total: int = len(requests)
+        self.total: int = total
         self._display = display
         self._requests: dict[str, list[InputRequest]] = {}
         for request in requests:
@@ -587,13 +627,13 @@ class JobProgress:
 
 @contextmanager
 def _saying_how_to_resume(
-    progress: JobProgress, results: OrderResults, to: str, ledger: Path | None
+    progress: JobProgress, results: OrderResults, to: str, *, is_kept: bool
 ) -> Iterator[None]:
     """If the job is interrupted, print the orders that continue without it."""
     try:
         yield
     except anyio.get_cancelled_exc_class():
-        if ledger is not None:
+        if is_kept:
             print_error("the orders placed go on; run the same command again to resume the job")
         elif left := [id_ for id_ in progress.orders if id_ not in results.ids]:
             print_error(
@@ -603,4 +643,4 @@ def _saying_how_to_resume(
         raise
 
 
-COMMANDS = named(create, request, get, list_, wait, run, download, cancel, stats, bundles, item_types)
+COMMANDS = named(create, request, get, list_, wait, run, work, download, cancel, stats, bundles, item_types)

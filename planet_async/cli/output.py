@@ -63,6 +63,8 @@ Format = Annotated[str, _format_option(TABLE, JSON, JSONL)]
 """The format of one record or document."""
 Formats = Annotated[str, _format_option(TABLE, JSON, JSONL, CSV, IDS)]
 """The format of several records."""
+ExportFormat = Annotated[str, _format_option(JSONL, CSV)]
+"""The format of records with all that is known of them."""
 GeoFormats = Annotated[str, _format_option(TABLE, JSON, JSONL, CSV, GEOJSON, IDS)]
 """The format of several records that have a geometry."""
 

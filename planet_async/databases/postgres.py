@@ -118,7 +118,7 @@ class PostgresDatabase:
         found = self.transact(
             lambda work: work.execute(
                 "SELECT (classid::bigint << 32) | objid::bigint AS number FROM pg_locks"
-                " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+                " WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted AND objsubid = 1"
                 " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
         )

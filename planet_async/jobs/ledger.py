@@ -80,6 +80,7 @@ _WITH_SECRETS = (
     "SELECT * FROM planet_async_entries WHERE owner IS NULL AND stage = 'intended' AND has_secrets = 1"
     " AND (error_type IS NULL OR changed < :started) ORDER BY number"
 )
+_COUNT = f"SELECT count(*) AS count FROM planet_async_entries WHERE stage IN {UNFINISHED}"  # noqa: S608
 _OTHERS = (
     "SELECT count(*) AS count FROM planet_async_entries"  # noqa: S608
     f" WHERE owner IS NOT NULL AND owner <> :me AND stage IN {UNFINISHED}"
@@ -479,9 +480,16 @@ def read_entries(address: str | Path) -> Iterator[tuple[Entry, Any]]:
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
     """
+    for row in read_rows(address):
+        yield to_entry(row), msgspec.json.decode(row["request"])
+
+
+def read_rows(address: str | Path) -> Iterator[Row]:
+    """Yield the entries of a ledger as they are stored, verified.  Raises: as `read_entries`."""
     with _reported(shown_address(address)):
         for row in _rows(address):
-            yield checked_entry(row), msgspec.json.decode(row["request"])
+            checked_entry(row)
+            yield row
 
 
 def _rows(address: str | Path) -> Iterator[Row]:
@@ -497,6 +505,12 @@ def _rows(address: str | Path) -> Iterator[Row]:
             after = rows[-1]["number"]
     finally:
         database.close()
+
+
+def count_unfinished(address: str | Path) -> int:
+    """Return how many entries have not ended.  Raises: as `read_entries`."""
+    with opened(address) as database:
+        return int(database.read(_COUNT)[0]["count"])
 
 
 @contextmanager

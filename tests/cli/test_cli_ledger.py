@@ -1,4 +1,4 @@
-"""`orders run --ledger` and `ledger show`."""
+"""`orders run --ledger`, `orders work` and `ledger`."""
 
 import csv
 import io
@@ -155,6 +155,74 @@ def test_what_is_no_ledger(run: Run, tmp_path: Path, request_file: RequestFile, 
         assert ran.code == 2
         assert "is a directory" in " ".join(ran.err.replace("│", " ").split())
     assert not simulator.orders
+
+
+@pytest.mark.usefixtures("base_url")
+def test_a_ledger_in_a_database(
+    run: Run, request_file: RequestFile, postgres: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    """A job fills it, further workers find nothing left to do, and anybody reads it."""
+    job = ("orders", "run", request_file("good"), "--to", tmp_path / "data")
+    assert run(*job, "--ledger", postgres).code == 0
+    simulator.requests.clear()
+    ran = run("orders", "work", "--ledger", postgres, "--to", tmp_path / "other", "--format", "jsonl")
+    assert (ran.code, ran.out, simulator.requests) == (0, "", {})
+    [entry] = run("ledger", "show", postgres, "--format", "jsonl").json_lines
+    assert (entry["name"], entry["stage"]) == ("good", "downloaded")
+
+
+@pytest.mark.usefixtures("job")
+def test_workers_do_what_a_ledger_has(run: Run, ledger: Path, simulator: Simulator, tmp_path: Path) -> None:
+    """What is chosen of what failed is sent again by the next worker, after it was asked for."""
+    assert run("ledger", "retry", ledger).code == 2
+    refused = run("ledger", "retry", ledger, "--all")
+    assert (refused.code, "needs --yes" in " ".join(refused.err.split())) == (2, True)
+    assert run("ledger", "retry", ledger, "good", "--yes").code == 2
+    ran = run("ledger", "retry", ledger, "--all", "--error-type", "OrderNotDownloadable", "--yes")
+    assert ran.code == 0
+    [failed] = [order.id for order in simulator.orders.values() if order.name == "fails"]
+    assert f"{failed} fails: " in ran.out
+    assert "1 requests will be sent again" in ran.err
+    simulator.requests.clear()
+    worked = run(
+        "--base-url", base_url, "orders", "work", "--ledger", ledger, "--to", tmp_path, "--format", "jsonl"
+    )
+    assert worked.code == 1
+    assert simulator.requests["orders.create"] == 1
+    [outcome] = worked.json_lines
+    assert (outcome["name"], outcome["state"]) == ("fails", "failed")
+    assert outcome["id"] != failed
+    assert "nothing of that has failed" in run("ledger", "retry", ledger, "--all", "--error-type", "x").err
+
+
+@pytest.mark.usefixtures("job")
+def test_export(run: Run, ledger: Path, tmp_path: Path) -> None:
+    """All that is known of each entry, as JSON Lines or CSV; or into another ledger, twice without harm."""
+    entries = {entry["name"]: entry for entry in run("ledger", "export", ledger).json_lines}
+    assert entries.keys() == {"good", "fails", "bad"}
+    assert (entries["good"]["occurrence"], entries["good"]["changed"][:2]) == (1, "20")
+    rows = list(csv.DictReader(io.StringIO(run("ledger", "export", ledger, "--csv").out)))
+    assert {row["name"] for row in rows} == entries.keys()
+    other = tmp_path / "other.ledger"
+    assert "3 entries are new there" in run("ledger", "export", ledger, "--to", other).err
+    assert "0 entries are new there" in run("ledger", "export", ledger, "--to", other).err
+    assert {entry["name"]: entry["id"] for entry in run("ledger", "export", other).json_lines} == {
+        name: entry["id"] for name, entry in entries.items()
+    }
+
+
+@pytest.mark.usefixtures("base_url")
+def test_wrong_addresses(run: Run, request_file: RequestFile) -> None:
+    """They are reported in one line, without what they hold."""
+    job = ("orders", "run", request_file("good"), "--ledger")
+    ran = run(*job, "mysql://me:s3cret@host/jobs")
+    assert ran.code == 2
+    assert "postgresql://host/database" in ran.err
+    for command in (job, ("orders", "work", "--ledger"), ("ledger", "show"), ("ledger", "export")):
+        ran = run(*command, "postgresql://me:s3cret@127.0.0.1:1/jobs")
+        assert (ran.code, ran.err.count("\n")) == (1, 1)
+        assert "postgresql://127.0.0.1:1/jobs cannot be used: no connection" in ran.err
+        assert "s3cret" not in ran.err
 
 
 def test_help(run: Run) -> None:

@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 import anyio
+import msgspec
 import pytest
 
 from planet_async import ApiKey, Config, NotFound, Order, Planet, WaitTimeout
-from planet_async.simulator import Simulator
+from planet_async.simulator import Fault, ServerRequest, Simulator
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +61,30 @@ async def test_many_watchers_share_their_requests(simulator: Simulator, clock: F
         assert all(order.state == "success" and order.results for order in ends)
     assert simulator.requests["orders.get"] == 20
     assert simulator.requests["orders.list"] < 20
+
+
+async def test_an_older_state_than_that_of_the_list_ends_nothing(
+    planet: Planet, simulator: Simulator, clock: FakeClock
+) -> None:
+    """Where the lists are ahead of the orders themselves, a wait goes on until it has the results."""
+    orders = [await planet.orders.create({**ORDER, "name": f"field {n}"}) for n in range(8)]
+    old = msgspec.json.encode({**orders[0].raw, "state": "running"})
+
+    def is_finished(request: ServerRequest) -> bool:
+        return request.path.endswith(orders[0].id) and simulator.orders[orders[0].id].state == "success"
+
+    simulator.faults.add(Fault(operation="orders.get", when=is_finished, body=old, times=1))
+    results: list[Order] = []
+
+    async def wait(order_id: str) -> None:
+        results.append(await planet.orders.wait(order_id))
+
+    async with anyio.create_task_group() as group:
+        for order in orders:
+            group.start_soon(wait, order.id)
+    assert all(order.state == "success" and order.results for order in results)
+    assert simulator.requests["orders.get"] == len(orders) + 1
+    assert clock.monotonic() < 120
 
 
 async def test_leaving_leaves_nothing(planet: Planet) -> None:
