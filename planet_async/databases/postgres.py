@@ -23,6 +23,9 @@ _PLACES = {
     "alone": "SELECT pg_advisory_xact_lock(7302441), set_config('synchronous_commit', 'on', true)",
 }
 _LOST = ("08", "25P03", "40", "53300", "55P03", "57")  # how the codes of errors begin that may pass
+_READ_ONLY = "25006"
+# Where a character of a password is not encoded, libpq takes a part of it for the host, which is shown.
+_ADDRESS = re.compile(r"[a-z]+://(?:[^@/?#]*@)?[^@?#]*(?:\?|$)")
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 # A machine that has vanished is noticed, at both ends, after 10 + 3 * 5 seconds; and a process that was
 # stopped in the middle of a transaction keeps no row from the others.
@@ -57,7 +60,7 @@ class PostgresDatabase:
         self._held: dict[str, bool] = {}  # the locks, and whether they are shared
         self._times = Counter[str]()
         self._statements: dict[str, str] = {}
-        self._was_connected = False
+        self._was_connected = self._was_used = False
         self._connected()
 
     def transact(self, work: Callable[["PostgresDatabase"], T], *, lasting: bool = True) -> T:
@@ -65,7 +68,9 @@ class PostgresDatabase:
 
     def _transact(self, work: Callable[["PostgresDatabase"], T]) -> T:
         with self._connected().transaction():
-            return work(self)
+            result = work(self)
+        self._was_used = True
+        return result
 
     def read(self, statement: str, **parameters: Any) -> list[Row]:
         return self._do(lambda: self.execute(statement, **parameters))
@@ -132,7 +137,8 @@ class PostgresDatabase:
         except psycopg.Error as error:
             failure = error
         connection = self._connection
-        if connection is None or connection.closed or connection.broken or _is_lost(failure):
+        is_lost = _is_lost(failure) or (self._was_used and failure.sqlstate == _READ_ONLY)  # by a failover
+        if connection is None or connection.closed or connection.broken or is_lost:
             self.close()
             raise DatabaseLost(_reason(failure))
         raise _unusable(failure)
@@ -189,8 +195,9 @@ def _conninfo(address: str, lasting: bool) -> str:
     except ImportError as error:
         raise DatabaseUnusable("psycopg is not installed", 'Install "planet-async[shared]".') from error
     parts: dict[str, Any] | None = None
-    with suppress(ProgrammingError):  # its text may hold a part of a password
-        parts = dict(conninfo_to_dict(address))
+    if _ADDRESS.match(address):
+        with suppress(ProgrammingError):  # its text may hold a part of a password
+            parts = dict(conninfo_to_dict(address))
     if parts is None:
         raise DatabaseUnusable(
             "the address of the database cannot be read",
