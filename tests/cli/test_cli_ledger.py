@@ -184,9 +184,7 @@ def test_workers_do_what_a_ledger_has(run: Run, ledger: Path, simulator: Simulat
     assert f"{failed} fails: " in ran.out
     assert "1 requests will be sent again" in ran.err
     simulator.requests.clear()
-    worked = run(
-        "--base-url", base_url, "orders", "work", "--ledger", ledger, "--to", tmp_path, "--format", "jsonl"
-    )
+    worked = run("orders", "work", "--ledger", ledger, "--to", tmp_path, "--format", "jsonl")
     assert worked.code == 1
     assert simulator.requests["orders.create"] == 1
     [outcome] = worked.json_lines
