@@ -26,7 +26,10 @@ METHODS = (ROOT / "docs/reference/methods.md").read_text()
 MOVING = (ROOT / "docs/how-to/from-planet.md").read_text()
 PROMISES = (ROOT / "docs/explanation/promises.md").read_text()
 DEPENDENCIES = (ROOT / "docs/reference/dependencies.md").read_text()
-ELSEWHERE = {"delivery-to-object-stores.md"}  # pages whose examples need more: they have tests of their own
+ELSEWHERE = {
+    "delivery-to-object-stores.md",
+    "many-workers.md",
+}  # pages whose examples need more: they have tests of their own
 PAGES = [
     page
     for page in DOCUMENTS
