@@ -48,6 +48,10 @@ PRINTED = {  # what examples print or log, as regular expressions
     ],
     "docs/tutorials/thousands-of-orders.md": [r"^20 orders, 20 names$"],
 }
+FILES = {  # what examples download
+    "README.md": "data/*/manifest.json",
+    "docs/how-to/other-apis.md": "quads/**/*.tif",
+}
 SERVICES = {
     name: service
     for name, service in vars(Planet(credentials=ApiKey("any"), transport=Simulator())).items()
@@ -86,7 +90,11 @@ def reader(planet: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_shows_runs(
-    page: Path, reader: Reader, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    page: Path,
+    reader: Reader,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Read from top to bottom, each example works; those of the README work alone, too.
 
@@ -97,8 +105,10 @@ def test_what_a_page_shows_runs(
             reader.names.clear()
         reader.follow(example, paste=page == README or "tutorials" in page.parts)
     printed = "\n".join([reader.printed, *capsys.readouterr(), caplog.text])
-    for line in PRINTED.get(str(page.relative_to(ROOT)), ()):
+    name = str(page.relative_to(ROOT))
+    for line in PRINTED.get(name, ()):
         assert re.search(line, printed, re.MULTILINE), printed
+    assert name not in FILES or [*tmp_path.glob(FILES[name])]
 
 
 @pytest.mark.parametrize("name", SERVICES)
