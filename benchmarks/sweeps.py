@@ -1,9 +1,9 @@
-"""Workers that wait for their orders, each by sweeps of its own: how late do they notice, and what does it cost?
+"""Workers that wait for their orders, each by sweeps of its own: how late they notice, and what that costs.
 
     python benchmarks/sweeps.py
 
-In virtual time, against a simulator that allows 3 list requests a second, which all workers share: 20 orders a
-worker are placed and then end in the course of an hour.  Prints for some numbers of workers how many seconds
+In virtual time, against a simulator that allows 3 list requests a second, which all workers share: 20 orders
+a worker are placed and then end in the course of an hour.  Prints for some numbers of workers how many seconds
 after its end an order is noticed, and how many list requests a minute that takes.
 """
 
