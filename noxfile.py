@@ -55,10 +55,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site into build/site, warnings being errors, and open it in a browser, if there is one."""
-    session.install("-q", "-e", ALL, *group("docs"))
+    session.install("-q", "-e", ".[cli,simulator]", *group("docs"), *group("lint"))
     environment = {"NO_MKDOCS_2_WARNING": "1", "SITE": "build/site"}
     # Not --quiet: warnings that are not logged do not count as errors.
-    # Not --quiet: what is not logged is not counted.
     session.run("mkdocs", "build", "--strict", "-f", "docs/mkdocs/mkdocs.yml", env=environment)
     # Without the settings and fixtures of the other tests, which need packages that are not installed here.
     alone = ["-c", os.devnull, "--rootdir", ".", "--noconftest", "-p", "no:cacheprovider"]

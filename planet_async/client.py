@@ -269,7 +269,7 @@ def _database(
 ) -> PerLoop[SharedDatabase] | None:
     """Return the database of `Config.shared`; programs of a machine share what goes over a real network."""
     address = config.shared
-    is_network = type(network).__module__.startswith("planet_async.transports.")
+    is_network = any(cls.__module__.startswith("planet_async.transports.") for cls in type(network).__mro__)
     if address is None or not isinstance(clock, SystemClock) or (address == MACHINE and not is_network):
         return None
     if address == MACHINE and not _can_write(file_of_machine().parent):

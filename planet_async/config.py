@@ -14,6 +14,7 @@ from attrs.validators import optional
 
 from planet_async.errors import InvalidRequest
 from planet_async.http import without_query
+from planet_async.redaction import database_without_secrets
 
 
 def _must(be: str, holds: Callable[[Any], bool]) -> "Callable[[object, Attribute[Any], Any], None]":
@@ -145,12 +146,13 @@ def _check_shared(_: object, _attribute: "Attribute[str | None]", value: object)
     is_address = isinstance(value, str) and value.startswith(("postgresql://", "postgres://"))
     if value is not None and value != MACHINE and not is_address:
         raise InvalidRequest(  # the value may hold a password, and is not shown
-            f'shared must be "{MACHINE}", an address like postgresql://host/database, or None'
+            f'shared must be "{MACHINE}", an address like postgresql://host/database, or None',
+            hint='By default it is PL_SHARED of the environment, where "none" stands for None.',
         )
 
 
 def _shown_shared(value: str | None) -> str:
-    return repr(value and without_query(value))
+    return repr(value if value is None or value == MACHINE else database_without_secrets(value))
 
 
 def _ca_file(value: object) -> Path | None:
@@ -257,7 +259,7 @@ class Config:
             programs of this user on this machine; ``"postgresql://user:password@host/database"``, all that
             use that database, on any machines (extra ``[shared]``); None, the clients of an event loop only.
             By default `PL_SHARED` of the environment, where "none" stands for None, or else "machine". Other
-            clocks, and transports that are no network of this package, keep to the event loop.
+            clocks, and transports that are not derived from one of this package, keep to the event loop.
         durable: Whether what a job has reported, its files and its ledger, outlasts a power failure. False
             spares waiting for the disk.
         schedule: How often to poll what takes minutes, such as orders.

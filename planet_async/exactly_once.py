@@ -566,11 +566,6 @@ class NameLock:
     _gate: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
     _idle: anyio.Event = field(factory=anyio.Event)
 
-    @property
-    def is_taken(self) -> bool:
-        """Return whether a create of this name is being looked up, so that others wait."""
-        return self._gate.locked()
-
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
         """Hold the name while sending, together with others, but not while one is being settled."""

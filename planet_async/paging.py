@@ -26,7 +26,7 @@ _MOST_LINKS = 100_000  # bytes of the links of a page, which are decoded whole
 _ITEMS_IN_A_ROW = 50  # decoded, about a millisecond, before other tasks have their turn
 _MOST_EMPTY = 1_000  # pages in a row; filters may leave a few empty
 _MOST_PAGES = 20_000
-_UNREAD = "requested when it is iterated over, or by `await ....collect()`"
+_UNREAD = "requested by `async for` or `collect()`"
 
 
 @frozen

@@ -42,6 +42,8 @@ _WORD = r"[^\s\"'<>{}\[\],:;=]"
 _LONG = re.compile(f"(?<!{_WORD})(?!//){_WORD}{{{_TOKEN},}}")  # no word, and every credential
 _LINK = re.compile(r"https?://|\?", re.IGNORECASE)  # or only its query, as in some responses
 _ALPHANUMERIC = re.compile("[A-Za-z0-9]+")
+_HOST = r"(?:[\w.-]*|\[[\da-fA-F:.]+\])(?::\d*)?"
+_DATABASE = re.compile(rf"(postgres(?:ql)?://)(?:[^@/?#]*@)?({_HOST}(?:,{_HOST})*(?:/[\w.-]*)?)(?:\?[^@]*)?")
 _GO_ESCAPES = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
 
 
@@ -176,6 +178,13 @@ def url_without_secrets(url: str) -> str:
     scheme, mark, rest = without_query(url).partition("://")
     shown = ("..." if len(part) >= _TOKEN else part for part in rest.split("/")[1:])
     return repr(scheme + mark + "/".join([rest.split("/")[0], *shown]))
+
+
+def database_without_secrets(address: str) -> str:
+    """Return the address of a database without its user, password and options."""
+    parts = _DATABASE.fullmatch(address)
+    # Where a character of a password is not encoded, a part of it looks like something else.
+    return parts[1] + parts[2] if parts else "postgresql://..."
 
 
 # What is kept, and what comes back

@@ -21,9 +21,11 @@ from planet_async import (
     PlanetError,
     Quad,
     SearchRequest,
+    SystemClock,
     where,
 )
-from planet_async.models.codec import decode
+from planet_async.jobs.ledger import DatabaseLedger
+from planet_async.models.codec import decode, to_json
 from planet_async.simulator import (
     AssetPlan,
     Limits,
@@ -198,6 +200,15 @@ async def _first(items: AsyncIterator[object]) -> object:
     return None
 
 
+async def _work(scene: Scene) -> None:
+    """Do what a ledger has, with one request in it."""
+    folder = scene.to()
+    path = folder.with_name(f"{folder.name}.ledger")
+    async with DatabaseLedger(path, SystemClock(), durable=False) as ledger:
+        await ledger.add([ledger.request("", to_json(ORDER))])
+    await _outcomes(scene.planet.orders.work(folder, ledger=path))
+
+
 async def _outcomes(items: AsyncIterable[Any]) -> list[object]:
     return [outcome.unwrap() async for outcome in items]
 
@@ -263,6 +274,7 @@ ORDERS: Mapping[str, Call] = {
     "orders.download": lambda s: s.planet.orders.download(s.order.id, s.to()),
     "orders.open": lambda s: _read(s.planet.orders.open(s.order.results[0])),
     "orders.run": lambda s: _outcomes(s.planet.orders.run([ORDER], s.to())),
+    "orders.work": _work,
 }
 SUBSCRIPTIONS: Mapping[str, Call] = {
     "subscriptions.create": lambda s: s.planet.subscriptions.create(SUBSCRIPTION),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import anyio.from_thread
 import pytest
-from documents import DOCUMENTS, ROOT, examples
+from documents import DOCUMENTS, ROOT, blocks, examples
 from planet.cli.cli import main as planet_command
 from reader import Reader
 from typer.main import get_command
@@ -72,6 +73,7 @@ def reader(planet: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
         monkeypatch.setenv(name, "any")
     monkeypatch.setenv("PL_BASE_URL", planet)
     monkeypatch.setenv("WEBHOOK_TOKEN", "ngWJy2OiIOuDyN59cl4zSt0b_c0T2XLefW8XiiWgfOs")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     # Nobody waits here: orders are finished when they are placed, and the simulator has no rate limits.
@@ -154,6 +156,36 @@ def test_each_command_of_planet_has_its_translation() -> None:
     for cell in right:
         for path in re.findall(r"`planet-async ([a-z -]+?)`", cell):
             assert path in ours, path
+
+
+def test_commands_that_are_only_shown_exist() -> None:
+    """So do their options: such commands need a network, an account, or a second terminal."""
+    shown = [
+        words
+        for page in DOCUMENTS
+        for text in blocks(page, "sh")
+        for words in _shown_commands(re.sub(r"\\\n *|(?<=\|)\n *", " ", text))
+    ]
+    assert len(shown) > 10
+    for words in shown:
+        command: Any = get_command(app)
+        options = {"--help", *_options(command)}
+        for word in words:
+            if word.startswith("-") and word != "-":
+                assert word.partition("=")[0] in options, f"{word} of {words}"
+            elif below := getattr(command, "commands", None):
+                assert word in below, f"{word} of {words}"
+                command = below[word]
+                options |= _options(command)
+
+
+def _shown_commands(text: str) -> Iterator[list[str]]:
+    for found in re.findall(r"(?:^|[|;] *|\w=\S+ )planet-async ([^|#\n]*)", text, re.MULTILINE):
+        yield shlex.split(found.rstrip(" &"))
+
+
+def _options(command: Any) -> set[str]:
+    return {option for each in command.params for option in each.opts}
 
 
 def _paths(command: Any, *names: str) -> Iterator[str]:

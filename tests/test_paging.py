@@ -153,7 +153,7 @@ async def test_the_next_page_is_fetched_while_the_caller_works() -> None:
 
 
 async def test_first_sends_one_request() -> None:
-    """`first` and a small `collect` do not fetch pages that are not needed."""
+    """`first`, a small `collect` and `pages` with a limit do not fetch pages that are not needed."""
     transport = served([[1, 2], [3], [4]])
     assert await paginator(transport).first() == 1
     assert len(transport.requests) == 1
@@ -161,8 +161,10 @@ async def test_first_sends_one_request() -> None:
     assert len(transport.requests) == 2
     assert await paginator(transport).collect(limit=3) == [1, 2, 3]
     assert len(transport.requests) == 4
+    assert [page.items async for page in paginator(transport).pages(limit=2)] == [[1, 2]]
+    assert len(transport.requests) == 5
     await settle()
-    assert len(transport.requests) == 4
+    assert len(transport.requests) == 5
 
 
 async def test_leaving_early_ends_the_fetching() -> None:

@@ -12,6 +12,7 @@ import planet_async
 
 _PUBLIC = "|".join(sorted(vars(planet_async)["__all__"], key=len, reverse=True))
 _LINKED = re.compile(rf"(?<![`\[.\w])`({_PUBLIC})`(?![`\]])")
+_ATTRS = {"attrs.frozen", "attrs.define"}
 _CODE = re.compile(r"\s*(async with|async for|await |with |for |\w+ = |\w+\()")
 
 
@@ -39,7 +40,12 @@ def _objects(parent: griffe.Module | griffe.Class) -> list[Any]:
 
 
 def _add_constructor(cls: griffe.Class) -> None:
-    real = getattr(import_module(cls.module.path), cls.name, None)
+    if not _ATTRS & {decorator.callable_path for decorator in cls.decorators}:
+        return
+    try:
+        real = getattr(import_module(cls.module.path), cls.name, None)
+    except ModuleNotFoundError:
+        return  # an inner module, whose extra is not installed: what is exported needs none
     if not isinstance(real, type) or not attrs.has(real) or "__init__" in cls.members:
         return
     parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]

@@ -47,6 +47,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what `planet
         "What all records have",
         tuple(f"models.base.{name}" for name in ("Record", "Resource", "RequestModel", "OpenEnum")),
     ),
+    "frames": ("Data frames", ("frames",)),
     "adapters": (
         "Adapters and layers",
         ("transports.httpx", "transports.aiohttp", "layers.tracing"),
@@ -57,9 +58,13 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what `planet
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages of the reference into the navigation."""
+    """Put the pages of the reference into the navigation, and guides that are not in it yet."""
     made = [path for path, _ in _pages()]
     for section in config.nav or []:
+        guides = section.get("How-to", []) if isinstance(section, dict) else []
+        if guides:
+            written = sorted(path.name for path in (ROOT / "docs/how-to").glob("*.md"))
+            guides += [f"how-to/{name}" for name in written if f"how-to/{name}" not in guides]
         for entry in section.get("Reference", []) if isinstance(section, dict) else []:
             if isinstance(entry, dict):
                 entry.update((title, _below(folder, made)) for title, folder in entry.items())

@@ -165,7 +165,7 @@ def _check(parameter: typer.CallbackParam, value: Any) -> Any:
     if value is None:
         return None
     try:
-        Config(**{str(parameter.name): value})
+        Config(**{"shared": None, str(parameter.name): value})
         if parameter.name == "ca_file":
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
     except InvalidRequest as error:

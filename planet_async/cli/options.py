@@ -163,6 +163,7 @@ Filters = Annotated[
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "--json": ("--format", "json"),
     "--csv": ("--format", "csv"),
+    "-q": ("--format", "ids"),
     "--status": ("--state",),
     "--created-on": ("--created",),
     "--last-modified": ("--updated",),

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import anyio
 import typer
-from rich.console import RenderableType
 
 from planet_async import (
     Archive,
@@ -68,7 +67,6 @@ from planet_async.cli.output import (
     Format,
     Formats,
     ProgressDisplay,
-    TableBlocks,
     View,
     about,
     clean,
@@ -108,13 +106,14 @@ def _product(product: Mapping[str, Any]) -> str:
     return f"{count:,} x {product.get('item_type')}, {product.get('product_bundle')}"
 
 
-def _files(order: Order) -> RenderableType | None:
-    """Return the table of the files, without the links: these need no key."""
+def _print_files(order: Order) -> None:
+    """Print the table of the files, without the links: these need no key."""
     rows = [
         (result.name.removeprefix(f"{order.id}/"), result.delivery, result.expires_at)
         for result in order.results
     ]
-    return TableBlocks(("file", "delivery", "link expires (UTC)")).render(rows)[0] if rows else None
+    if rows:
+        print_table(("file", "delivery", "link expires (UTC)"), rows)
 
 
 VIEW = View[Order](
@@ -133,7 +132,7 @@ VIEW = View[Order](
         "delivery": "delivery",
         "hosting": "hosting",
     },
-    below=_files,
+    below=_print_files,
     line=("id", "state", "name"),
 )
 

@@ -54,7 +54,7 @@ def _format_option(*formats: str) -> Any:
     def complete(incomplete: str) -> list[str]:
         return [form for form in formats if form.startswith(incomplete)]
 
-    short = "--json and --csv for short" if CSV in formats else "--json for short"
+    short = "--json, --csv and -q (ids) for short" if CSV in formats else "--json for short"
     text = f"{', '.join(formats[:-1])} or {formats[-1]}; {short}."
     return typer.Option("--format", metavar="FORMAT", callback=check, autocompletion=complete, help=text)
 
@@ -219,14 +219,14 @@ Shown = Mapping[str, str | Callable[[T], object]]
 class View(Generic[T]):
     """How records of one kind are shown to a person: many in a table, one in a panel or on a line.
 
-    A line is made of the attributes in `line`.
+    A line is made of the attributes in `line`; `below` prints what stands below the panel.
     """
 
     name: str
     columns: Shown[T]
     title: Callable[[T], str] = str
     facts: Shown[T] = field(factory=dict)
-    below: Callable[[T], RenderableType | None] = lambda _: None
+    below: Callable[[T], None] = lambda _: None
     line: Sequence[str] = ("id", "status", "name")
     geometry: Callable[[T], object] = lambda _: None
 
@@ -244,7 +244,8 @@ class View(Generic[T]):
     def print_panel(self, record: T) -> None:
         """Print all that is known of one record."""
         facts = {title: _value(record, show) for title, show in self.facts.items()}
-        print_panel(self.title(record), facts, self.below(record))
+        print_panel(self.title(record), facts)
+        self.below(record)
 
     def print_line(self, record: T) -> None:
         """Print one record on a line."""
@@ -309,7 +310,7 @@ class Output:
         self._table.print_missing()
 
     def _print_csv_header(self) -> None:
-        print_csv(title.partition(" (")[0].replace(" ", "_") for title in self._columns)
+        print_csv(_name_of(title).replace(" ", "_") for title in self._columns)
 
 
 _BRACKETS = {
@@ -383,9 +384,14 @@ class TableBlocks:
 
     def print_missing(self) -> None:
         """Say which columns had no room."""
-        missing = [title for index, title in enumerate(self._columns) if index not in self._shown]
+        missing = [_name_of(title) for index, title in enumerate(self._columns) if index not in self._shown]
         if self._shown and missing:
             print_note(f"left out, since there is no room for them: {', '.join(missing)}")
+
+
+def _name_of(title: str) -> str:
+    """Return the title of a column without its unit or zone."""
+    return title.partition(" (")[0]
 
 
 def _shown(value: object, index: int) -> Text:
@@ -413,7 +419,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     made.print_missing()
 
 
-def print_panel(title: str, facts: Mapping[str, object], below: RenderableType | None = None) -> None:
+def print_panel(title: str, facts: Mapping[str, object]) -> None:
     """Print a frame with what is known of one thing; facts without a value are left out."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
@@ -421,8 +427,7 @@ def print_panel(title: str, facts: Mapping[str, object], below: RenderableType |
     for name, value in facts.items():
         if shown := cell(value):
             grid.add_row(clean(name), shown)
-    content = Group(grid) if below is None else Group(grid, Text(), below)
-    stdout().print(Panel(content, title=Text(clean(title)), title_align="left", expand=False))
+    stdout().print(Panel(grid, title=Text(clean(title)), title_align="left", expand=False))
 
 
 # --- Errors

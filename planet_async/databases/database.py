@@ -70,7 +70,7 @@ class Database(Protocol):
         ...
 
     def locked(self, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys that any process holds."""
+        """Return those of the keys that any process holds.  It is for keys that are never shared."""
         ...
 
     def close(self) -> None:

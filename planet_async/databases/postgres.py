@@ -118,7 +118,7 @@ class PostgresDatabase:
         found = self.transact(
             lambda work: work.execute(
                 "SELECT (classid::bigint << 32) | objid::bigint AS number FROM pg_locks"
-                " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+                " WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted AND objsubid = 1"
                 " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
         )
@@ -201,7 +201,8 @@ def _conninfo(address: str, lasting: bool) -> str:
     parts: dict[str, Any] | None = None
     with suppress(ProgrammingError):  # its text may hold a part of a password
         parts = dict(conninfo_to_dict(address))
-    if parts is None:
+    # Where a character of a password is not encoded, a part of it is taken for the host or the database.
+    if parts is None or any("@" in str(parts.get(name))[1:] for name in ("host", "dbname")):
         raise DatabaseUnusable(
             "the address of the database cannot be read",
             "It looks like postgresql://user:password@host:5432/database; special characters in the user "

@@ -1,12 +1,15 @@
 """`SharedDatabase`: a database as tasks use it, which waits for one that is being restarted."""
 
 import hmac
+import logging
+import os
 import platform
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
@@ -32,8 +35,10 @@ T = TypeVar("T")
 
 _LOST_AFTER = 30.0  # seconds
 _LONGEST_PAUSE = 2.0  # between two attempts to connect
-_BUSY_PAUSE = 0.005  # seconds, on average, until another process has written what it writes
+_BUSY_PAUSE, _LONGEST_BUSY_PAUSE = 0.01, 0.1  # seconds, until another process has written what it writes
 _FIRST_LOCK_PAUSE, _LONGEST_LOCK_PAUSE = 0.01, 0.25  # between two attempts to take a lock
+
+logger: logging.Logger = logging.getLogger("planet_async.databases")
 
 
 class SharedDatabase:
@@ -51,6 +56,8 @@ class SharedDatabase:
         self.in_thread: bool = in_thread
         self._salt = b""
         self._database: Database | None = None
+        self._process = 0  # that has opened it
+        self._released: list[str] = []  # locks to be released by the next call
         self._turn = anyio.Lock(fast_acquire=True)
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
@@ -64,8 +71,8 @@ class SharedDatabase:
 
     async def call(self, act: Callable[[Database], T]) -> T:
         """Call a method of the database; being cancelled does not end it half way. Raises: as `transact`."""
-        lost_at: float | None = None
-        pause = 0.0
+        lost_at = busy_at = None
+        pause = busy_pause = 0.0
         while True:
             problem: DatabaseUnusable | DatabaseLost
             try:
@@ -74,8 +81,10 @@ class SharedDatabase:
                         if self.in_thread:
                             return await run_in_thread(self._act, act)
                         return self._act(act)
-            except DatabaseBusy:
-                await self._clock.sleep(random.uniform(0, 2 * _BUSY_PAUSE))  # noqa: S311 - spreads load
+            except DatabaseBusy as busy:
+                busy_at = self._note_busy(busy, busy_at)
+                busy_pause = min(_LONGEST_BUSY_PAUSE, 2 * busy_pause or _BUSY_PAUSE)
+                await self._clock.sleep(random.uniform(0, busy_pause))  # noqa: S311 - spreads load
                 continue
             except DatabaseLost as lost:
                 problem = lost
@@ -102,31 +111,55 @@ class SharedDatabase:
     @asynccontextmanager
     async def lock(self, key: str, *, shared: bool = False) -> AsyncIterator[None]:
         """Hold a lock; others may hold it, too, where all do so as `shared`."""
+        is_taken = False  # known also where the call that took it was cancelled
+
+        def take(database: Database) -> None:
+            nonlocal is_taken
+            is_taken = is_taken or database.try_lock(key, shared=shared)
+
         pause = _FIRST_LOCK_PAUSE
-        while not await self.call(partial(_try_lock, key=key, shared=shared)):
-            await self._clock.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load
-            pause = min(_LONGEST_LOCK_PAUSE, 2 * pause)
         try:
+            await self.call(take)
+            while not is_taken:
+                await self._clock.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load
+                pause = min(_LONGEST_LOCK_PAUSE, 2 * pause)
+                await self.call(take)
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                await self.call(partial(_unlock, key=key))
+            if is_taken and self._database is not None:
+                self._released.append(key)  # should this call be cancelled, too, the next one does it
+                with anyio.CancelScope(shield=True):
+                    await self.call(lambda _: None)
 
     async def aclose(self) -> None:
         """Close the connection; a later call makes another one."""
         with anyio.CancelScope(shield=True):
             async with self._turn:
                 database, self._database = self._database, None
+                self._released.clear()
                 if database is not None:
                     await run_in_thread(database.close) if self.in_thread else database.close()
 
     def _act(self, act: Callable[[Database], T]) -> T:
         if self._database is None:
             self._database = self._open()
+            self._process = os.getpid()
+        while self._released:
+            with suppress(DatabaseLost, DatabaseUnusable):  # and with the connection the lock
+                self._database.unlock(self._released.pop())
         return act(self._database)
 
+    def _note_busy(self, busy: DatabaseBusy, since: float | None) -> float:
+        """Return since when it is busy; a warning says once if that is long ago."""
+        now = self._clock.monotonic()
+        if since is not None and now - since >= _LOST_AFTER:
+            logger.warning("requests wait for another program that is writing for long: %s", busy)
+            return inf
+        return now if since is None else since
+
     def __del__(self) -> None:
-        if self._database is not None:
+        # In a forked process the connection is that of its parent.
+        if self._database is not None and self._process == os.getpid():
             self._database.close()
 
 
@@ -218,12 +251,3 @@ def _prepared(database: Database) -> Database:
 def _salt(work: Transaction) -> str:
     """Return the key of the hashes; its row is that of no limiter."""
     return str(work.execute("SELECT state FROM planet_async_limiters WHERE key = 'salt'")[0]["state"])
-
-
-def _try_lock(database: Database, *, key: str, shared: bool) -> bool:
-    return database.try_lock(key, shared=shared)
-
-
-def _unlock(database: Database, *, key: str) -> None:
-    with suppress(DatabaseLost):  # and with it the lock
-        database.unlock(key)

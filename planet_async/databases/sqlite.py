@@ -46,30 +46,47 @@ class SqliteDatabase:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = connect(path, timeout=timeout)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'OFF'}")
-            self._connection.create_function("seconds", 0, seconds)
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'OFF'}")
+                self._connection.create_function("seconds", 0, seconds)
+                self._file = path.stat()
+            except BaseException:
+                self._connection.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise _translated(error, path) from error
 
     def transact(self, work: Callable[["SqliteDatabase"], T], *, lasting: bool = True) -> T:
         connection = self._connection
+        self._check_file()
         try:
             if self._lasting and self._synchronous is not lasting:
                 # In a write-ahead log, this is whether each commit is synchronized, or only those after it.
                 connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
                 self._synchronous = lasting
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 result = work(self)
-            except BaseException:
+                connection.execute("COMMIT")
+            finally:  # what failed to be committed would keep all others from writing
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise _translated(error, self._path) from error
         return result
+
+    def _check_file(self) -> None:
+        """Raise DatabaseUnusable where the path leads to another file now, which others may use."""
+        try:
+            is_there = os.path.samestat(self._path.stat(), self._file)
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise DatabaseUnusable(
+                f"{os.fspath(self._path)} cannot be used: it was removed or replaced while in use",
+                "Start the program again.",
+            )
 
     def read(self, statement: str, **parameters: Any) -> list[Row]:
         try:
@@ -85,8 +102,7 @@ class SqliteDatabase:
         self._connection.executemany(statement.format_map(_PLACES), parameters)
 
     def has_table(self, name: str) -> bool:
-        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
-        return found.fetchone() is not None
+        return bool(self.read("SELECT 1 FROM sqlite_master WHERE name = :name", name=name))
 
     def try_lock(self, key: str, *, shared: bool = False) -> bool:
         held = self._locks.get(key)
@@ -120,7 +136,8 @@ class SqliteDatabase:
     def _is_free(self, key: str) -> bool:
         if not (self._locks_folder / key).exists():
             return True
-        if key in self._locks or not self.try_lock(key):
+        # Shared, so that two processes that look at once do not take each other for the holder.
+        if key in self._locks or not self.try_lock(key, shared=True):
             return False
         with suppress(OSError):  # Windows removes no file that another process has open
             (self._locks_folder / key).unlink()

@@ -340,7 +340,6 @@ class Job:
             self.release(order.id)  # the next job may be in this very process
             raise
         _log_stage(entry, "ordered")
-        _log_stage(entry, "ordered")
         await self._report(order)
         return None
 

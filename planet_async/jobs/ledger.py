@@ -9,7 +9,6 @@ that is taken for dead, since its machine could not be reached, finds out when i
 that the job is still the owner.
 """
 
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,7 +54,7 @@ from planet_async.jobs.entry import (
 )
 from planet_async.jobs.ledger_file import open_file, rows_of_file
 from planet_async.models.orders import DownloadedFiles
-from planet_async.redaction import REDACTED
+from planet_async.redaction import REDACTED, database_without_secrets
 
 T = TypeVar("T")
 
@@ -96,8 +95,6 @@ _FREED_EVERY = 1.0  # seconds: how often to look for owners that have died
 _HELD_EVERY = 1.0  # seconds: how often a connection that may be lost is used; less than the gap of its locks
 _ROUNDING = 0.001  # seconds: of the sum of a date and of a monotonic clock
 _LONGEST_CLOSE = 5.0  # seconds
-_HOST = r"(?:[\w.-]*|\[[\da-fA-F:.]+\])(?::\d*)?"
-_ADDRESS = re.compile(rf"(postgres(?:ql)?://)(?:[^@/?#]*@)?({_HOST}(?:,{_HOST})*(?:/[\w.-]*)?)(?:\?[^@]*)?")
 
 
 @define
@@ -575,11 +572,7 @@ def is_address(ledger: str | Path) -> bool:
 
 def shown_address(ledger: str | Path) -> str:
     """Return the name of a ledger for people: of an address without user, password and options."""
-    if not is_address(ledger):
-        return str(ledger)
-    parts = _ADDRESS.fullmatch(str(ledger))
-    # Where a character of a password is not encoded, a part of it looks like something else.
-    return parts[1] + parts[2] if parts else "postgresql://..."
+    return database_without_secrets(str(ledger)) if is_address(ledger) else str(ledger)
 
 
 def free_dead(database: Database, me: str, gone: dict[str, float], now: float) -> bool:

@@ -425,11 +425,6 @@ def items(value: Iterable[T]) -> tuple[T, ...]:
     return tuple(value)
 
 
-def items_or_none(value: Iterable[T] | None) -> tuple[T, ...]:
-    """Return the items of a list; None means that there are none."""
-    return () if value is None else items(value)
-
-
 def texts(value: Iterable[str]) -> tuple[str, ...]:
     """Return a list of texts as a tuple."""
     return items(value)

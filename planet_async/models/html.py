@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+_MOST_ROWS = 16
 _LONGEST = 120  # characters of a value
 _MOST_POSITIONS = 5_000
 _DEEPEST = 8  # levels of lists and collections; a MultiPolygon has four
@@ -14,9 +15,12 @@ _CELL = "text-align:left;vertical-align:top"
 
 def table(title: str, rows: Mapping[str, object], geometry: Mapping[str, Any] | None = None) -> str:
     """Return a table of names and values as HTML, with the outline of a geometry next to it."""
+    shown = [(name, _shown(value)) for name, value in rows.items()]
+    if len(shown) > _MOST_ROWS:
+        shown[_MOST_ROWS:] = [("...", f"{len(shown) - _MOST_ROWS} more")]
     cells = "".join(
-        f'<tr><th style="{_CELL}">{escape(name)}</th><td style="{_CELL}">{escape(_shown(value))}</td></tr>'
-        for name, value in rows.items()
+        f'<tr><th style="{_CELL}">{escape(name)}</th><td style="{_CELL}">{escape(text)}</td></tr>'
+        for name, text in shown
     )
     picture = outline(geometry) if geometry else ""
     return (

@@ -12,7 +12,6 @@ from planet_async.models.base import (
     Named,
     RequestModel,
     items,
-    items_or_none,
     optional_geometry,
     optional_texts,
     texts,
@@ -44,6 +43,11 @@ def _comma_list(value: str | Iterable[str]) -> str:
     if isinstance(found, tuple) and all(isinstance(text, str) for text in found):
         return ",".join(found)
     return unfit(f": expected a text or a list of texts, got {kind(value)}")  # type: ignore[no-any-return]
+
+
+def tools_or_none(value: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool | Mapping[str, Any], ...]:
+    """Return the tools of a request; None means that there are none."""
+    return () if value is None else items(value)
 
 
 @frozen
@@ -212,7 +216,7 @@ class OrderRequest(RequestModel):
     order_type: str | None = field(default=None, kw_only=True)
     subscription_id: int | None = field(default=None, kw_only=True)
     tools: tuple[Tool | Mapping[str, Any], ...] = field(
-        default=(), converter=items_or_none, kw_only=True, metadata=read_by(read_tool)
+        default=(), converter=tools_or_none, kw_only=True, metadata=read_by(read_tool)
     )
     delivery: Delivery | Mapping[str, Any] | None = field(
         default=None, repr=keys_only, kw_only=True, metadata=read_by(read_delivery)

@@ -15,7 +15,6 @@ from planet_async.models.base import (
     RequestModel,
     area,
     geometry,
-    items_or_none,
     moment,
     optional_moment,
     optional_texts,
@@ -24,7 +23,7 @@ from planet_async.models.base import (
 from planet_async.models.codec import Check, drop_nulls, named, read_by, typed
 from planet_async.models.data_filter import Filter, read_filter
 from planet_async.models.delivery import DELIVERIES, Delivery
-from planet_async.models.order_request import Hosting, SentinelHub
+from planet_async.models.order_request import Hosting, SentinelHub, tools_or_none
 from planet_async.models.subscriptions import Subscription
 from planet_async.models.tools import (
     BandMath,
@@ -307,7 +306,7 @@ class SubscriptionRequest(RequestModel):
     name: str
     source: Source | Mapping[str, Any] = field(metadata=read_by(_read_source))
     tools: tuple[Tool | Mapping[str, Any], ...] = field(
-        default=(), converter=items_or_none, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_TOOLS))
+        default=(), converter=tools_or_none, kw_only=True, metadata=read_by(typed(SUBSCRIPTION_TOOLS))
     )
     delivery: Delivery | Mapping[str, Any] | None = field(
         default=None,

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
-from math import inf
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,7 +13,7 @@ from planet_async._loops import PerLoop
 from planet_async._tasks import BackgroundIterator, Send
 from planet_async.downloads.progress_bar import ProgressBar
 from planet_async.downloads.remote_file import OpenFile, ProgressCallback
-from planet_async.errors import Conflict, InvalidRequest, WaitTimeout, type_name
+from planet_async.errors import Conflict, InvalidRequest, type_name
 from planet_async.exactly_once import ResourceKind
 from planet_async.http import http_date
 from planet_async.jobs.job import Job, OrderRequestLike, QueueGate, checked_requests
@@ -204,17 +203,8 @@ class Orders:
         Raises:
             WaitTimeout: it was not finished in time.
         """
-        id_, timeout = checked_id(order_id), seconds("timeout", timeout)
-        deadline = self._api.clock.monotonic() + timeout if timeout else inf
-        order = await wait_for(self._waits.here(), id_, _is_finished, timeout=timeout, on_update=on_update)
-        return await self._with_results(deadline, order)
-
-    async def _with_results(self, deadline: float, order: Order) -> Order:
-        if not order.is_listed:
-            return order
-        with self._api.clock.move_on_after(deadline - self._api.clock.monotonic()):
-            return await self.get(order.id)
-        raise WaitTimeout(f"{order.id} is {order.state}, but could not be fetched in time")
+        id_, timeout, poller = checked_id(order_id), seconds("timeout", timeout), self._waits.here()
+        return await wait_for(poller, id_, _is_finished, timeout=timeout, on_update=on_update, whole=True)
 
     def watch(self, order_id: str | UUID, *, timeout: float | None = None) -> AsyncIterator[Order]:
         """Yield an order as it is now, and again whenever it has changed, until it is finished.
@@ -230,9 +220,7 @@ class Orders:
             WaitTimeout: it was not finished in time.
         """
         id_, timeout = checked_id(order_id), seconds("timeout", timeout)
-        deadline = self._api.clock.monotonic() + timeout if timeout else inf
-        last = partial(self._with_results, deadline)
-        return Watch(self._waits.here(), id_, _is_finished, timeout=timeout, last=last)
+        return Watch(self._waits.here(), id_, _is_finished, timeout=timeout, whole=True)
 
     async def _wait_for(self, order_id: str, just_seen: bool) -> Order:
         return await wait_for(self._waits.here(), checked_id(order_id), _is_finished, just_seen=just_seen)
@@ -437,7 +425,7 @@ class Orders:
         progress: ProgressCallback | bool | None = None,
         on_update: Callable[[Order], object] | None = None,
     ) -> AsyncIterator[Outcome[DownloadedOrder]]:
-        """Work on the requests that a ledger has, beside other jobs, until all are done; see `run`.
+        """Work on the requests that a ledger has, together with other jobs, until all are done; see `run`.
 
         Any number of processes and machines may do so at a time, each with a folder of its own or the same.
         What failed for good, such as an order that was refused, is left: `planet-async ledger retry` has it

@@ -56,7 +56,9 @@ class Fault:
     refused: bool = False
     drop: bool = False
     hang: bool = False
-    status: int | None = None
+    status: int | None = field(
+        default=None, validator=validators.optional([validators.ge(200), validators.le(599)])
+    )
     headers: Mapping[str, str] = NO_HEADERS
     body: bytes | None = None
     cut: int | None = field(default=None, validator=validators.optional(validators.ge(0)))

@@ -16,6 +16,7 @@ Each id that is waited for is in one of four states (`registry.State`):
     any ──── a reconciliation missed it, and read all that is unfinished ──▶ UNLISTED, polled at once
     any ──── a reconciliation missed it, and was left early ──▶ LISTED, polled at once
     any ──── the lists fail ──▶ NEW
+    any ──── a list shows it finished, and a waiter needs the whole of it ──▶ EXPECTED, polled at once
     LISTED ─ another waiter joins, which needs its present state ──▶ NEW
     any ──── finished, failed, or no waiter is left ──▶ forgotten
 

@@ -37,15 +37,25 @@ class State(Enum):
 
 
 class Waiter(Generic[T]):
-    """A caller: the ids that it waits for, and the outcomes and updates that it has not taken yet."""
+    """A caller: the ids that it waits for, and the outcomes and updates that it has not taken yet.
+
+    A `whole` one is not content with what a list shows of something finished, which is less than a poll does.
+    """
 
     def __init__(
-        self, ids: Iterable[str], finished: Callable[[T], bool], *, timeout: float | None, wants_changes: bool
+        self,
+        ids: Iterable[str],
+        finished: Callable[[T], bool],
+        *,
+        timeout: float | None,
+        wants_changes: bool,
+        whole: bool = False,
     ) -> None:
         self.waiting: dict[str, None] = dict.fromkeys(ids)
         self.outcomes: deque[Outcome[T]] | None = None  # even an empty one takes 760 bytes
         self.updates: deque[T] | None = deque() if wants_changes else None
         self._finished = finished
+        self._whole = whole
         self._timeout = timeout
         self._last_update: T | None = None
         self._notified: anyio.Event | None = None
@@ -54,6 +64,10 @@ class Waiter(Generic[T]):
     def is_ready(self) -> bool:
         """Return whether the caller has something to take, or nothing left to wait for."""
         return bool(self.outcomes or self.updates or not self.waiting)
+
+    def needs_poll(self, item: T) -> bool:
+        """Return whether what a list shows has to be polled before it is delivered."""
+        return self._whole and self._finished(item)
 
     def deliver(self, id_: str, item: T) -> bool:
         """Take what a poll or a list shows; return whether that ends the wait for this id."""
@@ -164,16 +178,25 @@ class WaiterRegistry(Generic[T]):
                 self._keep(id_, entry, [each for each in entry.alive() if each is not waiter])
 
     def deliver(self, id_: str, item: T, *, listed: bool) -> bool:
-        """Deliver an item to its waiters; return whether that ended the wait of any of them."""
+        """Deliver an item to its waiters; return whether that ends the wait of any of them.
+
+        What a list shows of something finished is not delivered to waiters that need the whole of it: it is
+        polled.
+        """
         entry = self.entries.get(id_)
         if entry is None:
             return False
         if listed and entry.state is not State.LISTED:
             self.mark(entry, State.LISTED)
         waiters = entry.alive()
-        waiting = [waiter for waiter in waiters if not waiter.deliver(id_, item)]
+        needing = [waiter for waiter in waiters if waiter.needs_poll(item)] if listed else []
+        others = [waiter for waiter in waiters if not waiter.needs_poll(item)] if needing else waiters
+        waiting = needing + [waiter for waiter in others if not waiter.deliver(id_, item)]
         self._keep(id_, entry, waiting)
-        return len(waiting) < len(waiters)
+        if needing:  # one poll serves them all
+            self.mark(entry, State.EXPECTED)
+            self.poll_soon(id_)
+        return bool(needing) or len(waiting) < len(waiters)
 
     def fail(self, id_: str, error: PlanetError) -> None:
         entry = self.entries.get(id_)

@@ -1,6 +1,6 @@
 """Waiting for one id, or for many with no task for each."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from inspect import isawaitable
 from itertools import islice
 from math import inf
@@ -35,11 +35,12 @@ class _Waiting(Waiter[T]):
         *,
         timeout: float | None,
         wants_changes: bool,
+        whole: bool,
         just_seen: bool = False,
     ) -> None:
         self._ids = iter(ids)
         first = islice(self._ids, _AT_ONCE)
-        super().__init__(first, finished, timeout=timeout, wants_changes=wants_changes)
+        super().__init__(first, finished, timeout=timeout, wants_changes=wants_changes, whole=whole)
         self._poller = poller
         self._just_seen = just_seen
         self._deadline = poller.clock.monotonic() + timeout if timeout is not None and timeout > 0 else inf
@@ -101,11 +102,17 @@ class WaitForMany(_Waiting[T], AsyncIterator[Outcome[T]]):
         *,
         timeout: float | None = None,
         on_update: Callable[[T], object] | None = None,
+        whole: bool = False,
         just_seen: bool = False,
     ) -> None:
-        wants_changes = on_update is not None
         super().__init__(
-            poller, ids, finished, timeout=timeout, wants_changes=wants_changes, just_seen=just_seen
+            poller,
+            ids,
+            finished,
+            timeout=timeout,
+            wants_changes=on_update is not None,
+            whole=whole,
+            just_seen=just_seen,
         )
         self._on_update = on_update
         self._yielded = 0
@@ -125,7 +132,7 @@ class WaitForMany(_Waiting[T], AsyncIterator[Outcome[T]]):
 
 
 class Watch(_Waiting[T], AsyncIterator[T]):
-    """What one id is now, and then each change of it, until it is finished; the last is what `last` returns.
+    """What one id is now, and then each change of it, until it is finished.
 
     An error ends it, and so does the timeout.  As with `WaitForMany`, leaving the loop is always safe.
     """
@@ -137,10 +144,9 @@ class Watch(_Waiting[T], AsyncIterator[T]):
         finished: Callable[[T], bool],
         *,
         timeout: float | None = None,
-        last: Callable[[T], Awaitable[T]] | None = None,
+        whole: bool = False,
     ) -> None:
-        super().__init__(poller, [id_], finished, timeout=timeout, wants_changes=True)
-        self._last = last
+        super().__init__(poller, [id_], finished, timeout=timeout, wants_changes=True, whole=whole)
 
     async def __anext__(self) -> T:
         await self.join()
@@ -148,8 +154,7 @@ class Watch(_Waiting[T], AsyncIterator[T]):
             while self.outcomes:
                 self.outcomes.popleft().unwrap()  # raises its error
             await self.progress()
-        found = self.updates.popleft()
-        return await self._last(found) if self._last is not None and self._finished(found) else found
+        return self.updates.popleft()
 
 
 async def wait_for(
@@ -159,10 +164,13 @@ async def wait_for(
     *,
     timeout: float | None = None,
     on_update: Callable[[T], object] | None = None,
+    whole: bool = False,
     just_seen: bool = False,
 ) -> T:
     """Wait for one id; `on_update`, which may be async, is called when what was seen has changed."""
-    waiter = WaitForMany(poller, [id_], finished, timeout=timeout, on_update=on_update, just_seen=just_seen)
+    waiter = WaitForMany(
+        poller, [id_], finished, timeout=timeout, on_update=on_update, whole=whole, just_seen=just_seen
+    )
     try:
         return (await anext(waiter)).unwrap()
     finally:

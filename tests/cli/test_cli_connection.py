@@ -135,3 +135,13 @@ def test_the_password_of_a_proxy_that_fails_is_not_shown(run: Run) -> None:
     assert ran.code == 1
     assert f"the proxy http://{address}" in ran.err
     assert PASSWORD not in ran.err
+
+
+def test_a_wrong_address_of_shared_state(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is wrong input, in one line that names what is wrong, and that shows nothing of the address."""
+    monkeypatch.setenv("PL_SHARED", "mysql://me:s3cret@db.example.com/jobs")
+    ran = run("--base-url", "http://127.0.0.1:1", "orders", "stats")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("planet-async: shared must be")
+    assert "PL_SHARED" in ran.err
+    assert "s3cret" not in ran.err

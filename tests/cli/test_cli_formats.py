@@ -49,6 +49,7 @@ def test_the_formats_of_a_list(piped: Run, farms: dict[str, str]) -> None:
     ]
     assert datetime.fromisoformat(rows[0]["created"]).tzinfo is not None
     assert piped(*listing, "--format", "ids").out.split() == [*farms.values()]
+    assert piped(*listing, "-q").out.split() == [*farms.values()]
     assert piped(*listing, "--name", "none", "--json").json == []
     assert piped(*listing, "--name", "none", "--csv").out == "id,state,created,name\n"
     wrong = piped(*listing, "--format", "geojson")

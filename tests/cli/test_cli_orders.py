@@ -1,6 +1,7 @@
 """`planet-async orders`, against the simulator over HTTP: what a user types, and what comes back."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,20 @@ def test_wait_that_takes_too_long(run: Run, request_file: RequestFile) -> None:
     assert "was not finished after 2 s" in errors[order_id]
     assert "404" in errors[UNKNOWN]
     assert ran.err.count("planet-async: ") == 2
+
+
+def test_the_files_of_an_order_are_shown_whole(
+    piped: Run, on_terminal: Run, request_file: RequestFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below what is known of the order: no name is cut off, where a terminal is narrow; a pipe has it all."""
+    order_id = piped("orders", "create", request_file(), "-q").out.strip()
+    monkeypatch.setenv("COLUMNS", "50")
+    seen = on_terminal("orders", "get", order_id)
+    assert "20221221_084022_18_2414_ortho_visual.tif" in seen.out
+    assert "link expires" in seen.err
+    monkeypatch.delenv("COLUMNS")
+    lines = piped("orders", "get", order_id).out.splitlines()
+    assert re.fullmatch(r"PSScene/\S+_ortho_visual.tif  +success   2\d{3}-\d\d-\d\d \d\d:\d\d", lines[-2])
 
 
 def test_wait_without_time(run: Run, request_file: RequestFile) -> None:

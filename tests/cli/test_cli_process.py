@@ -242,7 +242,9 @@ def test_simulate_has_orders_and_faults(run: Run, monkeypatch: pytest.MonkeyPatc
     assert {*same.orders} == {order["id"] for order in orders}
 
 
-@pytest.mark.parametrize("fault", ["operation=order.get,drop", "nonsense", "status=much", "probability=2"])
+@pytest.mark.parametrize(
+    "fault", ["operation=order.get,drop", "nonsense", "status=much", "status=9", "probability=2"]
+)
 def test_a_fault_that_cannot_be(fault: str, run: Run) -> None:
     """It is wrong input, said before anything is served."""
     assert run("simulate", "--fault", fault).code == 2

@@ -81,7 +81,6 @@ def test_locks_are_shared_or_exclusive(open_database: Open) -> None:
     assert one.try_lock("a", shared=True)
     assert two.try_lock("a", shared=True)
     assert not three.try_lock("a")
-    assert three.locked(["a", "b"]) == {"a"}
     one.unlock("a")
     two.unlock("a")
     assert not three.try_lock("a"), "it was shared twice and released once"
@@ -97,6 +96,47 @@ def test_locks_are_shared_or_exclusive(open_database: Open) -> None:
     assert one.locked(["a", "b"]) == {"a"}
     one.unlock("a")
     assert two.locked(["a", "b"]) == set()
+
+
+def test_who_looks_for_a_holder_is_not_taken_for_one(open_database: Open) -> None:
+    """Two processes that look at once whether an owner has died both see that it has."""
+    owner, one, two = open_database(), open_database(), open_database()
+    assert owner.try_lock("a")
+    assert one.locked(["a"]) == {"a"}
+    owner.close()
+    until = time.monotonic() + 30
+    while not two.try_lock("a", shared=True):  # as in the middle of looking
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert one.locked(["a"]) == set()
+
+
+def test_a_file_that_was_replaced_is_not_written_to(tmp_path: Path) -> None:
+    """Other processes would not see it."""
+    path = tmp_path / "file"
+    database = SqliteDatabase(path, lasting=False, timeout=0)
+    prepare(database, "things", 1, TABLE)
+    path.unlink()
+    with pytest.raises(DatabaseUnusable, match="was removed or replaced while in use"):
+        database.transact(lambda work: work.execute("SELECT 1"))
+    database.close()
+
+
+def test_a_commit_that_failed_leaves_the_file_to_others(tmp_path: Path) -> None:
+    """A transaction that cannot be committed, as on a full disk, is ended."""
+    one, two = (SqliteDatabase(tmp_path / "file", lasting=False, timeout=0) for _ in range(2))
+
+    def defer(work: Any) -> None:
+        work.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        work.execute("CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+
+    one.execute("PRAGMA foreign_keys = ON")
+    one.transact(defer)
+    with pytest.raises(DatabaseUnusable, match="FOREIGN KEY"):  # only seen by the COMMIT
+        one.transact(lambda work: work.execute("INSERT INTO child VALUES (1)"))
+    for database in (two, one):
+        database.transact(lambda work: work.execute("SELECT 1"))
+        database.close()
 
 
 def test_tables_of_another_version_are_refused(open_database: Open) -> None:
@@ -130,6 +170,8 @@ def test_a_lost_connection_is_made_again(postgres: str, postgres_server: Any) ->
     ("address", "message"),
     [
         ("postgresql://someone:s3cret@[", "the address of the database cannot be read"),
+        ("postgresql://someone:s3@s3cret@127.0.0.1:1/x", "the address of the database cannot be read"),
+        ("postgresql://127.0.0.1:1/s3cret@127.0.0.1:1/x", "the address of the database cannot be read"),
         (
             "postgresql://someone:s3cret@localhost:notaport/x",
             "address of the database cannot be read|no conn",

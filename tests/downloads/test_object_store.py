@@ -36,7 +36,7 @@ MANIFEST, A, B = f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a.tif", f"{ORDER_ID}/
 LISTED = manifest(**{"a.tif": b"right", "b.tif": b"b"})
 FILES = ((MANIFEST, LISTED), (A, b"right"), (B, b"b"))
 ONE_FILE = ((MANIFEST, manifest(**{"a.tif": b"right"})), (A, b"right"))
-LARGE = bytes(range(256)) * (20 << 12)  # 20 MiB: three parts
+LARGE = bytes(range(256)) * (17 << 12)  # 17 MiB: three parts
 
 
 class Body(AsyncIterator[bytes]):
@@ -152,6 +152,25 @@ async def test_objects_without_a_checksum_are_compared_by_content(s3: "S3") -> N
     with pytest.raises(DownloadError, match="exists and is not the file"):
         await planets[2].orders.download(ORDER_ID, f"s3://{s3.bucket}")
     assert s3.objects() == {A: b"right"}
+
+
+async def test_the_headers_of_a_server_show_whether_an_object_is_its_file(s3: "S3") -> None:
+    """By length and MD5 it is kept without its body being read; another length is an error before that."""
+    file = RemoteFile("a", Request("GET", "https://storage/a", stream=True))
+    to = ObjectStore(f"s3://{s3.bucket}")
+
+    async def fetch(content: bytes, body: list[bytes], *, overwrite: bool = False) -> None:
+        headers = {"content-length": str(len(content)), "etag": f'"{hashlib.md5(content).hexdigest()}"'}
+        network = FakeTransport([reply(headers=headers, chunks=body)])
+        await download(network, file, to, clock=FakeClock(), max_attempts=1, overwrite=overwrite)
+
+    await fetch(b"right", [b"right"])
+    await fetch(b"right", [b"not read"])
+    with pytest.raises(DownloadError, match="exists and is not the file"):
+        await fetch(b"longer", [b"not read"])
+    assert s3.objects() == {"a": b"right"}
+    await fetch(b"longer", [b"longer"], overwrite=True)
+    assert s3.objects() == {"a": b"longer"}
 
 
 async def test_a_large_file_whose_connection_breaks(s3: "S3") -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from planet_async.config import Config
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.sqlite import SqliteDatabase
 from planet_async.errors import LedgerError
@@ -287,6 +288,7 @@ async def test_any_text_can_be_kept(address: str | Path) -> None:
 def test_an_address_is_shown_without_credentials(address: str, shown: str) -> None:
     """Host and database are, and nothing of an address that cannot be read."""
     assert shown_address(address) in {f"postgresql://{shown}", f"postgres://{shown}"}
+    assert f"shared={shown_address(address)!r}" in repr(Config(shared=address))
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ async def test_logging_never_shows_what_a_server_says_of_the_key(caplog: pytest.
 
 
 async def test_a_job_logs_the_stages_of_its_orders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each stage is a line at DEBUG, and a failure one at INFO, with the name and the id of the order."""
+    """Each stage is one line at DEBUG, and a failure one at INFO, with the name and the id of the order."""
     caplog.set_level(logging.DEBUG, "planet_async.jobs")
     product = {"item_ids": ["20221221_084022_18_2414"], "item_type": "PSScene", "product_bundle": "visual"}
     requests = [{"name": name, "products": [product]} for name in ("right", "wrong")]
@@ -116,16 +116,16 @@ async def test_a_job_logs_the_stages_of_its_orders(tmp_path: Path, caplog: pytes
     async with client:
         outcomes = [each async for each in client.orders.run(requests, to=tmp_path)]
     assert len(outcomes) == 2
-    found = {
+    found = sorted(
         (vars(record)["order_name"], record.levelname, record.getMessage().partition(":")[0])
         for record in caplog.records
-    }
-    assert found == {
+    )
+    assert found == [
+        ("right", "DEBUG", "right is downloaded"),
         ("right", "DEBUG", "right is ordered"),
         ("right", "DEBUG", "right is success"),
-        ("right", "DEBUG", "right is downloaded"),
-        ("wrong", "DEBUG", "wrong is ordered"),
         ("wrong", "DEBUG", "wrong is failed"),
+        ("wrong", "DEBUG", "wrong is ordered"),
         ("wrong", "INFO", "wrong failed"),
-    }
+    ]
     assert {vars(each)["order_id"] for each in caplog.records} == {outcome.id for outcome in outcomes}

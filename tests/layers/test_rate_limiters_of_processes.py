@@ -24,6 +24,7 @@ from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.simulator import Fault, Limits, Simulator
 from planet_async.simulator.server import serve
 from planet_async.testing import FakeClock, FakeTransport, reply
+from planet_async.transports.httpx import HttpxTransport
 
 WINDOW = Window(40, 2.0)
 WORKER = f"""
@@ -284,3 +285,20 @@ def test_without_a_folder_rates_are_kept_by_the_client(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     Planet(Config(base_url=API), api_key="any")
     assert "rates are kept by each event loop alone" in caplog.text
+
+
+class Observed(HttpxTransport):
+    """A network of a user, who has derived it from ours."""
+
+
+@pytest.mark.anyio
+async def test_a_network_that_is_derived_from_ours_shares_rates_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its requests reach the same API: the file of this machine counts them."""
+    monkeypatch.delenv("PL_SHARED")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with serve(Simulator()) as url:
+        async with Planet(Config(base_url=url), api_key="any", transport=Observed()) as planet:
+            await planet.orders.stats()
+    assert [*tmp_path.rglob("*.sqlite")]

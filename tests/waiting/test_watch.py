@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 import anyio
+import msgspec
 import pytest
 
 from planet_async import ApiKey, Config, NotFound, Order, Planet, WaitTimeout
-from planet_async.simulator import Simulator
+from planet_async.simulator import Fault, ServerRequest, Simulator
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -43,10 +44,9 @@ async def test_each_state_is_shown_once(planet: Planet) -> None:
 
 
 async def test_many_watchers_share_their_requests(simulator: Simulator, clock: FakeClock) -> None:
-    """Two hundred pages that watch twenty orders cost about what one wait for these costs."""
+    """Two hundred pages that watch twenty orders cost the list requests of one wait, and one `get` each."""
     async with Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock) as planet:
         orders = [await planet.orders.create({**ORDER, "name": f"field {n}"}) for n in range(20)]
-        before = len(simulator.requests)
         ends: list[Order] = []
 
         async def watch(order_id: str) -> None:
@@ -59,7 +59,32 @@ async def test_many_watchers_share_their_requests(simulator: Simulator, clock: F
                 group.start_soon(watch, orders[number % 20].id)
         assert len(ends) == 200
         assert all(order.state == "success" and order.results for order in ends)
-        assert len(simulator.requests) - before < 20 + 200 + 100  # 200: the last is fetched with its results
+    assert simulator.requests["orders.get"] == 20
+    assert simulator.requests["orders.list"] < 20
+
+
+async def test_an_older_state_than_that_of_the_list_ends_nothing(
+    planet: Planet, simulator: Simulator, clock: FakeClock
+) -> None:
+    """Where the lists are ahead of the orders themselves, a wait goes on until it has the results."""
+    orders = [await planet.orders.create({**ORDER, "name": f"field {n}"}) for n in range(8)]
+    old = msgspec.json.encode({**orders[0].raw, "state": "running"})
+
+    def is_finished(request: ServerRequest) -> bool:
+        return request.path.endswith(orders[0].id) and simulator.orders[orders[0].id].state == "success"
+
+    simulator.faults.add(Fault(operation="orders.get", when=is_finished, body=old, times=1))
+    results: list[Order] = []
+
+    async def wait(order_id: str) -> None:
+        results.append(await planet.orders.wait(order_id))
+
+    async with anyio.create_task_group() as group:
+        for order in orders:
+            group.start_soon(wait, order.id)
+    assert all(order.state == "success" and order.results for order in results)
+    assert simulator.requests["orders.get"] == len(orders) + 1
+    assert clock.monotonic() < 120
 
 
 async def test_leaving_leaves_nothing(planet: Planet) -> None:
