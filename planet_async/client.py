@@ -238,12 +238,16 @@ class Planet:
 
     async def aclose(self) -> None:
         """Close the connections; calls in progress raise ClientClosed."""
-        await self._api.transport.aclose()
-        if self._shared.creates is not None:
-            creates = self._shared.creates.here()
-            with anyio.CancelScope(shield=True), suppress(PlanetError):
-                await creates.settle()
-            await creates.database.aclose()
+        try:
+            await self._api.transport.aclose()
+        finally:
+            if self._shared.creates is not None:
+                creates = self._shared.creates.here()
+                try:
+                    with anyio.CancelScope(shield=True), suppress(PlanetError):
+                        await creates.settle()
+                finally:
+                    await creates.database.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -283,6 +287,8 @@ def _database(
 
 
 def _can_write(folder: Path) -> bool:
+    if not folder.is_absolute():  # "~/..." where the user has no home
+        return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

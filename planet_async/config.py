@@ -259,7 +259,8 @@ class Config:
             programs of this user on this machine; ``"postgresql://user:password@host/database"``, all that
             use that database, on any machines (extra ``[shared]``); None, the clients of an event loop only.
             By default `PL_SHARED` of the environment, where "none" stands for None, or else "machine". Other
-            clocks, and transports that are not derived from one of this package, keep to the event loop.
+            clocks, credentials that are objects of other libraries, and transports that are not derived from
+            one of this package keep to the event loop. Programs with other `rates` have a rate of their own.
         durable: Whether what a job has reported, its files and its ledger, outlasts a power failure. False
             spares waiting for the disk.
         schedule: How often to poll what takes minutes, such as orders.

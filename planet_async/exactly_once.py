@@ -243,8 +243,11 @@ class ExactlyOnce(Generic[T]):
         try:
             with anyio.CancelScope(shield=True):
                 await self._shared.here().note(self._service, created.id)
-        except SharedStateError as error:  # it exists, whether others know of it or not
+        except (SharedStateError, ClientClosed) as error:  # it exists, whether others know of it or not
             logger.warning("other processes may take %s for theirs: %s", created.id, error)
+        except BaseException:
+            self.release(created.id)
+            raise
         return created
 
     @property

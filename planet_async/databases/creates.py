@@ -55,10 +55,16 @@ class SharedCreates:
         """Make the notes outlast this client, but for those of what has lost its caller."""
         if self._is_owner:
             await self.database.transact(self._settle)
+            await self.database.call(self._disown)
 
     def _own(self, database: Database) -> None:
         if not self._is_owner:
             self._is_owner = database.try_lock(f"owner-{self._owner}")
+
+    def _disown(self, database: Database) -> None:
+        database.unlock(f"owner-{self._owner}")
+        database.locked([f"owner-{self._owner}"])  # removes the file of the lock, which nobody else would
+        self._is_owner = False
 
     def _note(self, work: Transaction, service: str, id_: str) -> None:
         work.execute("DELETE FROM planet_async_creates WHERE noted < {now} - :kept", kept=_KEPT)

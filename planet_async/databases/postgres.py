@@ -25,6 +25,9 @@ _PLACES = {
 }
 _LOST = ("08", "25P03", "40", "53300", "55P03", "57")  # how the codes of errors begin that may pass
 _ONE_CONNECTS_FOR, _ALL_CONNECT_FOR = 5.0, 30.0  # seconds until a process has a connection again
+_READ_ONLY = "25006"
+# Where a character of a password is not encoded, libpq takes a part of it for the host, which is shown.
+_ADDRESS = re.compile(r"[a-z]+://(?:[^@/?#]*@)?[^@?#]*(?:\?|$)")
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 # A machine that has vanished is noticed, at both ends, after 10 + 3 * 5 seconds; and a process that was
 # stopped in the middle of a transaction keeps no row from the others.
@@ -57,7 +60,7 @@ class PostgresDatabase:
         self._held: dict[str, bool] = {}  # the locks, and whether they are shared
         self._times = Counter[str]()
         self._statements: dict[str, str] = {}
-        self._was_connected = False
+        self._was_connected = self._was_used = False
         self._reconnected_at = -_ALL_CONNECT_FOR
         self._connected()
 
@@ -72,7 +75,9 @@ class PostgresDatabase:
 
     def _transact(self, work: Callable[["PostgresDatabase"], T]) -> T:
         with self._connected().transaction():
-            return work(self)
+            result = work(self)
+        self._was_used = True
+        return result
 
     def read(self, statement: str, **parameters: Any) -> list[Row]:
         return self._do(lambda: self.execute(statement, **parameters))
@@ -139,7 +144,8 @@ class PostgresDatabase:
         except psycopg.Error as error:
             failure = error
         connection = self._connection
-        if connection is None or connection.closed or connection.broken or _is_lost(failure):
+        is_lost = _is_lost(failure) or (self._was_used and failure.sqlstate == _READ_ONLY)  # by a failover
+        if connection is None or connection.closed or connection.broken or is_lost:
             self.close()
             raise DatabaseLost(_reason(failure))
         raise _unusable(failure)
@@ -199,10 +205,10 @@ def _conninfo(address: str, lasting: bool) -> str:
     except ImportError as error:
         raise DatabaseUnusable("psycopg is not installed", 'Install "planet-async[shared]".') from error
     parts: dict[str, Any] | None = None
-    with suppress(ProgrammingError):  # its text may hold a part of a password
-        parts = dict(conninfo_to_dict(address))
-    # Where a character of a password is not encoded, a part of it is taken for the host or the database.
-    if parts is None or any("@" in str(parts.get(name))[1:] for name in ("host", "dbname")):
+    if _ADDRESS.match(address):
+        with suppress(ProgrammingError):  # its text may hold a part of a password
+            parts = dict(conninfo_to_dict(address))
+    if parts is None:
         raise DatabaseUnusable(
             "the address of the database cannot be read",
             "It looks like postgresql://user:password@host:5432/database; special characters in the user "

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from hashlib import sha256
-from secrets import token_hex
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -18,7 +17,7 @@ from planet_async._loops import PerLoop
 from planet_async.auth.credentials import ApiKey, Credentials
 from planet_async.clock import Clock
 from planet_async.config import Config, Rates, Window
-from planet_async.databases.database import Transaction
+from planet_async.databases.database import Database, Transaction
 from planet_async.databases.shared import SharedDatabase
 from planet_async.errors import StatusError, TooManyRequests
 from planet_async.http import Request, Response, Transport, origin, queued_for
@@ -29,6 +28,8 @@ _LONGEST_PAUSE = 300.0  # after any 429: one absurd Retry-After must not stop a 
 _SPACING = 1.01  # a hundredth more than allowed: requests may move closer to each other on their way
 _SPACING_OF_MACHINES = 1.03  # and those of several machines have a database on their way, too
 _UNUSED = 0.1  # seconds after its moment, until which a reserved turn may still be used
+_STOPPED = 1.0  # seconds after its moment: the process, or the machine, was stopped while it slept
+_SET_BACK = 60.0  # seconds, by which a clock may be set back; by more, it is another one
 _SLOWEST = 0.1  # of the allowed rate; at less, it would take long to notice that the server has recovered
 # What a success adds to the pace: at least `_LEAST_GAIN`; more below and above the pace of the last 429.
 _LEAST_GAIN = 0.001
@@ -100,6 +101,15 @@ class TurnState:
     throttled_pace: float = 1.0  # the pace of the last 429
     paused_until: float = 0.0  # as asked for by the last 429
     updated: float = 0.0
+
+    def set_back(self, now: float) -> None:
+        """Move all times back where the clock was set back since they were noted."""
+        seconds = self.updated - now
+        if seconds > 0:
+            self.sent = [[at - seconds for at in sent] for sent in self.sent]
+            self.next -= seconds
+            self.paused_until -= seconds
+            self.updated = now
 
     def free_at(self, windows: Sequence[Window], spacing: float) -> float:
         """Return when the next turn is free: evenly spaced by the first window, and within all of them."""
@@ -221,14 +231,16 @@ class SharedRateLimiter(RateLimiter):
 
     async def _wait(self, request: Request, began: float) -> int:
         while True:
-            if self._reserved is None or self._clock.monotonic() > self._reserved[1] + _UNUSED:
-                self._reserved = await self._change(self._reserve)
-            turn, moment = self._reserved
+            reserved = self._reserved
+            if reserved is None or self._clock.monotonic() > reserved[1] + _UNUSED:
+                reserved = await self._change(self._reserve, self._keep)
+            turn, moment = reserved
             now = self._clock.monotonic()
             if moment > now:
                 self._log_long_queue(request, moment - began)
                 await self._clock.sleep(moment - now)
-                if await self._change(_is_paused):  # another request has met a 429 since
+                is_late = self._clock.monotonic() > moment + _STOPPED
+                if is_late or await self._change(_is_paused):  # another request has met a 429 since
                     self._reserved = None
                     continue
             self._reserved = None
@@ -248,13 +260,29 @@ class SharedRateLimiter(RateLimiter):
         moment = max(now, state.free_at(self._windows, self._spacing))
         return state.take(moment, self._windows, self._spacing), self._clock.monotonic() + moment - now
 
-    async def _change(self, change: Callable[[TurnState, float], T]) -> T:
-        """Change the row, and return what `change` returns; it is called again where another was faster."""
+    def _keep(self, reserved: tuple[int, float]) -> None:
+        self._reserved = reserved
+
+    async def _change(
+        self, change: Callable[[TurnState, float], T], then: Callable[[T], None] | None = None
+    ) -> T:
+        """Change the row, and return what `change` returns; it is called again where another was faster.
+
+        `then` is called with what is returned, also where this call was cancelled when it was changed.
+        """
         self._row = self._row or await self._database.keyed_hash(self._key)
-        while True:
-            state, result = await self._database.transact(partial(self._try, change))
+
+        def act(database: Database) -> tuple[TurnState | None, T]:
+            state, result = database.transact(partial(self._try, change))
             if state is not None:
                 self._state = state
+                if then is not None:
+                    then(result)
+            return state, result
+
+        while True:
+            state, result = await self._database.call(act)
+            if state is not None:
                 return result
 
     def _try(self, change: Callable[[TurnState, float], T], work: Transaction) -> tuple[TurnState | None, T]:
@@ -268,9 +296,13 @@ class SharedRateLimiter(RateLimiter):
             )
             return self._try(change, work)
         row, now = rows[0], rows[0]["now"]
-        state = msgspec.json.decode(row["state"], type=TurnState) if row["state"] else None
-        if state is None or state.updated > now:  # the clock began anew when the machine was started
+        try:
+            state = msgspec.json.decode(row["state"], type=TurnState) if row["state"] else None
+        except msgspec.DecodeError:
+            state = None
+        if state is None or state.updated > now + _SET_BACK:  # it began anew when the machine was started
             state = TurnState([[] for _ in self._windows])
+        state.set_back(now)
         before = msgspec.json.encode(state)
         result = change(state, now)
         after = msgspec.json.encode(state)
@@ -346,8 +378,9 @@ class SharedRateLimits:
             frozenset(config.rates.items()),
             _hashable(clock),
         )
-        self._database = database
-        self._limits = PerLoop(self._look_up if database is None else self._make)
+        self._identity = _identity(credentials)
+        self._database = None if self._identity is None else database
+        self._limits = PerLoop(self._look_up if self._database is None else self._make)
 
     def here(self) -> RateLimits:
         """Return the limits of the running event loop."""
@@ -357,12 +390,13 @@ class SharedRateLimits:
         return RateLimits(self._limiter, self._rates)
 
     def _limiter(self, name: str, windows: tuple[Window, ...]) -> RateLimiter:
-        credentials, clock = self._owners
+        _, clock = self._owners
         if self._database is None:
             return RateLimiter(windows, clock)
         database = self._database.here()
         spacing = _SPACING_OF_MACHINES if database.in_thread else _SPACING
-        identity = f"{_identity(credentials)} {self._origin} {name} {windows}"
+        rate = [(int(window.limit), float(window.seconds)) for window in windows]
+        identity = f"{self._identity} {self._origin} {name} {rate}"
         return SharedRateLimiter(windows, clock, database, sha256(identity.encode()).hexdigest(), spacing)
 
     def _look_up(self) -> RateLimits:
@@ -386,16 +420,18 @@ def _hashable(value: object) -> Hashable:
     return value
 
 
-def _identity(credentials: Any) -> str:
-    """Return what is equal in all processes with an equal credential; only a hash of it is kept.
+def _identity(credentials: Any) -> str | None:
+    """Return a hash that is equal in all processes with an equal credential.
 
-    A credential of another kind, such as a function that signs, is known in its process only.
+    None: it is a credential of another kind, such as an object that signs, which only its process knows.
     """
-    if isinstance(credentials, ApiKey):
-        return f"key {credentials.key}"
     kind = type(credentials)
-    if kind.__module__.startswith("planet_async.") and has(kind):
+    values: tuple[Any, ...] = ()
+    if isinstance(credentials, ApiKey):
+        values = (credentials.key,)  # however it is sent
+    elif kind.__module__.startswith("planet_async.") and has(kind):
         values = astuple(credentials, recurse=False)
-        if all(isinstance(value, str | None) for value in values):
-            return f"{kind.__name__} {values}"
-    return f"{kind.__name__} {token_hex()}"
+    if not values or not all(isinstance(value, str | None) for value in values):
+        return None
+    text = "\n".join([kind.__name__, *(value or "" for value in values)])
+    return sha256(text.encode()).hexdigest()

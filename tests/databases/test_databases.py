@@ -177,6 +177,9 @@ def test_a_lost_connection_is_made_again(postgres: str, postgres_server: Any) ->
             "address of the database cannot be read|no conn",
         ),
         ("postgresql://someone:s3cret@127.0.0.1:1/x", "no connection"),
+        ("postgresql://someone:a@s3cret/b@127.0.0.1:1/x", "cannot be read"),
+        ("postgresql://someone:a/s3cret@127.0.0.1:1/x", "cannot be read"),
+        ("postgresql://someone:a#s3cret@127.0.0.1:1/x", "cannot be read"),
     ],
 )
 def test_wrong_addresses_show_no_password(address: str, message: str) -> None:
@@ -202,3 +205,18 @@ def test_a_user_without_rights_reads_what_to_do(postgres: str, postgres_server: 
     prepare(guest, "things", 1, TABLE)
     guest.close()
     owner.close()
+
+
+def test_a_server_that_has_become_read_only_is_lost(postgres: str) -> None:
+    """After a failover the old server takes no writes: that may pass, and a new connection is made."""
+    database = PostgresDatabase(postgres, lasting=True)
+    prepare(database, "things", 1, TABLE)
+
+    def write(work: Any) -> None:
+        work.execute("INSERT INTO planet_async_things (word) VALUES ('a')")
+
+    database.read("SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseLost, match="read-only"):
+        database.transact(write)
+    database.transact(write)
+    database.close()

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import anyio
 import pytest
+from attrs import define
 from spine import API, KEY, get
 
-from planet_async import ApiKey, Config, Planet, SharedStateError, SharedStateLost
+from planet_async import ApiKey, BearerToken, Config, Planet, SharedStateError, SharedStateLost
 from planet_async._loops import PerLoop
 from planet_async.auth.credentials import Credentials
+from planet_async.clock import Clock
 from planet_async.config import Rates, Window
 from planet_async.databases.database import DatabaseLost
 from planet_async.databases.shared import SharedDatabase, open_file
 from planet_async.errors import TooManyRequests
-from planet_async.http import Request, Response
+from planet_async.http import Request, Response, Transport
 from planet_async.layers.rate_limit import RateLimit, SharedRateLimits
 from planet_async.simulator import Fault, Limits, Simulator
 from planet_async.simulator.server import serve
@@ -302,3 +304,56 @@ async def test_a_network_that_is_derived_from_ours_shares_rates_too(
         async with Planet(Config(base_url=url), api_key="any", transport=Observed()) as planet:
             await planet.orders.stats()
     assert [*tmp_path.rglob("*.sqlite")]
+
+
+@pytest.mark.anyio
+async def test_a_program_that_was_stopped_takes_a_new_turn(machine: Machine, clock: FakeClock) -> None:
+    """Six that are stopped while they wait, and continued together, do not send at the same time."""
+    rates = {"orders": (Window(1),)}
+    await machine.limit(rates).send(get())
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(machine.limit(rates).send, get())
+        await clock.sleep(0.5)
+        clock.advance(60)
+    assert all(later - earlier >= 1 for earlier, later in pairwise(machine.times[1:]))
+
+
+@pytest.mark.anyio
+async def test_a_clock_that_is_set_back_frees_no_turn(machine: Machine, clock: FakeClock) -> None:
+    """A second back, as a database's clock may be set, is no reason to forget what was sent and refused."""
+    rates = {"orders": (Window(1),)}
+    with pytest.raises(TooManyRequests):
+        await machine.limit(rates, refuse=20.0).send(get())
+    machine.offset = -1.0
+    await machine.limit(rates).send(get())
+    assert 19 <= clock.monotonic() < 22
+
+
+@pytest.mark.anyio
+async def test_the_same_rate_may_be_written_differently(machine: Machine) -> None:
+    """A window of 1 second and one of 1.0 seconds are one rate."""
+    await send_all([machine.limit({"orders": (Window(1, 1),)}), machine.limit({"orders": (Window(1),)})], 1)
+    assert machine.times == pytest.approx([0, 1.01])
+
+
+@pytest.mark.anyio
+async def test_two_tokens_have_a_rate_each(machine: Machine) -> None:
+    """A web server that passes on the tokens of its users does not make them wait for each other."""
+    rates = {"orders": (Window(1),)}
+    await send_all([machine.limit(rates, BearerToken("one")), machine.limit(rates, BearerToken("two"))], 1)
+    assert machine.times == [0, 0]
+
+
+@pytest.mark.anyio
+async def test_clients_of_one_signer_share_its_rate(machine: Machine) -> None:
+    """An object of another library is not known in other programs, but two clients of it share a rate."""
+
+    @define(eq=False)
+    class Own:
+        def sign(self, network: Transport, clock: Clock) -> Transport:
+            raise NotImplementedError
+
+    rates, own = {"orders": (Window(1),)}, Own()
+    await send_all([machine.limit(rates, own), machine.limit(rates, own)], 1)
+    assert machine.times == pytest.approx([0, 1.01])

@@ -1,0 +1,102 @@
+"""`SharedDatabase`: what tasks that are cancelled, and processes that are forked, leave behind."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from planet_async.clock import SystemClock
+from planet_async.databases.database import Database
+from planet_async.databases.postgres import PostgresDatabase
+from planet_async.databases.shared import SharedDatabase, open_file
+
+
+class Slow:
+    """A database whose locks take a moment."""
+
+    lock_gap = 0.0
+
+    def __init__(self) -> None:
+        self.held: list[str] = []
+        self.taking = threading.Event()
+
+    def try_lock(self, key: str, *, shared: bool = False) -> bool:
+        self.taking.set()
+        time.sleep(0.05)
+        self.held.append(key)
+        return True
+
+    def unlock(self, key: str) -> None:
+        self.held.remove(key)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_lock_that_was_taken_while_its_task_was_cancelled_is_released(times: int) -> None:
+    """`task.cancel()` cannot stop the thread that takes it; cancelled again, the next call releases it."""
+    slow = Slow()
+
+    async def main() -> None:
+        database = SharedDatabase(lambda: slow, SystemClock(), in_thread=True)  # type: ignore[arg-type, return-value]
+
+        async def hold() -> None:
+            async with database.lock("a"):
+                pass
+
+        task = asyncio.create_task(hold())
+        await asyncio.to_thread(slow.taking.wait)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await database.call(lambda _: None)
+        assert slow.held == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.anyio
+async def test_nothing_is_left_of_a_task_that_is_closed_while_it_waits(tmp_path: Path) -> None:
+    """One that waits for a lock, and is cancelled, neither takes it nor keeps the file open."""
+    path = tmp_path / "file"
+    database = SharedDatabase(partial(open_file, path), SystemClock(), in_thread=False)
+    other = SharedDatabase(partial(open_file, path), SystemClock(), in_thread=False)
+    async with other.lock("a"):
+        with anyio.move_on_after(0.05):
+            async with database.lock("a"):
+                pytest.fail("it is taken")
+        await database.aclose()
+    async with other.lock("a"):
+        pass
+    await other.aclose()
+    open_files = [os.path.realpath(entry) for entry in Path("/proc/self/fd").glob("*")]
+    assert not [name for name in open_files if name.startswith(str(tmp_path))]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_forked_process_leaves_its_parent_its_connection(postgres: str) -> None:
+    """One that ends, and drops what it has got, closes nothing of its parent: its locks last."""
+    opened: Callable[[], Database] = partial(PostgresDatabase, postgres, lasting=True)
+    database = SharedDatabase(opened, SystemClock(), in_thread=True)
+    async with database.lock("a"):
+        child = os.fork()
+        if not child:
+            database.__del__()
+            os._exit(0)
+        os.waitpid(child, 0)  # noqa: ASYNC222 - it ends at once
+        other = opened()
+        await anyio.sleep(0.2)
+        assert not other.try_lock("a")
+        other.close()
+    await database.aclose()
