@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from many_workers import kill_at_random
 from postgres import PostgresServer
+from worker_processes import kill_at_random
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from many_workers import kill_at_random, workers
+from worker_processes import kill_at_random, workers
 
 pytestmark = [
     pytest.mark.no_cover,
