@@ -70,13 +70,14 @@ def test_bad_request_file(
 
 @pytest.mark.usefixtures("base_url")
 def test_files_that_cannot_be_read(run: Run, tmp_path: Path, simulator: Simulator) -> None:
-    """Each file that is missing, a folder or impossible gets its line; nothing is sent."""
+    """Each file that is missing, an empty folder or impossible gets its line; nothing is sent."""
     missing = tmp_path / "missing.json"
     ran = run("orders", "create", missing, tmp_path, "nul\0.json")
     assert ran.code == 2
     assert ran.err.splitlines() == [
         f"planet-async: {missing}: cannot be read: No such file or directory. Nothing was sent.",
-        f"planet-async: {tmp_path}: cannot be read: Is a directory. Nothing was sent.",
+        f"planet-async: {tmp_path}: is a folder without files of JSON (.json, .jsonl, .geojson). "
+        "Nothing was sent.",
         (
             "planet-async: nul\N{REPLACEMENT CHARACTER}.json: cannot be read: no file can have that name"
             ". Nothing was sent."
