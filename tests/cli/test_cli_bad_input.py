@@ -76,8 +76,10 @@ def test_files_that_cannot_be_read(run: Run, tmp_path: Path, simulator: Simulato
     assert ran.code == 2
     assert ran.err.splitlines() == [
         f"planet-async: {missing}: cannot be read: No such file or directory. Nothing was sent.",
-        f"planet-async: {tmp_path}: is a folder without files of JSON (.json, .jsonl, .geojson). "
-        "Nothing was sent.",
+        (
+            f"planet-async: {tmp_path}: is a folder without files of JSON (.json, .jsonl, .geojson). "
+            "Nothing was sent."
+        ),
         (
             "planet-async: nul\N{REPLACEMENT CHARACTER}.json: cannot be read: no file can have that name"
             ". Nothing was sent."
