@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from planet_async.clock import SystemClock
+from planet_async.databases.creates import SharedCreates
 from planet_async.databases.database import Database
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.shared import SharedDatabase, open_file
@@ -80,6 +81,24 @@ async def test_nothing_is_left_of_a_task_that_is_closed_while_it_waits(tmp_path:
     await other.aclose()
     open_files = [os.path.realpath(entry) for entry in Path("/proc/self/fd").glob("*")]
     assert not [name for name in open_files if name.startswith(str(tmp_path))]
+
+
+@pytest.mark.anyio
+async def test_after_a_crash_only_what_was_saved_has_its_owner(tmp_path: Path) -> None:
+    """What a crashed process has saved in its ledger is nobody else's; what it has not can be found again."""
+    path = tmp_path / "file"
+    crashed, other = (
+        SharedCreates(SharedDatabase(partial(open_file, path), SystemClock(), in_thread=False))
+        for _ in range(2)
+    )
+    for id_ in ("saved", "lost"):
+        await crashed.note("orders", id_)
+    await crashed.keep("orders", "saved")
+    assert sorted(await other.of_others("orders")) == ["lost", "saved"]
+    await crashed.database.aclose()
+    assert await other.of_others("orders") == ["saved"]
+    await other.database.aclose()
+    assert not [*tmp_path.glob("*-locks/*")]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
