@@ -24,7 +24,7 @@ from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["many_workers", "planet_async", "psycopg"])
+_context.set_forkserver_preload(["worker_processes", "planet_async", "psycopg"])
 
 
 def _request(number: int) -> OrderRequest:
