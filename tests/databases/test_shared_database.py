@@ -16,6 +16,7 @@ from planet_async.databases.creates import SharedCreates
 from planet_async.databases.database import Database
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.shared import SharedDatabase, open_file
+from planet_async.errors import SharedStateError
 
 
 class Slow:
@@ -119,3 +120,13 @@ async def test_a_forked_process_leaves_its_parent_its_connection(postgres: str) 
         assert not other.try_lock("a")
         other.close()
     await database.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_damaged_file_of_the_machine_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    """It holds nothing that must be restored."""
+    path = tmp_path / "file"
+    path.write_bytes(b"damaged" * 1000)
+    database = SharedDatabase(partial(open_file, path), SystemClock(), in_thread=False)
+    with pytest.raises(SharedStateError, match=r"is damaged.* remove it; or set PL_SHARED=none"):
+        await database.call(lambda _: None)
