@@ -234,6 +234,15 @@ class ExactlyOnce(Generic[T]):
         if self._shared is not None:
             self._shared.here().release(id_)
 
+    async def keep(self, id_: str) -> None:
+        """Note that this one has its caller even if this process crashes: it is saved where that finds it."""
+        if self._shared is not None:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._shared.here().keep(self._service, id_)
+            except (SharedStateError, ClientClosed) as error:
+                logger.warning("other processes may take %s for theirs after a crash: %s", id_, error)
+
     async def _claim(self, created: T) -> T:
         """Note that what was created has its caller: at once here, and then in other processes."""
         self._registry().note_response()

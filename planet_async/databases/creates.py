@@ -20,8 +20,8 @@ class SharedCreates:
     A create is sent under a shared lock of its name, and one without a response is looked up under an
     exclusive lock; so that no other create of that name is in flight then.  What was created is noted under
     the lock, so that no other process takes it for its own.  A note counts while the client lives that made
-    it, and after it was closed; but not after a crash, since the order of a job that crashed before it was
-    saved in its ledger must be found again.
+    it, and after it was closed or what it notes was kept; but not after a crash before that, since the order
+    of a job that crashed before it was saved in its ledger must be found again.
     """
 
     database: SharedDatabase
@@ -42,6 +42,16 @@ class SharedCreates:
         """Note that a resource has its caller."""
         await self.database.call(self._own)
         await self.database.transact(lambda work: self._note(work, service, id_))
+
+    async def keep(self, service: str, id_: str) -> None:
+        """Make the note of a resource outlast a crash of this process."""
+        await self.database.transact(
+            lambda work: work.execute(
+                "UPDATE planet_async_creates SET owner = '' WHERE service = :service AND id = :id",
+                service=service,
+                id=id_,
+            )
+        )
 
     async def of_others(self, service: str) -> list[str]:
         """Return the ids that others have noted lately."""

@@ -194,7 +194,12 @@ def file_of_machine() -> Path:
 
 def open_file(path: Path, seconds: Callable[[], float] = time.monotonic) -> Database:
     """Open the file with what is shared, and make its tables where they are missing."""
-    return _prepared(SqliteDatabase(path, lasting=False, timeout=0, seconds=seconds))
+    try:
+        return _prepared(SqliteDatabase(path, lasting=False, timeout=0, seconds=seconds))
+    except DatabaseUnusable as error:
+        if "damaged" in error.message:
+            error.hint = "End all programs that use it, and remove it; or set PL_SHARED=none."
+        raise
 
 
 def prepare(

@@ -99,8 +99,8 @@ class Job:
 
     Of the service it uses: `create` places an order; `recover(body, seconds, others)` returns what a create
     of so many seconds ago has made, unless that is one of the `others`; `claim` notes the ids of orders that
-    have an owner, and `release` undoes it; `wait(order_id, just_seen)` returns the finished order; `date`
-    asks for the time by the service's clock.
+    have an owner, and `release` undoes it; `keep` notes that one has its owner even after a crash;
+    `wait(order_id, just_seen)` returns the finished order; `date` asks for the time by the service's clock.
     """
 
     requests: AsyncGenerator[CheckedRequest] | None
@@ -112,6 +112,7 @@ class Job:
     recover: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
+    keep: Callable[[str], Awaitable[None]]
     cancel: Callable[[str], Awaitable[object]]
     wait: Callable[[str, bool], Awaitable[Order]]
     download: Callable[[Order], Awaitable[DownloadedFiles]]
@@ -339,6 +340,7 @@ class Job:
         except BaseException:
             self.release(order.id)  # the next job may be in this very process
             raise
+        await self.keep(order.id)  # now that the next job finds it in the ledger
         _log_stage(entry, "ordered")
         await self._report(order)
         return None

@@ -492,6 +492,7 @@ class Orders:
             recover=self._creating.recover,
             claim=self._creating.claim_ids,
             release=self._creating.release,
+            keep=self._creating.keep,
             cancel=self.cancel,
             wait=self._wait_for,
             download=partial(

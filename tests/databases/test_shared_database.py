@@ -12,9 +12,11 @@ import anyio
 import pytest
 
 from planet_async.clock import SystemClock
+from planet_async.databases.creates import SharedCreates
 from planet_async.databases.database import Database
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.shared import SharedDatabase, open_file
+from planet_async.errors import SharedStateError
 
 
 class Slow:
@@ -82,6 +84,24 @@ async def test_nothing_is_left_of_a_task_that_is_closed_while_it_waits(tmp_path:
     assert not [name for name in open_files if name.startswith(str(tmp_path))]
 
 
+@pytest.mark.anyio
+async def test_after_a_crash_only_what_was_saved_has_its_owner(tmp_path: Path) -> None:
+    """What a crashed process has saved in its ledger is nobody else's; what it has not can be found again."""
+    path = tmp_path / "file"
+    crashed, other = (
+        SharedCreates(SharedDatabase(partial(open_file, path), SystemClock(), in_thread=False))
+        for _ in range(2)
+    )
+    for id_ in ("saved", "lost"):
+        await crashed.note("orders", id_)
+    await crashed.keep("orders", "saved")
+    assert sorted(await other.of_others("orders")) == ["lost", "saved"]
+    await crashed.database.aclose()
+    assert await other.of_others("orders") == ["saved"]
+    await other.database.aclose()
+    assert not [*tmp_path.glob("*-locks/*")]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
@@ -100,3 +120,13 @@ async def test_a_forked_process_leaves_its_parent_its_connection(postgres: str) 
         assert not other.try_lock("a")
         other.close()
     await database.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_damaged_file_of_the_machine_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    """It holds nothing that must be restored."""
+    path = tmp_path / "file"
+    path.write_bytes(b"damaged" * 1000)
+    database = SharedDatabase(partial(open_file, path), SystemClock(), in_thread=False)
+    with pytest.raises(SharedStateError, match=r"is damaged.* remove it; or set PL_SHARED=none"):
+        await database.call(lambda _: None)
