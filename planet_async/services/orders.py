@@ -492,6 +492,7 @@ class Orders:
             recover=self._creating.recover,
             claim=self._creating.claim_ids,
             release=self._creating.release,
+            hand_over=self._creating.hand_over,
             cancel=self.cancel,
             wait=self._wait_for,
             download=partial(

@@ -588,6 +588,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         recover=nothing,
         claim=lambda _: None,
         release=lambda _: None,
+        hand_over=nothing,
         cancel=nothing,
         wait=wait,
         download=download,
