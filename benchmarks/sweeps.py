@@ -1,10 +1,10 @@
-"""Workers that wait for their orders, each by sweeps of its own: how late do they notice, and at what cost?
+"""Workers that wait for their orders, each by sweeps of its own: how late they notice, and what that costs.
 
     python benchmarks/sweeps.py
 
-In virtual time, against a simulator that allows 3 list requests a second, which all workers share: 20 orders
-a worker are placed and then end in the course of an hour.  Prints for some numbers of workers how many
-seconds after its end an order is noticed, and how many list requests a minute that takes.
+In virtual time, against a simulator that allows 3 list requests a second, which all workers share. 20 orders
+a worker are placed and then end in the course of an hour.  Prints for several numbers of workers how late
+an order is noticed after its end, and how many list requests a minute that takes.
 """
 
 import statistics
@@ -37,8 +37,8 @@ async def measure(workers: int) -> tuple[float, float, float]:
                 order = await planet.orders.create(OrderRequest(f"{worker} {number}", [scene]))
                 created = simulator.orders[order.id]
                 due[order.id] = clock.monotonic() + ends[created.number]
-            finished = planet.orders.wait_many([*due])
-            late.extend([clock.monotonic() - due[outcome.id] async for outcome in finished])
+            waits = planet.orders.wait_many([*due])
+            late.extend([clock.monotonic() - due[outcome.id] async for outcome in waits])
 
     async with anyio.create_task_group() as group:
         for worker in range(workers):

@@ -113,6 +113,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if item.get_closest_marker("no_cover") is None and not on_trio:
         sys.settrace(tracer)
     else:
+        sys.settrace(None)  # pytest-cov has let the other one go on
         threading.settrace(None)
     try:
         return (yield)

@@ -152,7 +152,6 @@ NOUNS = {  # they have one importer, which is beside them, and are nouns of thei
     "databases.postgres",
     "databases.sqlite",
     "downloads.segments",
-    "jobs.ledger_file",
     "services._asset_files",
     "services._bulk_cancel",
     "services._order_files",

@@ -21,6 +21,7 @@ from planet_async.redaction import refuse_redacted
 from planet_async.services._query import checked_id
 
 STDIN = "-"
+_SUFFIXES = frozenset({".json", ".jsonl", ".geojson"})
 _NOTHING_SENT = "Nothing was sent."
 
 
@@ -45,20 +46,21 @@ def read_requests(
 ) -> list[InputRequest]:
     """Read and check all requests, or end the command with a line for each that is wrong.
 
-    A source is a file, ``-`` for standard input, or the JSON itself. It holds one or several objects: in an
-    array, or one after the other, as in JSON Lines. Without a `model` any JSON object is accepted. The fields
-    of `also` are added to each.
+    A source is a file, a folder of files, ``-`` for standard input, or the JSON itself. It holds one or
+    several objects: in an array, or one after the other, as in JSON Lines. Without a `model` any JSON object
+    is accepted. The fields of `also` are added to each.
     """
     found: list[InputRequest] = []
     problems: list[Exception] = []
     with reporting():
         for number, source in enumerate(sources, start=1):
-            try:
-                found += _requests_in(source, number, model, also)
-            except ExceptionGroup as group:
-                problems += group.exceptions
-            except InvalidRequest as problem:
-                problems.append(problem)
+            for file in _files_in(source):
+                try:
+                    found += _requests_in(file, number, model, also)
+                except ExceptionGroup as group:
+                    problems += group.exceptions
+                except InvalidRequest as problem:
+                    problems.append(problem)
         if problems:
             raise ExceptionGroup("requests", problems)
     for request in found:
@@ -195,6 +197,17 @@ def number_of(what: str) -> Callable[[str], str]:
     return check
 
 
+def _files_in(source: str) -> list[str]:
+    """Return the files of JSON in a folder, sorted by name; and what is no such folder as it is."""
+    if not source:  # not the folder that the command runs in
+        return [source]
+    try:
+        found = sorted(Path(source).iterdir())
+    except (OSError, ValueError):  # no folder, or no path at all
+        return [source]
+    return [str(file) for file in found if file.suffix in _SUFFIXES] or [source]
+
+
 def _requests_in(
     source: str, number: int, model: type[Any] | None, also: Mapping[str, Any] | None
 ) -> list[InputRequest]:
@@ -231,6 +244,8 @@ def _read(source: str, where: str) -> bytes:
         raise InvalidRequest("standard input (-) can be read only once", hint=_NOTHING_SENT)
     try:
         return _read_stdin() if source == STDIN else Path(source).read_bytes()
+    except IsADirectoryError:
+        raise _wrong(where, "is a folder without files of JSON (.json, .jsonl, .geojson)") from None
     except OSError as error:
         raise _wrong(where, f"cannot be read: {error.strerror or error}") from None
     except ValueError:

@@ -291,7 +291,7 @@ geometry_option: Any = option(
 Geometry = Annotated[str | None, geometry_option]
 SOURCE = "A JSON file, JSON, or - for standard input."
 JsonFilter = Annotated[str | None, option("JSON", f"As `data filter` prints it. {SOURCE}", "--filter")]
-REQUESTS = "JSON files with one or more requests, the JSON itself, or - for standard input."
+REQUESTS = "JSON files with one or more requests, folders of them, the JSON itself, or - for standard input."
 Requests = Annotated[list[str], typer.Argument(metavar="REQUEST.json", help=REQUESTS)]
 ChangesFile = Annotated[
     str,

@@ -47,12 +47,13 @@ from planet_async.jobs.entry import (
     Stage,
     checked_entry,
     hash_of,
+    open_file,
     plain,
+    rows_of_file,
     stored,
     to_entry,
     to_row,
 )
-from planet_async.jobs.ledger_file import open_file, rows_of_file
 from planet_async.models.orders import DownloadedFiles
 from planet_async.redaction import REDACTED, database_without_secrets
 

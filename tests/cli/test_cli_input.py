@@ -136,6 +136,32 @@ def test_a_list_goes_into_other_commands(run: Run) -> None:
     assert run("orders", "cancel", "-", stdin=listed.out).json["succeeded"] == len(ids)
 
 
+def test_a_folder_of_requests(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All files of JSON in it, by name; each wrong one is a line; "" is no folder, but a mistake."""
+    product = {"item_ids": ["20221221_084022_18_2414"], "item_type": "PSScene", "product_bundle": "visual"}
+    folder = tmp_path / "requests"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert "folder without files of JSON" in run("orders", "create", folder).err
+    for name, requests in (("b.json", ["b"]), ("a.jsonl", ["a", "c"]), ("notes.txt", ["not this one"])):
+        (folder / name).write_text(
+            "\n".join(json.dumps({"name": each, "products": [product]}) for each in requests)
+        )
+    ran = run("orders", "run", folder, "--to", tmp_path)
+    found = {each["name"]: (each["file"], each["line"]) for each in ran.json_lines}
+    assert found == {
+        "a": (f"{folder}/a.jsonl", 1),
+        "c": (f"{folder}/a.jsonl", 2),
+        "b": (f"{folder}/b.json", 1),
+    }
+    assert run("orders", "create", "").code == 2
+    (folder / "c.json").write_text("{}")
+    (folder / "d.json").write_text("nope")
+    wrong = run("orders", "create", folder)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert [line.partition(".json: ")[0][-1] for line in wrong.err.splitlines()] == ["c", "d"]
+
+
 def test_no_ids_are_nothing_to_do(run: Run, simulator: Simulator) -> None:
     """An empty list cancels nothing, least of all everything; that is said, and is no error."""
     for command in (("orders", "cancel"), ("subscriptions", "suspend"), ("tasking", "cancel")):

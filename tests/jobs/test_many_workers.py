@@ -26,7 +26,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_workers_that_are_killed(address: str, tmp_path: Path) -> None:
     """Killed at random moments, and others started: each request is ordered once, each file there once.
 
-    `benchmarks/many_workers.py` does the same with 3,000 requests and 40 kills.
+    `benchmarks/killed_workers.py` does the same with 3,000 requests and 40 kills.
     """
     kill_at_random(address, tmp_path / "data", orders=120, kills=6)
 

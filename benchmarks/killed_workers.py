@@ -1,7 +1,7 @@
 """Workers on one ledger that are killed at random: is each request ordered once, and each file there once?
 
-    python benchmarks/many_workers.py                        4 workers, 3,000 requests, 40 kills
-    python benchmarks/many_workers.py --requests 300 --kills 12
+    python benchmarks/killed_workers.py                        4 workers, 3,000 requests, 40 kills
+    python benchmarks/killed_workers.py --requests 300 --kills 12
 
 The workers reach a simulated Planet over HTTP, which loses the responses to one create in ten.  Runs with a
 ledger in a file, and with one in PostgreSQL; fails where an order is missing or doubled.
@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from worker_processes import kill_at_random
 from postgres import PostgresServer
+from worker_processes import kill_at_random
 
 
 def main() -> None:
