@@ -28,7 +28,7 @@ import unicodedata
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import count
@@ -242,6 +242,13 @@ class ExactlyOnce(Generic[T]):
                     await self._shared.here().keep(self._service, id_)
             except (SharedStateError, ClientClosed) as error:
                 logger.warning("other processes may take %s for theirs after a crash: %s", id_, error)
+
+    async def hand_over(self, id_: str) -> None:
+        """Let other processes find this one at once, as one whose caller they have taken for dead."""
+        self.release(id_)
+        if self._shared is not None:
+            with suppress(SharedStateError):
+                await self._shared.here().forget(id_)
 
     async def _claim(self, created: T) -> T:
         """Note that what was created has its caller: at once here, and then in other processes."""

@@ -61,6 +61,12 @@ class SharedCreates:
         """Note that a resource has lost its caller."""
         self._lost.add(id_)
 
+    async def forget(self, id_: str) -> None:
+        """Remove the note of a resource now, so that others find it."""
+        await self.database.transact(
+            lambda work: work.execute("DELETE FROM planet_async_creates WHERE id = :id", id=id_)
+        )
+
     async def settle(self) -> None:
         """Make the notes outlast this client, but for those of what has lost its caller."""
         if self._is_owner:

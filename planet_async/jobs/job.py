@@ -99,8 +99,9 @@ class Job:
 
     Of the service it uses: `create` places an order; `recover(body, seconds, others)` returns what a create
     of so many seconds ago has made, unless that is one of the `others`; `claim` notes the ids of orders that
-    have an owner, and `release` undoes it; `keep` notes that one has its owner even after a crash;
-    `wait(order_id, just_seen)` returns the finished order; `date` asks for the time by the service's clock.
+    have an owner, `release` undoes it, and `hand_over` does so for other processes at once; `keep` notes that
+    one has its owner even after a crash; `wait(order_id, just_seen)` returns the finished order; `date` asks
+    for the time by the service's clock.
     """
 
     requests: AsyncGenerator[CheckedRequest] | None
@@ -113,6 +114,7 @@ class Job:
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
     keep: Callable[[str], Awaitable[None]]
+    hand_over: Callable[[str], Awaitable[None]]
     cancel: Callable[[str], Awaitable[object]]
     wait: Callable[[str, bool], Awaitable[Order]]
     download: Callable[[Order], Awaitable[DownloadedFiles]]
@@ -333,9 +335,10 @@ class Job:
         try:
             await self._save(entry)
         except TakenOver as error:
-            self.release(order.id)
-            if found is None:
-                await self._withdraw(entry, order, error)
+            with anyio.CancelScope(shield=True):
+                await self.hand_over(order.id)
+                if found is None:
+                    await self._withdraw(entry, order, error)
             raise
         except BaseException:
             self.release(order.id)  # the next job may be in this very process
@@ -348,18 +351,17 @@ class Job:
     async def _withdraw(self, entry: Entry, order: Order, error: TakenOver) -> None:
         """Cancel an order that was placed when another job had its entry, unless that has adopted it."""
         what = "may be that of the other job"
-        with anyio.CancelScope(shield=True):
-            until = self.clock.monotonic() + self.consistency_delay
-            while (other := await self.ledger.order_of(entry)) is None and self.clock.monotonic() < until:
-                await self.clock.sleep(1)
-            if other == order.id:
-                return
-            if other is not None:
-                try:
-                    await self.cancel(order.id)
-                    what = "was cancelled"
-                except PlanetError as problem:
-                    what = f"could not be cancelled: {problem.message}"
+        until = self.clock.monotonic() + 2 * self.consistency_delay  # it may be looking it up
+        while (other := await self.ledger.order_of(entry)) is None and self.clock.monotonic() < until:
+            await self.clock.sleep(1)
+        if other == order.id:
+            return
+        if other is not None:
+            try:
+                await self.cancel(order.id)
+                what = "was cancelled"
+            except PlanetError as problem:
+                what = f"could not be cancelled: {problem.message}"
         error.message += f"; the order {order.id}, which it had just placed, {what}"
         logger.warning("%s", error)
 

@@ -493,6 +493,7 @@ class Orders:
             claim=self._creating.claim_ids,
             release=self._creating.release,
             keep=self._creating.keep,
+            hand_over=self._creating.hand_over,
             cancel=self.cancel,
             wait=self._wait_for,
             download=partial(

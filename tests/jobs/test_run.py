@@ -589,6 +589,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         claim=lambda _: None,
         release=lambda _: None,
         keep=nothing,
+        hand_over=nothing,
         cancel=nothing,
         wait=wait,
         download=download,
