@@ -126,7 +126,7 @@ class UnconfirmedCreate(Generic[T]):
     """A create without a response: its body, when it was sent and when it failed (monotonic), and how.
 
     `older` are ids of resources like it that have shown to be older; `second` is what was created when it was
-    sent again.
+    sent again; `sender` is who sent it in another process.
     """
 
     lock: "NameLock"
@@ -137,6 +137,7 @@ class UnconfirmedCreate(Generic[T]):
     attempts: int = 1
     older: set[str] = field(factory=set)
     second: T | None = None
+    sender: str = ""
 
     @property
     def name(self) -> str:
@@ -201,10 +202,18 @@ class ExactlyOnce(Generic[T]):
             return lost.second
         raise self._unsettled(lost, why) from cause
 
-    async def recover(self, body: bytes, seconds_ago: float, taken: Iterable[str] = ()) -> T | None:
+    @property
+    def sender(self) -> str:
+        """The id by which other processes know who creates here; "" where they know nothing of each other."""
+        return "" if self._shared is None else self._shared.here().owner
+
+    async def recover(
+        self, body: bytes, seconds_ago: float, taken: Iterable[str] = (), sender: str = ""
+    ) -> T | None:
         """Return what a create made whose response was lost, sent so long ago, as before a crash.
 
-        None: it may be sent again.  The ids `taken` have an owner.
+        None: it may be sent again.  The ids `taken` have an owner.  What the `sender` in another process has
+        created has none: the caller goes on in its place, whether it has died or only stands still.
 
         Raises:
             UnsettledCreate: It cannot be decided.
@@ -217,7 +226,7 @@ class ExactlyOnce(Generic[T]):
             self._lock(name, shared=False),
         ):
             sent = self._clock.monotonic() - seconds_ago
-            lost = UnconfirmedCreate[T](lock, msgspec.json.decode(body), sent, sent)
+            lost = UnconfirmedCreate[T](lock, msgspec.json.decode(body), sent, sent, sender=sender)
             try:
                 found = await self._look_up(lost)
             except ClientClosed as closed:
@@ -447,20 +456,21 @@ class ExactlyOnce(Generic[T]):
         The second finds what a service has renamed, and what a list that is not sorted has on a later page.
         """
         with self._clock.move_on_after(self._config.retry_for):
-            lookup = await self._without_others(await self._read(lost, self._kind.list_by_name(lost.name)))
+            pages = self._kind.list_by_name(lost.name)
+            lookup = await self._without_others(lost, await self._read(lost, pages))
             if everything and not (lookup.exact or lookup.candidates):
                 start, end = lookup.possible, None
                 if self._clock.monotonic() - lost.failed > _LONGEST_RECOVERY:
                     end = start + timedelta(seconds=_LONGEST_RECOVERY + 2 * REMEMBERED)
                 pages = self._kind.list_created(start, end)
-                lookup = await self._without_others(await self._read(lost, pages))
+                lookup = await self._without_others(lost, await self._read(lost, pages))
             return lookup
         raise PagingError(f"the list of {self._kind.noun}s was not read in {self._config.retry_for:g} s")
 
-    async def _without_others(self, lookup: Lookup[T]) -> Lookup[T]:
+    async def _without_others(self, lost: UnconfirmedCreate[T], lookup: Lookup[T]) -> Lookup[T]:
         """Leave out what has its caller in another process now: it has none when that process has died."""
         if self._shared is not None and (lookup.exact or lookup.candidates):
-            others = {*await self._shared.here().of_others(self._service)}
+            others = {*await self._shared.here().of_others(self._service, but=lost.sender)}
             lookup.exact = [one for one in lookup.exact if one.id not in others]
             lookup.candidates = [id_ for id_ in lookup.candidates if id_ not in others]
         return lookup

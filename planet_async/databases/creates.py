@@ -1,6 +1,6 @@
 """`SharedCreates`: what processes must know of each other's creates; see `planet_async.exactly_once`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from uuid import uuid4
@@ -53,9 +53,14 @@ class SharedCreates:
             )
         )
 
-    async def of_others(self, service: str) -> list[str]:
-        """Return the ids that others have noted lately."""
-        return await self.database.call(lambda database: self._of_others(database, service))
+    @property
+    def owner(self) -> str:
+        """The id by which others know this client."""
+        return self._owner
+
+    async def of_others(self, service: str, *, but: str = "") -> list[str]:
+        """Return the ids that others have noted lately, but one of them, who has lost what it noted."""
+        return await self.database.call(lambda database: self._of_others(database, service, but))
 
     def release(self, id_: str) -> None:
         """Note that a resource has lost its caller."""
@@ -63,9 +68,7 @@ class SharedCreates:
 
     async def forget(self, id_: str) -> None:
         """Remove the note of a resource now, so that others find it."""
-        await self.database.transact(
-            lambda work: work.execute("DELETE FROM planet_async_creates WHERE id = :id", id=id_)
-        )
+        await self.database.transact(lambda work: self._forget(work, [id_]))
 
     async def settle(self) -> None:
         """Make the notes outlast this client, but for those of what has lost its caller."""
@@ -92,13 +95,20 @@ class SharedCreates:
             owner=self._owner,
         )
 
-    def _of_others(self, database: Database, service: str) -> list[str]:
+    def _forget(self, work: Transaction, ids: Iterable[str]) -> None:
+        work.execute_many(
+            "DELETE FROM planet_async_creates WHERE id = :id AND owner = :owner",
+            [{"id": id_, "owner": self._owner} for id_ in ids],
+        )
+
+    def _of_others(self, database: Database, service: str, but: str) -> list[str]:
         rows = database.transact(
             lambda work: work.execute(
                 "SELECT id, owner FROM planet_async_creates"
-                " WHERE service = :service AND owner <> :owner AND noted >= {now} - :kept",
+                " WHERE service = :service AND owner NOT IN (:owner, :but) AND noted >= {now} - :kept",
                 service=service,
                 owner=self._owner,
+                but=but or self._owner,
                 kept=_KEPT,
             )
         )
@@ -107,7 +117,5 @@ class SharedCreates:
         return [row["id"] for row in rows if not row["owner"] or f"owner-{row['owner']}" in alive]
 
     def _settle(self, work: Transaction) -> None:
-        work.execute_many(
-            "DELETE FROM planet_async_creates WHERE id = :id", [{"id": id_} for id_ in self._lost]
-        )
+        self._forget(work, self._lost)
         work.execute("UPDATE planet_async_creates SET owner = '' WHERE owner = :owner", owner=self._owner)

@@ -40,6 +40,7 @@ TABLES = (
         stage TEXT NOT NULL,
         sent DOUBLE PRECISION,
         sent_date DOUBLE PRECISION,
+        sender TEXT NOT NULL,
         order_id TEXT,
         order_state TEXT,
         error TEXT,
@@ -59,8 +60,8 @@ TABLES = (
 )
 # What the checksum of a row is of: all but its number, its owner, and the request, which the hash is of.
 _CHECKED = (
-    *("hash", "occurrence", "name", "has_secrets", "stage", "sent", "sent_date", "order_id", "order_state"),
-    *("error", "error_type", "changed", "delivered_to", "files"),
+    *("hash", "occurrence", "name", "has_secrets", "stage", "sent", "sent_date"),
+    *("sender", "order_id", "order_state", "error", "error_type", "changed", "delivered_to", "files"),
 )
 _COLUMNS = (*_CHECKED, "request", "checksum")
 INSERT = (
@@ -103,7 +104,8 @@ class Entry:
 
     It is found by the `hash` of its request, without secrets, and by its `occurrence`: the n-th equal request
     of a list has the n-th entry of that hash.  `sent` is by the clock of the machine that sent it,
-    `sent_date` by that of the service, None if that was unknown.  `delivered_to` is the cloud or the host of
+    `sent_date` by that of the service, None if that was unknown; `sender` is who sent it, as
+    `exactly_once` knows it.  `delivered_to` is the cloud or the host of
     an order that has no files to download.  `has_secrets` says that the ledger does not have all of the
     request.
     """
@@ -113,6 +115,7 @@ class Entry:
     stage: Stage = Stage.INTENDED
     sent: float | None = None
     sent_date: float | None = None
+    sender: str = field(default="", repr=False)
     order_id: str | None = None
     order_state: str | None = None
     error: str | None = None

@@ -97,11 +97,11 @@ class Job:
     Without `requests` it works on those that its ledger has.  Requests that are `whole` are in the ledger
     before the first is sent, so that other jobs can take part.
 
-    Of the service it uses: `create` places an order; `recover(body, seconds, others)` returns what a create
-    of so many seconds ago has made, unless that is one of the `others`; `claim` notes the ids of orders that
-    have an owner, `release` undoes it, and `hand_over` does so for other processes at once; `keep` notes that
-    one has its owner even after a crash; `wait(order_id, just_seen)` returns the finished order; `date` asks
-    for the time by the service's clock.
+    Of the service it uses: `create` places an order, and `sender` is who creates;
+    `recover(body, seconds, others, sender)` returns what a create of so many seconds ago has made, unless
+    that is one of the `others`; `claim` notes the ids of orders that have an owner, `release` undoes it, and
+    `hand_over` does so for other processes at once; `keep` notes that one has its owner even after a crash;
+    `wait(order_id, just_seen)` returns the finished order; `date` asks for the time by the service's clock.
     """
 
     requests: AsyncGenerator[CheckedRequest] | None
@@ -110,7 +110,8 @@ class Job:
     queue: "QueueGate"
     clock: Clock
     create: Callable[[bytes], Awaitable[Order]]
-    recover: Callable[[bytes, float, Iterable[str]], Awaitable[Order | None]]
+    recover: Callable[[bytes, float, Iterable[str], str], Awaitable[Order | None]]
+    sender: Callable[[], str]
     claim: Callable[[Iterable[str]], None]
     release: Callable[[str], None]
     keep: Callable[[str], Awaitable[None]]
@@ -376,7 +377,8 @@ class Job:
         elif now is not None:
             elapsed = max(elapsed, now - entry.sent)  # this machine's clock was set back since, or is slow
         seconds = max(0.0, elapsed) + margin
-        return await self.recover(body, seconds, await self.ledger.ids(name=entry.name))
+        taken = await self.ledger.ids(name=entry.name)
+        return await self.recover(body, seconds, taken, entry.sender)
 
     async def _create(self, entry: Entry, body: bytes) -> Order:
         if REDACTED.encode() in body:
@@ -385,7 +387,7 @@ class Job:
         while True:
             seen = await self.queue.wait()
             entry.stage, entry.sent = Stage.SENDING, self.clock.now().timestamp()
-            entry.sent_date = self._service_clock.now()
+            entry.sent_date, entry.sender = self._service_clock.now(), self.sender()
             await self._save(entry)
             try:
                 order = await self.create(body)

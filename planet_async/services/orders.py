@@ -490,6 +490,7 @@ class Orders:
             clock,
             create=self._place,
             recover=self._creating.recover,
+            sender=lambda: self._creating.sender,
             claim=self._creating.claim_ids,
             release=self._creating.release,
             keep=self._creating.keep,

@@ -420,6 +420,7 @@ async def test_a_damaged_entry_is_found(path: Path) -> None:
         "stage": "intended",
         "sent": 7.0,
         "sent_date": 7.0,
+        "sender": "somebody",
         "order_id": None,
         "order_state": "failed",
         "error": "none",

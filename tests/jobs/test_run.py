@@ -586,6 +586,7 @@ async def test_memory_does_not_grow_with_the_job(tmp_path: Path) -> None:
         clock,
         create=create,
         recover=nothing,
+        sender=str,
         claim=lambda _: None,
         release=lambda _: None,
         keep=nothing,
