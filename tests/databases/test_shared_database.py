@@ -96,6 +96,8 @@ async def test_after_a_crash_only_what_was_saved_has_its_owner(tmp_path: Path) -
         await crashed.note("orders", id_)
     await crashed.keep("orders", "saved")
     assert sorted(await other.of_others("orders")) == ["lost", "saved"]
+    # Who has taken the process for dead finds it, too, though it only stands still.
+    assert await other.of_others("orders", but=crashed.owner) == ["saved"]
     await crashed.database.aclose()
     assert await other.of_others("orders") == ["saved"]
     await other.database.aclose()
