@@ -206,7 +206,11 @@ async def _work(scene: Scene) -> None:
     path = folder.with_name(f"{folder.name}.ledger")
     async with DatabaseLedger(path, SystemClock(), durable=False) as ledger:
         await ledger.add([ledger.request("", to_json(ORDER))])
-    await _outcomes(scene.planet.orders.work(folder, ledger=path))
+    outcomes: Any = scene.planet.orders.work(folder, ledger=path)
+    try:
+        await _outcomes(outcomes)
+    finally:  # else the ledger would be closed some time later, in a thread
+        await outcomes.aclose()
 
 
 async def _outcomes(items: AsyncIterable[Any]) -> list[object]:

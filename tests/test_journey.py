@@ -71,9 +71,9 @@ async def test_the_journey_of_a_get(planet: Planet) -> None:
 
 
 async def test_the_journey_of_a_job(planet: Planet, tmp_path: Path) -> None:
-    """`orders.run` with a ledger, the longest way there is, passes at most 46 files."""
+    """`orders.run` with a ledger, the longest way there is, passes at most 40 files."""
     requests = [OrderRequest("x", [SceneProduct(["1"], "PSScene", "analytic_udm2")])]
     with journey() as files:
         async for outcome in planet.orders.run(requests, to=tmp_path / "data", ledger=tmp_path / "x.ledger"):
             assert outcome.unwrap().paths
-    assert len(files) <= 46, files
+    assert len(files) <= 40, files

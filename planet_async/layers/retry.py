@@ -117,7 +117,7 @@ def _report(request: Request, error: PlanetError, pause: float) -> None:
         logging.WARNING if is_unusual else logging.INFO,
         "trying again in %.1f s: %s",
         pause,
-        error,
+        str(error),  # what keeps the record must not keep the error, which keeps what had been read
         extra={**request_fields(request), **error_fields(error), "retry_in": pause},
     )
 

@@ -1,6 +1,7 @@
 """What reliability rests on, through the whole client, on both transports."""
 
 import gc
+import logging
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,8 +111,11 @@ async def test_closing_ends_the_calls_under_way(
     assert len(ended) == 4
 
 
-async def test_what_fails_leaves_no_garbage(transport: TransportName) -> None:
+async def test_what_fails_leaves_no_garbage(
+    transport: TransportName, caplog: pytest.LogCaptureFixture
+) -> None:
     """An error that kept itself would keep all that was read until Python collects, which counts no bytes."""
+    caplog.set_level(logging.CRITICAL, "planet_async")  # pytest keeps the records
 
     async def script(_: Received, say: Say) -> None:
         await say(b"HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n" + bytes(300_000))
