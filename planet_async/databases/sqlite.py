@@ -29,7 +29,7 @@ class SqliteDatabase:
             which is never set.
     """
 
-    lock_gap = 0.0  # a lock of a file ends with its process only
+    lock_gap: float = 0.0  # a lock of a file ends with its process only
 
     def __init__(
         self,
