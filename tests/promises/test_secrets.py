@@ -172,6 +172,7 @@ async def make_every_call(
         for name, call in CALLS.items():
             if name.partition(",")[0] in {
                 "orders.run",
+                "orders.work",
                 "orders.wait_many",
                 "tasking.wait",
                 "tasking.wait_many",
