@@ -1,4 +1,4 @@
-"""What happens to a call between its start and its end, for the layer that traces it, and for logs.
+"""Events of a call between its start and its end, for the layer that traces it, and for logs.
 
 A layer outside of `Retry` sees a call, and not its attempts.  So the layers within pass them to the
 `observer` that an outer layer has set for the call: a context variable, as `queued_for` is, since a call is

@@ -1,4 +1,4 @@
-"""What the library logs, on standard error: lines for people, or JSON for programs.
+"""The logs of the library on standard error: lines for people, or JSON for programs.
 
 By default there is at most a line a second, such as that an attempt has failed; ``-v`` shows them all,
 ``-vv`` each request, ``-q`` errors only.
@@ -26,7 +26,7 @@ _OF_ALL_RECORDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
 @frozen
 class Logs:
-    """What is shown of the logs: the global options `-v`, `-q` and `--log-format`."""
+    """How much of the logs is shown, and how: the options `-v`, `-q` and `--log-format`."""
 
     verbose: int = 0
     quiet: bool = False
@@ -34,7 +34,7 @@ class Logs:
 
     @property
     def has_progress(self) -> bool:
-        """Whether progress may be shown on a terminal."""
+        """True if progress may be shown on a terminal."""
         return not (self.quiet or self.as_json)
 
     @contextmanager

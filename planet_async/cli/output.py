@@ -259,7 +259,7 @@ def _value(record: T, show: str | Callable[[T], object]) -> object:
 
 
 class Output:
-    """What a command prints in the format asked for: JSON, CSV and ids as they come, tables in blocks.
+    """The output of a command in the format asked for: JSON, CSV and ids as they come, tables in blocks.
 
     JSON gets its last bracket from `close`: what was cut off is no document.
     """
@@ -434,7 +434,7 @@ def print_panel(title: str, facts: Mapping[str, object]) -> None:
 
 
 MESSAGES: logging.Logger = logging.getLogger("planet_async.cli")
-"""What the command says on standard error, while a `MessageHandler` shows it with the logs."""
+"""The logger of the messages on standard error, while a `MessageHandler` shows it with the logs."""
 
 
 class MessageHandler(logging.Handler):

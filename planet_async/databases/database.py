@@ -9,7 +9,7 @@ Row = Mapping[str, Any]
 
 
 class Transaction(Protocol):
-    """What can be done in one transaction."""
+    """The statements of one transaction."""
 
     def execute(self, statement: str, **parameters: Any) -> list[Row]:
         """Run a statement, with parameters written as ``:name``, and return its rows.

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from planet_async.downloads.remote_file import RemoteFile
 
 Place_co = TypeVar("Place_co", bound=Path | str, covariant=True)
-"""What a file is known by when it is there: its path, or the URL of its object."""
+"""The place of a downloaded file: its path, or the URL of its object."""
 
 
 class DestinationFile(Protocol):
