@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import metadata
 
 from documents import ROOT, examples
 
@@ -36,7 +37,7 @@ def _split(requirement: str) -> tuple[str, str]:
 
 
 def test_the_readme_has_its_links_in_one_place() -> None:
-    """Addresses within the repository are at its end, where a release makes them absolute."""
+    """Addresses within the repository are at its end, where the build makes them absolute."""
     text, *_ = README.partition("\n[architecture]: ")
     assert not re.findall(r"\]\((?!https?://|#)[^)]*\)", text)
     links = dict(_links())
@@ -44,6 +45,27 @@ def test_the_readme_has_its_links_in_one_place() -> None:
         assert (ROOT / target).exists(), target
         assert f"[{name}]" in text, name
     assert {*re.findall(r"\]\[([\w-]+)\]", text)} <= links.keys()
+
+
+def test_the_page_of_an_index_has_absolute_links_only() -> None:
+    """What is built turns the README's links into addresses of its own version's files."""
+    page = metadata("planet-async").get_payload()
+    assert isinstance(page, str)
+    links = re.findall(r"^\[[\w-]+\]: (\S+)$", page, re.MULTILINE)
+    assert len(links) == len(dict(_links()))
+    home = PROJECT["urls"]["Homepage"]
+    for link in links:
+        assert link.startswith(f"{home}/blob/v{__version__}/"), link
+
+
+def test_one_home_is_named_everywhere() -> None:
+    """It is written into four files, see docs/release.md."""
+    home = PROJECT["urls"]["Homepage"]
+    assert f"home: {home}\n" in RECIPE
+    assert f'repository-code: "{home}"\n' in (ROOT / "CITATION.cff").read_text()
+    site = PROJECT["urls"]["Documentation"]
+    assert f"doc_url: {site}\n" in RECIPE
+    assert f"\nsite_url: {site}\n" in (ROOT / "docs/mkdocs/mkdocs.yml").read_text()
 
 
 def _links() -> Iterator[tuple[str, str]]:
