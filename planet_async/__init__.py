@@ -46,6 +46,7 @@ from planet_async.errors import Forbidden as Forbidden
 from planet_async.errors import ImagingSearchFailed as ImagingSearchFailed
 from planet_async.errors import InvalidRequest as InvalidRequest
 from planet_async.errors import LedgerError as LedgerError
+from planet_async.errors import LedgerUnusable as LedgerUnusable
 from planet_async.errors import MissingCredentials as MissingCredentials
 from planet_async.errors import NotFound as NotFound
 from planet_async.errors import OrderNotDownloadable as OrderNotDownloadable

@@ -27,7 +27,8 @@
     ├── WaitTimeout                   a wait took longer than its timeout (a TimeoutError too)
     ├── OrderNotDownloadable          failed, unfinished, or delivered somewhere else
     ├── AssetNotDownloadable          not published, not permitted, or not active
-    ├── LedgerError                   the ledger of a job is in use, damaged, or cannot be written
+    ├── LedgerError                   the ledger of a job cannot be read or written any more
+    │   └── LedgerUnusable            it cannot be opened: in use, damaged, or no ledger
     ├── SharedStateError              the database that processes share cannot be used
     │   └── SharedStateLost           it has not been reached for 30 seconds
     └── DownloadError                 a file could not be fetched or kept
@@ -282,7 +283,11 @@ class AssetNotDownloadable(PlanetError):
 
 
 class LedgerError(PlanetError):
-    """The ledger of a job is in use by another job, damaged, no ledger, or cannot be read or written."""
+    """The ledger of a job cannot be read or written any more, or is of no use to this job."""
+
+
+class LedgerUnusable(LedgerError):
+    """The ledger cannot be opened: it is no ledger, damaged, of another version, or its database refuses."""
 
 
 class SharedStateError(PlanetError):

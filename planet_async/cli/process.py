@@ -1,7 +1,7 @@
 """How a command ends: errors become a line each, results and signals an exit code.
 
-0: all went well. 1: something failed. 2: the input is wrong, and nothing was sent. 130, 143 and 129: ended by
-Ctrl-C, SIGTERM and SIGHUP.
+0: all went well. 1: something failed. 2: the input or a setting is wrong, and nothing was sent. 130, 143 and
+129: ended by Ctrl-C, SIGTERM and SIGHUP.
 """
 
 import errno
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import anyio
 import typer
 
-from planet_async import InvalidRequest, MissingCredentials, PlanetError
+from planet_async import InvalidRequest, LedgerUnusable, PlanetError, SharedStateError, SharedStateLost
 from planet_async.cli.output import print_error
 
 FAILED, WRONG_INPUT = 1, 2
@@ -81,7 +81,9 @@ def reporting() -> Iterator[None]:
 
 
 def _is_wrong_input(error: Exception) -> bool:
-    return isinstance(error, InvalidRequest) and not isinstance(error, MissingCredentials)
+    if isinstance(error, SharedStateError):
+        return not isinstance(error, SharedStateLost)
+    return isinstance(error, InvalidRequest | LedgerUnusable)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

@@ -21,7 +21,7 @@ from attrs import astuple, define, field, frozen
 from planet_async.databases.database import Row, Transaction
 from planet_async.databases.shared import prepare
 from planet_async.databases.sqlite import SqliteDatabase, connect
-from planet_async.errors import LedgerError
+from planet_async.errors import LedgerUnusable
 from planet_async.redaction import REDACTED, redacted
 
 VERSION = 2
@@ -212,7 +212,7 @@ def open_file(path: Path, *, lasting: bool) -> SqliteDatabase:
     """Open a ledger, once it is verified; it is made where there is none, and migrated.
 
     Raises:
-        LedgerError: It is no ledger, one of a newer version, or an older version of this package uses it.
+        LedgerUnusable: It is no ledger, one of a newer version, or an older version of this package uses it.
         DamagedError: It is not as it was written.
         OSError, sqlite3.Error, DatabaseUnusable, DatabaseBusy: It cannot be used.
     """
@@ -250,11 +250,11 @@ def rows_of_file(path: Path) -> Iterator[Row]:
 
 
 def version_of(path: Path) -> int | None:
-    """Return the version of a ledger, None where there is none yet; raise LedgerError for anything else."""
+    """Return the version of a ledger, None where there is none yet.  Raises: LedgerUnusable."""
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return None
     if path.is_dir():
-        raise LedgerError(f"the ledger {path} cannot be used: it is a folder", hint="Use a file.")
+        raise LedgerUnusable(f"the ledger {path} cannot be used: it is a folder", hint="Use a file.")
     # Opened by nothing but SQLite: closing a file of our own would end SQLite's locks on it (POSIX).
     application = version = objects = -1
     try:
@@ -269,9 +269,9 @@ def version_of(path: Path) -> int | None:
     if not application and not objects:
         return None  # a job was killed when it had just made the file
     if application != _APPLICATION_ID:
-        raise LedgerError(f"{path} is not a ledger", hint="Use another file; nothing was changed.")
+        raise LedgerUnusable(f"{path} is not a ledger", hint="Use another file; nothing was changed.")
     if version not in {_FIRST_VERSION, VERSION}:
-        raise LedgerError(
+        raise LedgerUnusable(
             f"the ledger {path} has format {version}, this version of planet_async writes {VERSION}",
             hint="Continue with the version that made it, or use another file.",
         )
@@ -288,7 +288,7 @@ def _real(path: Path) -> Path:
         return path
     names = sorted(other for other in path.parent.iterdir() if other.is_file() and other.samefile(path))
     if len(names) < path.stat().st_nlink:
-        raise LedgerError(
+        raise LedgerUnusable(
             f"the ledger {path} has another name in another folder (a hard link): its log may be there",
             hint="Use a symbolic link instead, or remove the other name.",
         )
@@ -332,7 +332,7 @@ def _locked_as_first(path: Path, version: int | None) -> Iterator[None]:
                 raise
             is_free = False
         if not is_free:
-            raise LedgerError(
+            raise LedgerUnusable(
                 f"the ledger {path} is in use by a job of an older version of planet_async",
                 hint="Wait for that, or use another file.",
             )

@@ -34,7 +34,7 @@ from planet_async.databases.database import (
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.shared import SharedDatabase, prepare
 from planet_async.downloads.destination import Destination
-from planet_async.errors import InvalidRequest, LedgerError, SharedStateError
+from planet_async.errors import InvalidRequest, LedgerError, LedgerUnusable, SharedStateError
 from planet_async.jobs.entry import (
     ASSIGN,
     INSERT,
@@ -216,7 +216,7 @@ class DatabaseLedger(Ledger):
         self._started = self._now()
         self._is_open = True
         try:
-            self._lock_gap = await self._call(self._begin)
+            self._lock_gap = await self._call(self._begin, LedgerUnusable)
             await self._free()
         except BaseException:
             await self._close()
@@ -458,10 +458,10 @@ class DatabaseLedger(Ledger):
         for act in acts:
             act.result = act.do(work)
 
-    async def _call(self, act: Callable[[Database], T]) -> T:
+    async def _call(self, act: Callable[[Database], T], kind: type[LedgerError] = LedgerError) -> T:
         if not self._is_open:
             raise LedgerError(f"the ledger {self._name} is closed")
-        with _reported(self._name):
+        with _reported(self._name, kind):
             return await self._shared.call(act)
 
     def _now(self) -> float:
@@ -479,7 +479,7 @@ def read_entries(address: str | Path) -> Iterator[tuple[Entry, Any]]:
     """Yield the entries of a ledger, each with the JSON of its request, also while jobs write to it.
 
     Raises:
-        LedgerError: There is no ledger, or it cannot be read.
+        LedgerUnusable: There is no ledger, or it cannot be read.
     """
     for row in read_rows(address):
         yield to_entry(row), msgspec.json.decode(row["request"])
@@ -496,7 +496,7 @@ def read_rows(address: str | Path) -> Iterator[Row]:
 def _rows(address: str | Path) -> Iterator[Row]:
     if not is_address(address):
         if not Path(address).exists():
-            raise LedgerError(f"there is no ledger {address}")
+            raise LedgerUnusable(f"there is no ledger {address}")
         yield from rows_of_file(Path(address))
         return
     database, after, rows = open_database(address, lasting=True), -1, list[Row]()
@@ -516,7 +516,7 @@ def count_unfinished(address: str | Path) -> int:
 
 @contextmanager
 def opened(address: str | Path) -> Iterator[Database]:
-    """Open the database of a ledger, and close it; what goes wrong with it is a LedgerError."""
+    """Open the database of a ledger, and close it; what goes wrong with it is a LedgerUnusable."""
     with _reported(shown_address(address)):
         database = open_database(address, lasting=True)
         try:
@@ -526,8 +526,8 @@ def opened(address: str | Path) -> Iterator[Database]:
 
 
 @contextmanager
-def _reported(name: str) -> Iterator[None]:
-    """Raise what goes wrong with a ledger as a LedgerError."""
+def _reported(name: str, kind: type[LedgerError] = LedgerUnusable) -> Iterator[None]:
+    """Raise what goes wrong with a ledger as an error of that kind; it is usable where it is merely lost."""
     problem, hint = "", ""
     cause: BaseException | None = None
     try:
@@ -535,24 +535,24 @@ def _reported(name: str) -> Iterator[None]:
     except (SharedStateError, DatabaseUnusable) as error:
         problem, hint = error.message.rpartition("cannot be used: ")[2], error.hint
     except (DatabaseLost, DatabaseBusy) as error:
-        problem, hint = str(error), "Try again when it is back."
+        kind, problem, hint = LedgerError, str(error), "Try again when it is back."
     except (OSError, sqlite3.OperationalError) as error:
         problem, cause = str(error), error
         hint = "Use a file in an existing folder that can be written to, with space on its disk."
     except (DamagedError, ValueError, TypeError, LookupError, msgspec.MsgspecError, sqlite3.Error) as error:
-        raise LedgerError(
+        raise kind(
             f"the ledger {name} is damaged: {error}",
             hint="Restore a copy of it; without one, list the orders of the account before ordering again.",
         ) from error
     if problem:
-        raise LedgerError(f"the ledger {name} cannot be used: {problem}", hint=hint) from cause
+        raise kind(f"the ledger {name} cannot be used: {problem}", hint=hint) from cause
 
 
 def open_database(address: str | Path, *, lasting: bool) -> Database:
     """Open the database of a ledger, whose tables are made or migrated.
 
     Raises:
-        LedgerError: It is no ledger, or one of a newer version.
+        LedgerUnusable: It is no ledger, or one of a newer version.
         DatabaseUnusable, DatabaseLost, DatabaseBusy: as for any database.
     """
     if not is_address(address):

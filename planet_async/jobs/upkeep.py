@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import define, evolve
 
 from planet_async.databases.database import Database, Row, Transaction
-from planet_async.errors import LedgerError
+from planet_async.errors import LedgerUnusable
 from planet_async.jobs.entry import ASSIGN, INSERT, Entry, Stage, to_entry, to_row
 from planet_async.jobs.ledger import free_dead, opened, read_rows, shown_address
 
@@ -42,7 +42,7 @@ def merge(source: str | Path, target: str | Path) -> Merged:
     kept: the second one becomes an entry of its own, as that of one more such request.
 
     Raises:
-        LedgerError: A ledger cannot be used, or a job is using it.
+        LedgerUnusable: A ledger cannot be used, or a job is using it.
     """
     with opened(source) as database:
         _refuse_used(database, source)
@@ -98,7 +98,7 @@ def send_again(ledger: str | Path, entries: Sequence[Entry]) -> int:
     The orders that they had, if any, are no longer theirs.  What a job is at work on is left.
 
     Raises:
-        LedgerError: The ledger cannot be used.
+        LedgerUnusable: The ledger cannot be used.
     """
     with opened(ledger) as database:
         _free_dead(database)
@@ -139,6 +139,6 @@ def _free_dead(database: Database) -> None:
 def _refuse_used(database: Database, ledger: str | Path) -> None:
     _free_dead(database)
     if database.read("SELECT owner FROM planet_async_owners"):
-        raise LedgerError(
+        raise LedgerUnusable(
             f"a job is using the ledger {shown_address(ledger)}", hint="Try again when it has ended."
         )

@@ -112,7 +112,7 @@ def test_standard_input_is_read_once(run: Run) -> None:
 def test_no_key(run: Run, request_file: RequestFile) -> None:
     """Without a key the line names PL_API_KEY; a bad request file is told first."""
     ran = run("orders", "create", request_file())
-    assert ran.code == 1
+    assert ran.code == 2
     assert ran.err.startswith("planet-async: no API key: PL_API_KEY is not set")
     assert ran.err.count("\n") == 1
 

@@ -140,16 +140,21 @@ def test_a_folder_that_is_a_file(
 
 @pytest.mark.usefixtures("base_url")
 def test_what_is_no_ledger(run: Run, tmp_path: Path, request_file: RequestFile, simulator: Simulator) -> None:
-    """A path that is no file is wrong input; a file of another kind is an error; nothing is ordered."""
+    """Where there is no ledger, nor can be one, the input is wrong; nothing is ordered."""
     ran = run("ledger", "show", tmp_path / "none")
     assert (ran.code, ran.out) == (2, "")
     assert "does not exist" in " ".join(ran.err.replace("│", " ").split())
     assert not (tmp_path / "none").exists()
     file = request_file("good")
     ran = run("orders", "run", file, "--to", tmp_path / "data", "--ledger", file)
-    assert ran.code == 1
+    assert ran.code == 2
     assert ran.err.count("\n") == 1
     assert "is not a ledger" in ran.err
+    ran = run("orders", "run", file, "--to", tmp_path / "data", "--ledger", tmp_path / "none" / "ledger")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "its folder does not exist" in ran.err
+    ran = run("ledger", "show", file)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
     for command in (("orders", "run", file, "--to", tmp_path / "data", "--ledger"), ("ledger", "show")):
         ran = run(*command, tmp_path)
         assert ran.code == 2

@@ -128,8 +128,9 @@ async def test_what_a_dead_job_had_is_free(address: str | Path) -> None:
     clock = FakeClock()
     dead = await opened(address, clock).__aenter__()
     entry = await ordered(dead)
-    await dead._shared.aclose()
     async with opened(address, clock) as ledger:
+        await disconnect(dead, seen_by=ledger)
+        clock.advance(2)
         if isinstance(address, str):
             assert await ledger.take_next() is None
             clock.advance(GAP)
