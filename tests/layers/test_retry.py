@@ -160,12 +160,16 @@ def test_pauses_are_drawn_from_the_whole_of_a_growing_range(
 
 def test_two_clients_do_not_come_back_together() -> None:
     """Jitter spreads: the pauses of many clients after the same failure fill their range."""
-    pauses = []
-    for seed in range(200):
-        clock = NotingClock()
-        network = FakeTransport([reply(500), reply(200)])
-        anyio.run(stack(network, clock, Config(first_backoff=1), seed=seed).send, get())
-        pauses += clock.sleeps
+    pauses: list[float] = []
+
+    async def main() -> None:
+        for seed in range(200):
+            clock = NotingClock()
+            network = FakeTransport([reply(500), reply(200)])
+            await stack(network, clock, Config(first_backoff=1), seed=seed).send(get())
+            pauses.extend(clock.sleeps)
+
+    anyio.run(main)
     for quarter in range(4):
         assert sum(quarter / 4 <= pause < (quarter + 1) / 4 for pause in pauses) > 20
 
