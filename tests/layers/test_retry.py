@@ -113,6 +113,7 @@ async def test_a_refusal_that_a_later_try_cannot_change_is_final(status: int) ->
     assert clock.sleeps == []
 
 
+@pytest.mark.no_cover
 @settings(max_examples=40, deadline=None)
 @given(backend=BACKENDS, names=st.lists(st.sampled_from([*FAILURES, *HARMLESS]), max_size=8))
 def test_the_law_holds_for_any_history(backend: str, names: list[str]) -> None:
@@ -158,6 +159,7 @@ def test_pauses_are_drawn_from_the_whole_of_a_growing_range(
     assert len(clock.sleeps) == 5
 
 
+@pytest.mark.no_cover
 def test_two_clients_do_not_come_back_together() -> None:
     """Jitter spreads: the pauses of many clients after the same failure fill their range."""
     pauses: list[float] = []
@@ -218,6 +220,7 @@ async def test_a_single_attempt_leaves_no_notes() -> None:
     assert not hasattr(caught.value, "__notes__")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("failure", FAILURES | HARMLESS)
 @pytest.mark.parametrize("most", [1, 2, 5])
 async def test_max_attempts_bounds_every_retry(failure: str, most: int) -> None:
