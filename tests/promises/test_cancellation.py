@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import inspect
-import os
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ import anyio
 import anyio.to_thread
 import pytest
 import trio
-from attrs import define, field
+from attrs import define
 from every_call import CALLS, ORDER, ORDERS, TASKING, Call, Scene, simulated
 from spine import budget, cancelled_at_each_step, get, settle
 
@@ -159,7 +158,6 @@ class World:
     moments: Moments
     whole: dict[str, bytes]
     tasks: int = 0
-    known: dict[str, tuple[int, int]] = field(factory=dict)  # files found whole, as they were then
 
     @contextmanager
     def call(self, name: str) -> Iterator[MakeCall]:
@@ -175,27 +173,19 @@ class World:
     def check(self) -> None:
         assert self.simulator.open_responses == 0, "a response is open"
         assert tasks_alive() == self.tasks, "a task is at work"
-        for entry in files_in(self.scene.folder):
-            is_now = entry.stat().st_ctime_ns, entry.stat().st_size
-            if not entry.name.endswith(".part") and self.known.get(entry.path) != is_now:
-                path = Path(entry.path)
-                name = path.relative_to(self.scene.folder).as_posix().partition("/")[2]
-                assert path.read_bytes() == self.whole.get(name, path.read_bytes()), f"{path} is not whole"
-                self.known[entry.path] = is_now
+        for name, content in files_in(self.scene.latest).items():
+            if not name.endswith(".part"):
+                assert content == self.whole.get(name, content), f"{name} is not whole"
 
     async def check_when_settled(self) -> None:
         await FakeClock().sleep(1)  # it is over when all others wait, and no thread is at work
         self.check()
 
 
-def files_in(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all files, at any depth; rglob takes several times as long, and this is done at each step."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from files_in(entry.path)
-            else:
-                yield entry
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def tasks_alive() -> int:
@@ -230,12 +220,7 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         await planet.reports.download(scene.report, folders[1])
         await planet.data.download(scene.item, "ortho_udm2", folders[2])
         await planet.basemaps.download(scene.quads, folders[3])
-        whole = {
-            path.relative_to(root).as_posix(): path.read_bytes()
-            for root in folders
-            for path in root.rglob("*")
-            if path.is_file()
-        }
+        whole = {name: content for root in folders for name, content in files_in(root).items()}
         assert len(whole) > 4
         found = World(simulator, network, clock, folder, scene, moments, whole)
         await settle()
