@@ -420,7 +420,15 @@ async def test_lookups_hardly_add_to_the_load_of_a_failing_service(case: Case, a
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("fault", [LOST, NEVER_CAME], ids=["after", "before"])
+@pytest.mark.parametrize(
+    ("api", "anyio_backend", "fault"),
+    [
+        pytest.param(APIS[0], "asyncio", LOST, id="orders, after"),
+        pytest.param(APIS[0], "trio", NEVER_CAME, id="orders, before, on trio"),
+        pytest.param(APIS[1], "trio", LOST, id="subscriptions, after, on trio"),
+        pytest.param(APIS[2], "asyncio", NEVER_CAME, id="tasking, before"),
+    ],
+)
 async def test_cancelled_during_a_lookup_everything_is_released(case: Case, fault: Fault) -> None:
     """At whichever step: the name is free for the next create, and each caller has one of its own."""
     ids: list[str] = []
