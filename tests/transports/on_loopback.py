@@ -219,7 +219,7 @@ def server_context(authority: trustme.CA, *names: str, alpn: str | None = None) 
 
 def texts_of(error: BaseException) -> Iterator[str]:
     """Yield all that an error shows, in whatever way it is asked; its causes too."""
-    yield "".join(traceback.format_exception(error))
+    yield "".join(traceback.format_exception(error, limit=0))
     seen: list[BaseException] = [error]
     for one in seen:
         yield from (str(one), repr(one), repr(one.args), repr(vars(one)), *getattr(one, "__notes__", ()))

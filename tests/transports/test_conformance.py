@@ -34,7 +34,7 @@ CLIENTS: dict[str, Callable[[], Any]] = {
     "aiohttp": aiohttp.ClientSession,
 }
 CLOSING = {closing_ends_and_refuses, closing_at_any_time_leaves_nothing_open}
-SLOW = {a_body_is_streamed, silence_is_a_timeout}
+SLOW: set[Check] = {a_body_is_streamed, silence_is_a_timeout}
 
 
 def skip_unless_supported(name: str, backend: str) -> None:
