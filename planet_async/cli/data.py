@@ -487,7 +487,7 @@ def download(
             results.add_row(document, (id_, type_, len(paths)), problem and about(id_, problem))
             downloading.advance(display.received)
 
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             downloading = display.step("Downloading", len(found))
             await for_each(found, fetch, at_once=_ACTIVATED_AT_ONCE)
         return results.finish()

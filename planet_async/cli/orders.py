@@ -450,7 +450,7 @@ def _do_job(
 ) -> None:
     async def work(planet: Planet) -> bool:
         results = OrderResults(form)
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             progress = JobProgress(display, requests, total)
 
             def update(order: Order) -> None:
@@ -509,7 +509,7 @@ def download(
                 display.forget(order_id)
             downloading.advance(display.received)
 
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             downloading = display.step("Downloading", len(order_ids))
             await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()
