@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from planet_async._tasks import open_task_group
 from planet_async.config import Config
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.sqlite import SqliteDatabase
@@ -461,6 +462,11 @@ async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> Non
             entry = await taken(ledger, body, f"field {number}")
             entry.stage, entry.order_id, entry.error = Stage.ORDERED, f"id-{number}", "ä" * number
             await ledger.save(entry)
+
+    async def check(ledger: DatabaseLedger, number: int, body: bytes, step: int) -> None:
+        entry = await taken(ledger, body, f"field {number}")
+        assert (entry.stage, entry.order_id) == (Stage.ORDERED, f"id-{number}"), step
+
     sound = path.read_bytes()
     chance = random.Random(7)
     found = 0
@@ -473,10 +479,9 @@ async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> Non
             content[at : at + 512] = bytes(512)
         path.write_bytes(content)
         try:
-            async with opened(path) as ledger:
+            async with opened(path) as ledger, open_task_group() as group:
                 for number, body in enumerate(bodies):
-                    entry = await taken(ledger, body, f"field {number}")
-                    assert (entry.stage, entry.order_id) == (Stage.ORDERED, f"id-{number}"), step
+                    group.start_soon(check, ledger, number, body, step)
         except LedgerError:
             found += 1
         with suppress(LedgerError):
