@@ -38,8 +38,8 @@ def address(request: pytest.FixtureRequest, path: Path) -> str | Path:
     return str(request.getfixturevalue("postgres")) if request.param == "postgres" else path
 
 
-def opened(address: str | Path, clock: FakeClock | None = None) -> DatabaseLedger:
-    return DatabaseLedger(address, clock or FakeClock(), durable=True)
+def opened(address: str | Path, clock: FakeClock | None = None, *, durable: bool = False) -> DatabaseLedger:
+    return DatabaseLedger(address, clock or FakeClock(), durable=durable)
 
 
 async def taken(ledger: DatabaseLedger, body: bytes = BODY, name: str = "field 7") -> Entry:
@@ -340,7 +340,7 @@ async def test_another_file_is_not_changed(path: Path, content: bytes) -> None:
 
 async def test_the_modes_of_sqlite(path: Path) -> None:
     """Readers do not wait for the job (WAL), and what is saved outlasts a power failure (FULL)."""
-    async with opened(path) as ledger:
+    async with opened(path, durable=True) as ledger:
         await ordered(ledger)
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
             assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
