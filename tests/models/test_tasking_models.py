@@ -167,15 +167,15 @@ def test_a_price_without_the_price() -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("cls", ANSWERS)
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6))
 @calm
-def test_odd_fields_cost_no_record(cls: type[Resource], fields: dict[str, Any]) -> None:
+def test_odd_fields_cost_no_record(fields: dict[str, Any]) -> None:
     """Whatever else a body holds, it decodes, loses nothing, and decodes to the same again."""
     body = to_json({**fields, **NEEDED})
-    found = decode(cls, body)
-    assert found.raw == json.loads(body)
-    assert decode(cls, to_json(found)) == found
+    for cls in ANSWERS:
+        found = decode(cls, body)
+        assert found.raw == json.loads(body)
+        assert decode(cls, to_json(found)) == found
 
 
 def test_the_enumerations_are_open() -> None:
