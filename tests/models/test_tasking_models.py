@@ -302,6 +302,7 @@ zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone
 times = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=zones)  # noqa: DTZ001 - with zones
 
 
+@pytest.mark.no_cover
 @given(
     name=st.text(string.printable, min_size=1),
     geometry=st.sampled_from([POINT, LINE, POLYGON]),
