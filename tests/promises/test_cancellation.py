@@ -196,7 +196,8 @@ def tasks_alive() -> int:
 
 
 def client(network: Transport, clock: FakeClock) -> Planet:
-    return Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock)
+    config = Config(rates={}, durable=False)  # to synchronize files takes long, and is no place to wait
+    return Planet(config, credentials=ApiKey("any"), transport=network, clock=clock)
 
 
 @asynccontextmanager
