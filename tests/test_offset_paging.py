@@ -20,7 +20,7 @@ from planet_async.testing import FakeClock, reply
 pytestmark = pytest.mark.anyio
 
 URL = "https://api.planet.com/tasking/v2/orders/"
-both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+BACKENDS = st.sampled_from(["asyncio", "trio"])
 
 
 class Server:
@@ -107,8 +107,8 @@ async def test_pages_are_fetched_side_by_side(concurrency: int, seconds: float) 
 
 
 @pytest.mark.no_cover
-@both
 @given(
+    backend=BACKENDS,
     count=st.integers(0, 60),
     size=st.integers(1, 12),
     start=st.integers(0, 20),
@@ -152,8 +152,8 @@ def test_every_item_comes_once_and_in_order(  # noqa: PLR0917 - Hypothesis passe
         assert found == ids(server.items)[start : start + len(found)]
 
 
-@both
 @given(
+    backend=BACKENDS,
     count=st.integers(0, 60),
     size=st.integers(1, 12),
     concurrency=st.integers(1, 7),

@@ -92,8 +92,7 @@ def numbered(sizes: list[int]) -> list[list[int]]:
     return [[10 * page + item for item in range(size)] for page, size in enumerate(sizes)]
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize(("backend", "name"), [*(("asyncio", name) for name in DIALECTS), ("trio", "orders")])
 @settings(max_examples=15, deadline=None)
 @given(
     pages=st.lists(st.integers(0, 4), min_size=1, max_size=6).map(numbered),
@@ -380,7 +379,7 @@ async def test_cancelled_anywhere_nothing_stays_open_or_running() -> None:
         assert await paginator(transport).collect() == [1, 2, 3]
 
     def check() -> None:
-        gc.collect()
+        gc.collect(1)  # what is new; a full collection takes ten times as long
         assert transport.open_responses == 0
         quiet.append(len(transport.requests))
 

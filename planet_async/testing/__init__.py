@@ -118,7 +118,6 @@ def _in_order(answers: Iterable[Answer]) -> Callable[[Request], Answer]:
 class _Timer:
     due: float
     fire: Callable[[], None]
-    is_sleeper: bool
     cancelled: bool = False
 
 
@@ -134,6 +133,7 @@ class FakeClock:
         self._start = start
         self._elapsed = 0.0
         self._timers: list[tuple[float, int, _Timer]] = []  # a heap; of the same moment, the first made
+        self._sleepers: dict[_Timer, None] = {}  # those of `_timers` that can drive; in order, as no set is
         self._numbers = count()
         self._driven = False
 
@@ -162,7 +162,8 @@ class FakeClock:
         def wake() -> None:
             nudge.set()  # the present one: it is replaced below
 
-        with self._timer(seconds, wake, is_sleeper=True) as timer:
+        with self._timer(seconds, wake) as timer:
+            self._sleepers[timer] = None
             try:
                 while self._elapsed < timer.due:
                     if not self._driven:
@@ -171,18 +172,18 @@ class FakeClock:
                         await nudge.wait()
                         nudge = anyio.Event()
             finally:
-                timer.cancelled = True
+                del self._sleepers[timer]
                 self._hand_over()
 
     @contextmanager
     def move_on_after(self, seconds: float) -> Generator[anyio.CancelScope]:
         """Cancel the block when the virtual time has passed."""
-        with anyio.CancelScope() as scope, self._timer(seconds, scope.cancel, is_sleeper=False):
+        with anyio.CancelScope() as scope, self._timer(seconds, scope.cancel):
             yield scope
 
     @contextmanager
-    def _timer(self, seconds: float, fire: Callable[[], None], *, is_sleeper: bool) -> Generator[_Timer]:
-        timer = _Timer(self._elapsed + seconds, fire, is_sleeper)
+    def _timer(self, seconds: float, fire: Callable[[], None]) -> Generator[_Timer]:
+        timer = _Timer(self._elapsed + seconds, fire)
         heapq.heappush(self._timers, (timer.due, next(self._numbers), timer))
         try:
             yield timer
@@ -212,8 +213,7 @@ class FakeClock:
             self._driven = False
 
     def _hand_over(self) -> None:
-        sleepers = (timer for *_, timer in self._timers if timer.is_sleeper and not timer.cancelled)
-        if not self._driven and (successor := next(sleepers, None)):
+        if not self._driven and (successor := next(iter(self._sleepers), None)):
             successor.fire()
 
 

@@ -97,7 +97,7 @@ async def test_a_bomb_is_stopped_at_the_limit() -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize(("anyio_backend", "encoding"), [("asyncio", "gzip"), ("trio", "zstd")])
 async def test_a_body_becomes_at_most_a_hundred_times_as_long(encoding: str) -> None:
     """Some KB that become 90 MB of JSON are an error before they fill the memory, whatever `max_body_bytes`.
 

@@ -43,7 +43,9 @@ ENDLESS: dict[str, Callable[[], Iterator[bytes]]] = {
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize(
+    ("anyio_backend", "kind"), [*(("asyncio", kind) for kind in ENDLESS), ("trio", "padding")]
+)
 async def test_what_is_packed_without_a_text_is_not_read_for_ever(kind: str) -> None:
     """The limit is on the text, so one that never comes would keep the call, and the connection, for good."""
     with pytest.raises(DecodeError, match="next to no text"):
@@ -54,7 +56,11 @@ async def test_what_is_packed_without_a_text_is_not_read_for_ever(kind: str) -> 
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("line", [b"a,b\n", b"a line of text that is packed alone\n" * 10])
+@pytest.mark.parametrize(
+    ("anyio_backend", "line"),
+    [("asyncio", b"a,b\n"), ("trio", b"a line of text that is packed alone\n" * 10)],
+    ids=["short lines", "long lines, on trio"],
+)
 async def test_many_small_texts_in_a_row_are_one(line: bytes) -> None:
     """A log that is packed line by line may be longer than its text."""
     chunks = repeat(gzip.compress(line) * 500, 100)

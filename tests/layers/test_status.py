@@ -324,7 +324,9 @@ KEYS = st.sampled_from(
     ["field", "general", "message", "error", "errors", "detail", "details", "reason", "loc", "path", "x"]
 )
 JSON = st.recursive(
-    st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)
+    st.none() | st.text() | st.integers(),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+    max_leaves=20,
 )
 
 

@@ -30,7 +30,7 @@ Stream = anyio.abc.ByteStream
 def transport(name: str, config: Config) -> HttpxTransport | AiohttpTransport:
     if name == "aiohttp":
         return AiohttpTransport(config=config)
-    return HttpxTransport(config=config, library=name)
+    return HttpxTransport(config=config, library="httpx2" if name == "httpx2" else "httpx")
 
 
 def planet(network: str | Transport, config: Config) -> Planet:

@@ -123,7 +123,7 @@ async def test_what_ended_before_the_wait_is_found_in_lists() -> None:
 @pytest.mark.no_cover
 async def test_a_large_account_costs_no_more_than_polls() -> None:
     """Lists that show no id that is waited for are left before they cost more than polling each."""
-    others = spread(20_000, inf, 0, "running") + spread(20_000, -1000, 900, "done")
+    others = spread(10_000, inf, 0, "running") + spread(10_000, -1000, 900, "done")
     mine = [*spread(20, -10, 1, "mine"), *spread(20, 100, 60, "yours")]
     account = Account(FakeClock(), [*others, *mine], page_size=100)
     delays = await account.delays(each.id for each in mine)
@@ -228,7 +228,11 @@ async def test_a_page_that_fails_is_fetched_again() -> None:
 @pytest.mark.parametrize(
     "operations", [("changed",), ("unfinished", "finished"), ("changed", "unfinished", "finished")]
 )
-@pytest.mark.parametrize("shown", [b"", b'{"id":"t0","state":"running"}'], ids=["nothing", "the same"])
+@pytest.mark.parametrize(
+    ("anyio_backend", "shown"),
+    [("asyncio", b""), ("trio", b'{"id":"t0","state":"running"}')],
+    ids=["nothing", "the same, on trio"],
+)
 async def test_lists_without_an_end(operations: tuple[str, ...], shown: bytes) -> None:
     """A list whose pages lead on for ever is left; everything that ends is noticed nevertheless."""
     account = Account(FakeClock(), [*spread(50, 30, 300), Thing("long", 900)])
@@ -244,7 +248,7 @@ async def test_lists_without_an_end(operations: tuple[str, ...], shown: bytes) -
 async def test_failing_lists_fail_no_wait() -> None:
     """During an outage of the lists ids are polled; afterwards the lists report on all of them again."""
     clock = FakeClock()
-    account = Account(clock, spread(200, 30, 600))
+    account = Account(clock, spread(60, 30, 600))
 
     def failure(operation: str, _: Request) -> PlanetError | None:
         out = operation != "poll" and 60 <= clock.monotonic() < 300
@@ -252,7 +256,7 @@ async def test_failing_lists_fail_no_wait() -> None:
 
     account.failure = failure
     delays = await account.delays(account.things)
-    assert len(delays) == 200
+    assert len(delays) == 60
     late = [delay for id_, delay in delays.items() if account.things[id_].ends > 360]
     assert max(late) <= PROMPT
     polls = [moment for moment, what in account.requests if what == "poll"]
@@ -324,9 +328,9 @@ async def test_many_unlisted_ids_do_not_block_the_event_loop(
 
     monkeypatch.setattr(Sweep, "work", counted_work)
     monkeypatch.setattr(WaiterRegistry, "poll_soon", counted_poll_soon)
-    account = Account(FakeClock(), (Thing(f"t{number}", 0, hidden_from=0) for number in range(10_000)))
-    assert len(await account.delays(account.things)) == 10_000
-    assert sum(steps) == 10_000
+    account = Account(FakeClock(), (Thing(f"t{number}", 0, hidden_from=0) for number in range(3_000)))
+    assert len(await account.delays(account.things)) == 3_000
+    assert sum(steps) == 3_000
     assert max(steps) <= 500
 
 
@@ -647,7 +651,7 @@ async def test_while_nothing_changes_no_waiter_wakes() -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_many_ids_take_little_memory() -> None:
     """Less than a kilobyte for each id, and no more sleeps than requests."""
-    ids = [f"{number:036}" for number in range(20_000)]
+    ids = [f"{number:036}" for number in range(5_000)]
     clock = NotingClock()
     account = Account(clock, (Thing(id_, 60.0 if number < 10 else inf) for number, id_ in enumerate(ids)))
     tracemalloc.start()
@@ -660,6 +664,6 @@ async def test_many_ids_take_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert grown / len(ids) < 1000
-    assert account.counts["unfinished"] == 40
+    assert account.counts["unfinished"] == 10
     assert account.counts["poll"] == 0
     assert len(clock.sleeps) <= 2 * len(account.requests)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from planet_async import ApiKey, Config, NotFound, Order, Planet, WaitTimeout
-from planet_async.simulator import Fault, ServerRequest, Simulator
+from planet_async.simulator import Fault, ServerRequest, Simulator, TaskingPlan
 from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -119,8 +119,11 @@ async def test_errors_are_those_of_a_wait(planet: Planet) -> None:
         await anext(watching)
 
 
-async def test_subscriptions_and_tasking_are_watched_alike(planet: Planet) -> None:
+async def test_subscriptions_and_tasking_are_watched_alike(clock: FakeClock) -> None:
     """Until they have ended."""
+    plan = TaskingPlan(received_days=0.1, pending_days=0.1, in_progress_days=0.1)
+    simulator = Simulator(clock=clock, tasking_plan=plan)
+    planet = Planet(Config(), credentials=ApiKey("any"), transport=simulator, clock=clock)
     subscription = await planet.subscriptions.create(VARIABLE)
     statuses = [each.status async for each in planet.subscriptions.watch(subscription.id)]
     assert statuses[-1] == "completed"
