@@ -28,7 +28,7 @@ def main() -> None:
     try:
         for kind in ("PostgreSQL", "file"):
             with tempfile.TemporaryDirectory() as folder:
-                address = server.create_database() if kind == "PostgreSQL" else f"{folder}/ledger"
+                address = server.empty_database() if kind == "PostgreSQL" else f"{folder}/ledger"
                 seconds = kill_at_random(
                     address, Path(folder, "data"), orders=arguments.requests, kills=arguments.kills
                 )

@@ -43,7 +43,7 @@ def main() -> None:
     server = PostgresServer()
     try:
         for limit, count in ((3, 10), (40, 70)):
-            for name in ("machine", server.create_database()):
+            for name in ("machine", server.empty_database()):
                 used, most = measure(name, limit, count)
                 print(f"{name[:10]:10} {limit:3} a second: {used:.3f} of the rate, {most:3} in a second")
     finally:

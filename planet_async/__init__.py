@@ -230,10 +230,12 @@ from planet_async.services.search_results import OrderOptions as OrderOptions
 from planet_async.services.search_results import SearchResults as SearchResults
 from planet_async.services.subscriptions import Subscriptions as Subscriptions
 from planet_async.services.tasking import Tasking as Tasking
-from planet_async.transports import AiohttpSession as AiohttpSession
 from planet_async.transports import AnyTransport as AnyTransport
-from planet_async.transports import HttpxClient as HttpxClient
 from planet_async.transports import TransportName as TransportName
+from planet_async.transports.aiohttp import AiohttpSession as AiohttpSession
+from planet_async.transports.aiohttp import AiohttpTransport as AiohttpTransport
+from planet_async.transports.httpx import HttpxClient as HttpxClient
+from planet_async.transports.httpx import HttpxTransport as HttpxTransport
 from planet_async.webhooks import OrderEvent as OrderEvent
 from planet_async.webhooks import PollsNow as PollsNow
 from planet_async.webhooks import SubscriptionEvent as SubscriptionEvent

@@ -132,8 +132,8 @@ class Planet:
         transport: What sends the requests: "httpx", "httpx2" or "aiohttp" (faster, asyncio only); or an HTTP
             client of yours, an `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession`, to which
             `proxy`, `ca_file`, `client_cert` and `trust_env` of the config do not apply, and which is not
-            closed; or any other `Transport`, also one around `planet_async.transports.httpx.HttpxTransport`
-            or `planet_async.transports.aiohttp.AiohttpTransport`.
+            closed; or any other `Transport`, also one around an `HttpxTransport` or
+            `AiohttpTransport`.
         clock: The clock, such as a `planet_async.testing.FakeClock` in tests.
         layers: Transports of yours around this client's, the outermost first: functions or classes that take
             a `Transport` and return another one around it, such as `planet_async.layers.tracing.Tracing()`.

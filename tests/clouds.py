@@ -30,7 +30,7 @@ class Cloud:
     def serving(self) -> Iterator[None]:
         server = make_server("127.0.0.1", 0, self, threaded=True)
         self.url = f"http://127.0.0.1:{server.port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield
         finally:

@@ -136,7 +136,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
-    """One server for all tests of a process; each test has its own database, see `postgres`."""
+    """One server for all tests of a process; its database is emptied for each test, see `postgres`."""
     from postgres import PostgresServer  # noqa: PLC0415 - few tests need it
 
     server = PostgresServer()
@@ -147,4 +147,4 @@ def postgres_server() -> Iterator[Any]:
 @pytest.fixture
 def postgres(postgres_server: Any) -> str:
     """The address of an empty PostgreSQL database."""
-    return str(postgres_server.create_database())
+    return str(postgres_server.empty_database())

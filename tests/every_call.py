@@ -88,7 +88,7 @@ def quad(link: str) -> Quad:
 
 
 def _tasking_plan(request: Mapping[str, Any], _: int) -> TaskingPlan:
-    days = 0.01 if request["name"] == SLOW_TASKING_ORDER["name"] else 0
+    days = 0.001 if request["name"] == SLOW_TASKING_ORDER["name"] else 0
     return TaskingPlan(received_days=0, pending_days=0, in_progress_days=days)
 
 
@@ -134,6 +134,7 @@ class Scene:
     quads: tuple[Quad, ...] = field(factory=lambda: (quad(f"/basemaps/v1/mosaics/{MOSAIC}/quads/1-1/full"),))
     reservation: int = 1
     job: int = 1
+    ledger: bytes = b""
 
     @classmethod
     async def prepared(cls, planet: Planet, folder: Path) -> "Scene":
@@ -184,6 +185,11 @@ class Scene:
     def to(self) -> Path:
         """Return a new folder to download into."""
         self.downloads += 1
+        return self.latest
+
+    @property
+    def latest(self) -> Path:
+        """The folder that was downloaded into last."""
         return self.folder / str(self.downloads)
 
 
@@ -204,8 +210,11 @@ async def _work(scene: Scene) -> None:
     """Do what a ledger has, with one request in it."""
     folder = scene.to()
     path = folder.with_name(f"{folder.name}.ledger")
-    async with DatabaseLedger(path, SystemClock(), durable=False) as ledger:
-        await ledger.add([ledger.request("", to_json(ORDER))])
+    if not scene.ledger:
+        async with DatabaseLedger(path, SystemClock(), durable=False) as ledger:
+            await ledger.add([ledger.request("", to_json(ORDER))])
+        scene.ledger = path.read_bytes()
+    path.write_bytes(scene.ledger)
     outcomes: Any = scene.planet.orders.work(folder, ledger=path)
     try:
         await _outcomes(outcomes)
@@ -260,7 +269,6 @@ async def _deleted(planet: Planet) -> None:
 
 
 ORDERS: Mapping[str, Call] = {
-    "orders.create": lambda s: s.planet.orders.create(DELIVERED_ORDER),
     "orders.get": lambda s: s.planet.orders.get(s.order.id),
     "orders.list": lambda s: _all(s.planet.orders.list()),
     "orders.list, left": lambda s: _first(aiter(s.planet.orders.list())),
@@ -272,17 +280,16 @@ ORDERS: Mapping[str, Call] = {
     "orders.stats": lambda s: s.planet.orders.stats(),
     "orders.wait": lambda s: s.planet.orders.wait(s.order.id),
     "orders.wait_many": lambda s: _outcomes(s.planet.orders.wait_many([s.order.id])),
-    "orders.wait, for a new one": lambda s: _wait_for_new(s.planet.orders, ORDER),
-    "orders.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.orders, ORDER),
     "orders.watch": lambda s: _all(s.planet.orders.watch(s.order.id)),
     "orders.download": lambda s: s.planet.orders.download(s.order.id, s.to()),
     "orders.open": lambda s: _read(s.planet.orders.open(s.order.results[0])),
+    "orders.create": lambda s: s.planet.orders.create(DELIVERED_ORDER),
+    "orders.wait, for a new one": lambda s: _wait_for_new(s.planet.orders, ORDER),
+    "orders.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.orders, ORDER),
     "orders.run": lambda s: _outcomes(s.planet.orders.run([ORDER], s.to())),
     "orders.work": _work,
 }
 SUBSCRIPTIONS: Mapping[str, Call] = {
-    "subscriptions.create": lambda s: s.planet.subscriptions.create(SUBSCRIPTION),
-    "subscriptions.create_bulk": _created_many,
     "subscriptions.get": lambda s: s.planet.subscriptions.get(s.subscription),
     "subscriptions.list": lambda s: _all(s.planet.subscriptions.list(page_size=1)),
     "subscriptions.update": lambda s: s.planet.subscriptions.update(s.subscription, SUBSCRIPTION),
@@ -305,9 +312,10 @@ SUBSCRIPTIONS: Mapping[str, Call] = {
     ),
     "subscriptions.watch": lambda s: _first(s.planet.subscriptions.watch(s.subscription)),
     "subscriptions.cancel": lambda s: _kept(s.planet.subscriptions.cancel(s.subscription)),
+    "subscriptions.create": lambda s: s.planet.subscriptions.create(SUBSCRIPTION),
+    "subscriptions.create_bulk": _created_many,
 }
 TASKING: Mapping[str, Call] = {
-    "tasking.create": lambda s: s.planet.tasking.create(TASKING_ORDER),
     "tasking.get": lambda s: s.planet.tasking.get(s.tasking),
     "tasking.list": lambda s: _all(s.planet.tasking.list()),
     "tasking.list, side by side": lambda s: _all(s.planet.tasking.list(concurrency=3)),
@@ -316,8 +324,6 @@ TASKING: Mapping[str, Call] = {
     "tasking.cancel": lambda s: _kept(s.planet.tasking.cancel(s.tasking)),
     "tasking.wait": lambda s: s.planet.tasking.wait(s.tasking),
     "tasking.wait_many": lambda s: _outcomes(s.planet.tasking.wait_many([s.tasking])),
-    "tasking.wait, for a new one": lambda s: _wait_for_new(s.planet.tasking, SLOW_TASKING_ORDER),
-    "tasking.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.tasking, SLOW_TASKING_ORDER),
     "tasking.watch": lambda s: _all(s.planet.tasking.watch(s.tasking)),
     "tasking.pricing": lambda s: s.planet.tasking.pricing(s.tasking),
     "tasking.preview_pricing": lambda s: s.planet.tasking.preview_pricing(TASKING_ORDER),
@@ -326,8 +332,11 @@ TASKING: Mapping[str, Call] = {
     "tasking.get_imaging_window": lambda s: s.planet.tasking.get_imaging_window(s.window),
     "tasking.list_captures": lambda s: _all(s.planet.tasking.list_captures()),
     "tasking.get_capture": lambda s: s.planet.tasking.get_capture(s.capture),
-    "tasking.create_bulk": lambda s: s.planet.tasking.create_bulk([TASKING_ORDER]),
     "tasking.get_bulk": lambda s: s.planet.tasking.get_bulk(s.bulk),
+    "tasking.create": lambda s: s.planet.tasking.create(TASKING_ORDER),
+    "tasking.create_bulk": lambda s: s.planet.tasking.create_bulk([TASKING_ORDER]),
+    "tasking.wait, for a new one": lambda s: _wait_for_new(s.planet.tasking, SLOW_TASKING_ORDER),
+    "tasking.wait_many, for new ones": lambda s: _wait_for_new_ones(s.planet.tasking, SLOW_TASKING_ORDER),
 }
 REPORTS: Mapping[str, Call] = {
     "reports.list": lambda s: _all(s.planet.reports.list(page_size=3)),
@@ -352,27 +361,26 @@ DATA: Mapping[str, Call] = {
     "data.open": lambda s: _read(s.planet.data.open(s.asset)),
     "data.item_types": lambda s: _all(s.planet.data.item_types()),
     "data.asset_types": lambda s: _all(s.planet.data.asset_types("PSScene")),
-    "data.searches.create": lambda s: s.planet.data.searches.create(SEARCH),
     "data.searches.get": lambda s: s.planet.data.searches.get(s.search),
     "data.searches.list": lambda s: s.planet.data.searches.list(page_size=1).collect(2),
     "data.searches.update": lambda s: s.planet.data.searches.update(s.search, SEARCH),
     "data.searches.delete": lambda s: _deleted(s.planet),
     "data.searches.run": lambda s: _all(s.planet.data.searches.run(s.search, page_size=3)),
+    "data.searches.create": lambda s: s.planet.data.searches.create(SEARCH),
 }
 COLLECTIONS: Mapping[str, Call] = {
-    "features.create": lambda s: s.planet.features.create("fields"),
     "features.get": lambda s: s.planet.features.get(s.collection),
     "features.list": lambda s: s.planet.features.list(page_size=1).collect(2),
     "features.update": lambda s: s.planet.features.update(s.collection, "fields"),
     "features.delete": lambda s: _gone(s.planet.features.delete("fields-0")),
-    "features.add": lambda s: s.planet.features.add(s.collection, POLYGON),
     "features.items": lambda s: s.planet.features.items(s.collection, page_size=1).collect(2),
     "features.get_item": lambda s: s.planet.features.get_item(s.collection, s.refs[0]),
     "features.delete_item": lambda s: _gone(s.planet.features.delete_item(s.collection, "0")),
     "features.validate": lambda s: s.planet.features.validate(POLYGON),
+    "features.create": lambda s: s.planet.features.create("fields"),
+    "features.add": lambda s: s.planet.features.add(s.collection, POLYGON),
 }
 DESTINATIONS: Mapping[str, Call] = {
-    "destinations.create": lambda s: _kept(s.planet.destinations.create(DESTINATION)),
     "destinations.get": lambda s: s.planet.destinations.get(s.destination),
     "destinations.list": lambda s: _all(s.planet.destinations.list()),
     "destinations.update": lambda s: s.planet.destinations.update(s.destination, parameters=KEYS),
@@ -381,6 +389,7 @@ DESTINATIONS: Mapping[str, Call] = {
     "destinations.set_default": lambda s: _kept(s.planet.destinations.set_default(s.destination)),
     "destinations.get_default": lambda s: _gone(s.planet.destinations.get_default()),
     "destinations.unset_default": lambda s: s.planet.destinations.unset_default(),
+    "destinations.create": lambda s: _kept(s.planet.destinations.create(DESTINATION)),
 }
 BASEMAPS: Mapping[str, Call] = {
     "basemaps.get": lambda s: s.planet.basemaps.get(s.mosaic.name),
@@ -397,12 +406,12 @@ BASEMAPS: Mapping[str, Call] = {
 QUOTA: Mapping[str, Call] = {
     "quota.products": lambda s: _all(s.planet.quota.products(page_size=2)),
     "quota.estimate": lambda s: s.planet.quota.estimate(PRODUCT, s.refs),
-    "quota.reserve": lambda s: _kept(s.planet.quota.reserve(PRODUCT, s.refs)),
-    "quota.reserve_bulk": lambda s: s.planet.quota.reserve_bulk(PRODUCT, s.refs),
     "quota.list": lambda s: s.planet.quota.list(page_size=1).collect(2),
     "quota.get": lambda s: s.planet.quota.get(s.reservation),
     "quota.jobs": lambda s: s.planet.quota.jobs(page_size=1).collect(2),
     "quota.get_job": lambda s: s.planet.quota.get_job(s.job),
+    "quota.reserve": lambda s: _kept(s.planet.quota.reserve(PRODUCT, s.refs)),
+    "quota.reserve_bulk": lambda s: s.planet.quota.reserve_bulk(PRODUCT, s.refs),
 }
 ITSELF: Mapping[str, Call] = {
     "request": lambda s: s.planet.request("GET", "/compute/ops/stats/orders/v2"),

@@ -41,7 +41,7 @@ class S3:
     @contextmanager
     def serving(self) -> Iterator[None]:
         server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Silent)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{server.port}"
         self._client = boto3.client(
             "s3",

@@ -13,6 +13,7 @@ import httpx2
 import planet_async
 from planet_async import (
     DOCUMENTED_RATES,
+    AiohttpTransport,
     ApiKey,
     Archive,
     Asset,
@@ -25,6 +26,7 @@ from planet_async import (
     Config,
     DownloadedFiles,
     DownloadedOrder,
+    HttpxTransport,
     Item,
     OpenFile,
     Order,
@@ -58,8 +60,6 @@ from planet_async import (
 from planet_async.frames import to_geodataframe, to_pandas, to_polars
 from planet_async.simulator import Simulator
 from planet_async.testing import FakeClock, FakeTransport, reply
-from planet_async.transports.aiohttp import AiohttpTransport
-from planet_async.transports.httpx import HttpxTransport
 
 
 async def making_a_client(anything: Transport) -> None:
@@ -85,6 +85,8 @@ async def making_a_client_of_mine(
     Planet(api_key="...", transport=client2)
     Planet(api_key="...", transport=session)
     Planet(api_key="...", transport=HttpxTransport(client))
+    Planet(api_key="...", transport=HttpxTransport(client2))
+    Planet(api_key="...", transport=HttpxTransport(library="httpx2"))
     Planet(api_key="...", transport=AiohttpTransport(session, Config()))
     Planet(api_key="...", transport="requests")  # type: ignore[arg-type]
     Planet(api_key="...", transport=wrong)  # type: ignore[arg-type]

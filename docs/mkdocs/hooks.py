@@ -48,10 +48,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {  # the same, of what `planet
         tuple(f"models.base.{name}" for name in ("Record", "Resource", "RequestModel", "OpenEnum")),
     ),
     "frames": ("Data frames", ("frames",)),
-    "adapters": (
-        "Adapters and layers",
-        ("transports.httpx", "transports.aiohttp", "layers.tracing"),
-    ),
+    "tracing": ("Tracing", ("layers.tracing",)),
     "testing": ("Testing", ("testing.fixtures", "testing")),
     "simulator": ("Simulator", ("simulator", "simulator.server")),
 }

@@ -235,7 +235,13 @@ def options(
         ),
     ] = 0,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show errors only: no progress, and nothing of the logs.")
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Show errors only: no progress, and nothing of the logs. "
+            "Behind a command that prints records, -q prints their ids only.",
+        ),
     ] = False,
     log_format: Annotated[
         str,

@@ -43,6 +43,7 @@ from planet_async.cli.options import (
     Overwrite,
     SortItems,
     Timeout,
+    choice,
     geometry_option,
     moment,
     option,
@@ -162,7 +163,17 @@ AssetTypes = Annotated[
 Permission = Annotated[bool, typer.Option("--permission", help="That you may download.")]
 StandardQuality = Annotated[bool, typer.Option("--std-quality", help="Of standard quality.")]
 Relation = Annotated[
-    str | None, option("WORD", "intersects (the default), contains, within or disjoint.", "--geom-relation")
+    str | None,
+    choice(
+        "WORD",
+        "How items lie to the area: ",
+        "intersects",
+        "contains",
+        "within",
+        "disjoint",
+        name="--geom-relation",
+        default="intersects",
+    ),
 ]
 ChosenAssets = Annotated[list[str], option("TYPES", "ortho_visual, or a comma list. Repeatable.", "--asset")]
 DailyEmail = Annotated[
@@ -265,7 +276,9 @@ def filter_(
 
     [dim]planet-async data filter --where 'cloud_cover<0.1' --where 'acquired>=2026-01-01' --permission[/]
     """
-    area = [] if geometry is None else [where.geometry(read_geometry(geometry), relation)]
+    place = read_geometry(geometry)
+    with reporting():
+        area = [] if place is None else [where.geometry(place, relation)]
     print_json(read_filter(conditions, changes, assets, permission, std_quality, more=area))
 
 
@@ -314,7 +327,7 @@ def stats(
     context: typer.Context,
     item_types: ItemTypes,
     *,
-    interval: Annotated[str, option("WORD", "hour, day, week, month or year.")] = "month",
+    interval: Annotated[str, choice("WORD", "Count by ", "hour", "day", "week", "month", "year")] = "month",
     geometry: Geometry = None,
     conditions: Where = None,
     changes: ChangedSince = None,
@@ -487,7 +500,7 @@ def download(
             results.add_row(document, (id_, type_, len(paths)), problem and about(id_, problem))
             downloading.advance(display.received)
 
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             downloading = display.step("Downloading", len(found))
             await for_each(found, fetch, at_once=_ACTIVATED_AT_ONCE)
         return results.finish()
@@ -501,7 +514,7 @@ def coverage(
     item_id: ItemId,
     *,
     geometry: Annotated[str, geometry_option],
-    mode: Annotated[str | None, option("MODE", "UDM2 or estimate.")] = None,
+    mode: Annotated[str | None, choice("MODE", "By ", "UDM2", "estimate")] = None,
     band: Annotated[str | None, option("BAND", "Of the UDM2: snow, cloud, ...")] = None,
     form: Format = TABLE,
 ) -> None:
@@ -616,8 +629,8 @@ def get_search(context: typer.Context, search_id: SearchId, form: Format = TABLE
 def list_searches(
     context: typer.Context,
     *,
-    search_type: Annotated[str, option("TYPE", "saved, quick or any.")] = "saved",
-    sort: Annotated[str | None, sort_option("created; -created reverses.", "FIELD desc")] = None,
+    search_type: Annotated[str, choice("TYPE", "Show ", "saved", "quick", "any")] = "saved",
+    sort: Annotated[str | None, sort_option("FIELD desc", "created")] = None,
     limit: Limit = None,
     form: Formats = TABLE,
 ) -> None:

@@ -176,7 +176,7 @@ class Job:
 
     async def run(self, planet: Planet) -> None:
         """Find scenes; place and cancel some orders; place, download and verify the others; list all."""
-        with ProgressDisplay(each_step=True) as display:
+        async with ProgressDisplay(each_step=True).shown() as display:
             await self._find_scenes(planet, display)
             if not self.scenes:
                 return

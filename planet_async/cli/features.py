@@ -112,7 +112,7 @@ def list_(
     title: Annotated[str | None, option("TEXT", "With this title; ~TEXT is contained in it.")] = None,
     description: Annotated[str | None, option("TEXT", "With this description; ~TEXT as for --title.")] = None,
     hashid: Annotated[str | None, option("HASH", "With this hash in the id.")] = None,
-    sort: Annotated[str | None, sort_option("created_date or title; -FIELD reverses.", "-FIELD")] = None,
+    sort: Annotated[str | None, sort_option("-FIELD", "created_date", "title")] = None,
     limit: Limit = None,
     form: Formats = TABLE,
 ) -> None:

@@ -52,8 +52,14 @@ class Logs:
 
     def _handler(self) -> logging.Handler:
         handler = JsonLines() if self.as_json else LogLines(is_brief=not self.verbose)
-        handler.setLevel(logging.ERROR if self.quiet else logging.DEBUG)
+        if self.quiet:
+            handler.addFilter(_is_quiet)
         return handler
+
+
+def _is_quiet(record: logging.LogRecord) -> bool:
+    """Return whether a record is shown with -q: an error, or what the command warns of itself."""
+    return record.levelno >= (logging.WARNING if record.name == MESSAGES.name else logging.ERROR)
 
 
 class LogLines(MessageHandler):

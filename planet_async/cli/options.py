@@ -34,6 +34,33 @@ def option(metavar: str, text: str, *names: str, complete: Callable[[str], list[
     return typer.Option(*names, metavar=metavar, help=text, autocompletion=complete)
 
 
+def choice(metavar: str, text: str, *choices: str, name: str = "", default: str = "", more: str = "") -> Any:
+    """Make an option that takes one of some words; `text` stands before their list, and `more` behind."""
+    listed = [f"{word} (the default)" if word == default else word for word in choices]
+
+    def check(value: str) -> str:
+        if value not in choices:
+            raise typer.BadParameter(f"expected {alternatives(choices)}, not {value!r}")
+        return value
+
+    return typer.Option(
+        *([name] if name else []),
+        metavar=metavar,
+        callback=_each(check),
+        autocompletion=_completion(choices),
+        help=f"{text}{alternatives(listed)}.{more}",
+    )
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: scenes, basemaps or all."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _completion(words: Sequence[str]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
 def words(text: str, name: str) -> list[str]:
     """Return the words of a list with commas, or end the command if one is empty."""
     found = [word.strip() for word in text.split(",")]
@@ -122,18 +149,35 @@ SortStyle = Literal["-FIELD", "FIELD DESC", "FIELD desc"]
 """How an API writes that a field is sorted in descending order."""
 
 
-def sort_option(text: str, style: SortStyle) -> Any:
-    """Make the option of an order; of whichever API, both ``-FIELD`` and ``FIELD desc`` reverse it."""
+def sort_option(style: SortStyle, *fields: str, more: str = "") -> Any:
+    """Make the option of an order; of whichever API, both ``-FIELD`` and ``FIELD desc`` reverse it.
+
+    Where all `fields` that the API sorts by are known, others are refused.
+    """
 
     def write(value: str) -> str:
-        field, _, word = value.strip().removeprefix("-").partition(" ")
-        is_reversed = value.strip().startswith("-") or word.strip().lower() == "desc"
+        return ",".join(write_one(part.strip()) for part in value.split(","))
+
+    def write_one(part: str) -> str:
+        field, _, word = part.removeprefix("-").partition(" ")
+        direction = word.strip().lower()
+        if (fields and field not in fields) or direction not in {"", "asc", "desc"}:
+            raise typer.BadParameter(
+                f"expected {alternatives(fields or ('FIELD',))}, or -FIELD, not {part!r}"
+            )
+        is_reversed = part.startswith("-") or direction == "desc"
         if style == "-FIELD":
             return f"-{field}" if is_reversed else field
         ascending = f"{field} asc" if style == "FIELD desc" else field
         return f"{field}{style.removeprefix('FIELD')}" if is_reversed else ascending
 
-    return typer.Option("--sort", metavar="FIELD", callback=_each(write), help=text)
+    return typer.Option(
+        "--sort",
+        metavar="FIELD",
+        callback=_each(write),
+        autocompletion=_completion([*fields, *(f"-{field}" for field in fields)]),
+        help=f"Sort by {alternatives(fields) if fields else 'this field'}; -FIELD reverses.{more}",
+    )
 
 
 def state_option(text: str, states: type[OpenEnum], *, more: str = " Repeatable.") -> Any:
@@ -188,24 +232,31 @@ Limit = Annotated[
         min=0, metavar="N", help="At most N; 0 for all. By default a table has 100, and other formats all."
     ),
 ]
-_page_size = typer.Option(min=1, metavar="N", help="Fetch so many with each request.")
+_FETCH = "Fetch so many with each request."
+_page_size = typer.Option(min=1, metavar="N", help=_FETCH)
 PageSize = Annotated[int, _page_size]
+SubscriptionsPageSize = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help=_FETCH)]
 AnyPageSize = Annotated[int | None, _page_size]  # by default what the API chooses
 UserId = Annotated[str | None, option("ID", "Of this user, or of all (for administrators).")]
 DestinationRef = Annotated[str | None, option("REF", "Delivered to this destination: pl:destinations/...")]
 Hosting = Annotated[bool | None, typer.Option("--hosting/--no-hosting", help="Hosted by Planet, or not.")]
-Host = Annotated[str | None, option("HOST", "Have it hosted by Planet: sentinel_hub.", "--hosting")]
+Host = Annotated[str | None, choice("HOST", "Have it hosted by Planet: ", "sentinel_hub", name="--hosting")]
 CollectionId = Annotated[str | None, option("ID", "Host in this collection instead of a new one.")]
 CreateConfiguration = Annotated[
     bool, typer.Option("--create-configuration", help="Make a configuration for the new collection.")
 ]
-_SORT = "Sort by this field; -FIELD reverses."
-Sort = Annotated[str | None, sort_option(_SORT, "-FIELD")]
-Ordering = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "-FIELD")]
-SortBy = Annotated[list[str] | None, sort_option(f"{_SORT} Repeatable.", "FIELD DESC")]
-SortItems = Annotated[
-    str | None, sort_option("acquired or published; -acquired: the last ones first.", "FIELD desc")
+REPEATABLE = " Repeatable."
+Sort = Annotated[str | None, sort_option("-FIELD")]
+Ordering = Annotated[list[str] | None, sort_option("-FIELD", more=REPEATABLE)]
+SortOrders = Annotated[
+    list[str] | None,
+    sort_option("FIELD DESC", "name", "created_on", "state", "last_modified", more=REPEATABLE),
 ]
+SortSubscriptions = Annotated[
+    list[str] | None,
+    sort_option("FIELD DESC", "name", "created", "updated", "start_time", "end_time", more=REPEATABLE),
+]
+SortItems = Annotated[str | None, sort_option("FIELD desc", "published", "acquired")]
 Timeout = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; 0 checks once.")
 ]

@@ -39,6 +39,7 @@ from planet_async.cli.input import (
 )
 from planet_async.cli.options import (
     INTERVAL,
+    REPEATABLE,
     SOURCE,
     CollectionId,
     CreateConfiguration,
@@ -54,10 +55,11 @@ from planet_async.cli.options import (
     Overwrite,
     PageSize,
     Requests,
-    SortBy,
+    SortOrders,
     Timeout,
     UserId,
     Yes,
+    choice,
     option,
     period_option,
     state_option,
@@ -190,7 +192,7 @@ def request(
     clip: Annotated[str | None, option("GEOJSON", "Clip to this area: as --geometry elsewhere.")] = None,
     tools: Annotated[str | None, option("JSON", f"The tools. {SOURCE}")] = None,
     email: Annotated[bool, typer.Option("--email", help="Have Planet send an e-mail at the end.")] = False,
-    archive_type: Annotated[str | None, option("zip", "Have the files of each item zipped.")] = None,
+    archive_type: Annotated[str | None, choice("TYPE", "Have the files of each item packed: ", "zip")] = None,
     archive_filename: Annotated[
         str | None, option("NAME", "With {{name}} and {{order_id}}, which are replaced.")
     ] = None,
@@ -262,12 +264,12 @@ def list_(
     created_on: Annotated[str | None, period_option(f"Created then. {INTERVAL}", "--created")] = None,
     last_modified: Annotated[str | None, period_option("Changed then; as --created.", "--updated")] = None,
     source_type: Annotated[
-        list[str] | None, option("TYPE", "scenes, basemaps or all (the default). Repeatable.")
+        list[str] | None, choice("TYPE", "Of ", "scenes", "basemaps", "all", default="all", more=REPEATABLE)
     ] = None,
     hosting: Hosting = None,
     destination_ref: DestinationRef = None,
     user_id: UserId = None,
-    sort_by: SortBy = None,
+    sort_by: SortOrders = None,
     limit: Limit = None,
     page_size: PageSize = 500,
     form: Formats = TABLE,
@@ -450,7 +452,7 @@ def _do_job(
 ) -> None:
     async def work(planet: Planet) -> bool:
         results = OrderResults(form)
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             progress = JobProgress(display, requests, total)
 
             def update(order: Order) -> None:
@@ -509,7 +511,7 @@ def download(
                 display.forget(order_id)
             downloading.advance(display.received)
 
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             downloading = display.step("Downloading", len(order_ids))
             await for_each(order_ids, fetch, at_once=_DOWNLOADED_AT_ONCE)
         return results.finish()

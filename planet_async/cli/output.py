@@ -7,14 +7,14 @@ import logging
 import os
 import re
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Annotated, Any, Generic, Self, TypeVar
 
+import anyio
 import typer
 from attrs import field, frozen
 from rich.cells import cell_len
@@ -446,6 +446,11 @@ def print_error(problem: Exception | str) -> None:
     _say(logging.ERROR, one_line(problem))
 
 
+def print_warning(text: str) -> None:
+    """Write one line about the output that is needed to read it rightly: `-q` does not hide it."""
+    _say(logging.WARNING, one_line(text))
+
+
 def print_note(text: str) -> None:
     """Write one line about the output, below it: dim on a terminal."""
     _say(logging.INFO, one_line(text))
@@ -462,7 +467,7 @@ def _say(level: int, line: str) -> None:
 def write_message(level: int, line: str) -> None:
     """Write a line of the command itself to standard error, as text."""
     with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
-        if level == logging.INFO and sys.stderr.isatty():
+        if level < logging.ERROR and sys.stderr.isatty():
             stderr().print(Text(line, "dim"), soft_wrap=True)
         else:
             sys.stderr.write(f"planet-async: {line}\n")
@@ -541,15 +546,15 @@ _SECONDS_PIPED = 10.0
 class ProgressDisplay:
     """The steps of a job with their bars, and the bars of the larger files that are being downloaded.
 
-    Where standard error is no terminal, there is a line instead, at most every ten seconds; with
-    `each_step`, also when a step has ended.
+    Where standard error is no terminal, there is a line every ten seconds instead; with `each_step`, also
+    when a step has ended.
     """
 
     def __init__(self, *, hide: bool = False, each_step: bool = False) -> None:
         console = stderr()
-        self.each_step: bool = each_step
-        self._is_piped = not console.is_terminal
-        self._next_line = time.monotonic() + _SECONDS_PIPED
+        self._each_step = each_step
+        self._has_lines = not console.is_terminal or console.is_dumb_terminal
+        self._all_steps: list[Step] = []
         self.bytes: int = 0
         self.files: int = 0
         self._received: dict[str, int] = {}
@@ -580,26 +585,37 @@ class ProgressDisplay:
         )
         self.is_shown: bool = console.is_terminal and not (hide or console.is_dumb_terminal)
 
-    def __enter__(self) -> Self:
-        if self.is_shown:
-            self._live.start()
-        return self
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[Self]:
+        """Show the progress for as long as a job takes."""
+        async with anyio.create_task_group() as tasks:
+            if self.is_shown:
+                self._live.start()
+            elif self._has_lines:
+                tasks.start_soon(self._write_lines)
+            try:
+                yield self
+            finally:
+                with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+                    self._live.stop()
+            tasks.cancel_scope.cancel()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
-            self._live.stop()
+    async def _write_lines(self) -> None:
+        """Say how far things are, whether or not anything has happened since."""
+        while True:
+            await anyio.sleep(_SECONDS_PIPED)
+            if steps := [str(step) for step in self._all_steps if not step.is_done]:
+                print_note("; ".join(steps) + (f"; {self.received}" if self.files else ""))
 
     def step(self, title: str, total: int) -> "Step":
         """Add a step of the job, with so many things to do."""
-        return Step(self, self._steps, title, total)
+        self._all_steps.append(Step(self, self._steps, title, total))
+        return self._all_steps[-1]
 
-    def say(self, text: str, *, at_once: bool = False) -> None:
-        """Write how far things are, where that is not shown by bars."""
-        if self._is_piped and (at_once or time.monotonic() >= self._next_line):
-            self._next_line = time.monotonic() + _SECONDS_PIPED
-            print_note(text)
+    def end(self, step: "Step", note: str) -> None:
+        """Write that a step has ended, where the display is to do that and has no bars."""
+        if self._has_lines and self._each_step:
+            print_note(f"{step}, {note}" if note else str(step))
 
     def receive(self, file: FileProgress) -> None:
         """Count the bytes of a file; the `progress` callback of a download."""
@@ -607,7 +623,6 @@ class ProgressDisplay:
         self.files += before is None
         self.bytes += file.received - (before or 0)
         self._received[file.name] = file.received
-        self.say(f"Downloading: {self.received}")
         if (bar := self._bars.get(file.name)) is not None:
             self._files.update(bar, completed=file.received)
             if file.received == file.size:
@@ -649,8 +664,15 @@ class Step:
         if note is not None:
             self._note = note
         self._bars.update(self._bar, completed=self._done, note=self._note)
-        words = f", {Text.from_markup(self._note).plain}" if self._note else ""
-        self._display.say(
-            f"{self._title}: {self._done:,} of {self._total:,}{words}",
-            at_once=self._display.each_step and self._done == self._total,
-        )
+        if self.is_done:
+            self._display.end(self, "" if self._states else Text.from_markup(self._note).plain)
+
+    @property
+    def is_done(self) -> bool:
+        """True once nothing is left to do."""
+        return self._done >= self._total
+
+    def __str__(self) -> str:
+        """Return how far it is: Waiting for orders: 2 of 3, 2 success."""
+        states = states_text(self._states).plain
+        return f"{self._title}: {self._done:,} of {self._total:,}" + (f", {states}" if states else "")

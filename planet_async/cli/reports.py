@@ -6,7 +6,7 @@ import typer
 
 from planet_async import Report
 from planet_async.cli.input import id_argument
-from planet_async.cli.options import HERE, AnyPageSize, Folder, Limit, Overwrite, day_option, option
+from planet_async.cli.options import HERE, AnyPageSize, Folder, Limit, Overwrite, choice, day_option, option
 from planet_async.cli.output import TABLE, Format, Formats, View
 from planet_async.cli.runner import download_files, named, show_list, show_one
 
@@ -44,7 +44,7 @@ def list_(
     ] = None,
     plan_id: Annotated[int | None, typer.Option(min=1, metavar="ID", help="Of this plan.")] = None,
     report_type: Annotated[str | None, option("TYPE", "detailed, summary, ...")] = None,
-    cadence: Annotated[str | None, option("CADENCE", "daily or monthly.")] = None,
+    cadence: Annotated[str | None, choice("CADENCE", "Made ", "daily", "monthly")] = None,
     start: Annotated[
         str | None, day_option("From this day on, in UTC: 2026-05-01, or 7d for a week ago.")
     ] = None,

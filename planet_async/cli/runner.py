@@ -4,7 +4,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from planet_async.cli.output import (
     print_document,
     print_error,
     print_note,
+    print_warning,
     stdout,
 )
 from planet_async.cli.process import FAILED, reporting, run_async
@@ -69,9 +70,9 @@ def with_planet(context: typer.Context, work: Callable[[Planet], Awaitable[bool]
             raise typer.Exit(FAILED)
 
 
-def progress_display(context: typer.Context) -> ProgressDisplay:
-    """Return a display of progress, which is hidden where the global options say so."""
-    return ProgressDisplay(hide=not context.obj.logs.has_progress)
+def progress_display(context: typer.Context) -> AbstractAsyncContextManager[ProgressDisplay]:
+    """Show progress, unless the global options say otherwise."""
+    return ProgressDisplay(hide=not context.obj.logs.has_progress).shown()
 
 
 @contextmanager
@@ -157,7 +158,7 @@ def show_list(
         pages = found.pages(_MOST_SHOWN + 1 if is_default else most)
         status = ListingStatus(hide=not context.obj.logs.has_progress)
         if await _print_pages(pages, view, output, most, status) and is_default:
-            print_note(f"the first {_MOST_SHOWN} {view.name} are shown; --limit 0 shows all")
+            print_warning(f"the first {_MOST_SHOWN} {view.name} are shown; --limit 0 shows all")
         elif output.count and sys.stderr.isatty() and not (form in {JSON, JSONL} and sys.stdout.isatty()):
             print_note(f"{output.count:,} {view.name}")
         return True
@@ -275,7 +276,7 @@ def act_on_each(
             if step is not None:
                 step.advance()
 
-        with progress_display(context) if title else nullcontext() as display:
+        async with progress_display(context) if title else nullcontext() as display:
             step = display.step(title, len(things)) if display and title else None
             await for_each(things, act_on, at_once=at_once)
         if form != TABLE:
@@ -312,7 +313,7 @@ def wait_for_each(
     """Wait for things, and print the results when all have ended; `add` adds one, and returns its state."""
 
     async def work(planet: Planet) -> bool:
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             waiting = display.step(f"Waiting for {things}", len(ids))
             async for outcome in wait(planet):
                 waiting.advance(state=add(outcome) or "error")
@@ -331,7 +332,7 @@ def download_files(
     """Download the files of one thing and print their paths: as JSON, with its id."""
 
     async def work(planet: Planet) -> bool:
-        with progress_display(context) as display:
+        async with progress_display(context) as display:
             downloading = display.step("Downloading", 1)
             paths = await download(planet, display.receive)
             downloading.advance(display.received)

@@ -32,12 +32,13 @@ from planet_async.cli.options import (
     Limit,
     Name,
     NameContains,
-    PageSize,
     Requests,
-    SortBy,
+    SortSubscriptions,
+    SubscriptionsPageSize,
     Timeout,
     UserId,
     Yes,
+    choice,
     geometry_option,
     option,
     period_option,
@@ -234,7 +235,9 @@ def request_catalog(
     time_range_type: Annotated[
         str | None, option("TYPE", "Whether the times are acquired or published ones.")
     ] = None,
-    geometry_relation: Annotated[str | None, option("RELATION", "intersects, contains or within.")] = None,
+    geometry_relation: Annotated[
+        str | None, choice("RELATION", "How items lie to the area: ", "intersects", "contains", "within")
+    ] = None,
 ) -> None:
     """Print the source of a subscription to scenes, for `subscriptions request`. Nothing is sent.
 
@@ -316,9 +319,9 @@ def list_(
     geom_ref: Annotated[str | None, option("REF", "For this feature or collection: pl:features/...")] = None,
     destination_ref: DestinationRef = None,
     user_id: UserId = None,
-    sort_by: SortBy = None,
+    sort_by: SortSubscriptions = None,
     limit: Limit = None,
-    page_size: PageSize = 500,
+    page_size: SubscriptionsPageSize = 500,
     form: Formats = TABLE,
 ) -> None:
     """List subscriptions, newest first.
@@ -518,7 +521,7 @@ def results(
     item_datetime: Annotated[str | None, period_option("Of an item of then; as --created.")] = None,
     user_id: UserId = None,
     limit: Limit = None,
-    page_size: PageSize = 500,
+    page_size: SubscriptionsPageSize = 500,
     form: Formats = TABLE,
 ) -> None:
     """List what a subscription has delivered, or will; as CSV with the values of planetary variables.

@@ -216,9 +216,8 @@ def downloadable(order: Order) -> list[OrderResult]:
 
 
 def _has_fresh_links(api: Api, order: Order) -> bool:
-    return bool(order.links.get("results")) and all(
-        api.is_fresh(result.expires_at) for result in order.results
-    )
+    expiries = [result.expires_at for result in order.results if result.expires_at is not None]
+    return bool(order.links.get("results")) and api.is_fresh(min(expiries, default=None))
 
 
 class _Links:

@@ -1,39 +1,16 @@
 """The network: adapters for HTTP clients, of our own by name, or of the user's."""
 
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 from planet_async.config import Config
 from planet_async.errors import InvalidRequest, type_name
 from planet_async.http import Transport
+from planet_async.transports.aiohttp import AiohttpSession as AiohttpSession
+from planet_async.transports.aiohttp import AiohttpTransport as AiohttpTransport
+from planet_async.transports.httpx import HttpxClient as HttpxClient
+from planet_async.transports.httpx import HttpxTransport as HttpxTransport
 
 TransportName = Literal["httpx", "httpx2", "aiohttp"]
-
-
-class HttpxClient(Protocol):
-    """An `httpx.AsyncClient` or `httpx2.AsyncClient`; a protocol, since neither may be installed."""
-
-    @property
-    def is_closed(self) -> bool:
-        """True once it is closed."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        ...
-
-
-class AiohttpSession(Protocol):
-    """An `aiohttp.ClientSession`."""
-
-    @property
-    def closed(self) -> bool:
-        """True once it is closed."""
-        ...
-
-    async def close(self) -> None:
-        """Close its connections."""
-        ...
-
 
 AnyTransport = Transport | TransportName | HttpxClient | AiohttpSession
 """The types that `Planet(transport=...)` accepts."""
@@ -57,29 +34,16 @@ def as_transport(transport: AnyTransport, config: Config) -> Transport:
     """
     given: Any = transport
     client = None if isinstance(given, str) else given
-    library = given if isinstance(given, str) else _library_of(type(given))
+    library: Any = given if isinstance(given, str) else _library_of(type(given))
     if library is None:
         if not is_transport(given):
             raise InvalidRequest(f"transport cannot be {type_name(given)}", hint=_HINT)
         return cast(Transport, given)
     if library not in _CLIENTS.values():
         raise InvalidRequest(f"no transport is called {library!r}", hint=_HINT)
-    # Imported here, so that `import planet_async` loads no network library.
-    try:
-        if library == "aiohttp":
-            from planet_async.transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - loads aiohttp
-
-            return AiohttpTransport(client, config)
-        from planet_async.transports.httpx import HttpxTransport  # noqa: PLC0415 - loads httpx
-
-        return HttpxTransport(client, config, library=library)
-    except ImportError as error:
-        missing = error.name
-    package = "planet-async" if library == "httpx" else f"planet-async[{library}]"
-    raise InvalidRequest(
-        f"transport {library!r} needs {missing or library}, which is not installed",
-        hint=f'pip install "{package}"',
-    )
+    if library == "aiohttp":
+        return AiohttpTransport(client, config)
+    return HttpxTransport(client, config, library=library)
 
 
 def is_transport(value: object) -> bool:

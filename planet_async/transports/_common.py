@@ -10,13 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
-import certifi
 from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
@@ -60,6 +59,23 @@ _LOG_DETAILS = re.compile(r"( return_value=| exception=\w+).*", re.DOTALL)
 
 
 # Clients, connections and event loops
+
+
+def load(library: str) -> Any:
+    """Return a library, which is loaded when a transport is made: `import planet_async` loads none.
+
+    Raises:
+        InvalidRequest: it is not installed.
+    """
+    try:
+        return import_module(library)
+    except ImportError as error:
+        missing = error.name
+    package = "planet-async" if library == "httpx" else f"planet-async[{library}]"
+    raise InvalidRequest(
+        f"transport {library!r} needs {missing or library}, which is not installed",
+        hint=f'pip install "{package}"',
+    )
 
 
 class Clients(Generic[C]):
@@ -381,6 +397,8 @@ def proxy_for(origin: tuple[str, str, int], config: Config) -> Proxy | None:
     """Return the proxy for an origin: that of the config, or, if `trust_env` is set, of the environment."""
     if config.proxy is not None:
         return Proxy(config.proxy, "Config(proxy=...)")
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - takes a moment to load
+
     scheme, host, port = origin
     proxies = getproxies() if config.trust_env else {}
     found = proxies.get(scheme) or proxies.get("all")
@@ -440,7 +458,11 @@ def _load_system_certificates(context: ssl.SSLContext) -> None:
     if has_folder:
         context.load_verify_locations(capath=str(folder))
     if files or not has_folder:
-        context.load_verify_locations(cafile=files[0] if files else certifi.where())
+        if not files:
+            import certifi  # noqa: PLC0415 - takes a moment to load
+
+            files = [certifi.where()]
+        context.load_verify_locations(cafile=files[0])
 
 
 def _load(load: Callable[[str], None], name: str, file: str) -> None:

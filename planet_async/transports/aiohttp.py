@@ -10,15 +10,14 @@ import io
 import ssl
 from functools import partial
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Protocol
 
-import aiohttp
 import anyio.lowlevel
-from yarl import URL
 
 from planet_async._loops import nothing_sent
 from planet_async._tasks import on_asyncio
 from planet_async.config import Config
-from planet_async.errors import InvalidRequest, PlanetError
+from planet_async.errors import InvalidRequest, PlanetError, type_name
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEEP_ALIVE_SECONDS,
@@ -27,20 +26,31 @@ from planet_async.transports._common import (
     broken_off,
     connect_error,
     joined_headers,
+    load,
     not_a_url,
     outgoing,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _READ_BUFFER = 1 << 16  # bytes that a connection holds for its reader
 _WRITTEN_AT_ONCE = 1 << 16  # bytes of a body; a longer one is written piece by piece
 _PROGRESS = "planet_async.is_connecting"
 """The key by which the trace config notes that a connection is being made: a CONNECT fails like a request."""
-_CONNECTING = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.ServerFingerprintMismatch,
-)
+
+
+class AiohttpSession(Protocol):
+    """An `aiohttp.ClientSession`; a protocol, since it may not be installed."""
+
+    @property
+    def closed(self) -> bool:
+        """True once it is closed."""
+        ...
+
+    async def close(self) -> None:
+        """Close its connections."""
+        ...
 
 
 class AiohttpTransport:
@@ -54,12 +64,18 @@ class AiohttpTransport:
         config: Timeouts and numbers of connections; for a session of its own, also proxy and certificates.
 
     Raises:
-        InvalidRequest: HTTP cannot express the request, or it is sent on trio.
+        InvalidRequest: HTTP cannot express the request, or it is sent on trio; `session` is none, or aiohttp
+            is not installed.
         TransportError: no response came.
         ClientClosed: the transport or the session was closed.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None = None, config: Config | None = None) -> None:
+    def __init__(self, session: AiohttpSession | None = None, config: Config | None = None) -> None:
+        load("aiohttp")
+        import aiohttp
+
+        if not isinstance(session, aiohttp.ClientSession | None):
+            raise InvalidRequest(f"expected an aiohttp.ClientSession, got {type_name(session)}")
         self._config = config = config or Config()
         self._clients = Clients(session, config, self._make, lambda made: made.close())
         self._timeout = aiohttp.ClientTimeout(
@@ -67,6 +83,7 @@ class AiohttpTransport:
         )
 
     async def send(self, request: Request) -> Response:
+        """Send a request once, and return the response when its headers have come."""
         if not on_asyncio():
             raise InvalidRequest(
                 "the aiohttp transport runs on asyncio only", request=request, hint="Use httpx on trio."
@@ -96,9 +113,12 @@ class AiohttpTransport:
         return Response(answer.status, found, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
+        """Close the connections, but not a session of yours; requests in progress raise ClientClosed."""
         await self._clients.aclose()
 
-    def _make(self, context: ssl.SSLContext, proxy: str | None) -> aiohttp.ClientSession:
+    def _make(self, context: ssl.SSLContext, proxy: str | None) -> "aiohttp.ClientSession":
+        import aiohttp
+
         if proxy is not None and proxy.startswith("socks"):
             raise InvalidRequest(
                 "aiohttp does not support SOCKS proxies",
@@ -123,8 +143,10 @@ class AiohttpTransport:
         url: str,
         headers: dict[str, str],
         progress: dict[str, bool],
-        session: aiohttp.ClientSession,
-    ) -> aiohttp.ClientResponse:
+        session: "aiohttp.ClientSession",
+    ) -> "aiohttp.ClientResponse":
+        from yarl import URL
+
         if session.closed:
             raise nothing_sent("the aiohttp session is closed", request)
         body, authorization = request.body, headers.get("authorization")
@@ -145,16 +167,20 @@ class AiohttpTransport:
         )
 
     def _translate(self, request: Request, progress: dict[str, bool], error: Exception) -> PlanetError:
+        import aiohttp
+
         if isinstance(error, _FailedError):
             error = error.error
         if isinstance(error, aiohttp.InvalidURL):
             return not_a_url(request)
-        if isinstance(error, _CONNECTING) or progress.get(_PROGRESS):
+        if isinstance(error, _connecting()) or progress.get(_PROGRESS):
             status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None
             return connect_error(error, request, self._clients.proxy_for(request.url), refused=status)
         return self._broken_off(request, error)
 
     def _broken_off(self, request: Request, error: Exception) -> PlanetError:
+        import aiohttp
+
         return broken_off(error, request, aiohttp.ClientError)
 
 
@@ -167,23 +193,38 @@ class _FailedError(Exception):
 
 
 async def _send_once(
-    authorization: str | None, theirs: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
+    authorization: str | None, theirs: "aiohttp.ClientRequest", send: "aiohttp.ClientHandlerType"
+) -> "aiohttp.ClientResponse":
     """Send once, with our credential or none, and without cookies of the session."""
+    import aiohttp
+
     theirs.headers.pop("Cookie", None)
     theirs.headers.pop("Authorization", None)
     if authorization is not None:
         theirs.headers["Authorization"] = authorization
     try:
         return await send(theirs)
-    except _CONNECTING:
+    except _connecting():
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _FailedError(error) from None
 
 
-def _tracing() -> aiohttp.TraceConfig:
+def _connecting() -> tuple[type[Exception], ...]:
+    """Return the errors of a connection that could not be made."""
+    import aiohttp
+
+    return (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ServerFingerprintMismatch,
+    )
+
+
+def _tracing() -> "aiohttp.TraceConfig":
     """Return the trace config that notes whether a connection is being made."""
+    import aiohttp
 
     async def begin(_: object, context: SimpleNamespace, __: object) -> None:
         context.trace_request_ctx[_PROGRESS] = True

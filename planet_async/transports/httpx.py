@@ -5,15 +5,14 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
 import anyio
 
 from planet_async._loops import nothing_sent
 from planet_async.config import Config
-from planet_async.errors import InvalidRequest, PlanetError
+from planet_async.errors import InvalidRequest, PlanetError, type_name
 from planet_async.http import Request, Response
 from planet_async.transports._common import (
     KEEP_ALIVE_SECONDS,
@@ -24,22 +23,36 @@ from planet_async.transports._common import (
     is_ours,
     joined_headers,
     keep_secrets_out_of_logs,
+    load,
     not_a_url,
     outgoing,
 )
 
-if TYPE_CHECKING:
-    import httpx
-    import httpx2
-
+_LIBRARIES = ("httpx", "httpx2")
 _STATUS = re.compile(r"\d{3}\b", re.ASCII)
+
+
+class HttpxClient(Protocol):
+    """An `httpx.AsyncClient` or `httpx2.AsyncClient`; a protocol, since neither may be installed."""
+
+    @property
+    def is_closed(self) -> bool:
+        """True once it is closed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
 
 
 class HttpxTransport:
     """Sends with `httpx.AsyncClient`, or with `httpx2.AsyncClient`, which is HTTPX continued by its author.
 
-        async with httpx.AsyncClient(proxy="http://proxy:3128") as client, Planet(transport=client) as planet:
+        network = HttpxTransport(library="httpx2")
+        async with Planet(transport=Counting(network)) as planet:  # a transport of yours around it
             ...
+
+    Without one around it, `Planet(transport="httpx2")` and `Planet(transport=client)` do the same.
 
     HTTP/2 is spoken with servers that offer it if `planet-async[http2]` is installed.
 
@@ -51,28 +64,30 @@ class HttpxTransport:
         library: "httpx" or "httpx2", for a client of its own.
 
     Raises:
-        InvalidRequest: HTTP cannot express the request, or `client` is none.
+        InvalidRequest: HTTP cannot express the request, `client` is none, or the library is not installed.
         TransportError: no response came.
         ClientClosed: the transport or the client was closed.
     """
 
     def __init__(
         self,
-        client: "httpx.AsyncClient | httpx2.AsyncClient | None" = None,
+        client: HttpxClient | None = None,
         config: Config | None = None,
         *,
-        library: str = "httpx",
+        library: Literal["httpx", "httpx2"] = "httpx",
     ) -> None:
         self._config = config = config or Config()
-        self._lib: Any = import_module(library if client is None else _library_of(client))
-        self._headers = {} if client is None else dict(client.headers)
+        given: Any = client
+        self._lib: Any = load(_checked(library) if client is None else _library_of(client))
+        self._headers = {} if client is None else dict(given.headers)
         self._headers.pop("authorization", None)
-        self._clients: Clients[Any] = Clients(client, config, self._make, lambda made: made.aclose())
+        self._clients: Clients[Any] = Clients(given, config, self._make, lambda made: made.aclose())
         timeouts = (config.connect_timeout, config.read_timeout, config.read_timeout, config.connect_timeout)
         self._timeouts = dict(zip(("connect", "read", "write", "pool"), timeouts, strict=True))
         keep_secrets_out_of_logs()
 
     async def send(self, request: Request) -> Response:
+        """Send a request once, and return the response when its headers have come."""
         trace = _Trace()
         theirs = self._build(request, trace)
         translate = partial(self._translate, request, trace)
@@ -99,6 +114,7 @@ class HttpxTransport:
         return Response(answer.status_code, headers, body, url=request.url, close=close)
 
     async def aclose(self) -> None:
+        """Close the connections, but not a client of yours; requests in progress raise ClientClosed."""
         await self._clients.aclose()
 
     def _make(self, context: ssl.SSLContext, proxy: str | None) -> Any:
@@ -190,9 +206,15 @@ class _Trace:
                 await self._stream.aclose()
 
 
+def _checked(library: str) -> str:
+    if library not in _LIBRARIES:
+        raise InvalidRequest(f"library must be 'httpx' or 'httpx2', not {library!r}")
+    return library
+
+
 def _library_of(client: object) -> str:
     for cls in type(client).__mro__:
         library = cls.__module__.partition(".")[0]
-        if cls.__name__ == "AsyncClient" and library in {"httpx", "httpx2"}:
+        if cls.__name__ == "AsyncClient" and library in _LIBRARIES:
             return library
-    raise InvalidRequest(f"expected a client of httpx or httpx2, got {type(client).__name__}")
+    raise InvalidRequest(f"expected an AsyncClient of httpx or httpx2, got {type_name(client)}")

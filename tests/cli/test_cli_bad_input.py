@@ -109,6 +109,29 @@ def test_standard_input_is_read_once(run: Run) -> None:
     assert run("orders", "create", "-").err == "planet-async: standard input: is empty. Nothing was sent.\n"
 
 
+@pytest.mark.usefixtures("base_url")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("orders", "list", "--source-type", "scene"),
+        ("orders", "list", "--sort", "created"),
+        ("orders", "list", "--sort", "name upwards"),
+        ("subscriptions", "list", "--sort", "created_on"),
+        ("subscriptions", "list", "--page-size", "20000"),
+        ("features", "collections", "list", "--sort", "name"),
+        ("data", "filter", "--geometry", "pl:features/my/fields-4xkQ1", "--geom-relation", "near"),
+        ("data", "stats", "PSScene", "--interval", "decade"),
+        ("orders", "request", "x", "--item-type", "PSScene", "--bundle", "visual", "--archive-type", "rar"),
+    ],
+)
+def test_a_word_that_is_none_of_the_known_ones(words: tuple[str, ...], piped: Run) -> None:
+    """The API would refuse it: exit code 2, and the words that it may be."""
+    ran = piped(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert words[-1].partition(" ")[0] in ran.err or "10000" in ran.err
+    assert "Traceback" not in ran.err
+
+
 def test_no_key(run: Run, request_file: RequestFile) -> None:
     """Without a key the line names PL_API_KEY; a bad request file is told first."""
     ran = run("orders", "create", request_file())

@@ -368,8 +368,11 @@ class _Counted(AsyncIterator[bytes]):
 
 
 @pytest.mark.no_cover
-async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path: Path) -> None:
+async def test_five_hundred_files_through_everything(
+    anyio_backend: str, clock: FakeClock, tmp_path: Path
+) -> None:
     """Each third is cut, links expire, two bodies are corrupt: complete, verified, hardly a byte twice."""
+    scenes = 250 if anyio_backend == "asyncio" else 60
     simulator = Simulator(
         clock=clock,
         plan=OrderPlan(queue_seconds=0, run_seconds=1),
@@ -377,7 +380,7 @@ async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path:
         link_seconds=75.0,
     )
     network = Counting(simulator)
-    request = OrderRequest("many", [SceneProduct([f"2024_{n}" for n in range(250)], "PSScene", "visual")])
+    request = OrderRequest("many", [SceneProduct([f"2024_{n}" for n in range(scenes)], "PSScene", "visual")])
     async with Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock) as planet:
         order = await finished(planet, request)
         fetched = count()
@@ -391,10 +394,10 @@ async def test_five_hundred_files_through_everything(clock: FakeClock, tmp_path:
         corrupt = [result.name for result in order.results if result.name.endswith(".tif")][:2]
         for name in corrupt:
             simulator.faults.add(Fault(operation="storage.get", path=f"/{name}", body=b"?" * 4096, times=1))
-        simulator.faults.add(Fault(operation="storage.get", delay=1.5))
+        simulator.faults.add(Fault(operation="storage.get", delay=375 / scenes))
         paths = await planet.orders.download(order, tmp_path)
     assert check_against_manifest(tmp_path, order) == len(paths) - 1
-    assert len(paths) == 501
+    assert len(paths) == 2 * scenes + 1
     assert simulator.requests["orders.get"] > 2, "no link expired"
     assert network.received <= 1.1 * sum(path.stat().st_size for path in paths)
 
@@ -478,19 +481,19 @@ async def test_a_success_without_links(tmp_path: Path) -> None:
         await planet.orders.download(ORDER_ID, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../x", f"{ORDER_ID}/../../x", "/etc/x", "a\\..\\x", "\\x", "C:/x", "C:x", "a/", "", "a/\x00b", ".."],
-)
-async def test_names_from_the_server_stay_in_the_folder(name: str, tmp_path: Path) -> None:
+OUTSIDE = ["../x", f"{ORDER_ID}/../../x", "/etc/x", "a\\..\\x", "\\x", "C:/x", "C:x", "a/", "a/\x00b", ".."]
+
+
+async def test_names_from_the_server_stay_in_the_folder(tmp_path: Path) -> None:
     """A name that would lead out of it is refused before its file is requested."""
-    transport, planet = described((name, b"evil")) if name else described()
-    with pytest.raises(UnsafeName):
-        safe_path(tmp_path, name)
-    if name:
-        with pytest.raises(UnsafeName, match="the server named a file"):
-            await planet.orders.download(ORDER_ID, tmp_path / "data")
-        assert len(transport.requests) == 1
+    for name in ("", *OUTSIDE):
+        with pytest.raises(UnsafeName):
+            safe_path(tmp_path, name)
+    transport, planet = described(*((name, b"evil") for name in OUTSIDE))
+    with pytest.raises(UnsafeName, match="the server named a file") as caught:
+        await planet.orders.download(ORDER_ID, tmp_path / "data")
+    assert len(caught.value.__notes__) == len(OUTSIDE) - 1
+    assert len(transport.requests) == 1
     assert not list(tmp_path.rglob("*"))
 
 
@@ -652,7 +655,7 @@ async def test_open_needs_a_link(planet: Planet) -> None:
 
 async def test_run_orders_waits_and_downloads(planet: Planet, tmp_path: Path) -> None:
     """There is one outcome for each request, as it is done."""
-    requests = [OrderRequest(f"order {number}", [SCENE]) for number in range(12)]
+    requests = [OrderRequest(f"order {number}", [SCENE]) for number in range(6)]
     deliveries = [outcome.unwrap() async for outcome in planet.orders.run(requests, to=tmp_path)]
     assert sorted(delivery.order.name for delivery in deliveries) == sorted(
         request.name for request in requests

@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -46,35 +48,35 @@ LEGAL = [
 ESCAPED = ["tab\there.tif", "new\nline.tif", "bell\x07", "\x1b[31mred.tif", "next\x85line", "back\\slash.tif"]
 
 
-@pytest.mark.parametrize("name", LEGAL)
-async def test_legal_names_are_kept(name: str, tmp_path: Path) -> None:
+def order_of(names: Iterable[str]) -> Planet:
+    """Return a service whose order has files of these names, each with its own name for its content."""
+    contents = {name: name.encode() for name in names}
+    files = {f"{ORDER_ID}/{name}": content for name, content in contents.items()}
+    return described((f"{ORDER_ID}/manifest.json", manifest(**contents)), *files.items())[1]
+
+
+async def test_legal_names_are_kept(tmp_path: Path) -> None:
     """Any alphabet, space or invisible character that the file system takes is kept."""
-    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
-    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
-    paths = await planet.orders.download(ORDER_ID, tmp_path)
-    assert tmp_path / ORDER_ID / name in paths
-    assert (tmp_path / ORDER_ID / name).read_bytes() == b"right"
+    paths = await order_of(LEGAL).orders.download(ORDER_ID, tmp_path)
+    assert {*paths} == {tmp_path / ORDER_ID / name for name in ("manifest.json", *LEGAL)}
+    assert [(tmp_path / ORDER_ID / name).read_bytes().decode() for name in LEGAL] == LEGAL
     assert not paths.unverified
     assert not paths.renamed
 
 
-@pytest.mark.parametrize("name", ESCAPED)
-async def test_control_characters_are_escaped(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_control_characters_are_escaped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What a terminal obeys, or another system splits, is percent-encoded, and the result says so."""
-    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
-    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
     with caplog.at_level(logging.WARNING):
-        paths = await planet.orders.download(ORDER_ID, tmp_path)
-    [(renamed, original)] = paths.renamed.items()
-    path = Path(renamed)
-    assert path in paths
-    assert path.read_bytes() == b"right"
-    assert path.name.isprintable()
-    assert (unquote(path.name), original) == (name, names[1])
+        paths = await order_of(ESCAPED).orders.download(ORDER_ID, tmp_path)
+    assert sorted(paths.renamed.values()) == sorted(f"{ORDER_ID}/{name}" for name in ESCAPED)
+    for renamed, original in paths.renamed.items():
+        path = Path(renamed)
+        assert path in paths
+        assert path.name.isprintable(), original
+        assert f"{ORDER_ID}/{unquote(path.name)}" == original
+        assert path.read_bytes().decode() == unquote(path.name)
+        assert path.name in caplog.text
     assert not paths.unverified
-    assert path.name in caplog.text
 
 
 def test_escaping_can_be_undone(tmp_path: Path) -> None:
@@ -85,22 +87,25 @@ def test_escaping_can_be_undone(tmp_path: Path) -> None:
     assert safe_path(tmp_path, "lone \ud800 surrogate").name == "lone %ED%A0%80 surrogate"
 
 
-@pytest.mark.parametrize("length", [242, 243, 244, 249, 250, 251, 255, 256, 5000])
-@pytest.mark.parametrize("letter", ["n", "圃"])
-async def test_long_names(length: int, letter: str, tmp_path: Path) -> None:
+async def test_long_names(tmp_path: Path) -> None:
     """A name as long as the file system takes is kept, though its part needs a longer one; others are cut."""
-    name = letter * ((length - 4) // len(letter.encode()))
-    name += "n" * (length - 4 - len(name.encode())) + ".tif"
-    assert len(name.encode()) == length
-    names = [f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/{name}"]
-    _, planet = described((names[0], manifest(**{name: b"right"})), (names[1], b"right"))
+    names = []
+    for length in (242, 243, 244, 249, 250, 251, 255, 256, 5000):
+        for letter in "n圃":
+            name = letter * ((length - 4) // len(letter.encode()))
+            names.append(name + "n" * (length - 4 - len(name.encode())) + ".tif")
+            assert len(names[-1].encode()) == length
+    planet = order_of(names)
     paths = await planet.orders.download(ORDER_ID, tmp_path)
-    [path] = [path for path in paths if path.suffix == ".tif"]
-    assert path.read_bytes() == b"right"
-    assert (path.name == name) == (length <= 255)
-    assert paths.renamed == ({} if length <= 255 else {path: names[1]})
+    by_name = {path.read_bytes().decode(): path for path in paths if path.suffix == ".tif"}
+    assert {*by_name} == {*names}
+    for name, path in by_name.items():
+        assert (path.name == name) == (len(name.encode()) <= 255), name
+    assert paths.renamed == {
+        by_name[name]: f"{ORDER_ID}/{name}" for name in names if len(name.encode()) > 255
+    }
     assert not paths.unverified
-    assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == 2
+    assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == len(names) + 1
     assert await planet.orders.download(ORDER_ID, tmp_path) == paths
 
 
@@ -147,15 +152,16 @@ async def test_a_dangerous_name_fails_its_own_file_only(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-@pytest.mark.parametrize("to", ["a\0b", Path("a\0b"), "a\ud800b", b"bytes", 5, None, ["a"]])
-async def test_a_folder_that_cannot_exist(to: object, planet: Planet) -> None:
+async def test_a_folder_that_cannot_exist(planet: Planet) -> None:
     """It is an InvalidRequest before anything is sent, in each method that writes files."""
-    with pytest.raises(InvalidRequest, match="to must be"):
-        await planet.orders.download(ORDER_ID, to)  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest, match="to must be"):
-        planet.orders.run([], to)  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest, match="to must be"):
-        await planet.reports.download("1", to)  # type: ignore[arg-type]
+    folders: list[Any] = ["a\0b", Path("a\0b"), "a\ud800b", b"bytes", 5, None, ["a"]]
+    for to in folders:
+        with pytest.raises(InvalidRequest, match="to must be"):
+            await planet.orders.download(ORDER_ID, to)
+        with pytest.raises(InvalidRequest, match="to must be"):
+            planet.orders.run([], to)
+        with pytest.raises(InvalidRequest, match="to must be"):
+            await planet.reports.download("1", to)
 
 
 async def test_a_folder_may_be_any_path_like_object(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from planet_async._tasks import open_task_group
 from planet_async.config import Config
 from planet_async.databases.postgres import PostgresDatabase
 from planet_async.databases.sqlite import SqliteDatabase
@@ -37,8 +38,8 @@ def address(request: pytest.FixtureRequest, path: Path) -> str | Path:
     return str(request.getfixturevalue("postgres")) if request.param == "postgres" else path
 
 
-def opened(address: str | Path, clock: FakeClock | None = None) -> DatabaseLedger:
-    return DatabaseLedger(address, clock or FakeClock(), durable=True)
+def opened(address: str | Path, clock: FakeClock | None = None, *, durable: bool = False) -> DatabaseLedger:
+    return DatabaseLedger(address, clock or FakeClock(), durable=durable)
 
 
 async def taken(ledger: DatabaseLedger, body: bytes = BODY, name: str = "field 7") -> Entry:
@@ -339,7 +340,7 @@ async def test_another_file_is_not_changed(path: Path, content: bytes) -> None:
 
 async def test_the_modes_of_sqlite(path: Path) -> None:
     """Readers do not wait for the job (WAL), and what is saved outlasts a power failure (FULL)."""
-    async with opened(path) as ledger:
+    async with opened(path, durable=True) as ledger:
         await ordered(ledger)
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
             assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -461,6 +462,11 @@ async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> Non
             entry = await taken(ledger, body, f"field {number}")
             entry.stage, entry.order_id, entry.error = Stage.ORDERED, f"id-{number}", "ä" * number
             await ledger.save(entry)
+
+    async def check(ledger: DatabaseLedger, number: int, body: bytes, step: int) -> None:
+        entry = await taken(ledger, body, f"field {number}")
+        assert (entry.stage, entry.order_id) == (Stage.ORDERED, f"id-{number}"), step
+
     sound = path.read_bytes()
     chance = random.Random(7)
     found = 0
@@ -473,10 +479,9 @@ async def test_a_damaged_file_never_orders_again(path: Path, damage: str) -> Non
             content[at : at + 512] = bytes(512)
         path.write_bytes(content)
         try:
-            async with opened(path) as ledger:
+            async with opened(path) as ledger, open_task_group() as group:
                 for number, body in enumerate(bodies):
-                    entry = await taken(ledger, body, f"field {number}")
-                    assert (entry.stage, entry.order_id) == (Stage.ORDERED, f"id-{number}"), step
+                    group.start_soon(check, ledger, number, body, step)
         except LedgerError:
             found += 1
         with suppress(LedgerError):

@@ -34,7 +34,7 @@ from planet_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 
-SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "analytic_udm2")
+SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
 BUCKET = AmazonS3(
     bucket="b", aws_region="r", aws_access_key_id="k", aws_secret_access_key="hidden", path_prefix="p"
 )
@@ -155,14 +155,14 @@ async def test_workers_beside_a_job(machines: Machines) -> None:
     async def work(name: str) -> None:
         outcomes.append(await machines.work(name))
 
-    await machines.fill(fields(40))
+    await machines.fill(fields(18))
     async with anyio.create_task_group() as group:
         for name in ("one", "two", "three"):
             group.start_soon(work, name)
-    assert machines.placed == Counter(request.name for request in fields(40))
-    assert sum(map(len, outcomes)) == 40
+    assert machines.placed == Counter(request.name for request in fields(18))
+    assert sum(map(len, outcomes)) == 18
     of_machines = [machines.orders(name) for name in ("one", "two", "three")]
-    assert sum(map(len, of_machines)) == len(set().union(*of_machines)) == 40
+    assert sum(map(len, of_machines)) == len(set().union(*of_machines)) == 18
     assert {entry.stage for entry, _ in read_entries(machines.address)} == {Stage.DOWNLOADED}
     assert await machines.work() == []
 

@@ -311,6 +311,7 @@ def mutated_json(draw: st.DrawFn) -> bytes:
     return json.dumps(mutate(draw(st.sampled_from(bodies)))).encode()
 
 
+@pytest.mark.no_cover
 @calm
 @given(mutated_bytes() | mutated_json() | st.binary(max_size=60))
 def test_only_decode_errors(body: bytes) -> None:

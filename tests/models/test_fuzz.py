@@ -229,6 +229,7 @@ class Saying:
         """Nothing is open."""
 
 
+@pytest.mark.no_cover
 @calm
 @given(bodies)
 def test_every_record(body: bytes) -> None:
@@ -243,6 +244,7 @@ def test_every_record(body: bytes) -> None:
         attempt(lambda cls=cls: look(cls))  # type: ignore[misc]
 
 
+@pytest.mark.no_cover
 @calm
 @given(bodies)
 def test_every_page(body: bytes) -> None:
@@ -267,6 +269,7 @@ def test_every_page(body: bytes) -> None:
     anyio.run(main)
 
 
+@pytest.mark.no_cover
 @calm
 @given(bodies, st.integers(1, 3))
 def test_every_page_of_offsets(body: bytes, concurrency: int) -> None:
@@ -310,6 +313,7 @@ header_texts = st.sampled_from(
 NAMES = ["retry-after", "date", "content-length", "content-encoding", "content-type", "x-request-id"]
 
 
+@pytest.mark.no_cover
 @calm
 @given(st.integers(100, 700), st.dictionaries(st.sampled_from(NAMES), header_texts), bodies)
 def test_every_response(status: int, headers: dict[str, str], body: bytes) -> None:
@@ -324,6 +328,7 @@ def test_every_response(status: int, headers: dict[str, str], body: bytes) -> No
         assert error.elapsed == 0  # noqa: PT017
 
 
+@pytest.mark.no_cover
 @calm
 @given(bodies)
 def test_every_notification(body: bytes) -> None:
@@ -332,6 +337,7 @@ def test_every_notification(body: bytes) -> None:
     attempt(lambda: touch(parse_subscription_notification(body)))
 
 
+@pytest.mark.no_cover
 @calm
 @given(bodies)
 def test_every_token(body: bytes) -> None:
@@ -347,6 +353,7 @@ def test_every_token(body: bytes) -> None:
     anyio.run(main)
 
 
+@pytest.mark.no_cover
 @calm
 @given(damaged(st.just(CSV)) | bodies, st.integers(1, 50))
 def test_every_table(body: bytes, size: int) -> None:
@@ -362,6 +369,7 @@ def test_every_table(body: bytes, size: int) -> None:
     attempt(parse)
 
 
+@pytest.mark.no_cover
 @calm
 @given(
     damaged(st.just(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00"))

@@ -319,6 +319,7 @@ def test_what_is_called_geometry_and_is_none_is_sent_as_it_is() -> None:
 degrees = st.tuples(st.floats(-170, 160), st.floats(-80, 70))
 
 
+@pytest.mark.no_cover
 @given(degrees, st.floats(0.001, 10), st.integers(1, 12), st.booleans())
 def test_shapes_of_shapely_are_taken_as_they_are(
     corner: tuple[float, float], size: float, quarter: int, several: bool
@@ -331,6 +332,7 @@ def test_shapes_of_shapely_are_taken_as_they_are(
     assert shapely.geometry.shape(sent).equals(shape)
 
 
+@pytest.mark.no_cover
 @given(st.lists(degrees, min_size=1, max_size=8))
 def test_a_ring_passes_only_if_it_is_one(ring: list[tuple[float, float]]) -> None:
     """Of any row of positions, exactly those that GeoJSON calls a ring are taken."""

@@ -520,6 +520,7 @@ def test_values_that_planet_adds_later_pass() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
+@pytest.mark.no_cover
 @calm
 @given(
     name=texts,

@@ -126,6 +126,7 @@ def test_the_reply_to_a_bulk_creation() -> None:
             _ = decode(BulkReply, body).list_link
 
 
+@pytest.mark.no_cover
 @given(st.dictionaries(texts, json_values, max_size=5), texts, texts)
 def test_decode_and_encode_again(extra: dict[str, object], id_: str, status: str) -> None:
     """Whatever the API adds, a subscription is given back whole, and decodes to the same one again."""

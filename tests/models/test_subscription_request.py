@@ -348,6 +348,7 @@ def test_wrong_records(make: Any, says: str) -> None:
 RANKS = [{"harmonize"}, {"toar"}, {"clip", "reproject", "bandmath"}, {"cloud_filter", "file_format"}]
 
 
+@pytest.mark.no_cover
 @calm
 @given(st.lists(st.sampled_from(TOOLS), max_size=6))
 def test_the_order_of_tools(tools: list[Tool]) -> None:
@@ -403,6 +404,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 zoned = st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 2), max_value=datetime(2100, 1, 1))  # noqa: DTZ001
 
 
+@pytest.mark.no_cover
 @calm
 @given(
     name=texts,
@@ -449,6 +451,7 @@ typed = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.no_cover
 @calm
 @given(
     st.dictionaries(

@@ -167,15 +167,15 @@ def test_a_price_without_the_price() -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("cls", ANSWERS)
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6))
 @calm
-def test_odd_fields_cost_no_record(cls: type[Resource], fields: dict[str, Any]) -> None:
+def test_odd_fields_cost_no_record(fields: dict[str, Any]) -> None:
     """Whatever else a body holds, it decodes, loses nothing, and decodes to the same again."""
     body = to_json({**fields, **NEEDED})
-    found = decode(cls, body)
-    assert found.raw == json.loads(body)
-    assert decode(cls, to_json(found)) == found
+    for cls in ANSWERS:
+        found = decode(cls, body)
+        assert found.raw == json.loads(body)
+        assert decode(cls, to_json(found)) == found
 
 
 def test_the_enumerations_are_open() -> None:
@@ -302,6 +302,7 @@ zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone
 times = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=zones)  # noqa: DTZ001 - with zones
 
 
+@pytest.mark.no_cover
 @given(
     name=st.text(string.printable, min_size=1),
     geometry=st.sampled_from([POINT, LINE, POLYGON]),

@@ -135,6 +135,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @calm
 @given(anything)
 def test_any_value(value: object) -> None:

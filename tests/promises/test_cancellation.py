@@ -3,11 +3,10 @@
 import asyncio
 import gc
 import inspect
-import os
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,8 +16,8 @@ import anyio
 import anyio.to_thread
 import pytest
 import trio
-from attrs import define, field
-from every_call import CALLS, ORDER, Call, Scene, simulated
+from attrs import define
+from every_call import CALLS, ORDER, ORDERS, TASKING, Call, Scene, simulated
 from spine import budget, cancelled_at_each_step, get, settle
 
 from planet_async import ApiKey, BulkResult, ClientClosed, Config, Planet, PlanetError
@@ -144,6 +143,9 @@ class Closable:
         self.closed = True
 
 
+MakeCall = Callable[[], Coroutine[Any, Any, object]]
+
+
 @define
 class World:
     """A client over the simulator, and what must be as it was after each cancellation."""
@@ -151,41 +153,39 @@ class World:
     simulator: Simulator
     network: Transport
     clock: FakeClock
+    folder: Path
     scene: Scene
     moments: Moments
     whole: dict[str, bytes]
     tasks: int = 0
-    known: dict[str, tuple[int, int]] = field(factory=dict)  # files found whole, as they were then
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[MakeCall]:
+        """Prepare a call to be made again and again, with a folder of its own; errors name it."""
+        self.scene.folder = self.folder / name
+        self.scene.folder.mkdir()
+        try:
+            yield lambda: CALLS[name](self.scene)
+        except BaseException as error:
+            error.add_note(f"It was {name}.")
+            raise
 
     def check(self) -> None:
         assert self.simulator.open_responses == 0, "a response is open"
         assert tasks_alive() == self.tasks, "a task is at work"
-        for entry in files_in(self.scene.folder):
-            is_now = entry.stat().st_ctime_ns, entry.stat().st_size
-            if not entry.name.endswith(".part") and self.known.get(entry.path) != is_now:
-                path = Path(entry.path)
-                name = path.relative_to(self.scene.folder).as_posix().partition("/")[2]
-                assert path.read_bytes() == self.whole.get(name, path.read_bytes()), f"{path} is not whole"
-                self.known[entry.path] = is_now
+        for name, content in files_in(self.scene.latest).items():
+            if not name.endswith(".part"):
+                assert content == self.whole.get(name, content), f"{name} is not whole"
 
     async def check_when_settled(self) -> None:
-        await settle()
-        for _ in range(500):
-            if tasks_alive() == self.tasks:
-                break
-            await anyio.sleep(0.001)  # a thread that is at work ends it first
-            await settle()
+        await FakeClock().sleep(1)  # it is over when all others wait, and no thread is at work
         self.check()
 
 
-def files_in(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all files, at any depth; rglob takes several times as long, and this is done at each step."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from files_in(entry.path)
-            else:
-                yield entry
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def tasks_alive() -> int:
@@ -196,7 +196,8 @@ def tasks_alive() -> int:
 
 
 def client(network: Transport, clock: FakeClock) -> Planet:
-    return Planet(Config(rates={}), credentials=ApiKey("any"), transport=network, clock=clock)
+    config = Config(rates={}, durable=False)  # to synchronize files takes long, and is no place to wait
+    return Planet(config, credentials=ApiKey("any"), transport=network, clock=clock)
 
 
 @asynccontextmanager
@@ -220,14 +221,9 @@ async def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         await planet.reports.download(scene.report, folders[1])
         await planet.data.download(scene.item, "ortho_udm2", folders[2])
         await planet.basemaps.download(scene.quads, folders[3])
-        whole = {
-            path.relative_to(root).as_posix(): path.read_bytes()
-            for root in folders
-            for path in root.rglob("*")
-            if path.is_file()
-        }
+        whole = {name: content for root in folders for name, content in files_in(root).items()}
         assert len(whole) > 4
-        found = World(simulator, network, clock, scene, moments, whole)
+        found = World(simulator, network, clock, folder, scene, moments, whole)
         await settle()
         found.tasks = tasks_alive()
         yield found
@@ -247,7 +243,7 @@ async def by_asyncio(call: Coroutine[Any, Any, object], moments: Moments) -> Non
 
 
 async def cancelled_at_each_moment(
-    call: Callable[[], Coroutine[Any, Any, object]],
+    call: MakeCall,
     world: World,
     cancelled: Callable[[Coroutine[Any, Any, object], Moments], Awaitable[None]],
 ) -> int:
@@ -264,18 +260,24 @@ async def cancelled_at_each_moment(
     raise AssertionError("unreachable")
 
 
+OTHERS = {name: call for name, call in CALLS.items() if name not in {**ORDERS, **TASKING}}
+# In one world for all, the link of the asset would expire while tasking orders are waited for.
+every_call = pytest.mark.parametrize("calls", [ORDERS, TASKING, OTHERS], ids=["orders", "tasking", "others"])
+
+
 @pytest.mark.no_cover
-@pytest.mark.parametrize("name", CALLS)
+@every_call
 async def test_cancelled_anywhere_nothing_is_left(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calls: Iterable[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No open response, no task, no half-written file, no lock: at the end the same call gets through."""
     async with world(tmp_path, monkeypatch) as here:
-        call: Call = CALLS[name]
-        assert await cancelled_at_each_moment(lambda: call(here.scene), here, by_scope) > 1
-        assert await cancelled_at_each_step(lambda: call(here.scene), here.check) > 0
-        if on_asyncio():
-            assert await cancelled_at_each_moment(lambda: call(here.scene), here, by_asyncio) > 1
+        for name in calls:
+            with here.call(name) as call:
+                assert await cancelled_at_each_moment(call, here, by_scope) > 1
+                assert await cancelled_at_each_step(call, here.check) > 0
+                if on_asyncio():
+                    assert await cancelled_at_each_moment(call, here, by_asyncio) > 1
 
 
 def _size(found: object) -> int:
@@ -287,19 +289,17 @@ def _size(found: object) -> int:
 @pytest.mark.no_cover
 @pytest.mark.usefixtures("anyio_backend")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-@pytest.mark.parametrize(
-    "name", [name for name in CALLS if "new" not in name]
-)  # those have tasks of the test
+@every_call
 @pytest.mark.filterwarnings(
     "ignore:coroutine .* was never awaited"
 )  # one that is cancelled before it has begun
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_who_cancels_a_task_inside_gets_an_error_or_all(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calls: Iterable[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a program ends all its tasks but the one that waits: a part of the result is no result."""
     async with world(tmp_path, monkeypatch) as here:
-        whole = _size(await CALLS[name](here.scene))
+        whole = 0
 
         async def by_others(call: Coroutine[Any, Any, object], moments: Moments) -> None:
             before = asyncio.all_tasks()
@@ -313,7 +313,12 @@ async def test_who_cancels_a_task_inside_gets_an_error_or_all(
             with suppress(PlanetError, asyncio.CancelledError):
                 assert _size(await task) >= whole
 
-        await cancelled_at_each_moment(lambda: CALLS[name](here.scene), here, by_others)
+        for name in calls:
+            if "new" in name:
+                continue  # it has tasks of the test
+            with here.call(name) as call:
+                whole = _size(await call())
+                await cancelled_at_each_moment(call, here, by_others)
 
 
 GO_ON = {
@@ -323,28 +328,33 @@ GO_ON = {
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("name", [name for name in CALLS if re.split("[.,]", f"{name}.")[1] in GO_ON])
+@every_call
 async def test_closed_anywhere_the_call_ends(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calls: Iterable[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client closed while a list is read, or a call makes several requests, ends it as ClientClosed."""
     async with world(tmp_path, monkeypatch) as here:
-        moments, closed = here.moments, 0
-        for number in count():
-            here.scene.planet = planet = client(Closable(here.network), here.clock)
+        closed = 0
+
+        async def by_closing(call: Coroutine[Any, Any, object], moments: Moments) -> None:
+            nonlocal closed
             async with anyio.create_task_group() as group:
-                moments.cancel = partial(group.start_soon, planet.aclose)
-                moments.wanted, moments.passed = number, 0
+                moments.cancel = partial(group.start_soon, here.scene.planet.aclose)
                 try:
-                    await CALLS[name](here.scene)
+                    await call
                 except ClientClosed:
                     closed += 1
-                reached = moments.passed > number
-                moments.wanted = -1
-            await here.check_when_settled()
-            if not reached:
-                break
-        assert closed > 0
+
+        def with_a_new_client(call: MakeCall) -> Coroutine[Any, Any, object]:
+            here.scene.planet = client(Closable(here.network), here.clock)
+            return call()
+
+        for name in calls:
+            if re.split("[.,]", f"{name}.")[1] in GO_ON:
+                with here.call(name) as call:
+                    closed = 0
+                    await cancelled_at_each_moment(partial(with_a_new_client, call), here, by_closing)
+                    assert closed > 0
 
 
 @pytest.mark.usefixtures("anyio_backend")

@@ -14,6 +14,7 @@ import pytest
 from spine import API, get
 
 from planet_async import ApiKey, BodyTooLarge, Config, DecodeError, Order, PagingError, Planet
+from planet_async._tasks import on_asyncio
 from planet_async.downloads.part_file import Folder
 from planet_async.errors import (
     ConnectionLost,
@@ -255,14 +256,15 @@ def endless(items: Callable[[int], list[dict[str, str]]], total: int | None) -> 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("total", [None, 0, 5, 10**15, -1])
-async def test_empty_pages_without_an_end_are_an_error(name: str, total: int | None) -> None:
+async def test_empty_pages_without_an_end_are_an_error(name: str) -> None:
     """A thousand in a row bring nothing; so would the next thousand, whatever the count says."""
-    network = endless(lambda _: [], total)
-    with pytest.raises(PagingError, match="1,000 pages in a row"):
-        await LISTS[name](network).collect()
-    assert len(network.requests) <= 1003
-    assert network.open_responses == 0
+    has_count = name != "links"
+    for total in [None, 0, 5, 10**15, -1] if has_count and on_asyncio() else [5]:
+        network = endless(lambda _: [], total)
+        with pytest.raises(PagingError, match="1,000 pages in a row"):
+            await LISTS[name](network).collect()
+        assert len(network.requests) <= 1003, total
+        assert network.open_responses == 0, total
 
 
 @pytest.mark.parametrize("name", LISTS)

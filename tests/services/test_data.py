@@ -276,7 +276,7 @@ async def test_bad_input_is_refused_before_anything_is_sent(call: Callable[[Any]
 
 async def test_what_was_found_is_ordered_in_one_expression(clock: FakeClock, tmp_path: Path) -> None:
     """Items are grouped by type, so many an order, and each is ordered and downloaded once."""
-    simulator, planet = simulated(clock)
+    simulator, planet = simulated(clock, catalog_days=4)
     results = planet.data.search(["PSScene", "SkySatCollect"], filter=ALLOWED)
     wanted = sorted((each.item_type, each.id) for each in await results.collect())
     requests = results.orders("visual", name="field 7", items_per_order=4)
@@ -291,7 +291,7 @@ async def test_what_was_found_is_ordered_in_one_expression(clock: FakeClock, tmp
 
 async def test_a_job_that_is_started_again_orders_nothing_twice(clock: FakeClock, tmp_path: Path) -> None:
     """The same search gives the requests that the ledger knows."""
-    simulator, planet = simulated(clock)
+    simulator, planet = simulated(clock, catalog_days=4)
     placed = []
     for _ in range(2):
         requests = planet.data.search("PSScene", filter=ALLOWED).orders("visual", items_per_order=7)

@@ -43,18 +43,18 @@ VALUES: tuple[Any, ...] = (True, 7, TIME, "2026-01-01T00:00:00Z", "2026-05-01", 
 async def test_every_declared_filter_is_sent_under_its_own_name(name: str) -> None:
     """Whatever the class declares is a parameter of the list, with a value that fits its type."""
     service, _, method = name.partition(".")
+    transport = FakeTransport(lambda _: reply(json=EMPTY))
+    planet = Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
     for filter_name in get_type_hints(DECLARED[name]):
         sent = 0
         for value in VALUES:
-            transport = FakeTransport([reply(json=EMPTY)])
-            planet = Planet(credentials=ApiKey("any"), transport=transport, clock=FakeClock())
             arguments = (ID,) if method == "results" else ()
             try:
                 listed = getattr(getattr(planet, service), method)(*arguments, **{filter_name: value})
             except InvalidRequest:
                 continue
             await listed.collect()
-            sent += filter_name in dict(transport.requests[0].params)
+            sent += filter_name in dict(transport.requests[-1].params)
         assert sent, filter_name
 
 

@@ -212,12 +212,12 @@ async def test_only_planet_errors(
         for each, declared in inspect.signature(getattr(SERVICES[service], method)).parameters.items()
         if declared.default is declared.empty and declared.kind is not declared.VAR_KEYWORD and each != "self"
     }
+    server = Refuses()
+    config = Config(max_attempts=1, rates={})
+    planet = Planet(config, credentials=ApiKey("any"), transport=server, clock=FakeClock())
+    call = getattr(getattr(planet, service), method)
     for number, make in enumerate(JUNK):
-        server = Refuses()
-        planet = Planet(
-            Config(max_attempts=1), credentials=ApiKey("any"), transport=server, clock=FakeClock()
-        )
-        call = getattr(getattr(planet, service), method)
+        server.requests = 0
         junk = make()
         try:
             await used(call(**{**needed, parameter: junk}))

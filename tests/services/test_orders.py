@@ -329,14 +329,16 @@ async def test_cancel_many_of_nothing_sends_nothing(planet: Planet, simulator: S
     assert not simulator.requests["orders.cancel_many"]
 
 
+@pytest.mark.no_cover
 async def test_cancel_many_sends_ten_thousand_ids_in_a_request(planet: Planet, simulator: Simulator) -> None:
     """More ids than the API takes go in several requests, and their failures are merged."""
-    ids = [str(uuid4()) for _ in range(20_001)]
+    ids = [str(uuid4()) for _ in range(10_001)]
     result = await planet.orders.cancel_many(ids)
-    assert simulator.requests["orders.cancel_many"] == 3
+    assert simulator.requests["orders.cancel_many"] == 2
     assert {failure.id for failure in result.failures} == set(ids)
 
 
+@pytest.mark.no_cover
 async def test_a_part_that_fails_as_a_whole_is_reported_for_each_id(
     planet: Planet, simulator: Simulator
 ) -> None:

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planet_async import (
@@ -228,6 +228,7 @@ def test_a_report_without_an_id_is_none() -> None:
 
 
 @pytest.mark.no_cover
+@settings(max_examples=50, deadline=None)
 @given(
     st.fixed_dictionaries(
         {"report_id": st.text(min_size=1)},
@@ -356,6 +357,7 @@ async def test_what_a_file_is_called(tmp_path: Path, headers: dict[str, str], na
     assert [path.name for path in tmp_path.rglob("*")] == [name]
 
 
+@pytest.mark.no_cover
 @given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n")))
 def test_no_header_leads_out_of_the_folder(value: str) -> None:
     """Whatever a server says, the file lands right in the folder, under a name that shows."""

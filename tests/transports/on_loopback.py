@@ -30,7 +30,7 @@ Stream = anyio.abc.ByteStream
 def transport(name: str, config: Config) -> HttpxTransport | AiohttpTransport:
     if name == "aiohttp":
         return AiohttpTransport(config=config)
-    return HttpxTransport(config=config, library=name)
+    return HttpxTransport(config=config, library="httpx2" if name == "httpx2" else "httpx")
 
 
 def planet(network: str | Transport, config: Config) -> Planet:
@@ -219,7 +219,7 @@ def server_context(authority: trustme.CA, *names: str, alpn: str | None = None) 
 
 def texts_of(error: BaseException) -> Iterator[str]:
     """Yield all that an error shows, in whatever way it is asked; its causes too."""
-    yield "".join(traceback.format_exception(error))
+    yield "".join(traceback.format_exception(error, limit=0))
     seen: list[BaseException] = [error]
     for one in seen:
         yield from (str(one), repr(one), repr(one.args), repr(vars(one)), *getattr(one, "__notes__", ()))

@@ -12,14 +12,12 @@ import httpx
 import httpx2
 import pytest
 
-from planet_async import Config, InvalidRequest, Planet
+from planet_async import AiohttpTransport, Config, HttpxTransport, InvalidRequest, Planet
 from planet_async.http import Request
 from planet_async.simulator import Fault, ServerRequest, Simulator
 from planet_async.simulator.server import serve
 from planet_async.testing import FakeTransport
 from planet_async.transports import as_transport
-from planet_async.transports.aiohttp import AiohttpTransport
-from planet_async.transports.httpx import HttpxTransport
 
 
 def test_transports_have_names() -> None:
@@ -125,15 +123,23 @@ def test_without_the_extra_it_says_how_to_install_it(library: str, monkeypatch: 
     for name in [*sys.modules]:
         if name.partition(".")[0] == library:
             monkeypatch.setitem(sys.modules, name, None)
-        elif name.startswith("planet_async.transports."):
-            # The package has it as an attribute, too, which the next import would replace for other tests.
-            monkeypatch.setattr(
-                sys.modules["planet_async.transports"], name.rpartition(".")[2], sys.modules[name]
-            )
-            monkeypatch.delitem(sys.modules, name)
     how = rf'{library}.*not installed.*pip install "planet-async\[{library}\]"'
     with pytest.raises(InvalidRequest, match=how):
         Planet(api_key="any", transport=library)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: HttpxTransport(library="requests"), "library must be 'httpx' or 'httpx2'"),  # type: ignore[arg-type]
+        (lambda: HttpxTransport(httpx.Client()), "expected an AsyncClient of httpx or httpx2"),  # type: ignore[arg-type]
+        (lambda: AiohttpTransport(httpx.AsyncClient()), "expected an aiohttp.ClientSession"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_transport_refuses_what_is_not_its_library(make: Callable[[], Any], what: str) -> None:
+    """When it is made, and not with an AttributeError at the first request."""
+    with pytest.raises(InvalidRequest, match=what):
+        make()
 
 
 def test_a_client_is_known_without_its_library() -> None:

@@ -65,6 +65,7 @@ async def refusal(network: str | Transport, server: Server, **settings: object) 
 # --- whom they trust
 
 
+@pytest.mark.usefixtures("small_trust_store")
 @pytest.mark.parametrize("source", ["ca_file", "SSL_CERT_FILE", "SSL_CERT_DIR", "two of SSL_CERT_DIR"])
 async def test_an_authority_is_trusted(
     network: str, source: str, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
@@ -88,6 +89,7 @@ def hashed(folder: Path, *, others: bool) -> str:
     return os.pathsep.join([*(["/nowhere"] if others else []), str(folder)])
 
 
+@pytest.mark.usefixtures("small_trust_store")
 async def test_without_trust_in_the_environment_its_authorities_do_not_count(
     network: str, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +162,7 @@ async def test_a_certificate_of_another_authority_is_refused_once(
     assert not getattr(error, "__notes__", None), "no attempt is made in vain"
 
 
+@pytest.mark.usefixtures("small_trust_store")
 async def test_a_certificate_of_another_host_is_refused(
     network: str, authority: trustme.CA, ca_file: Path
 ) -> None:
@@ -171,6 +174,7 @@ async def test_a_certificate_of_another_host_is_refused(
     assert "mismatch" in error.message
 
 
+@pytest.mark.usefixtures("small_trust_store")
 async def test_a_certificate_that_has_expired_is_refused(
     network: str, authority: trustme.CA, ca_file: Path
 ) -> None:
@@ -188,6 +192,7 @@ def past() -> datetime:
     return datetime.now(UTC) - timedelta(days=1)
 
 
+@pytest.mark.usefixtures("small_trust_store")
 async def test_capitals_in_a_url_do_not_lessen_the_trust(network: str, authority: trustme.CA) -> None:
     """HTTPS:// is verified as https:// is."""
     async with serving(context=server_context(authority)) as server:
@@ -244,6 +249,7 @@ def identity(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) ->
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSWORD.encode()))
     (folder / "locked.pem").write_bytes(locked)
     (folder / "nothing.pem").write_text("nothing\n")
+    authority.issue_cert("other@example.com").private_key_pem.write_to_path(folder / "other.pem")
     return folder
 
 
@@ -255,6 +261,7 @@ def strict_context(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.usefixtures("small_trust_store")
 @pytest.mark.parametrize("files", [("both.pem",), ("cert.pem", "key.pem"), ("cert.pem", "locked.pem")])
 async def test_a_client_identifies_itself(
     network: str, files: tuple[str, ...], authority: trustme.CA, ca_file: Path, identity: Path
@@ -267,6 +274,7 @@ async def test_a_client_identifies_itself(
         assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("small_trust_store")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_without_a_certificate_a_server_that_wants_one_refuses(
     network: str, version: ssl.TLSVersion, authority: trustme.CA, ca_file: Path
@@ -311,46 +319,47 @@ def refusing(context: ssl.SSLContext) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize(
-    "cert",
-    [
-        ("nothing.pem",),
-        ("cert.pem",),
-        ("cert.pem", "nothing.pem"),
-        ("cert.pem", "other.pem"),
-        ("cert.pem", "locked.pem"),
-        ("cert.pem", "locked.pem", "wrong-password"),
-    ],
-    ids=", ".join,
-)
-async def test_a_certificate_that_cannot_be_used_is_refused(
-    network: str, cert: tuple[str, ...], authority: trustme.CA, identity: Path
-) -> None:
+UNUSABLE = [
+    ("nothing.pem",),
+    ("cert.pem",),
+    ("cert.pem", "nothing.pem"),
+    ("cert.pem", "other.pem"),
+    ("cert.pem", "locked.pem"),
+    ("cert.pem", "locked.pem", "wrong-password"),
+]
+
+
+@pytest.mark.usefixtures("small_trust_store")
+async def test_a_certificate_that_cannot_be_used_is_refused(network: str, identity: Path) -> None:
     """Before anything is sent: it names the setting, asks nobody for a password, and shows none."""
-    trustme.CA().issue_cert("other@example.com").private_key_pem.write_to_path(identity / "other.pem")
-    files = tuple(str(identity / part) if part.endswith(".pem") else part for part in cert)
-    async with serving(context=server_context(authority)) as server:
-        with pytest.raises(InvalidRequest, match=r"client_cert: .*\.pem cannot be used") as caught:
-            await get(network, config_for(server, client_cert=files[0] if len(files) == 1 else files))
-        assert not server.connections
-    assert "wrong-password" not in str(caught.value)
+    async with serving() as server:
+        url = server.url.replace("http:", "https:")
+        for cert in UNUSABLE:
+            files = tuple(str(identity / part) if part.endswith(".pem") else part for part in cert)
+            config = config_for(server, base_url=url, client_cert=files[0] if len(files) == 1 else files)
+            with pytest.raises(InvalidRequest, match=r"client_cert: .*\.pem cannot be used") as caught:
+                await get(network, config)
+            assert "wrong-password" not in str(caught.value), cert
+            assert not server.connections, cert
 
 
+@pytest.mark.usefixtures("small_trust_store")
 @pytest.mark.parametrize("source", ["ca_file", "SSL_CERT_FILE"])
-@pytest.mark.parametrize("content", [b"", b"nothing\n", bytes(range(256))])
 async def test_a_file_without_authorities_is_refused(
-    network: str, content: bytes, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is sent, it names the setting and the file."""
     file = tmp_path / "ca.pem"
-    file.write_bytes(content)
     if source == "SSL_CERT_FILE":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    config = Config(base_url="https://127.0.0.1:1", ca_file=file if source == "ca_file" else None)
-    with pytest.raises(InvalidRequest, match=rf"{source}: .*ca\.pem cannot be used"):
-        await get(network, config)
+    for content in (b"", b"nothing\n", bytes(range(256))):
+        file.write_bytes(content)
+        config = Config(base_url="https://127.0.0.1:1", ca_file=file if source == "ca_file" else None)
+        with pytest.raises(InvalidRequest, match=rf"{source}: .*ca\.pem cannot be used"):
+            await get(network, config)
 
 
+@pytest.mark.usefixtures("small_trust_store")
 async def test_a_file_that_is_gone_is_refused(network: str, authority: trustme.CA, tmp_path: Path) -> None:
     """It was there when the config was made."""
     file = tmp_path / "ca.pem"

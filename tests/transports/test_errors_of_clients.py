@@ -208,7 +208,9 @@ BOTH = pytest.mark.parametrize("where", ["send", "body"])
 @pytest.mark.no_cover
 @BOTH
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize(
+    ("library", "anyio_backend"), [(httpx, "asyncio"), (httpx2, "trio")], indirect=["anyio_backend"]
+)
 async def test_every_error_of_httpx_is_one_of_ours(library: ModuleType, method: str, where: str) -> None:
     """Whichever class it is of, and whether it is raised in sending or in reading the body."""
     core = httpcore if library is httpx else httpcore2

@@ -147,7 +147,7 @@ async def test_a_request_that_meets_its_deadline_in_the_queue_says_so(network: s
             group.start_soon(planet.request, "GET", f"{api.url}/hang")
         await eventually(lambda: len(api.requests) == 3, "three requests hang")
         with pytest.raises(DeadlineExceeded, match="a connection: all 3 are held by requests") as caught:
-            await planet.with_options(deadline=0.5).orders.create(REQUEST)
+            await planet.with_options(deadline=0.2).orders.create(REQUEST)
         assert not caught.value.may_have_acted
         assert "nothing was sent" in caught.value.message
         hang.set()
@@ -163,7 +163,7 @@ async def test_a_download_that_meets_its_deadline_in_the_queue_says_so(
         made = await order(planet)
         async with downloading(planet, 2, tmp_path):
             await eventually(lambda: scene.held == 2, "two downloads are under way")
-            hasty = planet.with_options(deadline=0.5)
+            hasty = planet.with_options(deadline=0.2)
             with pytest.raises(DeadlineExceeded, match="a connection: all 2 are held by downloads") as caught:
                 async with hasty.orders.open(made.results[0]):
                     raise AssertionError("it is opened")

@@ -50,9 +50,12 @@ class Scene:
         return Config(**{**fields, **settings})  # type: ignore[arg-type]
 
     def reached_through(self, proxy: Server) -> list[tuple[str, str]]:
+        """Return what the proxy was asked for the one request that arrived, and forget both."""
         assert len(self.server.requests) == 1, "one request arrives"
-        assert self.server.requests[0].header("proxy-authorization") is None
-        return [(each.method, each.target) for each in proxy.requests]
+        assert self.server.requests.pop().header("proxy-authorization") is None
+        asked = [(each.method, each.target) for each in proxy.requests]
+        proxy.requests.clear()
+        return asked
 
 
 @pytest.fixture
@@ -95,17 +98,17 @@ NAMES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", 
 
 @pytest.mark.no_cover
 @SCHEMES
-@pytest.mark.parametrize("name", NAMES)
 async def test_the_proxy_of_the_environment_is_used(
-    network: str, scene: Scene, name: str, monkeypatch: pytest.MonkeyPatch
+    network: str, scene: Scene, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In upper or lower case; HTTP_PROXY is for http, HTTPS_PROXY for https."""
     async with proxying() as proxy:
-        monkeypatch.setenv(name, proxy.url)
-        await get(network, scene.config())
-        scheme = scene.server.url.partition(":")[0]
-        is_meant = name.lower() in {"all_proxy", f"{scheme}_proxy"}
-        assert scene.reached_through(proxy) == (expected(scene) if is_meant else [])
+        for name in NAMES:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, proxy.url)
+                await get(network, scene.config())
+            is_meant = name.lower() in {"all_proxy", f"{scheme}_proxy"}
+            assert scene.reached_through(proxy) == (expected(scene) if is_meant else []), name
 
 
 @SCHEMES
@@ -119,25 +122,16 @@ async def test_a_proxy_without_a_scheme_is_one_over_http(
         assert scene.reached_through(proxy) == expected(scene)
 
 
-@pytest.mark.parametrize(
-    ("name", "exception"),
-    [
-        ("NO_PROXY", "127.0.0.1"),
-        ("no_proxy", "127.0.0.1"),
-        ("NO_PROXY", "example.com, 127.0.0.1"),
-        ("NO_PROXY", "{address}"),
-        ("NO_PROXY", "*"),
-    ],
-)
-async def test_no_proxy_is_obeyed(
-    network: str, scene: Scene, name: str, exception: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_proxy_is_obeyed(network: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts in NO_PROXY are reached directly."""
+    exceptions = ("127.0.0.1", "example.com, 127.0.0.1", scene.server.address, "*")
     async with proxying() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        monkeypatch.setenv(name, exception.format(address=scene.server.address))
-        await get(network, scene.config())
-        assert scene.reached_through(proxy) == []
+        for name, hosts in [("no_proxy", "127.0.0.1"), *(("NO_PROXY", each) for each in exceptions)]:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, hosts)
+                await get(network, scene.config())
+            assert scene.reached_through(proxy) == [], f"{name}={hosts}"
 
 
 async def test_other_hosts_than_those_of_no_proxy_go_through_it(
@@ -278,9 +272,9 @@ async def test_what_a_proxy_answers_to_a_plain_request_is_a_status(network: str,
     assert error.status == 407
 
 
-@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 20", b"SSH-2.0\r\n\r\n"])
-async def test_a_proxy_that_hangs_up_is_no_connection(network: str, scene: Scene, says: bytes) -> None:
+async def test_a_proxy_that_hangs_up_is_no_connection(network: str, scene: Scene) -> None:
     """Before the tunnel is there, nothing has been sent to the server."""
+    says = b""
 
     async def serve(stream: Stream) -> None:
         async with stream:
@@ -289,12 +283,13 @@ async def test_a_proxy_that_hangs_up_is_no_connection(network: str, scene: Scene
                 await stream.send(says)
 
     async with listening(serve) as url:
-        error = await failure(network, scene.config(proxy=url))
-    assert type(error) is ConnectError
-    assert error.transient
-    assert not error.may_have_acted
-    assert url in str(error)
-    assert not scene.server.requests
+        for says in (b"", b"HTTP/1.1 20", b"SSH-2.0\r\n\r\n"):
+            error = await failure(network, scene.config(proxy=url))
+            assert type(error) is ConnectError, says
+            assert error.transient, says
+            assert not error.may_have_acted, says
+            assert url in str(error), says
+            assert not scene.server.requests, says
 
 
 async def test_a_proxy_that_is_silent_is_no_connection(network: str, scene: Scene) -> None:
@@ -361,18 +356,21 @@ async def test_a_socks_proxy_needs_a_package(
     assert_hidden(*texts_of(error))
 
 
-@pytest.mark.parametrize(
-    "url", ["http://some one:p@ss/w:rd?@127.0.0.1:1", "gopher://127.0.0.1", "http://[::1", "http://x:port"]
-)
 async def test_a_proxy_of_the_environment_that_is_none_is_refused(
-    network: str, scene: Scene, url: str, monkeypatch: pytest.MonkeyPatch
+    network: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It names the variable, and shows nothing of what stands in it."""
-    monkeypatch.setenv("HTTPS_PROXY", url)
-    error = await failure(network, scene.config())
-    assert isinstance(error, InvalidRequest)
-    assert "HTTPS_PROXY" in str(error)
-    assert_hidden(*texts_of(error))
+    for url in (
+        "http://some one:p@ss/w:rd?@127.0.0.1:1",
+        "gopher://127.0.0.1",
+        "http://[::1",
+        "http://x:port",
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        error = await failure(network, scene.config())
+        assert isinstance(error, InvalidRequest), url
+        assert "HTTPS_PROXY" in str(error), url
+        assert_hidden(*texts_of(error))
 
 
 @pytest.mark.parametrize("own", ["httpx", "aiohttp"])

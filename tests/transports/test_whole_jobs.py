@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from planet_async import Config, OrderRequest, SceneProduct
+from planet_async import Config, OrderRequest, SceneProduct, Schedule
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 from transports.on_loopback import Received, Stream, planet, server_context, serving
@@ -29,6 +29,7 @@ def url(simulator: Simulator) -> Iterator[str]:
 
 
 @pytest.mark.no_cover
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_job_through_faults(network: str, simulator: Simulator, url: str, tmp_path: Path) -> None:
     """Despite lost requests and responses, errors and cut files, each order is placed once and complete."""
     for fault in (
@@ -41,8 +42,15 @@ async def test_a_job_through_faults(network: str, simulator: Simulator, url: str
         Fault(operation="storage.get", drop=True, times=2),
     ):
         simulator.faults.add(fault)
-    config = Config(base_url=url, rates={}, first_backoff=0.001, longest_backoff=0.01, consistency_delay=0.1)
-    names = {f"field {number}" for number in range(12)}
+    config = Config(
+        base_url=url,
+        rates={},
+        first_backoff=0.001,
+        longest_backoff=0.01,
+        consistency_delay=0.1,
+        schedule=Schedule(first=0.05, factor=1, longest=0.05),
+    )
+    names = {f"field {number}" for number in range(8)}
     requests = [OrderRequest(name, [SceneProduct(["1"], "PSScene", "analytic_udm2")]) for name in names]
     async with planet(network, config) as client:
         orders = [
