@@ -93,7 +93,7 @@ def numbered(sizes: list[int]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(("backend", "name"), [*(("asyncio", name) for name in DIALECTS), ("trio", "orders")])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     pages=st.lists(st.integers(0, 4), min_size=1, max_size=6).map(numbered),
     limit=st.one_of(st.none(), st.integers(-1, 25)),

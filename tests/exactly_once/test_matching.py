@@ -70,6 +70,12 @@ def test_another_difference_makes_a_possible_match(shown: dict[str, Any]) -> Non
     assert compared(**shown) is Match.POSSIBLE
 
 
+@pytest.mark.parametrize("name", ["ACME/field 7", "FIELD 7 (2)", "field-7"])
+def test_a_name_with_more_or_other_signs_is_a_possible_match(name: str) -> None:
+    """A service may have added to it, or replaced what is no letter."""
+    assert compared(name=name) is Match.POSSIBLE
+
+
 @pytest.mark.parametrize(
     ("asked", "shown", "expected"),
     [

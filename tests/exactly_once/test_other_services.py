@@ -38,6 +38,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
 NAMES = ("  Field  7: Größe,\te\u0301tang \n", "field " + "x" * 120)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_renamed_one_is_not_created_twice(api: Api, change: str) -> None:
     """Where nothing of the name is listed, what was created since is compared by its content."""
