@@ -177,8 +177,8 @@ class Account:
             return lambda thing: (
                 thing.ends <= now and self.server_time(thing.ends) >= since and thing.in_lists(now)
             )
-        state = "running" if name == "unfinished" else "done"
-        return lambda thing: thing.state(now) == state and thing.in_lists(now)
+        finished = name == "finished"
+        return lambda thing: (now >= thing.ends) == finished and thing.in_lists(now)
 
     def server_time(self, moment: float) -> float:
         """Return what the clock of the server shows at a moment of ours."""

@@ -447,6 +447,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", KINDS)
 async def test_whatever_fails_no_response_stays_open(kind: str, tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def test_every_item_comes_once_and_in_order(  # noqa: PLR0917 - Hypothesis passe
         assert found == ids(server.items)[start : start + len(found)]
 
 
+@pytest.mark.no_cover
 @given(
     backend=BACKENDS,
     count=st.integers(0, 60),

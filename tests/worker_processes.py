@@ -1,7 +1,5 @@
 """Workers in processes that share a ledger, and are killed at random; see `test_many_workers.py`."""
 
-import multiprocessing
-import os
 import random
 import time
 from collections import Counter
@@ -12,45 +10,22 @@ from pathlib import Path
 
 import anyio
 from attrs import define, field
+from forked import started, work
 
-from planet_async import ApiKey, Config, OrderRequest, Planet, SceneProduct, Schedule
+from planet_async import OrderRequest, SceneProduct
 from planet_async.cli.demo import verify_order
 from planet_async.clock import SystemClock
-from planet_async.config import MACHINE
 from planet_async.jobs.entry import Stage
 from planet_async.jobs.job import checked_requests
 from planet_async.jobs.ledger import DatabaseLedger, read_entries
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["worker_processes", "planet_async", "psycopg"])
-
 
 def _request(number: int) -> OrderRequest:
     return OrderRequest(
         f"field {number}", [SceneProduct([f"20240101_{number:06}_00_1234"], "PSScene", "visual")]
     )
-
-
-def _work(url: str, address: str, folder: str) -> None:
-    os.environ["XDG_STATE_HOME"] = f"{folder}-state"
-
-    async def work() -> None:
-        config = Config(
-            base_url=url,
-            shared=address if "://" in address else MACHINE,
-            rates={},
-            schedule=Schedule(first=0.1, longest=0.3),
-            consistency_delay=0.5,
-            first_backoff=0.05,
-            durable="://" in address,  # a file would wait for the disk of the machine
-        )
-        async with Planet(config, credentials=ApiKey("any")) as planet:
-            async for outcome in planet.orders.work(folder, ledger=address):
-                outcome.unwrap()
-
-    anyio.run(work)
 
 
 @define
@@ -76,9 +51,7 @@ class Workers:
     def start(self, number: int = 1) -> None:
         """Start workers."""
         for _ in range(number):
-            process = _context.Process(target=_work, args=(self.url, self.address, str(self.folder)))
-            process.start()
-            self.processes.append(process)
+            self.processes.append(started(work, self.url, self.address, str(self.folder)))
 
     def kill(self, process: ForkServerProcess) -> None:
         """Kill a worker, at whatever it does."""

@@ -50,7 +50,7 @@ def test_a_user_logs_in_and_commands_use_the_login(
 def test_without_a_login_nothing_is_printed(run: Run, issuer: Issuer) -> None:
     """One line says how to log in; a name that is no profile is named."""
     ran = run("auth", "print-token")
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (2, "")
     assert "nobody has logged in to the profile planet-user" in ran.err
     assert "planet-async auth login" in ran.err
     ran = run("--auth-profile", "farm", "auth", "print-token")
@@ -63,7 +63,7 @@ def test_a_refused_login_is_one_line(run: Run, issuer: Issuer) -> None:
     """With the reason, without what was sent."""
     issuer.refusal = "access_denied"
     ran = run("auth", "login")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "access_denied" in ran.err
     assert REFRESH not in ran.err
     assert "Traceback" not in ran.err

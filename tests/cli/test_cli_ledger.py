@@ -223,7 +223,7 @@ def test_wrong_addresses(run: Run, request_file: RequestFile) -> None:
     assert "postgresql://host/database" in ran.err
     for command in (job, ("orders", "work", "--ledger"), ("ledger", "show"), ("ledger", "export")):
         ran = run(*command, "postgresql://me:s3cret@127.0.0.1:1/jobs")
-        assert (ran.code, ran.err.count("\n")) == (1, 1)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
         assert "postgresql://127.0.0.1:1/jobs cannot be used: no connection" in ran.err
         assert "s3cret" not in ran.err
 

@@ -513,6 +513,7 @@ async def test_all_are_looked_up_when_the_service_is_back(case: Case, at_once: i
     assert {*ids} == case.ids
 
 
+@pytest.mark.no_cover
 async def test_repeated_losses_are_sent_less_and_less_often(case: Case) -> None:
     """A service that loses every create is not sent the same one every ten seconds."""
     case.simulator.faults.add(Fault(method="POST", status=503))

@@ -47,6 +47,7 @@ async def test_a_renamed_one_is_not_created_twice(api: Api, change: str) -> None
         await created_once(case, name)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("change", NAME_CHANGES)
 async def test_a_renamed_one_is_adopted(api: Api, clock: FakeClock, change: str) -> None:
     """What services are known to make of a name leaves no doubt."""
@@ -79,6 +80,7 @@ def changed_to_one(name: str) -> str:
     return name[:100].strip().lower()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("lag", [12.0, 40.0, 300.0, -60.0])
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
 async def test_a_database_with_another_clock(api: Api, clock: FakeClock, lag: float, is_known: bool) -> None:

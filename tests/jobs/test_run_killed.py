@@ -2,13 +2,14 @@
 
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
+from forked import run_job, started
 
 from planet_async.cli.demo import verify_order
 from planet_async.jobs.entry import Stage
@@ -16,31 +17,13 @@ from planet_async.jobs.ledger import read_entries
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
-ORDERS = 40
-NAMES = Counter(f"field {number % 30}" for number in range(ORDERS))  # some are there twice
-
-JOB = """
-import sys, anyio
-from planet_async import ApiKey, Config, OrderRequest, Planet, SceneProduct, Schedule
-
-base_url, folder, ledger, orders = sys.argv[1:]
-scene = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
-
-async def main():
-    config = Config(base_url=base_url, rates={}, schedule=Schedule(0.02, 1, 0.02), consistency_delay=0.3)
-    requests = (OrderRequest(f"field {number % 30}", [scene]) for number in range(int(orders)))
-    async with Planet(config, credentials=ApiKey("any")) as planet:
-        async for outcome in planet.orders.run(requests, folder, ledger=ledger):
-            outcome.unwrap()
-
-anyio.run(main)
-"""
+NAMES = [f"field {number % 18}" for number in range(24)]  # some are there twice
 
 
-def until_sent(simulator: Simulator, requests: int, job: "subprocess.Popen[bytes]") -> None:
+def until_sent(simulator: Simulator, requests: int, job: ForkServerProcess) -> None:
     """Return when so many requests have been received, or the job has ended."""
     deadline = time.monotonic() + 30
-    while simulator.requests.total() < requests and job.poll() is None:
+    while simulator.requests.total() < requests and job.is_alive():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -53,21 +36,23 @@ def test_killed_at_random(tmp_path: Path) -> None:
     simulator = Simulator(limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0.05, run_seconds=0.1))
     ended, kills = False, 0
     with serve(simulator) as url:
-        arguments = [url, str(tmp_path / "data"), str(ledger), str(ORDERS)]
+        arguments = url, str(tmp_path / "data"), str(ledger), NAMES
         while not ended:
-            before, last = simulator.requests.total(), chance.randrange(1, 60)
-            with subprocess.Popen([sys.executable, "-c", JOB, *arguments], stderr=subprocess.PIPE) as job:
-                until_sent(simulator, before + last, job)
-                if kills < 6:
-                    job.send_signal(signal.SIGKILL)
-                    kills += job.wait() == -signal.SIGKILL
-                _, stderr = job.communicate(timeout=30)
-            assert job.returncode in {0, -signal.SIGKILL}, stderr.decode()
-            ended = job.returncode == 0
+            before, last = simulator.requests.total(), chance.randrange(1, 50)
+            job = started(run_job, *arguments)
+            until_sent(simulator, before + last, job)
+            if kills < 6:
+                job.kill()
+            job.join(30)
+            kills += job.exitcode == -signal.SIGKILL
+            assert job.exitcode in {0, -signal.SIGKILL}
+            ended = job.exitcode == 0
         assert kills >= 3
-        assert Counter(order.name for order in simulator.orders.values()) == NAMES
+        assert Counter(order.name for order in simulator.orders.values()) == Counter(NAMES)
         before = simulator.requests.total()
-        subprocess.run([sys.executable, "-c", JOB, *arguments], check=True, timeout=30)
+        again = started(run_job, *arguments)
+        again.join(30)
+        assert again.exitcode == 0
         assert simulator.requests.total() == before
     entries = [entry for entry, _ in read_entries(ledger)]
     assert {entry.order_id for entry in entries} == simulator.orders.keys()

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import signal
-import subprocess
 import sys
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from forked import run_job, started
 
 from planet_async import ApiKey, Config, OrderRequest, Planet, SceneProduct
 from planet_async.jobs.ledger import read_entries
@@ -22,23 +23,6 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
 SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
-
-JOB = """
-import sys, anyio
-from planet_async import ApiKey, Config, OrderRequest, Planet, SceneProduct, Schedule
-
-base_url, to, ledger, orders = sys.argv[1:]
-scene = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
-
-async def main():
-    config = Config(base_url=base_url, rates={}, schedule=Schedule(0.02, 1, 0.02), consistency_delay=0.3)
-    requests = [OrderRequest(f"field {number}", [scene]) for number in range(int(orders))]
-    async with Planet(config, credentials=ApiKey("any")) as planet:
-        async for outcome in planet.orders.run(requests, to, ledger=ledger):
-            print(len(outcome.unwrap().urls))
-
-anyio.run(main)
-"""
 
 
 def right_objects(s3: "S3") -> int:
@@ -93,28 +77,29 @@ def test_a_job_that_is_killed_while_it_uploads(s3: "S3", tmp_path: Path) -> None
     simulator = Simulator(
         limits=Limits.unlimited(), plan=OrderPlan(queue_seconds=0, run_seconds=0), file_bytes=9 << 20
     )
-    command = [sys.executable, "-c", JOB]
-    arguments = [f"s3://{s3.bucket}/job", str(tmp_path / "fields.ledger"), "1"]
+    ledger = tmp_path / "fields.ledger"
+    arguments = f"s3://{s3.bucket}/job", str(ledger), ["field 0"]
     moments = ("PUT ", "PUT partNumber", "POST uploadId")  # a small object, a part, the completion
     with serve(simulator) as url:
         for moment in moments:
-            with subprocess.Popen([*command, url, *arguments], stdout=subprocess.DEVNULL) as job:
+            job = started(run_job, url, *arguments)
 
-                def kill(
-                    request: "Request", job: "subprocess.Popen[bytes]" = job, moment: str = moment
-                ) -> None:
-                    method, _, argument = moment.partition(" ")
-                    has = argument in request.args if argument else not request.args
-                    if request.method == method and has and ".planet-async" not in request.path:
-                        job.kill()
+            def kill(request: "Request", job: ForkServerProcess = job, moment: str = moment) -> None:
+                method, _, argument = moment.partition(" ")
+                has = argument in request.args if argument else not request.args
+                if request.method == method and has and ".planet-async" not in request.path:
+                    job.kill()
 
-                s3.before = kill
-                assert job.wait(30) == -signal.SIGKILL
+            s3.before = kill
+            job.join(30)
+            assert job.exitcode == -signal.SIGKILL, moment
             right_objects(s3)
         s3.before, sent = (lambda _: None), list[int]()
         for _ in range(2):
-            done = subprocess.run([*command, url, *arguments], capture_output=True, check=True)
-            assert done.stdout.split() == [b"3"]
+            job = started(run_job, url, *arguments)
+            job.join(30)
+            assert job.exitcode == 0
+            assert [len(entry.files) for entry, _ in read_entries(ledger)] == [3]
             sent.append(simulator.requests.total())
     assert sent[0] == sent[1]
     assert Counter(order.name for order in simulator.orders.values()) == {"field 0": 1}

@@ -2,30 +2,19 @@
 
 import hashlib
 import json
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import anyio
 import pytest
+from forked import download, started
 
 from planet_async import ApiKey, Config, Order, OrderRequest, Planet, SceneProduct
 from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.simulator.server import serve
 
 SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
-PROGRAM = """
-import sys, anyio
-from planet_async import ApiKey, Config, Planet
-
-async def main(url, order_id, folder):
-    async with Planet(Config(base_url=url, rates={}), credentials=ApiKey("any")) as planet:
-        await planet.orders.download(order_id, folder)
-
-anyio.run(main, *sys.argv[1:])
-"""
 SIZE = 3_000_000
 
 
@@ -44,12 +33,6 @@ def ordered(url: str) -> Order:
     return anyio.run(order)
 
 
-def downloading(url: str, order: Order, folder: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, url, order.id, str(folder)], stderr=subprocess.PIPE, text=True
-    )
-
-
 def check(folder: Path, order: Order) -> None:
     """Compare every file with the manifest, without this package; there is no other file."""
     root = folder / order.id
@@ -65,10 +48,10 @@ def test_three_processes_at_once(tmp_path: Path) -> None:
     """All succeed, with whole files and no part left; each file is fetched by one of them."""
     with serve(served := simulator()) as url:
         order = ordered(url)
-        processes = [downloading(url, order, tmp_path) for _ in range(3)]
+        processes = [started(download, url, order.id, str(tmp_path)) for _ in range(3)]
         for process in processes:
-            _, stderr = process.communicate(timeout=60)
-            assert process.returncode == 0, stderr
+            process.join(60)
+            assert process.exitcode == 0
     check(tmp_path, order)
     # The manifest has no checksum to compare: each process fetches its own.
     assert served.requests["storage.get"] == len(order.results) - 1 + 3
@@ -90,17 +73,17 @@ def test_a_killed_process_leaves_a_part_that_is_continued(tmp_path: Path) -> Non
         served.faults.add(
             Fault(operation="storage.get", hang=True, when=lambda call: "range" in call.headers, times=1)
         )
-        process = downloading(url, order, tmp_path)
+        process = started(download, url, order.id, str(tmp_path))
         until = time.monotonic() + 30
         while not any(path.stat().st_size >= SIZE // 2 for path in tmp_path.rglob("*.tif.part")):
             assert time.monotonic() < until, "no part came"
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.join()
         served.faults.clear()
         served.faults.add(Fault(operation="storage.get", when=note_range))
-        after = downloading(url, order, tmp_path)
-        _, stderr = after.communicate(timeout=60)
-        assert after.returncode == 0, stderr
+        after = started(download, url, order.id, str(tmp_path))
+        after.join(60)
+        assert after.exitcode == 0
     check(tmp_path, order)
     assert any(each.startswith("bytes=") for each in ranges), "it started over"

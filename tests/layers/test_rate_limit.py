@@ -135,6 +135,7 @@ def _assert_windows(times: list[float], windows: tuple[Window, ...]) -> None:
             assert late - early >= window.seconds - 1e-9, (window, early, late)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=40, deadline=None)
 @given(
     backend=st.sampled_from(["asyncio", "trio"]),
@@ -345,6 +346,7 @@ def _rate(times: list[float]) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("window", [Window(3, 2.0), Window(1, 1 / 1.5), Window(30, 20.0)])
 async def test_a_line_settles_at_what_the_server_bears(window: Window) -> None:
     """Half of the documented rate is all there is: 85% of it is used, and one in thirty refused at most."""

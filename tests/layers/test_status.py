@@ -391,6 +391,7 @@ def test_the_time_the_server_asks_for_is_found(header: str, body: bytes, seconds
     assert seconds_asked(header, body) == seconds
 
 
+@pytest.mark.no_cover
 @given(st.text(max_size=40) | st.from_regex(r"[0-9]+\.?[0-9]*"), st.from_regex(r"retry-in +[0-9.]+ ?m?s"))
 def test_no_retry_after_breaks_the_error(header: str, text: str) -> None:
     """Any header and any text give seconds that are neither negative nor endless, or None."""

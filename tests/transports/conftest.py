@@ -5,7 +5,7 @@ import pytest
 import trustme
 
 
-@pytest.fixture(params=["httpx", "httpx2", "aiohttp"])
+@pytest.fixture(params=["httpx", pytest.param("httpx2", marks=pytest.mark.no_cover), "aiohttp"])
 def network(request: pytest.FixtureRequest, anyio_backend: str) -> str:
     """Return the name of a transport."""
     if request.param == "aiohttp" and anyio_backend == "trio":
@@ -31,6 +31,12 @@ def another_ca_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("another") / "ca.pem"
     trustme.CA().cert_pem.write_to_path(path)
     return path
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resume a cut download almost at once: half a second would be waited here."""
+    monkeypatch.setattr("planet_async.downloads.transfer._FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def client(url: str, transport: TransportName) -> Planet:
     return Planet(config, credentials=ApiKey("any"), transport=transport)
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_cut_download_goes_on_where_it_was_cut(
     simulator: Simulator, url: str, transport: TransportName, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def url(simulator: Simulator) -> Iterator[str]:
 
 
 @pytest.mark.no_cover
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_job_through_faults(network: str, simulator: Simulator, url: str, tmp_path: Path) -> None:
     """Despite lost requests and responses, errors and cut files, each order is placed once and complete."""
     for fault in (

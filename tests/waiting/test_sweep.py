@@ -35,6 +35,7 @@ PROMPT = 15  # seconds: the latest that what a list shows is noticed
 EVENTUALLY = 400  # seconds: the latest that what the lists do not show is noticed
 
 
+@pytest.mark.no_cover
 async def test_one_list_reports_on_all() -> None:
     """A thousand ids take a few list requests a minute, and no poll of any of them."""
     clock = FakeClock()
@@ -55,6 +56,7 @@ async def test_a_few_ids_are_polled_one_by_one() -> None:
     assert account.counts["poll"] <= 5 * 9
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("offset", [-3600.0, 3600.0])
 async def test_the_clocks_need_not_agree(offset: float) -> None:
     """The server's clock may be an hour ahead of this machine's, or behind: only the server's counts."""
@@ -64,6 +66,7 @@ async def test_the_clocks_need_not_agree(offset: float) -> None:
     assert account.counts["poll"] <= 2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seconds", [-300.0, 300.0])
 async def test_the_servers_clock_may_jump(seconds: float) -> None:
     """Where it is set by five minutes during the wait, nothing is noticed later than usual."""
@@ -133,6 +136,7 @@ async def test_a_large_account_costs_no_more_than_polls() -> None:
     assert max(delay for id_, delay in delays.items() if id_.startswith("yours")) <= PROMPT
 
 
+@pytest.mark.no_cover
 async def test_other_resources_of_the_account_are_ignored() -> None:
     """A hundred times as many change nothing."""
     account = Account(FakeClock(), [*spread(50, 10, 100, "mine"), *spread(5000, 10, 100, "other")])
@@ -446,6 +450,7 @@ async def test_a_reconciliation_does_not_repeat_a_search() -> None:
     assert account.counts["finished"] <= 10
 
 
+@pytest.mark.no_cover
 async def test_many_that_join_later_are_found_in_lists() -> None:
     """A new batch is not polled id by id."""
     clock = FakeClock()
@@ -563,6 +568,7 @@ async def test_on_update_of_a_later_wait_is_called_at_once() -> None:
     assert account.unfiltered > 0
 
 
+@pytest.mark.no_cover
 async def test_reconciliations_are_a_tenth_of_the_requests() -> None:
     """Where reading all that is unfinished takes many pages, it is done less often."""
     account = Account(FakeClock(), spread(200, 3600, 1), page_size=5)
@@ -635,6 +641,7 @@ async def test_cancelling_the_leader_loses_no_other_wait() -> None:
     assert noticed == [sorted(f"t{number}" for number in range(8))] * (steps + 1)
 
 
+@pytest.mark.no_cover
 async def test_while_nothing_changes_no_waiter_wakes() -> None:
     """There is one sleep for each sweep, and the sweeps become rare; the other waiters sleep."""
     clock = NotingClock()

@@ -315,9 +315,9 @@ async def test_a_cancelled_anext_loses_nothing() -> None:
     assert [outcome.id async for outcome in waiting] == ["a", "b"]
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @settings(max_examples=25, deadline=None)
 @given(
+    backend=st.sampled_from(["asyncio", "trio"]),
     finished_at=st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0, 120), max_size=30),
     missing=st.sets(st.text("xyz", min_size=1, max_size=2), max_size=3),
     timeout=st.one_of(st.none(), st.floats(0.1, 150)),

@@ -140,6 +140,7 @@ async def test_a_thousand_callers_share_the_lists(count: int) -> None:
     assert len({order.id for order in finished}) == count
 
 
+@pytest.mark.no_cover
 async def test_an_order_that_is_missing_in_lists() -> None:
     """Missing from the start or from its end: it is found, if later, even where the clock jumps."""
     clock = FakeClock()
