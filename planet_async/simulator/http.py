@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -248,7 +248,7 @@ class Router:
         for route in routes:
             paths.setdefault(route.path, {})[route.method] = route
         self._paths = [
-            (re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), methods)
+            (_pattern(path), methods)
             for path, methods in sorted(paths.items(), key=lambda each: each[0].count("{id}"))
         ]
 
@@ -262,6 +262,11 @@ class Router:
                 response.headers["allow"] = ", ".join(sorted(methods))
                 return _error_route(response), ()
         return _error_route(message(404, f"No such path: {request.path}")), ()
+
+
+@cache  # the paths are the same in all simulators
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)"))
 
 
 def _error_route(response: ServerResponse) -> Route:
