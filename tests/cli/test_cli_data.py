@@ -109,8 +109,9 @@ def test_download(run: Run, on_terminal: Run, item: Any, tmp_path: Path) -> None
     assert run("data", "download", "-", "--asset", "", "--to", tmp_path, stdin=json.dumps(item)).code == 2
 
 
-def test_coverage_and_types(run: Run, on_terminal: Run, item: Any) -> None:
+def test_coverage_and_types(run: Run, on_terminal: Run, item: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`coverage` says how much is clear; `item-types` and `asset-types` list what there is."""
+    monkeypatch.setattr("planet_async.simulator.data._COVERAGE_SECONDS", 0.05)
     area = ("--geometry", json.dumps(item["geometry"]))
     assert run("data", "coverage", "PSScene", item["id"], *area).json["status"] == "complete"
     assert "clear" in on_terminal("data", "coverage", "PSScene", item["id"], *area, "--band", "snow").out

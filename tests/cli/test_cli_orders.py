@@ -143,10 +143,10 @@ def test_wait(run: Run, on_terminal: Run, request_file: RequestFile) -> None:
 def test_wait_that_takes_too_long(run: Run, request_file: RequestFile) -> None:
     """An order that is not finished in time, and one that is not there, are errors of their own; code 1."""
     order_id = run("orders", "create", request_file("waits")).json["id"]
-    ran = run("orders", "wait", order_id, UNKNOWN, "--timeout", "2")
+    ran = run("orders", "wait", order_id, UNKNOWN, "--timeout", "0.3")
     assert ran.code == 1
     errors = {outcome["id"]: outcome["error"] for outcome in ran.json_lines}
-    assert "was not finished after 2 s" in errors[order_id]
+    assert "was not finished after 0.3 s" in errors[order_id]
     assert "404" in errors[UNKNOWN]
     assert ran.err.count("planet-async: ") == 2
 

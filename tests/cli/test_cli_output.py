@@ -219,15 +219,12 @@ def _advice() -> Iterator[str]:
                     yield _strings(node.value)
 
 
-ADVICE = sorted(
-    {advice for advice in _advice() if advice} - {'Like this: rates={"orders.create": (Window(3),)}'}
-)
-
-
-@pytest.mark.parametrize("advice", ADVICE)
-def test_no_advice_is_in_python(advice: str) -> None:
+def test_no_advice_is_in_python() -> None:
     """Whatever the library advises, the command says it in its own words, or not at all."""
-    error = PlanetError("the request failed", hint=advice)
-    text = one_line(error)
-    assert text.startswith("the request failed.")
-    assert not re.search(r"\w\(|[a-z]=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\.", text)
+    in_code = r"\w\(|[a-z]=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\."
+    advices = {advice for advice in _advice() if advice}
+    assert len(advices) > 50
+    for advice in advices - {'Like this: rates={"orders.create": (Window(3),)}'}:
+        text = one_line(PlanetError("the request failed", hint=advice))
+        assert text.startswith("the request failed.")
+        assert not re.search(in_code, text), advice

@@ -98,15 +98,8 @@ def test_a_signal_ends_a_job(
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_closes_the_ledger(
-    number: signal.Signals,
-    base_url: str,
-    *,
-    simulator: Simulator,
-    request_file: RequestFile,
-    run: Run,
-    tmp_path: Path,
+    base_url: str, simulator: Simulator, request_file: RequestFile, run: Run, tmp_path: Path
 ) -> None:
     """The orders are printed as they are placed, and the same command resumes the job."""
     ledger = tmp_path / "fields.ledger"
@@ -115,10 +108,10 @@ def test_a_signal_closes_the_ledger(
     with started(*job, PL_BASE_URL=base_url) as process:
         assert process.stderr is not None
         placed = {process.stderr.readline().split()[2] for _ in files}
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE)
     assert placed == set(simulator.orders)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + signal.SIGTERM
     assert err.endswith("run the same command again to resume the job\nplanet-async: terminated\n")
     entries = run("ledger", "show", ledger).json_lines
     assert {entry["id"] for entry in entries} == placed
@@ -158,12 +151,12 @@ def test_a_signal_while_an_order_is_created(
 
 
 def test_what_is_ignored_stays_ignored(
-    base_url: str, request_file: RequestFile, simulator: Simulator
+    base_url: str, request_file: RequestFile, simulator: Simulator, run: Run
 ) -> None:
     """Below `nohup`, the end of the terminal does not end the command."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        order_id = create(base_url, request_file("waits"), key="secret-key")
+        order_id = run("orders", "create", request_file("waits")).json["id"]
         with started("orders", "wait", order_id, PL_BASE_URL=base_url) as process:
             until(lambda: simulator.requests["orders.get"])
             process.send_signal(signal.SIGHUP)
@@ -188,35 +181,20 @@ def test_ctrl_c_while_the_command_is_loaded(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "planet-async: interrupted\n")
 
 
-def test_simulate(request_file: RequestFile) -> None:
-    """`simulate` says where it is, serves the command, and ends cleanly on SIGTERM, SIGHUP and Ctrl-C."""
-    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        with started(*SIMULATE, "--queue-seconds", 0, "--run-seconds", 0) as server:
-            assert server.stdout is not None
-            served = json.loads(server.stdout.readline())
-            if ending is signal.SIGTERM:
-                place = ["orders", "create", str(request_file()), "--format", "jsonl"]
-                run = [*COMMAND, "--base-url", served["base_url"], *place]
-                ran = subprocess.run(
-                    run,
-                    capture_output=True,
-                    env={**os.environ, "PL_API_KEY": "any"},
-                    timeout=PATIENCE,
-                    check=True,
-                )
-                assert json.loads(ran.stdout)["name"] == "farm"
-            server.send_signal(ending)
-            assert server.wait(PATIENCE) == 0
-            assert server.stderr is not None
-            log = [line.split() for line in server.stderr.read().splitlines()]
-            assert all((line[1], line[4]) == ("202", "orders.create") for line in log)
-
-
-def test_simulate_has_orders_and_faults(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are orders of all states, what should fail fails, one key is refused, and requests are logged."""
-    options = ("--orders", 30, "--seed", 7, "--fault", "operation=orders.stats,status=503,times=1")
+@pytest.fixture
+def any_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in this process connect as they do by themselves, with some key."""
     monkeypatch.setattr(runner, "open_planet", lambda each: Planet(Config(base_url=each.base_url)))
     monkeypatch.setenv("PL_API_KEY", "any")
+
+
+@pytest.mark.usefixtures("any_key")
+def test_simulate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are orders of all states, what should fail fails, one key is refused, and requests are logged.
+
+    It ends cleanly on SIGHUP, and in the tests below on Ctrl-C and SIGTERM.
+    """
+    options = ("--orders", 30, "--seed", 7, "--fault", "operation=orders.stats,status=503,times=1")
     with started(*SIMULATE, *options) as server:
         assert server.stdout is not None
         assert server.stderr is not None
@@ -228,7 +206,8 @@ def test_simulate_has_orders_and_faults(run: Run, monkeypatch: pytest.MonkeyPatc
         assert run("--base-url", url, "orders", "stats").code == 0  # tried again
         monkeypatch.setenv("PL_API_KEY", "refused")
         assert "401" in run("--base-url", url, "orders", "stats").err
-        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGHUP)
+        assert server.wait(PATIENCE) == 0
         log = [line.split() for line in server.stderr.read().splitlines()]
     assert [(line[1], line[4]) for line in log] == [
         ("200", "orders.list"),
@@ -250,7 +229,8 @@ def test_a_fault_that_cannot_be(fault: str, run: Run) -> None:
     assert run("simulate", "--fault", fault).code == 2
 
 
-def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile) -> None:
+@pytest.mark.usefixtures("any_key")
+def test_simulate_calls_webhooks_on_this_machine_only(run: Run, request_file: RequestFile) -> None:
     """What one tries out may name the webhook of the real thing, which must not hear of simulated orders."""
     called: list[bytes] = []
 
@@ -272,20 +252,14 @@ def test_simulate_calls_webhooks_on_this_machine_only(request_file: RequestFile)
             with started(*SIMULATE, *plan) as server:
                 assert server.stdout is not None
                 url = json.loads(server.stdout.readline())["base_url"]
-                ids = [create(url, request_file(**fields)) for fields in notified]
+                create = ("--base-url", url, "orders", "create")
+                ids = [run(*create, request_file(**fields)).json["id"] for fields in notified]
                 until(lambda: bool(called))
                 server.send_signal(signal.SIGINT)
                 assert server.wait(PATIENCE) == 0
         finally:
             hook.shutdown()
     assert [json.loads(body)["order_id"] for body in called] == ids[1:]
-
-
-def create(url: str, file: Path, key: str = "any") -> str:
-    command = [*COMMAND, "--base-url", url, "orders", "create", str(file), "--format", "jsonl"]
-    environment = {**os.environ, "PL_API_KEY": key}
-    ran = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE, check=True)
-    return str(json.loads(ran.stdout)["id"])
 
 
 def test_simulate_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

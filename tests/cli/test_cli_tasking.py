@@ -163,10 +163,10 @@ def test_wait(run: Run, on_terminal: Run, write: Write) -> None:
 def test_wait_that_takes_too_long(run: Run, write: Write) -> None:
     """An order that is not finished in time, and one that is not there, are errors of their own; code 1."""
     id_ = run("tasking", "create", write("waits")).json["id"]
-    ran = run("tasking", "wait", id_, UNKNOWN, "--timeout", "0.5")
+    ran = run("tasking", "wait", id_, UNKNOWN, "--timeout", "0.3")
     assert ran.code == 1
     errors = {each["id"]: each["error"] for each in ran.json_lines}
-    assert "was not finished after 0.5 s" in errors[id_]
+    assert "was not finished after 0.3 s" in errors[id_]
     assert "404" in errors[UNKNOWN]
     assert ran.err.count("planet-async: ") == 2
 
