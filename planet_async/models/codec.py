@@ -605,7 +605,7 @@ def _plain(value: object, path: str) -> object:  # noqa: C901, PLR0911 - one lin
 
 
 def _entries(value: Mapping[Any, object] | HasBody, path: str) -> Iterator[tuple[str, object]]:
-    for name, item in (value.to_body() if isinstance(value, HasBody) else value).items():
+    for name, item in (value if isinstance(value, Mapping) else value.to_body()).items():
         if not isinstance(name, str):
             raise InvalidRequest(f"{path}: expected texts as names, got {kind(name)}")
         # First of all, since the properties of a Feature may be anything: GeoPandas writes NaN and times.
