@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -247,14 +247,13 @@ class Router:
         paths: dict[str, dict[str, Route]] = {}
         for route in routes:
             paths.setdefault(route.path, {})[route.method] = route
-        self._paths = [
-            (re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), methods)
-            for path, methods in sorted(paths.items(), key=lambda each: each[0].count("{id}"))
-        ]
+        self._paths: dict[int, list[tuple[re.Pattern[str], dict[str, Route]]]] = {}  # by the number of "/"
+        for path, methods in sorted(paths.items(), key=lambda each: each[0].count("{id}")):
+            self._paths.setdefault(path.count("/"), []).append((_pattern(path), methods))
 
     def find(self, request: ServerRequest) -> tuple[Route, tuple[str, ...]]:
         """Return the route and the ids in the path; where there is none, a route that responds 404 or 405."""
-        for pattern, methods in self._paths:
+        for pattern, methods in self._paths.get(request.path.count("/"), ()):
             if match := pattern.fullmatch(request.path):
                 if request.method in methods:
                     return methods[request.method], match.groups()
@@ -262,6 +261,11 @@ class Router:
                 response.headers["allow"] = ", ".join(sorted(methods))
                 return _error_route(response), ()
         return _error_route(message(404, f"No such path: {request.path}")), ()
+
+
+@cache  # the paths are the same in all simulators
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)"))
 
 
 def _error_route(response: ServerResponse) -> Route:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from cases import case
 from described import ORDER_ID, described, manifest
 
 from planet_async import (
@@ -156,12 +157,13 @@ async def test_a_folder_that_cannot_exist(planet: Planet) -> None:
     """It is an InvalidRequest before anything is sent, in each method that writes files."""
     folders: list[Any] = ["a\0b", Path("a\0b"), "a\ud800b", b"bytes", 5, None, ["a"]]
     for to in folders:
-        with pytest.raises(InvalidRequest, match="to must be"):
-            await planet.orders.download(ORDER_ID, to)
-        with pytest.raises(InvalidRequest, match="to must be"):
-            planet.orders.run([], to)
-        with pytest.raises(InvalidRequest, match="to must be"):
-            await planet.reports.download("1", to)
+        with case(to):
+            with pytest.raises(InvalidRequest, match="to must be"):
+                await planet.orders.download(ORDER_ID, to)
+            with pytest.raises(InvalidRequest, match="to must be"):
+                planet.orders.run([], to)
+            with pytest.raises(InvalidRequest, match="to must be"):
+                await planet.reports.download("1", to)
 
 
 async def test_a_folder_may_be_any_path_like_object(tmp_path: Path) -> None:

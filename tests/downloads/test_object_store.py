@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Request as ServerRequest
 
 pytestmark = pytest.mark.anyio
+on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+"""For what differs from another test in the store only: it is used in threads, on trio as on asyncio."""
 
 MANIFEST, A, B = f"{ORDER_ID}/manifest.json", f"{ORDER_ID}/a.tif", f"{ORDER_ID}/b.tif"
 LISTED = manifest(**{"a.tif": b"right", "b.tif": b"b"})
@@ -119,6 +121,7 @@ async def test_objects_that_are_right_are_kept(s3: "S3") -> None:
     assert not [key for method, key in s3.seen if method == "PUT" and not key.endswith("/.planet-async")]
 
 
+@on_asyncio
 async def test_assets_become_objects(s3: "S3", planet: Planet) -> None:
     """They are uploaded under the names of the server, and are not requested again."""
     item = await planet.data.search("PSScene").first()
@@ -131,6 +134,7 @@ async def test_assets_become_objects(s3: "S3", planet: Planet) -> None:
     assert s3.uploads() == []
 
 
+@on_asyncio
 async def test_another_object_in_the_way(s3: "S3") -> None:
     """It is kept, and an error says so; `overwrite` replaces it."""
     s3.put(A, b"wrong")
@@ -142,6 +146,7 @@ async def test_another_object_in_the_way(s3: "S3") -> None:
     assert s3.objects()[A] == b"right"
 
 
+@on_asyncio
 async def test_objects_without_a_checksum_are_compared_by_content(s3: "S3") -> None:
     """What no manifest lists is kept where it is the same, and an error where it is not."""
     planets = [described((A, content))[1] for content in (b"right", b"right", b"other")]
@@ -173,6 +178,7 @@ async def test_the_headers_of_a_server_show_whether_an_object_is_its_file(s3: "S
     assert s3.objects() == {"a": b"longer"}
 
 
+@on_asyncio
 async def test_a_large_file_whose_connection_breaks(s3: "S3") -> None:
     """It is uploaded in parts as it arrives, and continued by a range where it was cut."""
     network, planet = large_file(cuts=[9 * 1_000_000, 700])
@@ -246,7 +252,7 @@ async def test_a_store_that_refuses_half_way(s3: "S3") -> None:
     assert s3.uploads() == []
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@on_asyncio
 async def test_a_slow_store_bounds_what_is_in_memory(s3: "S3") -> None:
     """While no part gets through, no more is read than four parts, the next one, and two batches."""
     read: list[bytes] = []
@@ -274,7 +280,7 @@ async def test_a_slow_store_bounds_what_is_in_memory(s3: "S3") -> None:
     assert 16 < at_release[0] <= 4 * 8 + 8 + 2 * 2
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@on_asyncio
 @pytest.mark.parametrize("scheme", ["az", "gs"])
 async def test_other_clouds(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Azure and Google are used likewise: parts, metadata, and nothing fetched that is there."""
@@ -348,6 +354,7 @@ async def test_endpoints_that_are_wrong(endpoint: str, s3: "S3", monkeypatch: py
     assert network.requests == []
 
 
+@on_asyncio
 async def test_buckets_that_cannot_be_used(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket that is missing or forbids, a store that does not respond: known before Planet is asked."""
     network, planet = described(*ONE_FILE)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import case
 from described import BASE, ORDER_ID, described, manifest
 
 from planet_async import ApiKey, ChecksumMismatch, DownloadError, Planet, Report, Request, Response
@@ -164,13 +165,14 @@ async def test_a_right_file_behind_a_link_is_kept(tmp_path: Path) -> None:
 async def test_two_names_of_one_file(is_listed: bool, tmp_path: Path) -> None:
     """With the same checksum in the manifest, or the same content without one, it is one file."""
     for number, (name, same) in enumerate((("x/b", "x//b"), ("x/b", "x/./b"), ("b", "./b"), ("b", "b"))):
-        files = [(f"{ORDER_ID}/{name}", b"b"), (f"{ORDER_ID}/{same}", b"b")]
-        if is_listed:
-            files.append((MANIFEST, manifest(**{name: b"b"})))
-        _, planet = described(*files)
-        paths = await planet.orders.download(ORDER_ID, tmp_path / f"{number}")
-        assert len(paths) == 1 + is_listed, (name, same)
-        assert (tmp_path / f"{number}" / ORDER_ID / name).read_bytes() == b"b", (name, same)
+        with case(name, same):
+            files = [(f"{ORDER_ID}/{name}", b"b"), (f"{ORDER_ID}/{same}", b"b")]
+            if is_listed:
+                files.append((MANIFEST, manifest(**{name: b"b"})))
+            _, planet = described(*files)
+            paths = await planet.orders.download(ORDER_ID, tmp_path / f"{number}")
+            assert len(paths) == 1 + is_listed
+            assert (tmp_path / f"{number}" / ORDER_ID / name).read_bytes() == b"b"
 
 
 async def test_a_report_is_downloaded_twice(tmp_path: Path) -> None:
@@ -253,15 +255,16 @@ UNVERIFIABLE = [
 async def test_what_cannot_be_verified_is_named(tmp_path: Path) -> None:
     """In the result, by path; with `require_checksums` it is an error, and is not fetched."""
     for number, listed in enumerate(UNVERIFIABLE):
-        files = [(A, b"right")] if listed is None else [(MANIFEST, listed), (A, b"right")]
-        transport, planet = described(*files)
-        paths = await planet.orders.download(ORDER_ID, tmp_path / f"{number}")
-        assert paths.unverified == (tmp_path / f"{number}" / A,), listed
-        before = sent(transport)[A]
-        with pytest.raises(DownloadError, match=r"a\.tif cannot be verified"):
-            await planet.orders.download(ORDER_ID, tmp_path / "required", require_checksums=True)
-        assert sent(transport)[A] == before, listed
-        assert not (tmp_path / "required" / A).exists(), listed
+        with case(listed):
+            files = [(A, b"right")] if listed is None else [(MANIFEST, listed), (A, b"right")]
+            transport, planet = described(*files)
+            paths = await planet.orders.download(ORDER_ID, tmp_path / f"{number}")
+            assert paths.unverified == (tmp_path / f"{number}" / A,)
+            before = sent(transport)[A]
+            with pytest.raises(DownloadError, match=r"a\.tif cannot be verified"):
+                await planet.orders.download(ORDER_ID, tmp_path / "required", require_checksums=True)
+            assert sent(transport)[A] == before
+            assert not (tmp_path / "required" / A).exists()
 
 
 async def test_require_checksums_fails_unverifiable_files_only(tmp_path: Path) -> None:

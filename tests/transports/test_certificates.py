@@ -20,6 +20,7 @@ import httpx2
 import pytest
 import trustme
 from attrs import evolve
+from cases import case
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -335,12 +336,13 @@ async def test_a_certificate_that_cannot_be_used_is_refused(network: str, identi
     async with serving() as server:
         url = server.url.replace("http:", "https:")
         for cert in UNUSABLE:
-            files = tuple(str(identity / part) if part.endswith(".pem") else part for part in cert)
-            config = config_for(server, base_url=url, client_cert=files[0] if len(files) == 1 else files)
-            with pytest.raises(InvalidRequest, match=r"client_cert: .*\.pem cannot be used") as caught:
-                await get(network, config)
-            assert "wrong-password" not in str(caught.value), cert
-            assert not server.connections, cert
+            with case(cert):
+                files = tuple(str(identity / part) if part.endswith(".pem") else part for part in cert)
+                config = config_for(server, base_url=url, client_cert=files[0] if len(files) == 1 else files)
+                with pytest.raises(InvalidRequest, match=r"client_cert: .*\.pem cannot be used") as caught:
+                    await get(network, config)
+                assert "wrong-password" not in str(caught.value)
+                assert not server.connections
 
 
 @pytest.mark.usefixtures("small_trust_store")
@@ -353,10 +355,11 @@ async def test_a_file_without_authorities_is_refused(
     if source == "SSL_CERT_FILE":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     for content in (b"", b"nothing\n", bytes(range(256))):
-        file.write_bytes(content)
-        config = Config(base_url="https://127.0.0.1:1", ca_file=file if source == "ca_file" else None)
-        with pytest.raises(InvalidRequest, match=rf"{source}: .*ca\.pem cannot be used"):
-            await get(network, config)
+        with case(content):
+            file.write_bytes(content)
+            config = Config(base_url="https://127.0.0.1:1", ca_file=file if source == "ca_file" else None)
+            with pytest.raises(InvalidRequest, match=rf"{source}: .*ca\.pem cannot be used"):
+                await get(network, config)
 
 
 @pytest.mark.usefixtures("small_trust_store")

@@ -38,11 +38,6 @@ CLOSING = {closing_ends_and_refuses, closing_at_any_time_leaves_nothing_open}
 SLOW = (a_body_is_streamed, silence_is_a_timeout)
 
 
-def skip_unless_supported(name: str, backend: str) -> None:
-    if name == "aiohttp" and backend == "trio":
-        pytest.skip("aiohttp runs on asyncio only")
-
-
 async def conforms(make: MakeTransport, checks: Iterable[Check] = CHECKS) -> None:
     """Run the checks: those that wait for timeouts while the others run, and what counts tasks by itself."""
     async with anyio.create_task_group() as group:
@@ -55,19 +50,20 @@ async def conforms(make: MakeTransport, checks: Iterable[Check] = CHECKS) -> Non
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", ["httpx", pytest.param("httpx2", marks=pytest.mark.no_cover), "aiohttp"])
-async def test_a_transport_conforms(name: str, anyio_backend: str) -> None:
+async def test_a_transport_conforms(network: str) -> None:
     """Whichever transport is chosen, what the layers above rely on holds."""
-    skip_unless_supported(name, anyio_backend)
-    await conforms(MAKERS[name])
+    await conforms(MAKERS[network])
 
 
 @pytest.mark.no_cover
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", CLIENTS)
-async def test_a_transport_conforms_with_a_client_of_the_user(name: str, anyio_backend: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "anyio_backend"),
+    [("httpx", "asyncio"), ("httpx2", "trio"), ("aiohttp", "asyncio")],
+    indirect=["anyio_backend"],
+)
+async def test_a_transport_conforms_with_a_client_of_the_user(name: str) -> None:
     """It keeps the same promises, but for closing: a client that was handed in stays open."""
-    skip_unless_supported(name, anyio_backend)
     adapter: Any = AiohttpTransport if name == "aiohttp" else HttpxTransport
     async with CLIENTS[name]() as client:
         await conforms(

@@ -14,6 +14,7 @@ import pytest
 import trustme
 from anyio.streams.tls import TLSStream
 from attrs import define
+from cases import case
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived, StreamEnded
@@ -145,21 +146,20 @@ async def check(network: str, server: Hangs, ca_file: Path) -> None:
 
     Where TLS fails, nothing has been sent, and the POST is sent when the next connection is there.
     """
-    case = f"{server.step}, {'reset' if server.by_reset else 'closed'}"
     async with hanging_up(server):
         async with client(network, server, ca_file) as planet:
-            assert (await planet.orders.get(ORDER_ID)).id == ORDER_ID, case
-            assert server.connections + server.requests >= 3, f"it has not hung up: {case}"
+            assert (await planet.orders.get(ORDER_ID)).id == ORDER_ID
+            assert server.connections + server.requests >= 3, "it has not hung up"
         server.connections = server.requests = 0
         async with client(network, server, ca_file) as planet:
             if server.step in BEFORE_TLS:
                 await planet.request("POST", "/x", json={})
-                assert server.requests == 1, case
+                assert server.requests == 1
             else:
                 with pytest.raises(ConnectionLost) as caught:
                     await planet.request("POST", "/x", json={})
-                assert caught.value.may_have_acted, case
-                assert server.requests <= 1, case
+                assert caught.value.may_have_acted
+                assert server.requests <= 1
 
 
 ENDS = pytest.mark.parametrize("by_reset", [False, True], ids=["closed", "reset"])
@@ -169,7 +169,8 @@ ENDS = pytest.mark.parametrize("by_reset", [False, True], ids=["closed", "reset"
 async def test_over_http1(network: str, ca_file: Path, *, by_reset: bool) -> None:
     """Over plain HTTP."""
     for step in AFTER_TLS:
-        await check(network, Hangs(step, by_reset=by_reset), ca_file)
+        with case(step):
+            await check(network, Hangs(step, by_reset=by_reset), ca_file)
 
 
 @pytest.mark.no_cover
@@ -180,7 +181,8 @@ async def test_over_http1_and_tls(
     """The handshake can break off, too."""
     context = server_context(authority)
     for step in [*BEFORE_TLS, *AFTER_TLS]:
-        await check(network, Hangs(step, context, by_reset=by_reset), ca_file)
+        with case(step):
+            await check(network, Hangs(step, context, by_reset=by_reset), ca_file)
 
 
 @pytest.mark.no_cover
@@ -190,7 +192,8 @@ async def test_over_http2(network: str, authority: trustme.CA, ca_file: Path, *,
     """HTTP/2 has ways of its own to end: a stream, or all after one."""
     context = server_context(authority, alpn="h2")
     for step in [*BEFORE_TLS, "connected", *HTTP2_STEPS]:
-        await check(network, HangsHttp2(step, context, by_reset=by_reset), ca_file)
+        with case(step):
+            await check(network, HangsHttp2(step, context, by_reset=by_reset), ca_file)
 
 
 async def get_many(
@@ -224,8 +227,8 @@ async def get_many(
 async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> None:
     """Every tenth response is a hang-up: all come through, by attempts that the service can bear."""
     server = Hangs(step, every=10)
-    assert not await get_many(network, server, ca_file, times=400, at_once=16)
-    assert 440 < server.requests < 450
+    assert not await get_many(network, server, ca_file, times=300, at_once=16)
+    assert 330 < server.requests < 340
 
 
 @pytest.mark.no_cover
@@ -234,4 +237,4 @@ async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> N
 async def test_many_gets_over_http2(network: str, step: str, authority: trustme.CA, ca_file: Path) -> None:
     """The others of a connection end with it: some are not tried again, and each is told what it was."""
     server = HangsHttp2(step, server_context(authority, alpn="h2"), every=10)
-    await get_many(network, server, ca_file, times=150, at_once=4)
+    await get_many(network, server, ca_file, times=100, at_once=4)

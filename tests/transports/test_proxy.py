@@ -12,6 +12,7 @@ import httpx
 import pytest
 import trustme
 from attrs import define, evolve
+from cases import case
 
 from planet_async import Config, ConnectError, InvalidRequest, PlanetError, StatusError
 from planet_async.errors import ConnectionLost
@@ -104,11 +105,12 @@ async def test_the_proxy_of_the_environment_is_used(
     """In upper or lower case; HTTP_PROXY is for http, HTTPS_PROXY for https."""
     async with proxying() as proxy:
         for name in NAMES:
-            with monkeypatch.context() as patch:
-                patch.setenv(name, proxy.url)
-                await get(network, scene.config())
-            is_meant = name.lower() in {"all_proxy", f"{scheme}_proxy"}
-            assert scene.reached_through(proxy) == (expected(scene) if is_meant else []), name
+            with case(name):
+                with monkeypatch.context() as patch:
+                    patch.setenv(name, proxy.url)
+                    await get(network, scene.config())
+                is_meant = name.lower() in {"all_proxy", f"{scheme}_proxy"}
+                assert scene.reached_through(proxy) == (expected(scene) if is_meant else [])
 
 
 @SCHEMES
@@ -128,10 +130,11 @@ async def test_no_proxy_is_obeyed(network: str, scene: Scene, monkeypatch: pytes
     async with proxying() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         for name, hosts in [("no_proxy", "127.0.0.1"), *(("NO_PROXY", each) for each in exceptions)]:
-            with monkeypatch.context() as patch:
-                patch.setenv(name, hosts)
-                await get(network, scene.config())
-            assert scene.reached_through(proxy) == [], f"{name}={hosts}"
+            with case(name, hosts):
+                with monkeypatch.context() as patch:
+                    patch.setenv(name, hosts)
+                    await get(network, scene.config())
+                assert scene.reached_through(proxy) == []
 
 
 async def test_other_hosts_than_those_of_no_proxy_go_through_it(
@@ -284,12 +287,13 @@ async def test_a_proxy_that_hangs_up_is_no_connection(network: str, scene: Scene
 
     async with listening(serve) as url:
         for says in (b"", b"HTTP/1.1 20", b"SSH-2.0\r\n\r\n"):
-            error = await failure(network, scene.config(proxy=url))
-            assert type(error) is ConnectError, says
-            assert error.transient, says
-            assert not error.may_have_acted, says
-            assert url in str(error), says
-            assert not scene.server.requests, says
+            with case(says):
+                error = await failure(network, scene.config(proxy=url))
+                assert type(error) is ConnectError
+                assert error.transient
+                assert not error.may_have_acted
+                assert url in str(error)
+                assert not scene.server.requests
 
 
 async def test_a_proxy_that_is_silent_is_no_connection(network: str, scene: Scene) -> None:
@@ -366,11 +370,12 @@ async def test_a_proxy_of_the_environment_that_is_none_is_refused(
         "http://[::1",
         "http://x:port",
     ):
-        monkeypatch.setenv("HTTPS_PROXY", url)
-        error = await failure(network, scene.config())
-        assert isinstance(error, InvalidRequest), url
-        assert "HTTPS_PROXY" in str(error), url
-        assert_hidden(*texts_of(error))
+        with case(url):
+            monkeypatch.setenv("HTTPS_PROXY", url)
+            error = await failure(network, scene.config())
+            assert isinstance(error, InvalidRequest)
+            assert "HTTPS_PROXY" in str(error)
+            assert_hidden(*texts_of(error))
 
 
 @pytest.mark.parametrize("own", ["httpx", "aiohttp"])
