@@ -20,6 +20,7 @@ from planet_async.jobs.ledger import read_entries
 from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 
+pytestmark = pytest.mark.no_cover
 PAGE = ROOT / "docs/how-to/many-workers.md"
 REQUESTS = [
     {

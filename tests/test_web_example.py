@@ -25,10 +25,11 @@ from planet_async.simulator import Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serving
 from planet_async.transports.httpx import HttpxTransport
 
+pytestmark = pytest.mark.no_cover
 APP = Path(__file__).parents[1] / "docs/examples/web/app.py"
 TOKEN = "ngWJy2OiIOuDyN59cl4zSt0b_c0T2XLefW8XiiWgfOs"
 PAGES = 200
-BROWSER_PAGES = 4
+BROWSER_PAGES = 2
 ORDERS = 8  # more than are cheaper polled one by one
 SECONDS = 60.0  # longer than the longest pause between two lists
 PRODUCT = {

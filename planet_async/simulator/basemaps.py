@@ -166,7 +166,8 @@ _SERIES = (
         [(f"swartland_weekly_{start:%Y_%m_%d}_mosaic", start) for start in _WEEKS],
     ),
 )
-_MOSAICS = {mosaic.id: mosaic for series in _SERIES for mosaic in series.mosaics}
+_SERIES_BY_ID = {series.id: series for series in _SERIES}
+_MOSAICS_BY_ID = {mosaic.id: mosaic for series in _SERIES for mosaic in series.mosaics}
 
 
 class BasemapsApi:
@@ -181,7 +182,6 @@ class BasemapsApi:
         self._days = days
         self._file_bytes = file_bytes
         self._storage = storage
-        self._series = {series.id: series for series in _SERIES}
         self._areas: dict[str, Shape] = {}
         self._in_area = lru_cache(64)(self._quads_of_area)
 
@@ -207,13 +207,13 @@ class BasemapsApi:
         return self._list(request, "series", _SERIES, f"{BASEMAPS}/series")
 
     def get_series(self, request: ServerRequest, series_id: str) -> ServerResponse:
-        return json_response(self._render_series(request, _find(self._series, "Series", series_id)))
+        return json_response(self._render_series(request, _find(_SERIES_BY_ID, "Series", series_id)))
 
     def list_mosaics(self, request: ServerRequest) -> ServerResponse:
-        return self._list(request, "mosaics", [*_MOSAICS.values()], f"{BASEMAPS}/mosaics")
+        return self._list(request, "mosaics", [*_MOSAICS_BY_ID.values()], f"{BASEMAPS}/mosaics")
 
     def series_mosaics(self, request: ServerRequest, series_id: str) -> ServerResponse:
-        found = _find(self._series, "Series", series_id).mosaics
+        found = _find(_SERIES_BY_ID, "Series", series_id).mosaics
         if request.param("latest") == "yes":
             found = found[-1:]
         return self._list(request, "mosaics", found, f"{BASEMAPS}/series/{series_id}/mosaics")
@@ -343,7 +343,7 @@ class BasemapsApi:
     def folder(self, name: str) -> Folder | None:
         """Return the file of a quad as the storage has it."""
         mosaic_name, _, quad_id = name.partition(".")
-        mosaic = _MOSAICS.get(str(uuid5(NAMESPACE_URL, mosaic_name)))
+        mosaic = _MOSAICS_BY_ID.get(str(uuid5(NAMESPACE_URL, mosaic_name)))
         return None if mosaic is None else Folder([self._file(mosaic, self._quad(mosaic, quad_id))])
 
     def _page_of_quads(
@@ -401,7 +401,7 @@ class BasemapsApi:
         return File(name, "image/tiff", make, headers=attachment(name))
 
     def _mosaic(self, mosaic_id: str) -> _Mosaic:
-        return _find(_MOSAICS, "Mosaic", mosaic_id)
+        return _find(_MOSAICS_BY_ID, "Mosaic", mosaic_id)
 
     @staticmethod
     def _quad(mosaic: _Mosaic, quad_id: str) -> tuple[int, int]:

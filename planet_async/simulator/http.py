@@ -247,14 +247,13 @@ class Router:
         paths: dict[str, dict[str, Route]] = {}
         for route in routes:
             paths.setdefault(route.path, {})[route.method] = route
-        self._paths = [
-            (_pattern(path), methods)
-            for path, methods in sorted(paths.items(), key=lambda each: each[0].count("{id}"))
-        ]
+        self._paths: dict[int, list[tuple[re.Pattern[str], dict[str, Route]]]] = {}  # by the number of "/"
+        for path, methods in sorted(paths.items(), key=lambda each: each[0].count("{id}")):
+            self._paths.setdefault(path.count("/"), []).append((_pattern(path), methods))
 
     def find(self, request: ServerRequest) -> tuple[Route, tuple[str, ...]]:
         """Return the route and the ids in the path; where there is none, a route that responds 404 or 405."""
-        for pattern, methods in self._paths:
+        for pattern, methods in self._paths.get(request.path.count("/"), ()):
             if match := pattern.fullmatch(request.path):
                 if request.method in methods:
                     return methods[request.method], match.groups()

@@ -192,7 +192,7 @@ async def _walked(
 
 
 @pytest.mark.no_cover
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(populations(), st.integers(1, 7), st.sampled_from(SORTS))
 def test_pages_give_each_order_once_and_sorted(
     orders: list[tuple[str, float, float]], page_size: int, sort_by: str

@@ -231,7 +231,7 @@ TASKING_FIELDS = ["name", "geometry", "start_time", "end_time", "scheduling_type
 FIELDS = ["name", "products", "source_type", "order_type", "subscription_id", "tools", "delivery", "hosting"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*FIELDS, "notifications", "metadata"]), JSON, max_size=4), st.booleans()
 )
@@ -252,7 +252,7 @@ def test_random_orders_are_accepted_or_refused(changes: dict[str, Any], of_basem
     anyio.run(sent)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(SUBSCRIPTION_FIELDS), JSON, max_size=3),
     st.dictionaries(st.sampled_from(PARAMETERS), JSON, max_size=3),
@@ -279,7 +279,7 @@ def test_random_subscriptions_are_accepted_or_refused(
     anyio.run(sent)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(TASKING_FIELDS), JSON, max_size=3))
 def test_random_tasking_orders_are_accepted_or_refused(changes: dict[str, Any]) -> None:
     """Whatever JSON is sent as a tasking order, the response is a 201 for one that can be read, or a 400."""
