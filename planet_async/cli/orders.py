@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
@@ -460,11 +460,13 @@ def _do_job(
                     print_note(f"order {order.id} is placed: {order.name}")
                 progress.update(order)
 
-            outcomes = run(planet, progress=display.receive, on_update=update, **options)
+            job: Any = run(planet, progress=display.receive, on_update=update, **options)
             with _saying_how_to_resume(progress, results, to, is_kept=is_kept):
-                async for outcome in outcomes:
-                    progress.end(outcome)
-                    progress.add_to(results, outcome)
+                # Ended before the client is closed, a job that is interrupted counts no order as failed.
+                async with aclosing(job) as outcomes:
+                    async for outcome in outcomes:
+                        progress.end(outcome)
+                        progress.add_to(results, outcome)
         return results.finish()
 
     with_planet(context, work)
@@ -616,15 +618,25 @@ class JobProgress:
     def add_to(self, results: OrderResults, outcome: Outcome[DownloadedOrder]) -> None:
         """Add what became of an order; one that was never placed is known by the name in its request."""
         order = self.orders.get(outcome.id)
-        requests = self._requests.get(order.name if order else outcome.id, ())
         results.add(
             order.id if order else None,
             order,
             outcome.value,
-            request=requests[0] if len(requests) == 1 else None,
+            request=self._request_of(order, order.name if order else outcome.id),
             error=outcome.error,
             has_files=True,
         )
+
+    def _request_of(self, order: Order | None, name: str) -> InputRequest | None:
+        """Return the request of an order: of several of its name, the next one for the same products."""
+        requests = self._requests.get(name, [])
+        if len(requests) == 1:
+            return requests[0]
+        products = [] if order is None else [*order.products]
+        for index, request in enumerate(requests):
+            if request.body.get("products") == products:
+                return requests.pop(index)
+        return None
 
 
 @contextmanager
@@ -637,11 +649,14 @@ def _saying_how_to_resume(
     except anyio.get_cancelled_exc_class():
         if is_kept:
             print_error("the orders placed go on; run the same command again to resume the job")
-        elif left := [id_ for id_ in progress.orders if id_ not in results.ids]:
-            print_error(
-                "the orders placed go on; fetch them later with:"
-                f" planet-async orders download {' '.join(left)} --to {shlex.quote(to)}"
-            )
+        else:
+            if left := [id_ for id_ in progress.orders if id_ not in results.ids]:
+                print_error(
+                    "the orders placed go on; fetch them later with:"
+                    f" planet-async orders download {' '.join(left)} --to {shlex.quote(to)}"
+                )
+            if len(progress.orders) < progress.total:
+                print_error("more may just have been placed: see `planet-async orders list --created 1h`")
         raise
 
 

@@ -102,6 +102,8 @@ def test_run_names_the_request_of_each_result(run: Run, tmp_path: Path, request_
     }
     assert f"planet-async: {many}:2: orders.create: 400" in ran.err
     assert f"planet-async: {many}:3: order " in ran.err
+    ran = run("orders", "run", request_file("alone"), json.dumps(body("alone")), "--to", tmp_path / "data")
+    assert {each["file"] for each in ran.json_lines} == {str(tmp_path / "alone.json"), "argument 2"}
 
 
 def place(run: Run, *names: str) -> list[str]:
