@@ -1,7 +1,9 @@
 """What tests share: both back ends, a client of a simulated Planet, and the recorded bodies."""
 
 import gc
+import importlib
 import os
+import pkgutil
 import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import planet_async
 from planet_async import ApiKey, Config, Planet
 from planet_async.simulator import OrderPlan, Simulator
 from planet_async.testing import FakeClock
@@ -89,13 +92,31 @@ TRACER = pytest.StashKey[Any]()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Do not measure coverage while tests are collected, but that of loading each module."""
+    if _is_traced():
+        for module in pkgutil.walk_packages(planet_async.__path__, "planet_async."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        _stop_tracing(session.config)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure coverage in the calls of tests only: pytest itself, traced, takes twice as long."""
-    tracer = sys.gettrace()
-    if type(tracer).__module__ == "coverage":
-        item.config.stash[TRACER] = tracer
-        sys.settrace(None)
+    if _is_traced():
+        _stop_tracing(item.config)
     return (yield)
+
+
+def _is_traced() -> bool:
+    return type(sys.gettrace()).__module__ == "coverage"
+
+
+def _stop_tracing(config: pytest.Config) -> None:
+    config.stash[TRACER] = sys.gettrace()
+    sys.settrace(None)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -28,6 +28,7 @@ def until_sent(simulator: Simulator, requests: int, job: ForkServerProcess) -> N
         time.sleep(0.001)
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_killed_at_random(tmp_path: Path) -> None:
     """Killed at random moments, and started again until it is done: each order once, all files right."""

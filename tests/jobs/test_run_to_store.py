@@ -71,6 +71,7 @@ async def test_a_job_that_is_continued_fetches_no_file_again(
     assert right_objects(s3) == 6
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_job_that_is_killed_while_it_uploads(s3: "S3", tmp_path: Path) -> None:
     """Killed while it sends an object, a part, or the end of an upload: each order once, no object wrong."""

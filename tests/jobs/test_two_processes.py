@@ -14,6 +14,7 @@ from planet_async import ApiKey, Config, Order, OrderRequest, Planet, SceneProdu
 from planet_async.simulator import Fault, Limits, OrderPlan, ServerRequest, Simulator
 from planet_async.simulator.server import serve
 
+pytestmark = pytest.mark.no_cover
 SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
 SIZE = 3_000_000
 
