@@ -141,9 +141,9 @@ def test_a_call_that_ends_with_its_loop_leaves_the_client_sound(client: Planet, 
 
     for _ in range(3):
         asyncio.run(leave_behind())
-    before = simulator.requests["orders.create"]
     asyncio.run(work(client, "run"))
-    assert_created(simulator, before + 1)
+    # What was left behind may still arrive: only the orders of the last call are counted.
+    assert [order.request["name"] for order in simulator.orders.values()].count("run") == 1
 
 
 # --- at once
