@@ -1,6 +1,6 @@
 """What the tests of the spine share: requests, a clock that counts, and cancellation at every step."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -95,7 +95,7 @@ async def settle() -> None:
 
 
 async def cancelled_at_each_step(
-    call: Callable[[], Coroutine[Any, Any, object]], check: Callable[[], None]
+    call: Callable[[], Coroutine[Any, Any, object]], check: Callable[[], Awaitable[None] | None]
 ) -> int:
     """Make the call again and again, cancelled where it waits first, second, ..., until one gets through.
 
@@ -106,7 +106,9 @@ async def cancelled_at_each_step(
             stepped = Stepped(call(), step, scope.cancel)
             await stepped
         await settle()
-        check()
+        checked = check()
+        if checked is not None:
+            await checked
         if not stepped.reached:
             return step
     raise AssertionError("unreachable")

@@ -278,7 +278,7 @@ async def test_cancelled_anywhere_nothing_is_left(
         for name in calls:
             with here.call(name) as call:
                 assert await cancelled_at_each_moment(call, here, by_scope) > 1
-                assert await cancelled_at_each_step(call, here.check) > 0
+                assert await cancelled_at_each_step(call, here.check_when_settled) > 0
                 if on_asyncio():
                     assert await cancelled_at_each_moment(call, here, by_asyncio) > 1
 
