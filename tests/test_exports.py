@@ -125,6 +125,7 @@ def _annotations(cls: type) -> Iterator[ast.expr]:
             yield from [node.returns] if node.returns else []
 
 
+@pytest.mark.no_cover
 def test_annotations_use_exported_aliases_only() -> None:
     """Editors and `help` show an alias by its name: it is a public one, or the type is spelled out."""
     for name, thing in PUBLIC.items():

@@ -62,6 +62,7 @@ def test_it_does_the_main_job(tampered: Callable[[Tamper], list[Simulator]], run
         assert f"planet-async: {step}" in ran.err
 
 
+@pytest.mark.no_cover
 def test_it_shows_a_table(
     tampered: Callable[[Tamper], list[Simulator]],
     on_terminal: Run,
@@ -139,6 +140,7 @@ def missing_order(simulator: Simulator) -> None:
     simulator.faults.add(Fault(operation="orders.get", status=404, body=b'{"message": "gone"}', times=1))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("tamper", "check"),
     [
@@ -173,6 +175,7 @@ def test_it_shows_what_failed(tampered: Callable[[Tamper], list[Simulator]], on_
     assert "checks failed." in ran.out
 
 
+@pytest.mark.no_cover
 def test_it_notices_an_order_that_it_did_not_place(
     tampered: Callable[[Tamper], list[Simulator]], run: Run
 ) -> None:

@@ -127,6 +127,7 @@ def test_filters_by_name(run: Run, simulator: Simulator) -> None:
     assert simulator.requests == requests
 
 
+@pytest.mark.no_cover
 def test_help_names_values_in_plain_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """No type of Python, such as <list[str]>, and no name that is cut off, at 80 columns too."""
     monkeypatch.setenv("COLUMNS", "80")

@@ -219,6 +219,7 @@ def _advice() -> Iterator[str]:
                     yield _strings(node.value)
 
 
+@pytest.mark.no_cover
 def test_no_advice_is_in_python() -> None:
     """Whatever the library advises, the command says it in its own words, or not at all."""
     in_code = r"\w\(|[a-z]=|\bplanet\.(?!com)\w|Config\b|\bTrue\b|tzinfo|ApiKey|`orders\."

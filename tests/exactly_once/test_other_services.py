@@ -17,7 +17,7 @@ from planet_async import ApiKey, Config, Planet, Request, Response, UnsettledCre
 from planet_async.simulator import NAME_CHANGES, Fault, ServerRequest, Simulator
 from planet_async.testing import FakeClock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.no_cover]
 
 
 @pytest.fixture(params=APIS, ids=lambda api: api.name)
@@ -38,7 +38,6 @@ CHANGES: dict[str, Callable[[str], str]] = {
 NAMES = ("  Field  7: Größe,\te\u0301tang \n", "field " + "x" * 120)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_renamed_one_is_not_created_twice(api: Api, change: str) -> None:
     """Where nothing of the name is listed, what was created since is compared by its content."""
@@ -48,7 +47,6 @@ async def test_a_renamed_one_is_not_created_twice(api: Api, change: str) -> None
         await created_once(case, name)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("change", NAME_CHANGES)
 async def test_a_renamed_one_is_adopted(api: Api, clock: FakeClock, change: str) -> None:
     """What services are known to make of a name leaves no doubt."""
@@ -81,7 +79,6 @@ def changed_to_one(name: str) -> str:
     return name[:100].strip().lower()
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("lag", [12.0, 40.0, 300.0, -60.0])
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
 async def test_a_database_with_another_clock(api: Api, clock: FakeClock, lag: float, is_known: bool) -> None:
@@ -97,7 +94,6 @@ async def test_a_database_with_another_clock(api: Api, clock: FakeClock, lag: fl
         await created_once(case, "field 7")
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(("anyio_backend", "order"), [("asyncio", "oldest"), ("trio", "shuffled")])
 @pytest.mark.parametrize("loss", [LOST, NEVER_CAME], ids=["after", "before"])
 async def test_lists_that_are_not_sorted(api: Api, clock: FakeClock, order: str, loss: Fault) -> None:
@@ -235,7 +231,6 @@ class Endless:
         pass
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("anyio_backend", "everything"),
     [("asyncio", False), ("trio", True)],

@@ -32,7 +32,7 @@ from planet_async.models.orders import DownloadedOrder
 from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.testing import FakeClock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.no_cover]
 
 SCENE = SceneProduct(["20240101_000000_00_1234"], "PSScene", "visual")
 BUCKET = AmazonS3(

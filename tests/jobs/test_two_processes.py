@@ -58,6 +58,7 @@ def test_three_processes_at_once(tmp_path: Path) -> None:
     assert served.requests["storage.get"] == len(order.results) - 1 + 3
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_process_leaves_a_part_that_is_continued(tmp_path: Path) -> None:
     """It holds no lock, and the next process continues at the byte where it was."""

@@ -197,6 +197,7 @@ def least(count: int) -> float:
     return (count - WINDOW.limit) * WINDOW.seconds / WINDOW.limit
 
 
+@pytest.mark.no_cover
 def test_processes_keep_to_one_rate(shared: str) -> None:
     """Six processes of a machine send together what one may, and so do two that share a database."""
     count = 6 if shared == "file" else 2
@@ -220,6 +221,7 @@ def test_processes_keep_to_one_rate(shared: str) -> None:
     assert max(times) - begun >= least(60)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("shared")
 def test_threads_keep_to_one_rate() -> None:
     """Eight threads, with an event loop and a client each, send together what one may."""

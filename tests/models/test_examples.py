@@ -11,6 +11,7 @@ from planet_async import models
 MODULES = [f"planet_async.models.{module.name}" for module in pkgutil.iter_modules(models.__path__)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
     """Each example is run as it stands."""

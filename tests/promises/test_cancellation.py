@@ -44,7 +44,7 @@ from planet_async.testing.conformance import Stepped
 from planet_async.testing.conformance import cancelled_at_each_step as steps_over_loopback
 from planet_async.transports import TransportName
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.no_cover]
 
 T = TypeVar("T")
 
@@ -268,7 +268,6 @@ OTHERS = {name: call for name, call in CALLS.items() if name not in {**ORDERS, *
 every_call = pytest.mark.parametrize("calls", [ORDERS, TASKING, OTHERS], ids=["orders", "tasking", "others"])
 
 
-@pytest.mark.no_cover
 @every_call
 async def test_cancelled_anywhere_nothing_is_left(
     calls: Iterable[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -289,7 +288,6 @@ def _size(found: object) -> int:
     return len(found) if isinstance(found, list | tuple) else 1
 
 
-@pytest.mark.no_cover
 @pytest.mark.usefixtures("anyio_backend")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 @every_call
@@ -330,7 +328,6 @@ GO_ON = {
 }
 
 
-@pytest.mark.no_cover
 @every_call
 async def test_closed_anywhere_the_call_ends(
     calls: Iterable[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -391,7 +388,6 @@ async def test_asyncios_own_cancellation_leaves_no_thread_at_a_file(
     await other.aclose()
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", DOCUMENTED_RATES)
 async def test_who_gives_up_in_line_takes_no_turn(kind: str) -> None:
     """Cancelled wherever it waits for its turn, a request delays none: the next goes when it would have."""
@@ -435,7 +431,6 @@ REACHED: Mapping[str, Call] = {
 }
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", REACHED)
 @pytest.mark.parametrize("transport", ["httpx", "httpx2", "aiohttp"])
 async def test_over_real_sockets_no_connection_stays_taken(
@@ -476,7 +471,6 @@ CALLBACKS: Mapping[str, Callable[[Scene, Callable[[object], None]], Awaitable[ob
 }
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, KeyError])
 @pytest.mark.parametrize("name", CALLBACKS)
 async def test_what_a_callback_raises_comes_out_as_it_is(

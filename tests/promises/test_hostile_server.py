@@ -34,7 +34,7 @@ from planet_async.paging import ORDERS_PAGES, TASKING_PAGES, Paginator
 from planet_async.services._order_files import _expected_files
 from planet_async.testing import FakeClock, FakeTransport, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.no_cover]
 
 ID = "00000000-0000-4000-8000-000000000000"
 CHUNK = 1 << 16
@@ -80,7 +80,6 @@ async def test_a_gigabyte_is_read_up_to_the_limit() -> None:
     assert caught.value.may_have_acted
 
 
-@pytest.mark.no_cover
 async def test_a_flood_of_tiny_chunks_weighs_no_more() -> None:
     """A server may send the body in chunks of a few bytes, each of which is an object."""
     network = FakeTransport([reply(chunks=(b"%04x" % number for number in count()))])
@@ -254,7 +253,6 @@ def endless(items: Callable[[int], list[dict[str, str]]], total: int | None) -> 
     return FakeTransport(answer)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", LISTS)
 async def test_empty_pages_without_an_end_are_an_error(name: str) -> None:
     """A thousand in a row bring nothing; so would the next thousand, whatever the count says."""
@@ -279,7 +277,6 @@ async def test_the_same_page_by_ever_new_links_is_an_error(name: str, total: int
     assert len(network.requests) <= 5
 
 
-@pytest.mark.no_cover
 async def test_pages_of_known_items_are_as_good_as_empty() -> None:
     """Two pages that take turns would be read for ever, though no two neighbours are alike."""
     network = endless(lambda number: orders(number % 2), 10**15)
@@ -287,7 +284,6 @@ async def test_pages_of_known_items_are_as_good_as_empty() -> None:
         await by_offsets(network, 1).collect()
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("name", LISTS)
 async def test_a_list_that_is_only_slow_is_read_to_its_end(name: str) -> None:
     """Hundreds of empty pages, an item that comes again, and a last page like the one before: no error."""

@@ -188,6 +188,7 @@ async def test_what_is_no_timeout_is_refused(timeout: Any) -> None:
     assert not transport.requests
 
 
+@pytest.mark.no_cover
 async def test_three_hundred_orders_are_one_request(clock: FakeClock) -> None:
     """A list takes pages of 500 by default, where the API by itself has 20."""
     simulator = Simulator(clock=clock, limits=Limits.unlimited())

@@ -66,6 +66,7 @@ def test_orders_that_are_there_already(simulator: WatchedSimulator) -> None:
     assert not simulator.requests
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(not shutil.which("chromium"), reason="Chromium is not installed on this system")
 def test_a_browser_shows_orders_as_they_change(client: httpx.Client, simulator: WatchedSimulator) -> None:
     """Orders and requests appear by themselves; their names are shown as text; no script fails."""

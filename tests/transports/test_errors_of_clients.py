@@ -25,7 +25,7 @@ from planet_async import ApiKey, Config, ConnectError, NotFound, Planet, PlanetE
 from planet_async.errors import ConnectionLost, InvalidRequest, TransportTimeout
 from transports.on_loopback import KEY, Received, Stream, serving, texts_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.no_cover]
 
 SECRET = "said-by-the-server-which-quotes-the-key"
 
@@ -205,7 +205,6 @@ def check(error: PlanetError, client: Client, method: str) -> None:
 BOTH = pytest.mark.parametrize("where", ["send", "body"])
 
 
-@pytest.mark.no_cover
 @BOTH
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
@@ -221,7 +220,6 @@ async def test_every_error_of_httpx_is_one_of_ours(library: ModuleType, method: 
         check(error, client, method)
 
 
-@pytest.mark.no_cover
 @BOTH
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)

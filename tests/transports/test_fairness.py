@@ -12,7 +12,7 @@ from attrs import define, field
 from planet_async import Config, DeadlineExceeded, Order, Planet
 from transports.on_loopback import Received, Server, Stream, eventually, planet, serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.no_cover]
 
 ORDER_ID = "7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11"
 REQUEST = {

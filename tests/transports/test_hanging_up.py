@@ -23,7 +23,7 @@ from planet_async import Config, Planet, PlanetError
 from planet_async.errors import ConnectionLost
 from transports.on_loopback import Stream, listening, planet, receive, server_context
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store"), pytest.mark.no_cover]
 
 ORDER_ID = "7a1c0f0e-4b6d-4f55-9a76-1f0a1d6f0c11"
 BODY = json.dumps({"id": ORDER_ID, "name": "field 7", "state": "running"}).encode()
@@ -173,7 +173,6 @@ async def test_over_http1(network: str, ca_file: Path, *, by_reset: bool) -> Non
             await check(network, Hangs(step, by_reset=by_reset), ca_file)
 
 
-@pytest.mark.no_cover
 @ENDS
 async def test_over_http1_and_tls(
     network: str, authority: trustme.CA, ca_file: Path, *, by_reset: bool
@@ -185,7 +184,6 @@ async def test_over_http1_and_tls(
             await check(network, Hangs(step, context, by_reset=by_reset), ca_file)
 
 
-@pytest.mark.no_cover
 @ENDS
 @pytest.mark.parametrize("network", ["httpx", "httpx2"])
 async def test_over_http2(network: str, authority: trustme.CA, ca_file: Path, *, by_reset: bool) -> None:
@@ -221,7 +219,6 @@ async def get_many(
     return errors
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(ON, [*HTTPX, ("aiohttp", "asyncio")], indirect=["anyio_backend"])
 @pytest.mark.parametrize("step", ["request", "half a body"])
 async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> None:
@@ -231,7 +228,6 @@ async def test_many_gets_over_http1(network: str, step: str, ca_file: Path) -> N
     assert 330 < server.requests < 340
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(ON, HTTPX, indirect=["anyio_backend"])
 @pytest.mark.parametrize("step", ["request", "half a body", "RST_STREAM", "GOAWAY"])
 async def test_many_gets_over_http2(network: str, step: str, authority: trustme.CA, ca_file: Path) -> None:

@@ -231,6 +231,7 @@ def test_a_token_is_fetched_in_whichever_loop(network: TransportName, *, side_by
 # --- what is left
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_connections_are_closed_when_their_loop_ends(network: TransportName, backend: str) -> None:
     """Without a close of the client, nothing warns, and the server sees them closed."""

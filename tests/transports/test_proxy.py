@@ -32,7 +32,7 @@ from transports.on_loopback import (
     transport,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store"), pytest.mark.no_cover]
 
 USER, PASSWORD = "some one", "p@ss/w:rd?"
 IN_URL = "some%20one:p%40ss%2Fw%3Ard%3F"
@@ -97,7 +97,6 @@ async def test_the_proxy_of_the_config_is_used(network: str, scene: Scene) -> No
 NAMES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 
 
-@pytest.mark.no_cover
 @SCHEMES
 async def test_the_proxy_of_the_environment_is_used(
     network: str, scene: Scene, scheme: str, monkeypatch: pytest.MonkeyPatch

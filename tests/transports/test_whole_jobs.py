@@ -13,7 +13,7 @@ from planet_async.simulator import Fault, Limits, OrderPlan, Simulator
 from planet_async.simulator.server import serve
 from transports.on_loopback import Received, Stream, planet, server_context, serving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_trust_store"), pytest.mark.no_cover]
 
 
 @pytest.fixture
@@ -28,7 +28,6 @@ def url(simulator: Simulator) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.no_cover
 @pytest.mark.usefixtures("short_pauses")
 async def test_a_job_through_faults(network: str, simulator: Simulator, url: str, tmp_path: Path) -> None:
     """Despite lost requests and responses, errors and cut files, each order is placed once and complete."""
@@ -64,7 +63,6 @@ async def test_a_job_through_faults(network: str, simulator: Simulator, url: str
     assert not list(tmp_path.rglob("*.part*"))
 
 
-@pytest.mark.no_cover
 async def test_large_bodies_over_tls(network: str, authority: trustme.CA, ca_file: Path) -> None:
     """Megabytes in either direction come as they were sent, records of TLS and windows notwithstanding."""
     sent, returned = "x" * 3_000_000, os.urandom(8_000_000)
