@@ -27,7 +27,8 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, with branch coverage; `-- tests/test_paging.py -k cycle` runs some of them."""
     session.install("-q", "-e", ALL, *group("test"))
-    side_by_side = ["-n", "auto", "--dist", "worksteal"]
+    # One more than there are processors, since many tests wait for a server or a process.
+    side_by_side = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     covered = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
     session.run("pytest", *(session.posargs or [*side_by_side, *covered]))
 
