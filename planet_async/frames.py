@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Rows = AsyncIterable[Record | Mapping[str, Any]] | Iterable[Record | Mapping[str, Any]]
-"""What has rows: a list of the API, search results, rows of CSV, or a list of records or of mappings."""
+"""A source of rows: a list of the API, search results, rows of CSV, or a list of records or of mappings."""
 
 _CHUNK = 2_000  # rows; what is read of them is kept by column, and the rows are dropped
 _EPSG = "EPSG:4326"

@@ -30,7 +30,7 @@ class DestinationFile(Protocol):
 
     @property
     def is_right(self) -> bool:
-        """Whether the bytes match the checksum; True if there is none."""
+        """True if the bytes match the checksum, or if there is none."""
 
     def claim(self) -> bool | None:
         """Return True when it is the caller's, until `aclose`; False where the file is there and right.
@@ -72,7 +72,7 @@ class DestinationFile(Protocol):
 
 
 class Destination(Protocol[Place_co]):
-    """Where files go.  A name is relative to it, with slashes."""
+    """A place for files.  Their names are relative to it, with slashes."""
 
     async def check(self) -> None:
         """Raise DownloadError where files cannot be written."""

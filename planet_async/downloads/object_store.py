@@ -151,7 +151,7 @@ class ObjectStore:
 
 @frozen
 class Head:
-    """What is known of an object: `checksum` is the one that it was compared with, like ``"sha256:..."``."""
+    """The metadata of an object: `checksum` is the one that it was compared with, like ``"sha256:..."``."""
 
     size: int
     etag: str

@@ -211,7 +211,7 @@ class PartFile:
         return False
 
     def _rename(self) -> None:
-        """Give it its name.  If `durable`, a file that has it after a power failure has its content, too.
+        """Rename the part.  If `durable`, a file of that name has its content even after a power failure.
 
         Raises:
             OSError: What is named as the part is another file by now.

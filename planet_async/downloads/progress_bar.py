@@ -19,7 +19,7 @@ class _Bar(Protocol):
 
 
 class ProgressBar:
-    """What the parameter `progress` stands for: the `callback`, and the bar that it draws on, if any.
+    """The meaning of the parameter `progress`: the `callback`, and the bar that it draws on, if any.
 
     The bar is for all files together, and appears with their first bytes; leaving the context closes it.
     """

@@ -69,7 +69,7 @@ INSERT = (
     f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) ON CONFLICT (hash, occurrence) DO NOTHING"
 )
 ASSIGN = ", ".join(f"{name} = :{name}" for name in (*_CHECKED, "checksum"))
-"""What an UPDATE sets, from the columns of `to_row`."""
+"""The assignments of an UPDATE, from the columns of `to_row`."""
 
 _HASH = 32  # hexadecimal digits of SHA-256
 

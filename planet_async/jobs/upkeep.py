@@ -1,4 +1,4 @@
-"""What is done to ledgers besides working on them: two are merged, and what failed is to be sent again."""
+"""Upkeep of ledgers: merging two of them, and marking what failed to be sent again."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -85,7 +85,7 @@ class RateLimit:
 
 @define
 class TurnState:
-    """What a queue knows: when its next turn is free, its pace, and when turns were taken; pure.
+    """The state of a queue: when its next turn is free, its pace, and when turns were taken; pure.
 
     The pace is the share of the allowed rate that is used.  A 429 halves it, once for all requests that were
     in flight.  Each success raises it: by little near the pace of the last 429, by more below and above.  So

@@ -126,7 +126,7 @@ class _Traced:
 
 
 class _Call:
-    """What is recorded of one call."""
+    """The records of one call."""
 
     def __init__(self, span: Span, instruments: _Metrics, attributes: _Attributes) -> None:
         self._span = span

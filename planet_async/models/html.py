@@ -1,4 +1,4 @@
-"""What notebooks show: a table of fields, and the outline of a geometry."""
+"""The HTML of notebooks: a table of fields, and the outline of a geometry."""
 
 from collections.abc import Iterator, Mapping
 from html import escape

@@ -132,7 +132,7 @@ class WaitForMany(_Waiting[T], AsyncIterator[Outcome[T]]):
 
 
 class Watch(_Waiting[T], AsyncIterator[T]):
-    """What one id is now, and then each change of it, until it is finished.
+    """The state of one id now, and then each change of it, until it is finished.
 
     An error ends it, and so does the timeout.  As with `WaitForMany`, leaving the loop is always safe.
     """
